@@ -1,0 +1,40 @@
+"""Errors for people: one line that says what was wrong, where, and what to do."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Callable
+
+
+class UserError(Exception):
+    """Something that the user can put right; its message is one line and is shown without a traceback."""
+
+
+def run_command(main: Callable[[], None]) -> None:
+    """Run a command line; whatever the user can put right ends it in one line on stderr.
+
+    Exit codes: 1 for a `UserError` or an error of the operating system (missing file, full disk),
+    130 for Ctrl-C. Any other exception is a defect of ours and keeps its traceback.
+    """
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output (`| head`) has gone: not an error, but nothing more to say.
+        sys.stderr.close()
+        sys.exit(1)
+    except OSError as error:
+        sys.exit(f"error: {describe_os_error(error)}")
+
+
+def describe_os_error(error: OSError) -> str:
+    """One line for an error of the operating system: what, which file, what to do."""
+    where = f": {error.filename}" if error.filename else ""
+    if error.errno == errno.ENOSPC:
+        return f"no space left on the device{where}. Free some space and run the same command again."
+    return f"{error.strerror or error}{where}"

@@ -1,0 +1,260 @@
+"""The run folder: everything that a result needs, written and read."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+from collections.abc import Collection, Iterator
+from dataclasses import asdict, is_dataclass
+from datetime import UTC, datetime
+from fnmatch import fnmatch
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from common.errors import UserError
+from common.files import read_json, write_json
+from common.training.checkpoint import load_weights, read_state, save_state, save_weights
+
+FORMAT = 1  # of the run folder; a folder of a higher format is refused, of a lower one read
+LIBRARIES = ("torch", "torchvision", "numpy", "safetensors")
+
+# What a run writes, and therefore all that overwriting a run may delete.
+CONTENTS = (
+    "config.json", "model.safetensors", "training.pt", "metrics.jsonl", "tensorboard", "samples",
+    "*vocabulary*.json", "*tokenizer*.json", "*.model", "summary.json",
+    "evaluation-*.json", "captions-*.jsonl", "translations-*",
+)  # fmt: skip
+
+
+class Run:
+    """One folder that holds all that a result needs, and can be moved anywhere.
+
+        config.json          format, kind, library versions, and the configuration
+        *vocabulary*.json    vocabularies and tokenizers, by their own classes
+        model.safetensors    the best weights
+        training.pt          the state from which training resumes, with the last weights
+        metrics.jsonl        one line for every report
+        tensorboard/         event files
+        samples/             pictures and texts made while training
+
+    Make one with `Run.create`, read one with `Run.open`. Every file is written atomically, and
+    nothing in the folder can run code when it is loaded.
+    """
+
+    def __init__(self, path: Path, kind: str, config: dict[str, Any]) -> None:
+        self.path = path
+        self.kind = kind
+        self.config = config
+
+    @classmethod
+    def create(
+        cls,
+        path: str | Path,
+        kind: str,
+        config: Any,
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
+        may_change: Collection[str] = (),
+    ) -> Run:
+        """Start a run in a folder, or enter the run that is there to continue it.
+
+        Args:
+            path: the folder; made if missing. A folder with other files in it is refused.
+            kind: what the run trains, as "captioner".
+            config: a dict of plain values, or a dataclass.
+            resume: continue the run that is there, if one is; without one, start it.
+            overwrite: delete the run that is there, and nothing else.
+            may_change: names of the settings (dotted if nested) that a resumed run may change,
+                as how long it trains; a change of any other is refused, since the result would
+                be of neither configuration.
+
+        Raises:
+            UserError: the folder holds a run or other files, or a run that cannot be resumed.
+        """
+        path = Path(path)
+        config = _plain(config)
+        if _is_run(path) and resume:
+            run = cls.open(path, kind)
+            run._change_config(config, may_change)
+            run._delete_unfinished()
+            return run
+        if _is_run(path):
+            if not overwrite:
+                raise UserError(
+                    f"{path} holds a run already. Resume it (--resume), "
+                    "replace it (--overwrite), or name another folder."
+                )
+            _delete_contents(path)
+        elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise UserError(f"{path} exists and is not a run folder. Name another folder.")
+        path.mkdir(parents=True, exist_ok=True)
+        run = cls(path, kind, config)
+        run._write_config()
+        return run
+
+    @classmethod
+    def open(cls, path: str | Path, kind: str | None = None) -> Run:
+        """Read the run in a folder; `kind` is what the caller can use, None for any.
+
+        Raises:
+            UserError: there is no run, or it is of another kind or of a newer version.
+        """
+        path = Path(path)
+        if not path.exists():
+            raise UserError(f"{path} does not exist.")
+        if not (path / "config.json").is_file():
+            raise UserError(f"{path} is not a run folder: it has no config.json.")
+        stored = read_json(path / "config.json")
+        if not _describes_run(stored):
+            raise UserError(f"{path / 'config.json'} is not the configuration of a run.")
+        if stored["format"] > FORMAT:
+            raise UserError(
+                f"{path} was written by a newer version of unroll (format {stored['format']}, "
+                f"this one reads {FORMAT}). Update unroll."
+            )
+        if kind is not None and stored["kind"] != kind:
+            raise UserError(f"{path} holds a {stored['kind']}, not a {kind}.")
+        return cls(path, stored["kind"], stored["config"])
+
+    def file(self, name: str) -> Path:
+        """The path of a file in the folder, to write it; folders on the way are made."""
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def existing(self, name: str) -> Path:
+        """The path of a file in the folder, to read it.
+
+        Raises:
+            UserError: the file is missing.
+        """
+        path = self.path / name
+        if not path.exists():
+            raise UserError(
+                f"{self.path} is incomplete: {name} is missing. Copy the whole folder, "
+                "or train again."
+            )
+        return path
+
+    def save_model(self, model: nn.Module | dict[str, Tensor]) -> None:
+        """Write the weights (of a module, or a state dict) that the run stands for: its best."""
+        weights = model.state_dict() if isinstance(model, nn.Module) else model
+        save_weights(self.file("model.safetensors"), weights)
+
+    def load_model(self, model: nn.Module) -> None:
+        """Put the run's weights into `model`.
+
+        Raises:
+            UserError: there are none yet, or they are damaged or of another architecture.
+        """
+        if not self.has_model:
+            raise UserError(
+                f"{self.path} has no weights yet: its training was stopped before the first "
+                "validation. Resume it (--resume)."
+            )
+        load_weights(self.path / "model.safetensors", model)
+
+    @property
+    def has_model(self) -> bool:
+        return (self.path / "model.safetensors").is_file()
+
+    def save_training_state(self, state: dict[str, Any]) -> None:
+        """Write a dict of tensors and plain values, from which training can resume."""
+        save_state(self.file("training.pt"), state)
+
+    def load_training_state(self) -> dict[str, Any] | None:
+        """The last training state, tensors on the CPU; None if none was written yet.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        path = self.path / "training.pt"
+        return read_state(path) if path.is_file() else None
+
+    def _write_config(self) -> None:
+        content = {
+            "format": FORMAT,
+            "kind": self.kind,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "versions": _versions(),
+            "config": self.config,
+        }
+        write_json(self.path / "config.json", content)
+
+    def _change_config(self, config: dict[str, Any], may_change: Collection[str]) -> None:
+        """Take over the changes that a resumed run may make; refuse the others."""
+        old, new = dict(_flat(self.config)), dict(_flat(config))
+        changed = [name for name in old | new if old.get(name) != new.get(name)]
+        for name in changed:
+            if name not in may_change:
+                raise UserError(
+                    f"{self.path} was started with {name} = {json.dumps(old.get(name))}, not "
+                    f"{json.dumps(new.get(name))}. Resume it unchanged, or start another run."
+                )
+        if changed:
+            self.config = config
+            self._write_config()
+
+    def _delete_unfinished(self) -> None:
+        """Delete what a killed process had begun to write (see `common.files.atomic_write`)."""
+        for path in self.path.glob(".*"):
+            if any(fnmatch(path.name, f".{pattern}.*") for pattern in CONTENTS):
+                path.unlink()
+
+
+def _describes_run(stored: Any) -> bool:
+    return (
+        isinstance(stored, dict)
+        and isinstance(stored.get("format"), int)
+        and isinstance(stored.get("kind"), str)
+        and isinstance(stored.get("config"), dict)
+    )
+
+
+def _is_run(path: Path) -> bool:
+    try:
+        return path.is_dir() and _describes_run(read_json(path / "config.json"))
+    except UserError:
+        return False
+
+
+def _delete_contents(path: Path) -> None:
+    """Delete what a run wrote, and leave any other file; config.json last, so that a killed
+    deletion still leaves a run folder."""
+    found = [item for item in path.iterdir() if any(fnmatch(item.name, p) for p in CONTENTS)]
+    for item in sorted(found, key=lambda item: item.name == "config.json"):
+        if item.is_dir() and not item.is_symlink():
+            shutil.rmtree(item)
+        else:
+            item.unlink()
+
+
+def _plain(config: Any) -> dict[str, Any]:
+    """The configuration as JSON has it: no tuples, no paths, no dataclasses."""
+    if is_dataclass(config) and not isinstance(config, type):
+        config = asdict(config)
+    return json.loads(json.dumps(config, default=str))
+
+
+def _flat(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The settings of a nested configuration by their dotted names."""
+    for name, value in config.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for name in ("unroll", *LIBRARIES):
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return versions

@@ -1,0 +1,193 @@
+"""The tokens that a model knows, and their numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from common.errors import UserError
+from common.files import read_json, write_json
+
+PAD, BOS, EOS, UNK = range(4)
+SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>")
+
+_FORMAT = "unroll.vocabulary"
+_VERSION = 1
+
+
+class Vocabulary:
+    """A fixed list of tokens: ids 0 to 3 are `<pad> <bos> <eos> <unk>`, the words follow.
+
+    A special token cannot be written by a text: a word that is spelt like one is unknown.
+
+    Args:
+        tokens: the words, without the special tokens, in the order of their ids from 4 on.
+        counts: how often each token is a target in the training text, aligned with *all* tokens,
+            special ones included; zeros by default.
+
+    Raises:
+        ValueError: a word occurs twice, is empty, or is spelt like a special token; or the counts
+            are not as many as the tokens.
+    """
+
+    pad_id, bos_id, eos_id, unk_id = PAD, BOS, EOS, UNK
+
+    def __init__(self, tokens: Sequence[str], counts: Sequence[int] | None = None) -> None:
+        self.tokens: tuple[str, ...] = (*SPECIALS, *tokens)
+        self._ids = {token: number for number, token in enumerate(self.tokens)}
+        if len(self._ids) != len(self.tokens):
+            twice = [token for token, n in Counter(self.tokens).items() if n > 1]
+            raise ValueError(f"tokens that occur twice: {_some(twice)}")
+        if "" in self._ids:
+            raise ValueError(f"token {self._ids['']} is empty")
+        for special in SPECIALS:
+            del self._ids[special]
+        self.counts: tuple[int, ...] = (0,) * len(self.tokens) if counts is None else tuple(counts)
+        if len(self.counts) != len(self.tokens):
+            raise ValueError(f"{len(self.counts)} counts for {len(self.tokens)} tokens")
+        if min(self.counts) < 0:
+            raise ValueError(f"token {self.counts.index(min(self.counts))} has a negative count")
+
+    @classmethod
+    def build(
+        cls, sentences: Iterable[Sequence[str]], min_count: int = 1, max_size: int | None = None
+    ) -> Vocabulary:
+        """The vocabulary of a training text: most frequent words first, ties in code-point order.
+
+        The counts of `<eos>` and `<unk>` are the sentences and the words left out: all counts
+        together are those of the targets that a model of this vocabulary sees.
+
+        Args:
+            sentences: the tokens of each sentence of the *training* split.
+            min_count: rarer words are left out.
+            max_size: most tokens of the vocabulary, the four special ones included.
+
+        Raises:
+            ValueError: `max_size` has no room for the special tokens.
+        """
+        if max_size is not None and max_size < len(SPECIALS):
+            raise ValueError(
+                f"max_size {max_size} has no room for the {len(SPECIALS)} special tokens"
+            )
+        counter: Counter[str] = Counter()
+        sentence_count = 0
+        for words in sentences:
+            counter.update(words)
+            sentence_count += 1
+        total = counter.total()
+        for forbidden in (*SPECIALS, ""):
+            del counter[forbidden]
+        ranked = sorted(counter.items(), key=lambda item: (-item[1], item[0]))
+        frequent = itertools.takewhile(lambda item: item[1] >= min_count, ranked)
+        room = None if max_size is None else max_size - len(SPECIALS)
+        kept = list(itertools.islice(frequent, room))
+        unknown = total - sum(count for _, count in kept)
+        counts = [0, 0, sentence_count, unknown, *(count for _, count in kept)]
+        return cls([word for word, _ in kept], counts)
+
+    def encode(self, tokens: Iterable[str]) -> list[int]:
+        """The id of each token, `UNK` for one that the vocabulary lacks; no bos or eos is added."""
+        ids = self._ids
+        return [ids.get(token, UNK) for token in tokens]
+
+    def decode(self, ids: Iterable[int]) -> list[str]:
+        """The tokens up to the first eos, without pad and bos.
+
+        Args:
+            ids: a list, an array or a 1-D tensor of ids.
+
+        Raises:
+            ValueError: an id is outside of the vocabulary.
+        """
+        tokens = []
+        for number in map(int, ids):
+            if number == EOS:
+                break
+            if not 0 <= number < len(self.tokens):
+                raise ValueError(f"id {number} is outside of a vocabulary of {len(self.tokens)}")
+            if number not in (PAD, BOS):
+                tokens.append(self.tokens[number])
+        return tokens
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the tokens in order, hexadecimal: equal where every id means the same."""
+        text = json.dumps(self.tokens, ensure_ascii=True)
+        return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the vocabulary as JSON, atomically."""
+        write_json(
+            path,
+            {
+                "format": _FORMAT,
+                "version": _VERSION,
+                "tokens": list(self.tokens),
+                "counts": list(self.counts),
+            },
+        )
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Vocabulary:
+        """Read what `save` wrote.
+
+        Raises:
+            UserError: the file is missing, is not JSON, is no vocabulary, was written by a newer
+                version, or contradicts itself; nothing is guessed.
+        """
+        value = read_json(path)
+        if not isinstance(value, dict) or value.get("format") != _FORMAT:
+            raise UserError(f'{path}: not a vocabulary (no "format": "{_FORMAT}").')
+        version = value.get("version")
+        if not isinstance(version, int) or not 1 <= version <= _VERSION:
+            raise UserError(
+                f"{path}: a vocabulary of format version {version!r}; this program reads up to "
+                f"{_VERSION}. Use the version of Unroll that wrote it, or a newer one."
+            )
+        tokens, counts = value.get("tokens"), value.get("counts")
+        if not _is_list_of(str, tokens) or not _is_list_of(int, counts):
+            raise UserError(f'{path}: "tokens" must be a list of strings, "counts" of integers.')
+        if tuple(tokens[: len(SPECIALS)]) != SPECIALS:
+            raise UserError(
+                f"{path}: the first tokens must be {' '.join(SPECIALS)}, "
+                f"not {_some(tokens[: len(SPECIALS)])}."
+            )
+        try:
+            return cls(tokens[len(SPECIALS) :], counts)
+        except ValueError as error:
+            raise UserError(f"{path}: {error}. Restore the file that the run wrote.") from None
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.tokens)
+
+    def __contains__(self, token: object) -> bool:
+        """Whether a text can use the token: the special ones are not among them."""
+        return token in self._ids
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Vocabulary):
+            return NotImplemented
+        return self.tokens == other.tokens and self.counts == other.counts
+
+    def __hash__(self) -> int:
+        return hash(self.tokens)
+
+    def __repr__(self) -> str:
+        return f"Vocabulary({len(self)} tokens: {_some(self.tokens[len(SPECIALS) :])})"
+
+
+def _is_list_of(kind: type, value: object) -> bool:
+    # A bool is an int to Python, but not to a file.
+    return isinstance(value, list) and all(type(item) is kind for item in value)
+
+
+def _some(tokens: Sequence[str], most: int = 5) -> str:
+    shown = " ".join(repr(token) for token in tokens[:most])
+    return shown + (" ..." if len(tokens) > most else "")

@@ -1,0 +1,348 @@
+"""Images with captions: what a data set is, and how one is loaded from a folder."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+import os
+import posixpath
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from captioning.formats import Entry, Reading, find_format
+from captioning.images import is_image_name, walk_files
+from common.errors import UserError
+
+
+@dataclass(slots=True)
+class CaptionedImage:
+    """One image and what people said of it.
+
+    Args:
+        id: its name in the data set; unique.
+        path: its file.
+        captions: at least one; each on one line, otherwise as written.
+        facts: what else is known: the scene of a generated picture, the official id of COCO.
+    """
+
+    id: str
+    path: Path
+    captions: list[str]
+    facts: dict[str, Any] | None = None
+
+
+# Folders in which data sets keep their images; one of several files of a name is taken from there.
+_IMAGE_FOLDERS = frozenset(
+    ["images", "flicker8k_dataset", "flickr8k_dataset", "flickr30k_images", "flickr30k-images"]
+)
+
+
+class SplitStatistics(NamedTuple):
+    """How large a split is; words are what blanks separate."""
+
+    images: int
+    captions: int
+    words_per_caption: float
+    longest_caption: int
+
+
+@dataclass
+class CaptionData:
+    """A data set: its images by split, and what was wrong with it.
+
+    Args:
+        name: of the folder.
+        format: as which it was read.
+        splits: train, val and test, in this order, then any other that the data names.
+        problems: damage that was skipped, one line each, with file and line.
+        notes: remarks on what is unusual, but no damage.
+    """
+
+    name: str
+    format: str
+    splits: dict[str, list[CaptionedImage]]
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def split(self, name: str) -> list[CaptionedImage]:
+        """The images of one split.
+
+        Raises:
+            UserError: there is no such split, or it is empty.
+        """
+        images = self.splits.get(name)
+        if not images:
+            there = ", ".join(each for each, images in self.splits.items() if images)
+            raise UserError(f"{self.name} has no images in a split {name!r}; it has {there}.")
+        return images
+
+    def statistics(self) -> dict[str, SplitStatistics]:
+        """Images, captions and words per caption of each split."""
+        result = {}
+        for name, images in self.splits.items():
+            lengths = [len(caption.split()) for image in images for caption in image.captions]
+            mean = sum(lengths) / len(lengths) if lengths else 0.0
+            longest = max(lengths, default=0)
+            result[name] = SplitStatistics(len(images), len(lengths), mean, longest)
+        return result
+
+    def summary(self, problems: int = 5) -> str:
+        """A table of the splits, the notes, and the first few problems: several lines."""
+        lines = [
+            f"{self.name} ({self.format})",
+            "split           images   captions   words per caption (longest)",
+        ]
+        for name, each in self.statistics().items():
+            words = f"{each.words_per_caption:.1f} ({each.longest_caption})"
+            lines.append(f"{name:<12}{each.images:>10,}{each.captions:>11,}{words:>20}")
+        lines += [f"note: {note}" for note in self.notes]
+        lines += [f"problem: {problem}" for problem in self.problems[:problems]]
+        if len(self.problems) > problems:
+            lines.append(f"... and {len(self.problems) - problems:,} more problems")
+        return "\n".join(lines)
+
+
+def load(
+    path: str | os.PathLike[str],
+    format: str | None = None,
+    *,
+    images: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    val_share: float = 0.1,
+    test_share: float = 0.1,
+    max_problems: float = 0.01,
+) -> CaptionData:
+    """Load a data set of images with captions.
+
+    Args:
+        path: its folder; or, where a folder holds several, the file with the captions.
+        format: flickr, csv, karpathy, coco, jsonl or scenes; None recognises it.
+        images: the folder of the images, where they lie elsewhere.
+        seed: of the split, for data that has none of its own.
+        val_share: share of the images in val, for data without splits.
+        test_share: share of the images in test, for data without splits.
+        max_problems: share of damage that is skipped (and listed in `problems`); more is an error.
+
+    Raises:
+        UserError: no folder, no known format, no image, or too much damage.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise UserError(
+            f"{path}: there is no such folder. Name the folder that holds the data set."
+        )
+    if min(val_share, test_share) < 0 or val_share + test_share >= 1:
+        raise UserError(
+            f"val_share {val_share:g} and test_share {test_share:g} leave no image for training."
+        )
+    kind, files, others = find_format(path, format)
+    reading = kind.read(files)
+    if others:
+        reading.notes.append(f"read as {kind.name}; it could also be read as {', '.join(others)}")
+    for entry in reading.entries:
+        if entry.split is None:
+            entry.split = seeded_split(image_id(entry.image), seed, val_share, test_share)
+    root = Path(images) if images is not None else _root(path)
+    if not root.is_dir():
+        raise UserError(f"{root}: there is no such folder of images.")
+    splits = _assemble(reading, root, files[0].name)
+    usable = sum(len(images) for images in splits.values())
+    check_problems(reading.problems, usable, max_problems, str(path))
+    if not usable:
+        raise UserError(f"{path}: no image with a caption in it ({files[0].name}).")
+    name = path.resolve().name if path.is_dir() else path.stem
+    return CaptionData(name, kind.name, splits, reading.problems, reading.notes)
+
+
+def _root(path: Path) -> Path:
+    if path.is_dir():
+        return path
+    folder = path.parent
+    return folder.parent if folder.name == "annotations" else folder
+
+
+def check_problems(problems: Sequence[str], usable: int, max_problems: float, where: str) -> None:
+    """Refuse data of which too large a share is damaged.
+
+    Args:
+        problems: what was wrong, one line each.
+        usable: how many images are in order.
+        max_problems: the largest share of problems among all images that is accepted.
+        where: the folder, for the message.
+
+    Raises:
+        UserError: more than that.
+    """
+    share = len(problems) / max(1, len(problems) + usable)
+    if not problems or share <= max_problems:
+        return
+    needed = math.ceil(share * 1000) / 1000
+    raise UserError(
+        f"{where}: {len(problems):,} problems beside {usable:,} usable images ({share:.1%}), more "
+        f"than the limit of {max_problems:.1%}. Put them right, or raise the limit "
+        f"(max_problems) to {needed:g}. The first: {'; '.join(problems[:3])}."
+    )
+
+
+def seeded_split(image: str, seed: int, val_share: float, test_share: float) -> str:
+    """The split of an image: a function of its name and the seed, whatever other images there are.
+
+    Returns:
+        "train", "val" or "test".
+    """
+    text = f"{seed}:{image}".encode(errors="surrogatepass")
+    position = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest()) / 2**64
+    if position < val_share:
+        return "val"
+    return "test" if position < val_share + test_share else "train"
+
+
+class _Damage(Exception):
+    """Why one entry of a data set is skipped."""
+
+
+class ImageFolder:
+    """The files below a folder: listed once, then found by the names that data sets give them.
+
+    One listing instead of a question to the file system for each of 120,000 images.
+
+    Args:
+        root: the folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.files = set(walk_files(root))
+        self._by_name: dict[str, list[str]] = {}
+        for file in self.files:
+            self._by_name.setdefault(posixpath.basename(file), []).append(file)
+
+    def find(self, name: str) -> str:
+        """The file, relative to the folder, that a relative name with "/" means.
+
+        It is that path itself, or else the only file, or the least deep one, whose path ends so.
+
+        Raises:
+            _Damage: there is none, or more than one.
+        """
+        if name in self.files:
+            return name
+        found = self._by_name.get(posixpath.basename(name), [])
+        found = [file for file in found if file.endswith(f"/{name}")]
+        found = [file for file in found if _in_image_folder(file)] or found
+        depth = min((file.count("/") for file in found), default=0)
+        found = [file for file in found if file.count("/") == depth]
+        if not found:
+            raise _Damage(f"there is no image {name}")
+        if len(found) > 1:
+            raise _Damage(f"{name} could be {' or '.join(sorted(found)[:2])}")
+        return found[0]
+
+    def locate(self, image: str, folder: str | None = None) -> tuple[str, str]:
+        """The id of an image and its file, relative to the folder.
+
+        Args:
+            image: its name, as the data set has it.
+            folder: in which the format keeps it, if it says so; the file may also lie elsewhere.
+
+        Raises:
+            _Damage: there is no such file, or the name leads out of the folder.
+        """
+        name = self._inside(posixpath.join(folder, image) if folder else image)
+        try:
+            return name, self.find(name)
+        except _Damage:
+            if not folder:
+                raise
+            return name, self.find(self._inside(image))
+
+    def _inside(self, name: str) -> str:
+        path = image_id(name)
+        if posixpath.isabs(path):
+            path = posixpath.relpath(path, self.root.resolve().as_posix())
+        if path.startswith("../") or path in ("..", ".") or re.match("[A-Za-z]:/", path):
+            raise _Damage(f"{name!r} lies outside {self.root}: refused")
+        return path
+
+
+def image_id(name: str) -> str:
+    """The id of an image: its name with "/" between folders, and no detours."""
+    return posixpath.normpath(name.strip().replace("\\", "/"))
+
+
+def _in_image_folder(file: str) -> bool:
+    return posixpath.basename(posixpath.dirname(file)).lower() in _IMAGE_FOLDERS
+
+
+def _assemble(reading: Reading, root: Path, source: str) -> dict[str, list[CaptionedImage]]:
+    """Find each entry's file and keep each image once; whatever fails is added to the problems."""
+    folder = ImageFolder(root)
+    kept: dict[str, tuple[Entry, CaptionedImage]] = {}
+    mentioned: set[str] = set()
+    for entry in reading.entries:
+        try:
+            name, file = folder.locate(entry.image, entry.folder)
+            mentioned.add(file)
+            _keep(kept, file, entry, CaptionedImage(name, root / file, entry.captions, entry.facts))
+        except _Damage as damage:
+            reading.problems.append(f"{entry.where}: {damage}")
+    if reading.entries and not mentioned:
+        raise UserError(
+            f"none of the {len(reading.entries):,} images that {source} names is in {root} "
+            f"(the first: {reading.entries[0].image}). Put them there, in a folder images/ for "
+            "example, or name the folder that they are in."
+        )
+    reading.notes += _notes(reading, folder, mentioned)
+    splits: dict[str, list[CaptionedImage]] = {name: [] for name in ("train", "val", "test")}
+    for entry, image in kept.values():
+        splits.setdefault(entry.split or "", []).append(image)
+    return {name: images for name, images in splits.items() if images}
+
+
+def _keep(
+    kept: dict[str, tuple[Entry, CaptionedImage]], file: str, entry: Entry, image: CaptionedImage
+) -> None:
+    """Add an image to those that are kept, unless something is wrong with it.
+
+    Raises:
+        _Damage: it has no caption, or it is there already; an image of two splits is kept only in
+            the one that is the more for testing, so that nothing leaks into training.
+    """
+    if not entry.captions:
+        raise _Damage(f"{image.id} has no caption")
+    if not re.fullmatch(r"\w[\w.-]*", entry.split or ""):
+        raise _Damage(
+            f"{image.id} is in no split, or in one without a usable name: {entry.split!r}"
+        )
+    if file not in kept:
+        kept[file] = (entry, image)
+        return
+    earlier = kept[file][0]
+    if entry.split == earlier.split:
+        raise _Damage(f"{image.id} is there twice (first at {earlier.where})")
+    order = {"train": 0, "val": 2, "test": 3}
+    winner = max(earlier, entry, key=lambda each: order.get(each.split or "", 1))
+    if winner is entry:
+        del kept[file]  # and not only replaced: it takes its place in the order of its own split
+        kept[file] = (entry, image)
+    raise _Damage(
+        f"{image.id} is in {entry.split} and in {earlier.split} ({earlier.where}): "
+        f"kept in {winner.split} only"
+    )
+
+
+def _notes(reading: Reading, folder: ImageFolder, mentioned: set[str]) -> Iterator[str]:
+    """What a user should know of, and need not put right."""
+    if reading.left_out:
+        names = reading.left_out
+        yield f"{len(names):,} images have captions but are in no split list ({names[0]}, ...)"
+    for name in reading.left_out:
+        with contextlib.suppress(_Damage):
+            mentioned.add(folder.locate(name)[1])
+    unused = sorted(file for file in folder.files - mentioned if is_image_name(file))
+    if unused:
+        yield f"{len(unused):,} image files have no caption ({unused[0]}, ...)"

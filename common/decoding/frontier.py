@@ -1,0 +1,231 @@
+"""The loop of every search: hypotheses that grow together, and leave when they are done."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from common.decoding.constraints import Constraints, Lengths
+from common.decoding.hypotheses import Hypothesis, Pool
+from common.decoding.length_penalty import LengthPenalty, power
+from common.decoding.step_model import ContextT, StepModel
+
+
+class Continuations(NamedTuple):
+    """What a strategy chose among the next tokens of each sentence's hypotheses.
+
+    Args:
+        log_probabilities: (A, W') of the hypotheses so continued; minus infinity for none.
+        parents: (A, W') which of the W hypotheses of its sentence each continues.
+        tokens: (A, W') with what.
+    """
+
+    log_probabilities: Tensor
+    parents: Tensor
+    tokens: Tensor
+
+
+Choice = Callable[[Tensor, Tensor], Continuations]
+"""(log-probabilities of the next tokens (A, W, V), of the hypotheses so far (A, W)) -> choice."""
+
+
+@dataclass
+class Frontier:
+    """The hypotheses that still grow: W of each of A sentences, all of the same length T.
+
+    Args:
+        sentences: (A) the places of the sentences in the batch.
+        is_open: (A) whether the sentence is still searched.
+        history: (A, W, T) the tokens so far.
+        log_probabilities: (A, W) minus infinity where there is no hypothesis.
+        pool: the finished hypotheses of the A sentences.
+        constraints: of the A sentences.
+        ceiling: (A,) the largest length penalty that the sentence can come to.
+        length_penalty: see `LengthPenalty`.
+        stop_after: see `beam_search`.
+    """
+
+    sentences: list[int]
+    is_open: list[bool]
+    history: Tensor
+    log_probabilities: Tensor
+    pool: Pool
+    constraints: Constraints
+    ceiling: Tensor
+    length_penalty: LengthPenalty
+    stop_after: int | None
+
+    @staticmethod
+    def begin(
+        constraints: Constraints,
+        *,
+        n_best: int,
+        length_penalty: LengthPenalty,
+        stop_after: int | None,
+    ) -> Frontier:
+        """One empty hypothesis of every sentence."""
+        longest = constraints.max_length.tolist()
+        batch, device = len(longest), constraints.max_length.device
+        return Frontier(
+            sentences=list(range(batch)),
+            is_open=[True] * batch,
+            history=torch.zeros(batch, 1, 0, dtype=torch.long, device=device),
+            log_probabilities=torch.zeros(batch, 1, device=device),
+            pool=Pool.empty(batch, n_best, max(longest), device),
+            constraints=constraints,
+            ceiling=torch.tensor([length_penalty(n + 1) for n in longest], device=device),
+            length_penalty=length_penalty,
+            stop_after=stop_after,
+        )
+
+    def advance(self, chosen: Continuations) -> Closed | None:
+        """Grow by one token; return the sentences that are done with it, if there are any.
+
+        Raises:
+            ValueError: a log-probability is not a number.
+        """
+        log_probabilities, parents, tokens = chosen
+        length = self.history.shape[2]
+        prefixes = self.history.gather(1, parents[..., None].expand(-1, -1, length))
+        ends = tokens == self.constraints.eos
+        at_limit = (self.constraints.max_length == length)[:, None]
+        ended = log_probabilities.masked_fill(~ends, -math.inf)
+        growing = log_probabilities.masked_fill(ends | at_limit, -math.inf)
+        order = self.pool.rank(ended / self.length_penalty(length + 1))
+        # A hypothesis can only lose probability; its score is best if it loses none until the
+        # greatest length. What cannot even then beat the worst of the pool is not worth its steps.
+        open_ = (growing / self.ceiling[:, None] > self.pool.scores[:, -1:]).any(1)
+        if self.stop_after is not None:
+            open_ &= self.pool.count < self.stop_after
+        summary = [(ended > -math.inf).any(), log_probabilities.isnan().any()]
+        # The only time in a step that the host waits for the device.
+        *is_open, any_ended, broken = torch.cat([open_, torch.stack(summary)]).tolist()
+        if broken:
+            raise ValueError("the model's logits are not numbers (NaN or infinite)")
+        if any_ended:
+            self.pool.store(order, prefixes, ended)
+        places = [i for i, was in enumerate(self.is_open) if was and not is_open[i]]
+        closed = self._close(places, ended, parents) if places else None
+        self.is_open = is_open
+        self.history = torch.cat([prefixes, tokens[..., None]], 2)
+        self.log_probabilities = growing.masked_fill(~open_[:, None], -math.inf)
+        return closed
+
+    def _close(self, places: list[int], ended: Tensor, parents: Tensor) -> Closed:
+        """The answers of some sentences; what ended at this step was not cut off by its end."""
+        rows = torch.tensor(places, device=ended.device)
+        ends = torch.zeros_like(self.log_probabilities)
+        ends.scatter_add_(1, parents, (ended > -math.inf).to(ends.dtype))
+        cut_off = self.log_probabilities.masked_fill(ends > 0, -math.inf)[rows]
+        finished, history = self.pool.select(rows), self.history[rows]
+        penalty = self.length_penalty(max(1, history.shape[2]))
+        pool = Pool.empty_like(finished)
+        pool.store(pool.rank(cut_off / penalty), history, cut_off)
+        return Closed([self.sentences[i] for i in places], finished, pool)
+
+    def prune(self) -> Tensor:
+        """Drop the sentences that are done; return the places (A',) of those that stay."""
+        places = [i for i, is_open in enumerate(self.is_open) if is_open]
+        rows = torch.tensor(places, device=self.history.device)
+        self.sentences = [self.sentences[i] for i in places]
+        self.is_open = [True] * len(places)
+        self.history = self.history[rows]
+        self.log_probabilities = self.log_probabilities[rows]
+        self.pool = self.pool.select(rows)
+        self.constraints = self.constraints.select(rows)
+        self.ceiling = self.ceiling[rows]
+        return rows
+
+
+@dataclass(frozen=True)
+class Closed:
+    """Sentences that are done.
+
+    Args:
+        sentences: (D) their places in the batch.
+        finished: the best of their hypotheses that ended.
+        cut_off: the best of those that were growing; they count where too few have ended.
+    """
+
+    sentences: list[int]
+    finished: Pool
+    cut_off: Pool
+
+
+@torch.no_grad()
+def run_search(
+    model: StepModel[ContextT],
+    context: ContextT,
+    choose: Choice,
+    *,
+    bos: int,
+    eos: int,
+    max_length: Lengths,
+    min_length: Lengths,
+    forbidden: Sequence[int],
+    no_repeat_ngram: int,
+    length_penalty: float | LengthPenalty,
+    n_best: int,
+    stop_after: int | None,
+    prune: bool,
+) -> list[list[Hypothesis]]:
+    """Search with any strategy; arguments and returns as in `beam_search`."""
+    penalty = length_penalty if callable(length_penalty) else power(length_penalty)
+    batch = context.batch_size
+    if batch == 0:
+        return []
+    context = model.prepare(context)
+    state = model.start(context)
+    device = state[0].device
+    constraints = Constraints.build(
+        batch_size=batch,
+        eos=eos,
+        min_length=min_length,
+        max_length=max_length,
+        forbidden=forbidden,
+        no_repeat_ngram=no_repeat_ngram,
+        device=device,
+    )
+    frontier = Frontier.begin(
+        constraints, n_best=n_best, length_penalty=penalty, stop_after=stop_after
+    )
+    tokens = torch.full((batch, 1), bos, device=device)
+    closed: list[Closed] = []
+    while True:
+        width = tokens.shape[1]
+        logits, state = model.step(tokens.flatten(), state, context)
+        # In float32 whatever the model's precision; and a new tensor, so that bans may be written.
+        log_probs = F.log_softmax(logits, -1, dtype=torch.float32).unflatten(0, (-1, width))
+        frontier.constraints.apply_(log_probs, frontier.history)
+        chosen = choose(log_probs, frontier.log_probabilities)
+        done = frontier.advance(chosen)
+        if done is not None:
+            closed.append(done)
+        if not any(frontier.is_open):
+            return _in_order(closed, n_best)
+        rows = torch.arange(len(chosen.tokens), device=device)
+        if prune and done is not None:
+            rows = frontier.prune()
+            context = context.select(rows)
+        tokens = chosen.tokens[rows]
+        if width > 1 or tokens.shape != (len(chosen.tokens), 1):  # else every row stays in place
+            survivors = (rows[:, None] * width + chosen.parents[rows]).flatten()
+            state = tuple(tensor.index_select(0, survivors) for tensor in state)
+
+
+def _in_order(closed: list[Closed], n_best: int) -> list[list[Hypothesis]]:
+    """The answers of all sentences in the order of the batch, brought to the host at once."""
+    sentences = [sentence for group in closed for sentence in group.sentences]
+    finished = Pool.join([group.finished for group in closed]).to_lists(finished=True)
+    cut_off = Pool.join([group.cut_off for group in closed]).to_lists(finished=False)
+    answers = {
+        sentence: (ended + others)[:n_best]
+        for sentence, ended, others in zip(sentences, finished, cut_off, strict=True)
+    }
+    return [answers[sentence] for sentence in range(len(answers))]

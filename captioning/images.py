@@ -9,7 +9,7 @@ import struct
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple, TypeAlias, get_args
 
@@ -270,7 +270,8 @@ class ImageTransform:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON, for a run's config; `from_dict` reads it."""
-        return {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
+        mean, std = ([float(value) for value in values] for values in (self.mean, self.std))
+        return {"size": self.size, "fit": self.fit, "mean": mean, "std": std}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ImageTransform:

@@ -1,0 +1,474 @@
+"""Every image that people have on disk, and the one transform that all of them go through."""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from captioning.images import (
+    ImageError,
+    ImageFiles,
+    ImageTransform,
+    image_batches,
+    list_images,
+    open_image,
+)
+from common.errors import UserError
+
+
+def saved(path: Path, image: Image.Image, **options) -> Path:
+    image.save(path, **options)
+    return path
+
+
+def scene(width: int = 60, height: int = 40) -> Image.Image:
+    """A picture whose four corners differ: red, green, blue, white, and no symmetry."""
+    image = Image.new("RGB", (width, height))
+    half = (width // 2, height // 2)
+    for colour, at in (
+        ("red", (0, 0)),
+        ("lime", (half[0], 0)),
+        ("blue", (0, half[1])),
+        ("white", half),
+    ):
+        image.paste(colour, (*at, at[0] + half[0], at[1] + half[1]))
+    return image
+
+
+def corners(image: Image.Image) -> list[tuple[int, ...]]:
+    """Pixels of the four quarters: top left, top right, bottom left, bottom right."""
+    width, height = image.size
+    places = [(1, 1), (3, 1), (1, 3), (3, 3)]
+    return [image.getpixel((x * width // 4, y * height // 4)) for x, y in places]  # type: ignore[misc]
+
+
+RED, LIME, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
+
+
+# ---- open_image: what it reads
+
+
+@pytest.mark.parametrize(
+    "name", ["a.png", "a.bmp", "a.gif", "a.tif", "a.ppm", "a.webp", "wrong.jpg"]
+)
+def test_formats_are_known_by_their_content(tmp_path: Path, name: str) -> None:
+    kind = {"a.webp": {"format": "webp", "lossless": True}, "wrong.jpg": {"format": "png"}}
+    image = open_image(saved(tmp_path / name, scene(), **kind.get(name, {})))
+    assert image.mode == "RGB"
+    assert image.size == (60, 40)
+    assert corners(image) == [RED, LIME, BLUE, WHITE]
+
+
+def test_a_path_a_file_and_an_image_are_the_same(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.jpg", scene())
+    expected = np.asarray(open_image(path))
+    with open(path, "rb") as file:
+        assert np.array_equal(np.asarray(open_image(file)), expected)
+        assert not file.closed
+    assert np.array_equal(np.asarray(open_image(str(path))), expected)
+    assert np.array_equal(np.asarray(open_image(io.BytesIO(path.read_bytes()))), expected)
+    with Image.open(path) as image:
+        assert np.array_equal(np.asarray(open_image(image)), expected)
+
+
+@pytest.mark.parametrize(
+    "mode", ["1", "L", "LA", "P", "PA", "RGBA", "RGBa", "CMYK", "YCbCr", "HSV"]
+)
+def test_modes_become_rgb(mode: str) -> None:
+    through = scene().convert("RGBA") if mode == "RGBa" else scene()
+    through = through.convert("L").convert("LA") if mode == "LA" else through
+    through = through.convert("P").convert("PA") if mode == "PA" else through.convert(mode)
+    image = open_image(through)
+    assert image.mode == "RGB" and image.size == (60, 40)
+    expected = scene() if mode not in ("1", "L", "LA") else scene().convert("L").convert("RGB")
+    if mode != "1":  # dithered
+        difference = np.abs(np.asarray(image, dtype=int) - np.asarray(expected, dtype=int))
+        assert difference.max() <= 3
+
+
+def test_grayscale_and_cmyk_jpeg(tmp_path: Path) -> None:
+    gray = open_image(saved(tmp_path / "gray.jpg", Image.new("L", (8, 8), 77)))
+    assert gray.getpixel((4, 4)) == (77, 77, 77)
+    cmyk = open_image(saved(tmp_path / "cmyk.jpg", scene().convert("CMYK"), quality=100))
+    for found, expected in zip(corners(cmyk), [RED, LIME, BLUE, WHITE], strict=True):
+        assert np.abs(np.subtract(found, expected)).max() < 12
+
+
+def test_transparency_lies_over_white(tmp_path: Path) -> None:
+    half = Image.new("RGBA", (4, 4), (255, 0, 0, 128))
+    half.putpixel((0, 0), (0, 0, 0, 0))
+    image = open_image(saved(tmp_path / "half.png", half))
+    assert image.getpixel((0, 0)) == WHITE
+    assert np.abs(np.subtract(image.getpixel((2, 2)), (255, 127, 127))).max() <= 1  # type: ignore[arg-type]
+
+    palette = Image.new("P", (2, 1))
+    palette.putpalette([0, 0, 0, 255, 0, 0])
+    palette.putpixel((1, 0), 1)
+    image = open_image(saved(tmp_path / "palette.png", palette, transparency=0))
+    assert [image.getpixel((x, 0)) for x in (0, 1)] == [WHITE, RED]
+
+    key = Image.new("RGB", (2, 1), (0, 0, 0))
+    key.putpixel((1, 0), RED)
+    image = open_image(saved(tmp_path / "key.png", key, transparency=(0, 0, 0)))
+    assert [image.getpixel((x, 0)) for x in (0, 1)] == [WHITE, RED]
+
+    gray = Image.new("LA", (1, 1), (0, 0))
+    assert open_image(saved(tmp_path / "la.png", gray)).getpixel((0, 0)) == WHITE
+
+
+@pytest.mark.parametrize("name", ["deep.png", "deep.tif"])
+def test_16_bits_are_scaled_not_clipped(tmp_path: Path, name: str) -> None:
+    ramp = np.array([[0, 256, 32768, 65535]], dtype=np.uint16)
+    image = open_image(saved(tmp_path / name, Image.fromarray(ramp)))
+    assert image.mode == "RGB"
+    assert [image.getpixel((x, 0))[0] for x in range(4)] == [0, 1, 128, 255]  # type: ignore[index]
+
+
+def test_16_bits_in_the_other_byte_order(tmp_path: Path) -> None:
+    big = Image.frombytes("I;16B", (3, 1), struct.pack(">3H", 0, 32768, 65535))
+    assert [open_image(big).getpixel((x, 0))[0] for x in range(3)] == [0, 128, 255]  # type: ignore[index]
+
+
+def test_16_bit_colour(tmp_path: Path) -> None:
+    """A 48-bit PNG, which Pillow reads and cannot write."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    pixel = b"\0" + struct.pack(">3H", 65535, 32768, 0)
+    header = chunk(b"IHDR", struct.pack(">2I5B", 1, 1, 16, 2, 0, 0, 0))
+    data = header + chunk(b"IDAT", zlib.compress(pixel)) + chunk(b"IEND", b"")
+    (tmp_path / "deep.png").write_bytes(b"\x89PNG\r\n\x1a\n" + data)
+    assert open_image(tmp_path / "deep.png").getpixel((0, 0)) == (255, 128, 0)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (np.array([[0, 128, 255]], np.int32), [0, 128, 255]),
+        (np.array([[0, 32896, 65535]], np.int32), [0, 128, 255]),
+        (np.array([[-5, 2**30, 2**31 - 1]], np.int32), [0, 128, 255]),
+        (np.array([[0.0, 0.5, 1.0]], np.float32), [0, 128, 255]),
+        (np.array([[0.0, 128.0, 255.0]], np.float32), [0, 128, 255]),
+        (np.array([[np.nan, -1.0, np.inf]], np.float32), [0, 0, 0]),
+        (np.array([[0, 0, 0]], np.int32), [0, 0, 0]),
+    ],
+)
+def test_images_of_integers_and_floats(tmp_path: Path, values: np.ndarray, expected: list) -> None:
+    image = open_image(saved(tmp_path / "a.tif", Image.fromarray(values)))
+    assert [image.getpixel((x, 0))[0] for x in range(3)] == expected  # type: ignore[index]
+
+
+def test_an_animation_gives_its_first_frame(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
+    for name in ("a.gif", "a.png", "a.webp"):
+        options = {"lossless": True} if name == "a.webp" else {}
+        frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:], **options)
+        with Image.open(tmp_path / name) as image:
+            assert image.n_frames == 2  # type: ignore[attr-defined]
+        assert open_image(tmp_path / name).getpixel((2, 2)) == RED
+
+
+STORED = {  # how a camera stores the scene, so that the EXIF orientation turns it upright
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
+
+@pytest.mark.parametrize("orientation", STORED)
+@pytest.mark.parametrize("suffix", ["png", "tif", "webp", "jpg"])
+def test_exif_rotation_is_applied_once(tmp_path: Path, orientation: int, suffix: str) -> None:
+    method = STORED[orientation]
+    stored = scene() if method is None else scene().transpose(method)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"webp": {"lossless": True}, "jpg": {"quality": 100, "subsampling": 0}}
+    path = saved(tmp_path / f"a.{suffix}", stored, exif=exif, **options.get(suffix, {}))
+    upright = open_image(path)
+    for image in (upright, open_image(upright)):  # opened again, it is not turned again
+        assert image.size == (60, 40)
+        for found, expected in zip(corners(image), [RED, LIME, BLUE, WHITE], strict=True):
+            assert np.abs(np.subtract(found, expected)).max() < 6
+    with Image.open(path) as given:
+        if suffix != "tif":  # Pillow itself turns a TIFF as it loads it
+            assert open_image(given).size == (60, 40)
+            assert given.size == stored.size  # the caller's image is as it was
+
+
+def test_damaged_exif_is_no_reason_to_lose_the_picture(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.jpg", scene(), exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert open_image(path).size == (60, 40)
+
+
+# ---- open_image: size
+
+
+def test_one_pixel(tmp_path: Path) -> None:
+    path = saved(tmp_path / "dot.png", Image.new("L", (1, 1), 9))
+    assert open_image(path).getpixel((0, 0)) == (9, 9, 9)
+    assert ImageTransform(size=5)(path).shape == (1, 3, 5, 5)
+
+
+def test_a_huge_photograph_is_decoded_small_without_a_warning(tmp_path: Path) -> None:
+    path = saved(tmp_path / "huge.jpg", Image.new("L", (12000, 9000), 100))
+    limit = Image.MAX_IMAGE_PIXELS
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        image = open_image(path, size=448)
+        assert image.size == (1500, 1125)
+        assert ImageTransform()(path).shape == (1, 3, 224, 224)
+    assert limit == Image.MAX_IMAGE_PIXELS  # other users of Pillow keep their limit
+
+
+def test_draft_never_goes_below_the_size_that_is_needed(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.jpg", Image.new("RGB", (500, 375)))
+    assert open_image(path, size=375).size == (500, 375)
+    assert open_image(path, size=187).size == (250, 188)
+    assert open_image(path, size=4000).size == (500, 375)
+
+
+def test_a_decompression_bomb_is_refused(tmp_path: Path) -> None:
+    path = saved(tmp_path / "bomb.png", Image.new("1", (20000, 20000)))
+    assert path.stat().st_size < 100_000
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(
+            ImageError, match=r"bomb.png.*20000 x 20000 pixels, more than the limit"
+        ):
+            open_image(path)
+
+
+# ---- open_image: what it cannot read
+
+
+def test_a_truncated_image_is_named_with_the_reason(tmp_path: Path) -> None:
+    noise = Image.effect_noise((64, 64), 80)
+    for name in ("a.jpg", "a.png", "a.gif", "a.tif", "a.webp", "a.bmp"):
+        path = saved(tmp_path / name, noise)
+        data = path.read_bytes()
+        path.write_bytes(data[: len(data) // 2])
+        with pytest.raises(ImageError) as raised:
+            open_image(path)
+        message = str(raised.value)
+        assert message.startswith(f"{path}: cannot be read as an image (") and "\n" not in message
+
+
+def test_garbage_never_ends_in_another_error(tmp_path: Path) -> None:
+    """Random damage to real files: an image or an ImageError, nothing else."""
+    random = np.random.default_rng(0)
+    path = tmp_path / "damaged"
+    for kind in ("jpeg", "png", "gif", "tiff", "webp", "bmp"):
+        buffer = io.BytesIO()
+        scene().save(buffer, kind)
+        for _ in range(40):
+            data = np.frombuffer(buffer.getvalue(), np.uint8).copy()
+            data[random.integers(0, len(data), 8)] = random.integers(0, 256, 8)
+            path.write_bytes(data.tobytes())
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                try:
+                    assert open_image(path).mode == "RGB"
+                except ImageError as error:
+                    assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(b"", "the file is empty"), (b"not an image", "not an image, or of an unknown format")],
+)
+def test_files_that_are_no_image(tmp_path: Path, content: bytes, reason: str) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(content)
+    with pytest.raises(ImageError, match=f"a.jpg: cannot be read as an image \\({reason}\\)"):
+        open_image(path)
+
+
+def test_missing_files_and_folders(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="gone.jpg: there is no such file"):
+        open_image(tmp_path / "gone.jpg")
+    with pytest.raises(ImageError, match="a folder, not an image"):
+        open_image(tmp_path)
+    assert issubclass(ImageError, UserError)
+
+
+# ---- ImageTransform
+
+
+def test_squash_crop_and_pad() -> None:
+    image = scene()  # 60 x 40
+    image.paste("black", (0, 0, 5, 40))
+    squashed = ImageTransform(size=20, fit="squash").fitted(image)
+    assert squashed.getpixel((0, 10)) != RED and corners(squashed) == [RED, LIME, BLUE, WHITE]
+    cropped = ImageTransform(size=20, fit="crop").fitted(image)
+    assert corners(cropped) == [RED, LIME, BLUE, WHITE]
+    assert cropped.getpixel((0, 0)) == RED  # the black edge is cut off
+    padded = ImageTransform(size=30, fit="pad", mean=(0.5, 0.0, 1.0)).fitted(image)
+    assert padded.getpixel((15, 0)) == padded.getpixel((15, 29)) == (128, 0, 255)
+    assert padded.getpixel((15, 5)) != (128, 0, 255) != padded.getpixel((15, 24))
+    assert padded.getpixel((0, 15)) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("fit", ["squash", "crop", "pad"])
+@pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1), (7, 3), (224, 224)])
+def test_every_shape_fits(fit, size: tuple[int, int]) -> None:
+    transform = ImageTransform(size=16, fit=fit)
+    assert transform.pixels(Image.new("RGB", size, "white")).shape == (3, 16, 16)
+
+
+def test_an_image_of_the_right_size_is_untouched() -> None:
+    noise = Image.merge("RGB", [Image.effect_noise((32, 32), 90) for _ in range(3)])
+    for fit in ("squash", "crop", "pad"):
+        pixels = ImageTransform(size=32, fit=fit).pixels(noise)  # type: ignore[arg-type]
+        assert np.array_equal(pixels.permute(1, 2, 0).numpy(), np.asarray(noise))
+
+
+def test_normalisation_by_hand() -> None:
+    transform = ImageTransform(size=2, mean=(0.0, 0.5, 1.0), std=(1.0, 0.5, 0.25))
+    batch = transform(Image.new("RGB", (2, 2), (255, 0, 51)))
+    assert batch.dtype == torch.float32
+    assert batch[0, :, 0, 0].tolist() == pytest.approx([1.0, -1.0, -3.2])
+
+
+def test_one_or_several_alone_or_in_a_batch(tmp_path: Path) -> None:
+    transform = ImageTransform(size=8)
+    paths = [saved(tmp_path / f"{n}.png", scene(20 + n, 30)) for n in range(3)]
+    batch = transform(paths)
+    assert batch.shape == (3, 3, 8, 8)
+    for row, path in zip(batch, paths, strict=True):
+        assert torch.equal(transform(path)[0], row)
+        assert torch.equal(transform(open_image(path))[0], row)
+        assert torch.equal(transform.normalize(transform.pixels(path)), row)
+    assert transform([]).shape == (0, 3, 8, 8)
+
+
+def test_mirror_flips_left_to_right() -> None:
+    for fit in ("squash", "crop", "pad"):
+        transform = ImageTransform(size=8, fit=fit)  # type: ignore[arg-type]
+        plain, mirrored = transform(scene()), transform(scene(), mirror=True)
+        assert torch.equal(mirrored, plain.flip(-1))
+        assert not torch.equal(mirrored, plain)
+
+
+def test_a_transform_travels_as_json() -> None:
+    transform = ImageTransform(size=96, fit="pad", mean=(0.5, 0.5, 0.5), std=(1.0, 1.0, 1.0))
+    again = ImageTransform.from_dict(transform.to_dict())
+    assert again == transform and again.digest == transform.digest
+    assert all(isinstance(value, (int, str, list)) for value in transform.to_dict().values())
+
+
+def test_the_digest_changes_with_everything_that_changes_the_pixels() -> None:
+    others = [
+        ImageTransform(),
+        ImageTransform(size=225),
+        ImageTransform(fit="crop"),
+        ImageTransform(mean=(0.0, 0.0, 0.0)),
+        ImageTransform(std=(1.0, 1.0, 1.0)),
+    ]
+    assert len({transform.digest for transform in others}) == len(others)
+    # Fixed once: a change makes every feature cache on every disk useless.
+    assert ImageTransform().digest == "e7371337ab87ed04"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"size": 224},
+        {"size": 0, "fit": "squash", "mean": [0, 0, 0], "std": [1, 1, 1]},
+        {"size": 8, "fit": "stretch", "mean": [0, 0, 0], "std": [1, 1, 1]},
+        {"size": 8, "fit": "pad", "mean": [0, 0, 0], "std": [0, 1, 1]},
+        {"size": 8, "fit": "pad", "mean": [0, 0, 0], "std": [1, 1, 1], "newer": 1},
+        {"size": 8, "fit": "pad", "mean": 3, "std": [1, 1, 1]},
+    ],
+)
+def test_a_damaged_transform_is_a_clear_error(values: dict) -> None:
+    with pytest.raises(UserError, match="the image transform .* cannot be used"):
+        ImageTransform.from_dict(values)
+
+
+# ---- batches of files
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_damaged_files_are_reported_and_the_others_go_on(tmp_path: Path, workers: int) -> None:
+    paths = [saved(tmp_path / f"{n}.png", Image.new("RGB", (4, 4), (n, 0, 0))) for n in range(7)]
+    for n in (2, 4, 5):
+        paths[n].write_bytes(b"damaged")
+    transform = ImageTransform(size=4)
+    indices, problems = [], []
+    state = torch.get_rng_state()
+    for batch in image_batches(paths, transform, batch_size=2, workers=workers):
+        assert batch.pixels.dtype == torch.uint8
+        assert batch.pixels.shape == (len(batch.indices), 3, 4, 4)
+        assert batch.pixels[:, 0, 0, 0].tolist() == batch.indices.tolist()
+        indices += batch.indices.tolist()
+        problems += batch.problems
+    assert indices == [0, 1, 3, 6]
+    assert [index for index, _ in problems] == [2, 4, 5]
+    assert all(str(paths[index]) in problem for index, problem in problems)
+    assert torch.equal(torch.get_rng_state(), state)  # or an exact resume would not be exact
+
+
+def test_a_batch_of_damaged_files_alone(tmp_path: Path) -> None:
+    files = ImageFiles([tmp_path / "a.jpg", tmp_path / "b.jpg"], ImageTransform(size=4))
+    batch = files.collate([files[0], files[1]])
+    assert batch.pixels.shape == (0, 3, 4, 4)
+    assert batch.indices.tolist() == []
+    assert len(batch.problems) == len(files) == 2
+
+
+def test_mirrored_batches(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.png", scene())
+    plain, mirrored = (
+        next(iter(image_batches([path], ImageTransform(size=8), mirror=mirror))).pixels
+        for mirror in (False, True)
+    )
+    assert torch.equal(mirrored, plain.flip(-1))
+
+
+# ---- list_images
+
+
+def test_folders_stand_for_the_images_below_them(tmp_path: Path) -> None:
+    names = ["b.jpg", "a.PNG", "deep/er/c.webp", "notes.txt", ".hidden.jpg", ".cache/d.jpg"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = list_images([tmp_path / "notes.txt", tmp_path, tmp_path / "b.jpg"])
+    expected = ["notes.txt", "a.PNG", "b.jpg", "deep/er/c.webp"]
+    assert found == [tmp_path / name for name in expected]
+
+
+def test_nothing_to_list_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(UserError, match=r"no image in this folder or below it .*\.jpg"):
+        list_images([tmp_path])
+    with pytest.raises(UserError, match="gone.jpg: there is no such image or folder"):
+        list_images([tmp_path / "gone.jpg"])
+    with pytest.raises(UserError, match="no image was given"):
+        list_images([])
+
+
+def test_photographs_of_flickr8k(shared: Path) -> None:
+    path = min((shared / "flickr8k" / "images").iterdir())
+    transform = ImageTransform()
+    with Image.open(path) as image:
+        assert np.array_equal(transform.pixels(path).permute(1, 2, 0).numpy(), np.asarray(image))

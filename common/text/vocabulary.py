@@ -8,6 +8,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from common.errors import UserError
 from common.files import read_json, write_json
@@ -143,12 +144,13 @@ class Vocabulary:
         if not isinstance(value, dict) or value.get("format") != _FORMAT:
             raise UserError(f'{path}: not a vocabulary (no "format": "{_FORMAT}").')
         version = value.get("version")
-        if not isinstance(version, int) or not 1 <= version <= _VERSION:
+        if type(version) is not int or not 1 <= version <= _VERSION:
             raise UserError(
                 f"{path}: a vocabulary of format version {version!r}; this program reads up to "
                 f"{_VERSION}. Use the version of Unroll that wrote it, or a newer one."
             )
-        tokens, counts = value.get("tokens"), value.get("counts")
+        tokens: Any = value.get("tokens")
+        counts: Any = value.get("counts")
         if not _is_list_of(str, tokens) or not _is_list_of(int, counts):
             raise UserError(f'{path}: "tokens" must be a list of strings, "counts" of integers.')
         if tuple(tokens[: len(SPECIALS)]) != SPECIALS:
@@ -183,7 +185,7 @@ class Vocabulary:
         return f"Vocabulary({len(self)} tokens: {_some(self.tokens[len(SPECIALS) :])})"
 
 
-def _is_list_of(kind: type, value: object) -> bool:
+def _is_list_of(kind: type, value: Any) -> bool:
     # A bool is an int to Python, but not to a file.
     return isinstance(value, list) and all(type(item) is kind for item in value)
 

@@ -1,0 +1,245 @@
+"""From text to tokens and back to text that reads well."""
+
+from __future__ import annotations
+
+import functools
+import re
+import sys
+import unicodedata
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any, Protocol
+
+from common.errors import UserError
+
+
+class Tokenizer(Protocol):
+    """What splits a text into the tokens of a vocabulary, and joins them again."""
+
+    def encode(self, text: str) -> list[str]:
+        """The tokens of a text."""
+        ...
+
+    def decode(self, tokens: Sequence[str]) -> str:
+        """The text of tokens, as a person would write it."""
+        ...
+
+    def to_dict(self) -> dict[str, Any]:
+        """All that `tokenizer_from_dict` needs, as plain JSON."""
+        ...
+
+
+class WordTokenizer:
+    """The words of the COCO caption metrics: Penn Treebank words, lower-case, no punctuation.
+
+        It's the dog's "T-shirt", isn't it?   ->   it 's the dog 's t-shirt is n't it
+
+    Does what Stanford's PTBTokenizer 3.4.1 does to captions, and then drops what the COCO caption
+    code drops: brackets, `&`, `%`, `!!` remain as words. Hyphenated words stay whole. Where it
+    departs, scores of English captions are the same: brackets and currencies keep their own names
+    (`(`, not `-lrb-`), an apostrophe between letters stays in the word unless it begins an English
+    contraction (`j'aime`), and punctuation of other scripts is dropped as well.
+
+    Args:
+        lowercase: fold to lower case, after the words are found (`AT&T` is one word).
+        punctuation: keep the punctuation that the metrics drop, each mark as its own token.
+    """
+
+    def __init__(self, *, lowercase: bool = True, punctuation: bool = False) -> None:
+        self.lowercase = lowercase
+        self.punctuation = punctuation
+
+    def encode(self, text: str) -> list[str]:
+        """The words of a text in any script; composed (NFC), and never empty or with a space."""
+        text = unicodedata.normalize("NFC", text.translate(_UNIFORM))
+        if "&" in text:
+            text = _ENTITY.sub(lambda match: _ENTITIES[match[1]], text)
+        tokens = _pattern().findall(text)
+        if not self.punctuation:
+            tokens = [token for token in tokens if token not in _DROPPED]
+        return [token.lower() for token in tokens] if self.lowercase else tokens
+
+    def decode(self, tokens: Sequence[str]) -> str:
+        """Join words as people write them: clitics and marks on the word that they belong to."""
+        text = ""
+        glue = True  # whether the next token joins the text without a space
+        open_quote = False
+        previous = ""
+        for token in tokens:
+            low = token.lower()
+            pair = (previous.lower(), low)
+            joined = glue or _joins_left(low, previous) or pair in _ONE_WORD
+            if token == '"':
+                joined = glue or open_quote
+                open_quote = not open_quote
+            text += token if joined else " " + token
+            glue = token in _OPENING or low in ("y'", "'t") or (token == '"' and open_quote)
+            previous = token
+        return text
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON for `tokenizer_from_dict`."""
+        return {"kind": "word", "lowercase": self.lowercase, "punctuation": self.punctuation}
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> WordTokenizer:
+        """The tokenizer of `to_dict`."""
+        options = {name: option for name, option in value.items() if name != "kind"}
+        return cls(**options)
+
+
+class CharacterTokenizer:
+    """Every character a token, space and line end included: nothing is lost.
+
+    Characters are those of Unicode's composed form (NFC): a Korean syllable, or a letter with its
+    accent, is one token however it was typed.
+
+    Args:
+        lowercase: fold to lower case.
+    """
+
+    def __init__(self, *, lowercase: bool = False) -> None:
+        self.lowercase = lowercase
+
+    def encode(self, text: str) -> list[str]:
+        """The characters of a text."""
+        # Lower case can take a composed letter apart, so it comes first.
+        return list(unicodedata.normalize("NFC", text.lower() if self.lowercase else text))
+
+    def decode(self, tokens: Sequence[str]) -> str:
+        """The text of the characters."""
+        return "".join(tokens)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON for `tokenizer_from_dict`."""
+        return {"kind": "character", "lowercase": self.lowercase}
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> CharacterTokenizer:
+        """The tokenizer of `to_dict`."""
+        options = {name: option for name, option in value.items() if name != "kind"}
+        return cls(**options)
+
+
+def tokenizer_from_dict(value: Any, where: str = "tokenizer") -> Tokenizer:
+    """Rebuild the tokenizer that `to_dict` described.
+
+    Args:
+        value: what JSON kept.
+        where: the file that it comes from, for the message.
+
+    Raises:
+        UserError: no tokenizer of this version is described so.
+    """
+    kind = value.get("kind") if isinstance(value, dict) else None
+    try:
+        if kind == "word":
+            return WordTokenizer.from_dict(value)
+        if kind == "character":
+            return CharacterTokenizer.from_dict(value)
+    except TypeError as error:
+        raise UserError(f"{where}: no options of a {kind} tokenizer: {error}.") from None
+    raise UserError(f"{where}: unknown tokenizer {kind!r}. Was it written by a newer version?")
+
+
+# One spelling for each mark that has many, Windows' code page taken for Latin-1 among them; what is
+# invisible and has no meaning goes.
+_UNIFORM = {
+    **dict.fromkeys(map(ord, "\u2018\u2019\u02bc\u2032\x91\x92"), "'"),
+    **dict.fromkeys(map(ord, "\u201c\u201d\u201e\u2033\u00ab\u00bb\x93\x94"), '"'),
+    **dict.fromkeys(map(ord, "\u2013\u2014\u2015\x96\x97"), "--"),
+    **dict.fromkeys(map(ord, "\u2010\u2011"), "-"),
+    **dict.fromkeys(map(ord, "\u2026\x85"), "..."),
+    **dict.fromkeys((0xAD, 0x200B, 0x200E, 0x200F, 0x2060, 0xFEFF)),
+    **dict.fromkeys(code for code in range(0x20) if not chr(code).isspace()),
+}
+
+# The escapes of web pages that caption files are full of.
+_ENTITIES = {"amp": "&", "lt": "<", "gt": ">", "quot": '"'}
+_ENTITY = re.compile("&(amp|lt|gt|quot);")
+
+_DROPPED = frozenset(
+    ["''", "'", "``", "`", '"', ".", "..", "...", "?", "!", ",", ":", ";", "-", "--", "---"]
+    + list("\u00a1\u00bf\u2039\u203a\u060c\u061b\u061f\u0964\u0965")
+    + list("\u3001\u3002\u300c\u300d\u300e\u300f\uff01\uff0c\uff0e\uff1a\uff1b\uff1f\uff61")
+)
+_CLITICS = frozenset(["'s", "'d", "'m", "'ll", "'re", "'ve"])
+_ONE_WORD = frozenset(
+    [("can", "not"), ("gon", "na"), ("wan", "na"), ("got", "ta"), ("gim", "me"), ("lem", "me")]
+)
+_OPENING = frozenset("([{$\u00a3\u00a5\u20ac\u00a1\u00bf\u300c\u300e")
+_CLOSING = frozenset(
+    ".,;:?!)]}%'\u060c\u061b\u061f\u0964\u0965\u3001\u3002\u300d\u300f\uff01\uff0c\uff1a\uff1b\uff1f"
+)
+
+
+def _joins_left(token: str, previous: str) -> bool:
+    if token == "n't":
+        return previous.isalpha()
+    return token in _CLITICS or all(character in _CLOSING for character in token)
+
+
+# Each line is one kind of word; the first that fits at a place is taken. {W} is a letter, digit or
+# mark of any script, {L} a letter.
+_WORDS = r"""
+    (?: https?:// | www\. ) [^\s<>"]* [\w/]                       # an address
+  | </? [A-Za-z] [^\s<>]* >                                       # a tag
+  | [A-Z]++ (?: & [A-Z]++ )+                                      # AT&T
+  | (?: [A-Za-z]\. )++ (?: - {W}+ | (?!{W}) )                     # U.S.  e.g.  J.  U.S.-based
+  | (?i: ph\.d | {ABBREVIATIONS} ) \. (?!{W})                     # Mr.  etc.
+  | (?i: nos? | figs? | art | op | prop ) \. (?=\s*\d)            # no. 5
+  | (?i: can (?=not) | gon (?=na) | wan (?=na) | got (?=ta) | gim (?=me) | lem (?=me) )
+        (?= (?: not | na | ta | me )(?!['-]?{W}) )                # can|not, gon|na
+  | (?i: {L}+ (?= n't (?!{W}) ) | n't (?!{W}) )                   # is|n't
+  | (?i: y' (?=all(?!{W})) | 't (?=(?:is|was)(?!{W})) )           # y'|all, 't|is
+  | (?i: 'n' | ' (?: {CLITICS} | n ) (?!{W}) )                    # rock|'n'|roll, dog|'s
+  | (?<! \w ) ' (?i: em | til | cause | [2-9]0s | \d\d (?!') ) (?!{W})
+  | (?i: o[lh]' | cap'n | ma'am ) (?!{W})
+  | \d{{1,2}}:\d\d (?=[ap]\.?m)                                   # 5:30|pm
+  | [-+]? \.? \d++ (?: [.,:/-] \d++ )*+ (?! -?{W} )               # 1,000  1/2  -5  555-1234
+  | {W}++ (?: (?: [-/@] | (?<=\d)[.,:](?=\d) | (?<=[A-Za-z])\.(?=[A-Za-z])
+        | (?<={L})' (?! (?i:{CLITICS}|n)(?!{W}) ) (?={L}) ) {W}++ )*+
+  | [#@] {L} {W}*                                                 # a handle
+  | [!?]{{2,}} | \*{{2,}}
+  | \.{{2,3}} | -{{2,3}}
+  | \S {M}*                                                       # any other sign
+"""
+_ABBREVIATIONS = (
+    "mr mrs ms dr jr sr st ste prof gen sgt lt col gov sen sens rep reps rev hon pres capt cpl adm "
+    "messrs supt vs etc est dept tel ft mt al alex bros co corp inc ltd conn penn mich mo neb wis "
+    "jan feb mar apr jun jul aug sep sept oct nov dec mon tue tues wed thu thurs fri ave blvd rd"
+)
+
+
+@functools.cache
+def _pattern() -> re.Pattern[str]:
+    """The expression whose matches are the words of a text."""
+    marks = _combining_marks()
+    return re.compile(
+        _WORDS.format(
+            W=rf"[\w{marks}]",
+            M=rf"[{marks}]",
+            L=r"[^\W\d_]",
+            CLITICS="s|d|m|ll|re|ve",
+            ABBREVIATIONS=_ABBREVIATIONS.replace(" ", "|"),
+        ),
+        re.VERBOSE,
+    )
+
+
+def _combining_marks() -> str:
+    r"""The inside of a character class of all marks and joiners, which `\w` lacks.
+
+    Without them a word of an Indic script would fall to pieces.
+    """
+    codes = [0x200C, 0x200D]
+    codes += [
+        code
+        for code in (*range(0x300, 0x20000), *range(0xE0100, min(0xE01F0, sys.maxunicode)))
+        if unicodedata.category(chr(code)).startswith("M")
+    ]
+    runs = []
+    for _, group in groupby(enumerate(sorted(codes)), key=lambda pair: pair[1] - pair[0]):
+        run = [code for _, code in group]
+        runs.append(f"{chr(run[0])}-{chr(run[-1])}")
+    return "".join(runs)

@@ -1,0 +1,160 @@
+"""The vocabulary: ids, counts, and files that are right or refused."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.errors import UserError
+from common.text.vocabulary import BOS, EOS, PAD, SPECIALS, UNK, Vocabulary
+
+# Few letters, so that words repeat; a special token among them.
+WORDS = st.sampled_from(["a", "b", "ab", "dog", "한국", "é", "<unk>", "<eos>", "'s"])
+SENTENCES = st.lists(st.lists(WORDS, max_size=6), max_size=8)
+
+
+def test_build_orders_by_count_then_code_point_and_counts_the_targets() -> None:
+    sentences = [["b", "a", "c"], ["b", "a"], ["d", "b"]]
+    vocabulary = Vocabulary.build(sentences, min_count=1, max_size=7)
+    assert vocabulary.tokens == (*SPECIALS, "b", "a", "c")  # d ties with c and finds no room
+    # pad and bos are never targets; each sentence ends once; d is the one unknown word.
+    assert vocabulary.counts == (0, 0, 3, 1, 3, 2, 1)
+
+
+def test_min_count() -> None:
+    vocabulary = Vocabulary.build([["a", "a", "b"]], min_count=2)
+    assert vocabulary.tokens == (*SPECIALS, "a")
+    assert vocabulary.counts == (0, 0, 1, 1, 2)
+
+
+def test_encode_and_decode() -> None:
+    vocabulary = Vocabulary(["a", "dog"])
+    assert vocabulary.encode(["a", "cat", "dog"]) == [4, UNK, 5]
+    assert vocabulary.decode([BOS, 4, UNK, 5, EOS, 4, PAD]) == ["a", "<unk>", "dog"]
+    assert vocabulary.decode([]) == []
+
+
+@pytest.mark.parametrize("array", [np.array, torch.tensor])
+def test_decode_takes_arrays_and_tensors(array) -> None:
+    assert Vocabulary(["a"]).decode(array([BOS, 4, EOS, PAD])) == ["a"]
+
+
+@pytest.mark.parametrize("number", [-1, 5])
+def test_decode_refuses_an_id_outside(number: int) -> None:
+    with pytest.raises(ValueError, match="outside"):
+        Vocabulary(["a"]).decode([number])
+
+
+@given(SENTENCES, st.integers(0, 3), st.none() | st.integers(4, 9))
+def test_build_keeps_its_promises(
+    sentences: list[list[str]], min_count: int, max_size: int | None
+) -> None:
+    vocabulary = Vocabulary.build(sentences, min_count=min_count, max_size=max_size)
+    assert max_size is None or len(vocabulary) <= max_size
+    ids = [number for words in sentences for number in [*vocabulary.encode(words), EOS]]
+    # The counts are exactly those of the targets that a model sees.
+    assert Counter({n: c for n, c in enumerate(vocabulary.counts) if c}) == Counter(ids)
+    assert list(vocabulary.counts[4:]) == sorted(vocabulary.counts[4:], reverse=True)
+    # No text can write a special token other than unk, or end a sentence.
+    for words in sentences:
+        encoded = vocabulary.encode(words)
+        assert not {PAD, BOS, EOS} & set(encoded)
+        decoded = vocabulary.decode([BOS, *encoded, EOS])
+        assert len(decoded) == len(words)
+        assert vocabulary.encode(decoded) == encoded
+    # The order of the sentences does not matter.
+    again = Vocabulary.build(sentences[::-1], min_count=min_count, max_size=max_size)
+    assert again == vocabulary and again.digest == vocabulary.digest
+
+
+@given(st.lists(st.text(min_size=1), unique=True, max_size=10).map(lambda x: list(x)))
+def test_save_and_load_give_the_same(tmp_path_factory, words: list[str]) -> None:
+    words = [word for word in words if word not in SPECIALS and word.isprintable()]
+    vocabulary = Vocabulary(words, range(len(words) + 4))
+    path = tmp_path_factory.mktemp("v") / "vocabulary.json"
+    vocabulary.save(path)
+    loaded = Vocabulary.load(path)
+    assert loaded == vocabulary and loaded.digest == vocabulary.digest
+
+
+def test_digest_is_of_the_tokens_in_their_order() -> None:
+    assert Vocabulary(["a", "b"]).digest == Vocabulary(["a", "b"], [1] * 6).digest
+    assert Vocabulary(["a", "b"]).digest != Vocabulary(["b", "a"]).digest
+    assert Vocabulary(["a", "b"]).digest != Vocabulary(['a", "b']).digest
+
+
+@pytest.mark.parametrize(
+    ("tokens", "counts", "says"),
+    [
+        (["a", "a"], None, "twice: 'a'"),
+        (["<eos>"], None, "twice: '<eos>'"),
+        (["a", ""], None, "token 5 is empty"),
+        (["a"], [1, 2], "2 counts for 5 tokens"),
+        (["a"], [0, 0, 0, 0, -1], "negative"),
+    ],
+)
+def test_constructor_refuses(tokens: list[str], counts: list[int] | None, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        Vocabulary(tokens, counts)
+
+
+GOOD = {
+    "format": "unroll.vocabulary",
+    "version": 1,
+    "tokens": [*SPECIALS, "a"],
+    "counts": [0, 0, 1, 0, 1],
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "not valid JSON"),
+        ('{"format": "unroll.vocabulary",\n oh', ":2: not valid JSON"),
+        ("[]", "not a vocabulary"),
+        ({"format": "other"}, "not a vocabulary"),
+        ({"version": 2}, "format version 2"),
+        ({"version": True}, "format version True"),
+        ({"version": None}, "format version None"),
+        ({"tokens": "abc"}, "list of strings"),
+        ({"tokens": [*SPECIALS, 1]}, "list of strings"),
+        ({"counts": [0, 0, 1, 0, "1"]}, "of integers"),
+        ({"tokens": ["<bos>", "<pad>", "<eos>", "<unk>", "a"]}, "the first tokens must be"),
+        ({"tokens": [], "counts": []}, "the first tokens must be"),
+        ({"tokens": [*SPECIALS, "a", "a"], "counts": [0] * 6}, "twice: 'a'"),
+        ({"counts": [0]}, "1 counts for 5 tokens"),
+    ],
+)
+def test_load_refuses_in_one_line_that_names_the_file(tmp_path: Path, text, says: str) -> None:
+    path = tmp_path / "vocabulary.json"
+    path.write_text(text if isinstance(text, str) else json.dumps({**GOOD, **text}))
+    with pytest.raises(UserError, match=says) as caught:
+        Vocabulary.load(path)
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_load_refuses_a_missing_file_and_another_encoding(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="does not exist"):
+        Vocabulary.load(tmp_path / "none.json")
+    path = tmp_path / "latin.json"
+    path.write_bytes(json.dumps(GOOD).replace('"a"', '"é"').encode("latin-1"))
+    with pytest.raises(UserError, match="latin.json:1: not UTF-8"):
+        Vocabulary.load(path)
+
+
+def test_a_failed_save_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "vocabulary.json"
+    Vocabulary(["a"]).save(path)
+    before = path.read_bytes()
+    with pytest.raises(UnicodeEncodeError):
+        Vocabulary(["\ud800"]).save(path)  # half of a surrogate pair: no UTF-8
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["vocabulary.json"]

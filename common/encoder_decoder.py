@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from common.decoding.attention import coverage_penalty
@@ -16,7 +15,7 @@ from common.decoding.decoder import RecurrentDecoder
 from common.decoding.search import Hypothesis, beam_search
 from common.text.vocabulary import BOS, EOS, PAD
 from common.training.batching import pad_sequences
-from common.training.loss import Loss
+from common.training.loss import Loss, token_loss
 
 
 @dataclass(frozen=True)
@@ -103,23 +102,13 @@ class EncoderDecoder(nn.Module):
         features, weights = self.decoder.unroll(context, batch.targets[:, :-1])
         real = features.flatten(0, 1).index_select(0, batch.positions)  # (N, R)
         labels = batch.targets[:, 1:].flatten().index_select(0, batch.positions)  # (N,)
-        log_probabilities = F.log_softmax(self.decoder.logits(real).float(), dim=-1)  # (N, V)
-        nll = F.nll_loss(log_probabilities, labels)
-        value = nll
-        if self.label_smoothing and self.training:
-            evenly = -log_probabilities.mean()
-            value = (1 - self.label_smoothing) * nll + self.label_smoothing * evenly
+        smoothing = self.label_smoothing if self.training else 0.0
+        loss = token_loss(self.decoder.logits(real), labels, label_smoothing=smoothing)
         if self.coverage and self.training and weights is not None:
-            steps = (batch.targets[:, 1:] != PAD).to(weights.dtype)
-            value = value + self.coverage * coverage_penalty(weights, steps, context.mask)
-        return Loss(value, *self._counts(log_probabilities.detach(), labels, nll.detach()))
-
-    @staticmethod
-    def _counts(log_probabilities: Tensor, labels: Tensor, nll: Tensor) -> tuple[Tensor, ...]:
-        """The summed negative log-likelihood, the words predicted right, and the words."""
-        correct = (log_probabilities.argmax(dim=-1) == labels).sum()
-        tokens = torch.full_like(correct, len(labels))
-        return nll * len(labels), correct, tokens
+            steps = batch.targets[:, 1:] != PAD
+            penalty = coverage_penalty(weights, steps, context.mask)
+            loss = loss._replace(value=loss.value + self.coverage * penalty)
+        return loss
 
     @torch.no_grad()
     def generate(
@@ -132,13 +121,14 @@ class EncoderDecoder(nn.Module):
 
         Args:
             inputs: what the encoder is called with.
-            search: `greedy_search`, `sample` or `beam_search` of common.decoding.search.
+            search: `greedy`, `sample` or `beam_search` of common.decoding.search.
             options: of that search: beam_size, max_length, length_penalty, ...
 
         Returns:
             For each input its hypotheses, best first.
         """
-        return search(self.decoder, self.encode(*inputs), **options)
+        defaults = {"bos": BOS, "eos": EOS, "forbidden": (PAD, BOS), "max_length": 50}
+        return search(self.decoder, self.encode(*inputs), **(defaults | options))
 
     @torch.no_grad()
     def attention_weights(self, inputs: tuple[Tensor, ...], sentences: Sequence[Sequence[int]]):

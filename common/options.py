@@ -1,0 +1,232 @@
+"""What both command lines let a user choose about the decoder, the search and the training.
+
+Only command lines and run folders know these dataclasses: every class that they configure takes plain
+keyword arguments and works without them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import torch
+from torch import nn
+
+from common.decoding.attention import AttentionKind
+from common.decoding.decoder import Injection, RecurrentDecoder
+from common.errors import UserError
+from common.training.schedules import Constant, Cosine, InverseSquareRoot, Plateau, Schedule
+from common.training.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class DecoderOptions:
+    """The network that writes the sentence."""
+
+    cell: Literal["rnn", "rnn_relu", "gru", "lstm"] = "lstm"
+    """Recurrent cell."""
+    num_layers: int = 1
+    """Stacked recurrent layers."""
+    embedding_size: int = 256
+    """Features of a word embedding."""
+    hidden_size: int = 512
+    """Features of the hidden state."""
+    inject: tuple[Injection, ...] = ("init", "every")
+    """How the context vector enters: init (first state), first (first input), every (each step's
+    input), output (output layer); any combination."""
+    attention: Literal["none", "additive", "dot", "general", "concat"] = "none"
+    """What scores the memory that the decoder may read at every step."""
+    attend: Literal["before", "after"] = "before"
+    """Attention before the step, feeding its input (Bahdanau), or after the fused pass (Luong)."""
+    attention_size: int = 512
+    """Features in which query and memory meet in additive and concat attention."""
+    gate: bool = False
+    """Scale what attention reads by a learnt scalar at every step (Show, Attend and Tell)."""
+    readout: Literal["linear", "tanh", "maxout"] = "tanh"
+    """What stands between the joined features and the word scores."""
+    readout_size: int | None = None
+    """Features of the readout; the hidden size by default."""
+    deep_output: bool = False
+    """Let the previous word join the output layer."""
+    tie_embeddings: bool = False
+    """Score words with the embedding matrix itself."""
+    embedding_dropout: float = 0.3
+    """Share of embedding features dropped while training."""
+    layer_dropout: float = 0.3
+    """Share of features dropped between recurrent layers."""
+    output_dropout: float = 0.5
+    """Share of recurrent outputs and readout features dropped."""
+
+    def build(
+        self, vocabulary_size: int, context_size: int, memory_size: int | None
+    ) -> RecurrentDecoder:
+        """The decoder of these choices for a vocabulary and an encoder's sizes."""
+        choices = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        attention: AttentionKind | None = None if self.attention == "none" else self.attention
+        choices["attention"] = attention
+        try:
+            return RecurrentDecoder(
+                vocabulary_size,
+                context_size=context_size,
+                memory_size=memory_size if attention else None,
+                **choices,
+            )
+        except ValueError as error:
+            raise UserError(f"these decoder options do not go together: {error}.") from None
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How sentences are found when the model writes."""
+
+    beam_size: int = 5
+    """Hypotheses kept for each sentence; 1 is greedy."""
+    length_penalty: float = 0.7
+    """Exponent of the length that a hypothesis' log-probability is divided by; 0 for none."""
+    min_length: int = 1
+    """Fewest words of a sentence."""
+    max_length: int = 40
+    """Most words of a sentence."""
+    no_repeat_ngram: int = 0
+    """Never write the same n words twice; 0 to allow it."""
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How the weights are learnt."""
+
+    epochs: int = 30
+    """At most so many passes over the training data."""
+    batch_size: int = 64
+    """Sentences in a batch."""
+    learning_rate: float = 1e-3
+    """Peak learning rate of AdamW."""
+    weight_decay: float = 1e-4
+    """Decoupled weight decay of matrices; biases and normalisation are spared."""
+    schedule: Literal["constant", "plateau", "cosine", "inverse_sqrt"] = "constant"
+    """How the learning rate falls."""
+    warmup_steps: int = 0
+    """Updates over which the learning rate rises from 0."""
+    clip_norm: float = 5.0
+    """Largest norm of the gradient of all weights."""
+    accumulate: int = 1
+    """Batches whose gradients make one update."""
+    label_smoothing: float = 0.1
+    """Share of the target probability spread over all words."""
+    coverage: float = 0.0
+    """Weight of doubly stochastic attention (Show, Attend and Tell used 1)."""
+    average_decay: float = 0.0
+    """Decay of an exponential moving average of the weights that is validated and saved; 0 for none."""
+    patience: int = 5
+    """Epochs without a better validation score after which training ends."""
+    max_minutes: float | None = None
+    """Time after which training ends."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Arithmetic of the products: bf16 is faster where the hardware has it."""
+    seed: int = 0
+    """Seed of the weights, dropout and the order of the data."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, mps; auto takes a GPU if there is one."""
+    threads: int | None = None
+    """CPU threads of the arithmetic; PyTorch's choice by default."""
+
+
+    def make_optimizer(
+        self, model: nn.Module, slower: Collection[nn.Parameter] = (), slower_rate: float = 0.0
+    ) -> torch.optim.Optimizer:
+        """AdamW over the trainable weights of a model.
+
+        Args:
+            model: whose parameters are learnt.
+            slower: those of them with a learning rate of their own: a pretrained encoder's.
+            slower_rate: that learning rate.
+        """
+        apart = {id(parameter) for parameter in slower}
+        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                rate = slower_rate if id(parameter) in apart else self.learning_rate
+                decay = self.weight_decay if parameter.ndim > 1 else 0.0
+                groups.setdefault((rate, decay), []).append(parameter)
+        return torch.optim.AdamW(
+            [
+                {"params": parameters, "lr": rate, "weight_decay": decay}
+                for (rate, decay), parameters in groups.items()
+            ],
+            fused=True,  # one pass over the weights instead of a dozen
+        )
+
+    def make_schedule(self, steps_per_epoch: int) -> Schedule:
+        """The schedule of these options."""
+        if self.schedule == "plateau":
+            return Plateau(warmup_steps=self.warmup_steps)
+        if self.schedule == "cosine":
+            total = max(self.warmup_steps + 1, self.epochs * steps_per_epoch)
+            return Cosine(total, warmup_steps=self.warmup_steps)
+        if self.schedule == "inverse_sqrt":
+            return InverseSquareRoot(warmup_steps=self.warmup_steps or 4000)
+        return Constant(warmup_steps=self.warmup_steps)
+
+    def make_trainer(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, batches, **arguments: Any
+    ) -> Trainer:
+        """The trainer of these options; `arguments` are the rest of what `Trainer` takes."""
+        return Trainer(
+            model,
+            optimizer,
+            batches,
+            max_epochs=self.epochs,
+            max_minutes=self.max_minutes,
+            patience=self.patience or None,
+            schedule=self.make_schedule(-(-len(batches(0)) // self.accumulate)),
+            clip_norm=self.clip_norm or None,
+            accumulate=self.accumulate,
+            precision=self.precision,
+            average_decay=self.average_decay or None,
+            seed=self.seed,
+            **arguments,
+        )
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; `auto` takes a GPU if there is one.
+
+    Raises:
+        UserError: the device does not exist here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"--device {name} cannot be used here: {reason}") from None
+    return device
+
+
+Options = TypeVar("Options")
+
+
+def from_dict(options: type[Options], values: Any, where: str) -> Options:
+    """Rebuild a dataclass of options from its JSON, the tuples restored.
+
+    Args:
+        options: the dataclass.
+        values: what `dataclasses.asdict` gave and JSON kept.
+        where: the file, for the message.
+
+    Raises:
+        UserError: names are missing or unknown: the file is of another version, or was edited.
+    """
+    known = {field.name for field in dataclasses.fields(options)}  # type: ignore[arg-type]
+    if not isinstance(values, dict) or not set(values) <= known:
+        odd = sorted(set(values) - known) if isinstance(values, dict) else values
+        raise UserError(f"{where}: unknown {options.__name__} {odd}. Was it made by a newer version?")
+    listed = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+    try:
+        return options(**listed)
+    except TypeError as error:
+        raise UserError(f"{where}: incomplete {options.__name__}: {error}.") from None

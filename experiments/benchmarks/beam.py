@@ -1,0 +1,49 @@
+"""Beam search: batched over sentences and hypotheses, finished sentences leaving, against one by one.
+
+Every sentence has a length of its own, as captions have, at which it must end; both ways must find
+the same captions, which is checked.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from common.decoding import Context, RecurrentDecoder
+from common.decoding.search import beam_search
+from experiments.benchmarks.harness import Comparison, compare
+
+
+def batched_beam(
+    sentences: int = 32, beam_size: int = 5, vocabulary: int = 10_000, rounds: int = 3
+) -> Comparison:
+    """GRU 512 with additive attention over 49 regions, vocabulary 10,000."""
+    torch.manual_seed(0)
+    decoder = RecurrentDecoder(
+        vocabulary, 256, 512, 512, memory_size=512, inject=("init",), attention="additive"
+    ).eval()
+    context = Context(torch.randn(sentences, 512), torch.randn(sentences, 49, 512))
+    lengths = torch.randn(sentences).mul(3).add(11).round().clamp(4, 24).long()
+
+    def one_by_one() -> list[list[int]]:
+        found = []
+        for row in range(sentences):
+            alone = context.select(torch.tensor([row]))
+            length = int(lengths[row])
+            (hypotheses,) = beam_search(decoder, alone, beam_size=beam_size, max_length=length)
+            found.append(hypotheses[0].tokens)
+        return found
+
+    def batched() -> list[list[int]]:
+        found = beam_search(decoder, context, beam_size=beam_size, max_length=lengths)
+        return [hypotheses[0].tokens for hypotheses in found]
+
+    with torch.no_grad():
+        same = sum(a == b for a, b in zip(one_by_one(), batched(), strict=True))
+        if same < sentences:
+            raise RuntimeError(f"only {same} of {sentences} captions agree")
+        return compare(
+            f"beam {beam_size}, {sentences} captions",
+            {"one sentence at a time": one_by_one, "batched, pruned": batched},
+            rounds=rounds,
+            bar="at least 2.5x, the same captions",
+        )

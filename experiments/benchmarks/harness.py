@@ -1,0 +1,125 @@
+"""Timing that can be trusted on a shared machine: interleaved rounds, ratios of the fastest.
+
+One round runs every variant once, in turn, so that a machine whose speed drifts slows all of them
+alike. What is reported is the ratio of the fastest rounds (noise only ever adds time), beside the
+median. Times are of the process (CPU seconds) on a CPU, of the wall on a GPU, after a synchronisation.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of one variant over the rounds."""
+
+    name: str
+    fastest: float
+    median: float
+    slowest: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Variants of one piece of work, the first being what the others are compared with."""
+
+    title: str
+    timings: list[Timing]
+    bar: str = ""
+
+    def ratio(self, name: str) -> float:
+        """How many times faster than the baseline (the first variant) `name` is, fastest to fastest."""
+        by_name = {timing.name: timing for timing in self.timings}
+        return self.timings[0].fastest / by_name[name].fastest
+
+    def table(self) -> str:
+        rows = [f"{self.title}" + (f"   (bar: {self.bar})" if self.bar else "")]
+        rows.append(f"  {'variant':<34}{'fastest ms':>12}{'median ms':>12}{'speed-up':>10}")
+        for timing in self.timings:
+            rows.append(
+                f"  {timing.name:<34}{timing.fastest * 1e3:>12.2f}{timing.median * 1e3:>12.2f}"
+                f"{self.ratio(timing.name):>9.2f}x"
+            )
+        return "\n".join(rows)
+
+    def to_dict(self) -> dict:
+        return {
+            "title": self.title,
+            "bar": self.bar,
+            "timings": [
+                asdict(timing) | {"speed_up": self.ratio(timing.name)} for timing in self.timings
+            ],
+        }
+
+
+def compare(
+    title: str,
+    variants: dict[str, Callable[[], object]],
+    *,
+    rounds: int = 7,
+    warm_up: int = 1,
+    bar: str = "",
+) -> Comparison:
+    """Time variants of the same work in interleaved rounds.
+
+    Args:
+        title: what is timed.
+        variants: name -> the work; the first is the baseline.
+        rounds: counted rounds.
+        warm_up: rounds before them that are not counted.
+        bar: what the ratio should reach, in words.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in variants}
+    for number in range(-warm_up, rounds):
+        for name, work in variants.items():
+            elapsed = _time_once(work)
+            if number >= 0:
+                seconds[name].append(elapsed)
+    timings = [
+        Timing(name, min(times), statistics.median(times), max(times))
+        for name, times in seconds.items()
+    ]
+    return Comparison(title, timings, bar)
+
+
+def _time_once(work: Callable[[], object]) -> float:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+        start = time.perf_counter()
+        work()
+        torch.cuda.synchronize()
+        return time.perf_counter() - start
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def machine() -> dict[str, object]:
+    """What the figures were measured on."""
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "vector_instructions": torch.backends.cpu.get_cpu_capability(),
+        "load": os.getloadavg()[0],
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "date": time.strftime("%Y-%m-%d %H:%M:%S"),
+    }
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            return next(line.split(":")[1].strip() for line in lines if "model name" in line)
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from common.errors import UserError
 from common.files import read_json, write_json
-from common.training.checkpoint import load_weights, read_state, save_state, save_weights
+from common.training.checkpoint import read_state, save_state
+from common.training.weights import load_weights, save_weights
 
 FORMAT = 1  # of the run folder; a folder of a higher format is refused, of a lower one read
 LIBRARIES = ("torch", "torchvision", "numpy", "safetensors")
@@ -90,7 +91,7 @@ class Run:
                     "replace it (--overwrite), or name another folder."
                 )
             _delete_contents(path)
-        elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+        elif path.exists() and not (path.is_dir() and all(map(_is_unfinished, path.iterdir()))):
             raise UserError(f"{path} exists and is not a run folder. Name another folder.")
         path.mkdir(parents=True, exist_ok=True)
         run = cls(path, kind, config)
@@ -189,22 +190,20 @@ class Run:
     def _change_config(self, config: dict[str, Any], may_change: Collection[str]) -> None:
         """Take over the changes that a resumed run may make; refuse the others."""
         old, new = dict(_flat(self.config)), dict(_flat(config))
-        changed = [name for name in old | new if old.get(name) != new.get(name)]
-        for name in changed:
-            if name not in may_change:
+        for name, value in old.items():  # a setting that is not among them came after this run
+            if name not in may_change and value != new.get(name):
                 raise UserError(
-                    f"{self.path} was started with {name} = {json.dumps(old.get(name))}, not "
+                    f"{self.path} was started with {name} = {json.dumps(value)}, not "
                     f"{json.dumps(new.get(name))}. Resume it unchanged, or start another run."
                 )
-        if changed:
+        if config != self.config:
             self.config = config
             self._write_config()
 
     def _delete_unfinished(self) -> None:
         """Delete what a killed process had begun to write (see `common.files.atomic_write`)."""
-        for path in self.path.glob(".*"):
-            if any(fnmatch(path.name, f".{pattern}.*") for pattern in CONTENTS):
-                path.unlink()
+        for path in filter(_is_unfinished, self.path.iterdir()):
+            path.unlink()
 
 
 def _describes_run(stored: Any) -> bool:
@@ -221,6 +220,10 @@ def _is_run(path: Path) -> bool:
         return path.is_dir() and _describes_run(read_json(path / "config.json"))
     except UserError:
         return False
+
+
+def _is_unfinished(path: Path) -> bool:
+    return path.is_file() and any(fnmatch(path.name, f".{name}.*") for name in CONTENTS)
 
 
 def _delete_contents(path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Training: the loop, batches, learning rates, checkpoints, and where the figures go."""

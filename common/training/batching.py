@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import fields, is_dataclass, replace
+from itertools import islice
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
+
+from common.training.distributed import World
 
 Batch = TypeVar("Batch")
 
@@ -140,3 +145,92 @@ class Batches(Generic[Batch]):
 
     def __getitem__(self, position: int) -> Batch:
         return self.collate(self.indices[position])
+
+
+def grouped(
+    batches: Sequence[Batch],
+    first: int = 0,
+    *,
+    accumulate: int = 1,
+    world: World | None = None,
+    workers: int = 0,
+    seed: int = 0,
+    pin_memory: bool = False,
+) -> Iterator[tuple[Iterator[Batch], int]]:
+    """The batches of an epoch in groups, one for each update of the weights.
+
+    Args:
+        batches: the batches of the epoch.
+        first: the batch to begin with.
+        accumulate: batches of a group that each process takes; the last group may be smaller.
+        world: the processes that share every group.
+        workers: processes that make batches ahead of time; 0 makes each when it is asked for.
+        seed: of the random generators of the workers.
+        pin_memory: put the batches of workers where a GPU can fetch them from.
+
+    Yields:
+        Those batches of a group that are for this process, and the size of the whole group.
+    """
+    rank, processes = (world.rank, world.size) if world else (0, 1)
+    size = accumulate * processes
+    starts = range(first, len(batches), size)
+    groups = [range(start, min(start + size, len(batches))) for start in starts]
+    mine = [group[rank::processes] for group in groups]
+    order = [position for group in mine for position in group]
+    if workers:
+        # With a generator of its own: the loader would draw from the global one.
+        generator = torch.Generator()
+        generator.manual_seed(seed)
+        stream: Iterator[Batch] = iter(
+            DataLoader(
+                batches,  # type: ignore[arg-type]
+                batch_size=None,
+                sampler=order,
+                num_workers=workers,
+                pin_memory=pin_memory,
+                generator=generator,
+            )
+        )
+    else:
+        stream = (batches[position] for position in order)
+    for group, part in zip(groups, mine, strict=True):
+        yield islice(stream, len(part)), len(group)
+
+
+def to_device(batch: Any, device: torch.device) -> Any:
+    """The batch with its tensors on `device`; what is nested is a dict, a tuple, a list, or a
+    dataclass, unless it has a `to` of its own."""
+    if isinstance(batch, Tensor):
+        return batch.to(device, non_blocking=True)
+    if hasattr(batch, "to"):
+        return batch.to(device)
+    if isinstance(batch, dict):
+        return {name: to_device(value, device) for name, value in batch.items()}
+    if isinstance(batch, tuple) and hasattr(batch, "_fields"):  # a NamedTuple
+        return type(batch)(*(to_device(value, device) for value in batch))
+    if isinstance(batch, list | tuple):
+        return type(batch)(to_device(value, device) for value in batch)
+    if is_dataclass(batch) and not isinstance(batch, type):
+        moved = {name: to_device(value, device) for name, value in _fields(batch).items()}
+        return replace(batch, **moved)
+    return batch
+
+
+def count_examples(batch: Any) -> int:
+    """How many examples a batch holds: the rows of the first tensor in it, or 0 without one."""
+    if isinstance(batch, Tensor):
+        return batch.shape[0] if batch.ndim else 1
+    if isinstance(batch, dict):
+        parts: Iterable[Any] = batch.values()
+    elif isinstance(batch, list | tuple):
+        parts = batch
+    else:
+        parts = _fields(batch).values()
+    return next((count for count in map(count_examples, parts) if count), 0)
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    """The fields of a dataclass by name; none of anything else."""
+    if not is_dataclass(value):
+        return {}
+    return {field.name: getattr(value, field.name) for field in fields(value)}

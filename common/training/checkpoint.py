@@ -1,25 +1,26 @@
-"""Weights and training states on disk: written atomically, read without running any code."""
+"""The state of a training on disk, from which it goes on exactly as if it had never stopped."""
 
 from __future__ import annotations
 
 import io
-import json
+import math
 import os
 import pickle
 import random
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
-import safetensors.torch
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from common.errors import UserError
 from common.files import atomic_write
+from common.training.distributed import World
+from common.training.weights import check_same_architecture, first_line
 
-TIED = "tied"  # the key of the file's metadata that says which names share one tensor
+if TYPE_CHECKING:
+    from common.run import Run
 
 
 def seed_everything(seed: int) -> None:
@@ -31,10 +32,16 @@ def seed_everything(seed: int) -> None:
 
 def random_state() -> dict[str, Any]:
     """The state of every random generator, of plain values and tensors."""
-    algorithm, keys, position, has_gauss, gauss = np.random.get_state()
+    algorithm, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
     return {
         "python": random.getstate(),
-        "numpy": (algorithm, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, gauss),
+        "numpy": (
+            algorithm,
+            torch.from_numpy(np.asarray(keys, np.int64)),
+            position,
+            has_gauss,
+            gauss,
+        ),
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
@@ -52,83 +59,6 @@ def restore_random_state(state: dict[str, Any]) -> None:
 
 def _as_tuples(value: Any) -> Any:
     return tuple(_as_tuples(item) for item in value) if isinstance(value, list | tuple) else value
-
-
-def save_weights(path: str | os.PathLike[str], weights: dict[str, Tensor]) -> None:
-    """Write the state dict of a model as safetensors, atomically.
-
-    Names that share one tensor (tied embeddings) are written once; the file says who shares.
-    """
-    kept: dict[str, Tensor] = {}
-    tied: dict[str, str] = {}
-    first_name: dict[tuple, str] = {}
-    for name, tensor in weights.items():
-        if not isinstance(tensor, Tensor):
-            raise ValueError(f"{name} is not a tensor: such a state dict cannot be written safely")
-        place = (tensor.device, tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype)
-        if tensor.numel() and place in first_name:
-            tied[name] = first_name[place]
-            continue
-        first_name[place] = name
-        # A view into a larger storage (cuDNN's flattened weights) gets a storage of its own.
-        whole = tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size()
-        tensor = tensor.detach().cpu().contiguous()
-        kept[name] = tensor if whole else tensor.clone()
-    data = safetensors.torch.save(kept, metadata={"format": "pt", TIED: json.dumps(tied)})
-    with atomic_write(path, "wb") as file:
-        file.write(data)
-
-
-def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
-    """The state dict of a safetensors file; tied names share their tensor again.
-
-    Raises:
-        UserError: the file is missing or damaged.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path} does not exist.")
-    try:
-        with safe_open(path, framework="pt") as file:
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            tied = json.loads((file.metadata() or {}).get(TIED, "{}"))
-        return weights | {name: weights[first] for name, first in tied.items()}
-    except (SafetensorError, KeyError, ValueError, AttributeError) as error:
-        raise UserError(
-            f"{path} is damaged: {_first_line(error)}. Copy it again, or train again."
-        ) from None
-
-
-def load_weights(path: str | os.PathLike[str], model: nn.Module) -> None:
-    """Put the weights of a safetensors file into `model`, all or none.
-
-    Raises:
-        UserError: the file is missing, damaged, or of another architecture.
-    """
-    weights = read_weights(path)
-    check_same_architecture(path, weights, model)
-    model.load_state_dict(weights)
-
-
-def check_same_architecture(
-    where: str | os.PathLike[str], weights: dict[str, Tensor], model: nn.Module
-) -> None:
-    """Compare names and shapes; a `UserError` names the first that differ."""
-    expected = model.state_dict()
-    for name, tensor in expected.items():
-        if name not in weights:
-            problem = f"it has no {name}"
-        elif weights[name].shape != tensor.shape:
-            there, here = tuple(weights[name].shape), tuple(tensor.shape)
-            problem = f"{name} is {there} there and {here} here"
-        else:
-            continue
-        raise UserError(f"{where} is a checkpoint of another architecture: {problem}.")
-    for name in weights:
-        if name not in expected:
-            raise UserError(
-                f"{where} is a checkpoint of another architecture: it has {name}, unknown here."
-            )
 
 
 def save_state(path: str | os.PathLike[str], state: dict[str, Any]) -> None:
@@ -152,14 +82,123 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
         raise UserError(
-            f"{path} is damaged or is no training state: {_first_line(error)}"
+            f"{path} is damaged, or is no training state: {first_line(error)}."
         ) from None
     if not isinstance(state, dict):
         raise UserError(f"{path} is no training state.")
     return state
 
 
-def _first_line(error: Exception) -> str:
-    """What an exception says in one line, without the advice that follows it."""
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(". ") if lines else type(error).__name__
+class Stateful(Protocol):
+    """A part of a training: all that is asked of optimisers, schedules and the rest."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: Any, /) -> Any: ...
+
+
+class Checkpoint:
+    """Saves the parts of a training, and the random generators, in its run; and restores them.
+
+    Args:
+        run: the folder; None saves nothing.
+        parts: the parts by name, the model as "model".
+        world: the processes that train together: the state of the generators of each is kept.
+        seed: seeds the generators where the run has no state yet; None leaves them.
+    """
+
+    def __init__(
+        self,
+        run: Run | None,
+        parts: dict[str, Stateful],
+        *,
+        world: World,
+        seed: int | None = None,
+    ) -> None:
+        self.run = run
+        self.parts = parts
+        self.world = world
+        self.seed = seed
+
+    def save(self) -> None:
+        """Write the state; process 0 does it for all."""
+        if self.run is None:
+            return
+        generators = self.world.gather(random_state())
+        if self.world.rank == 0:
+            state = {name: part.state_dict() for name, part in self.parts.items()}
+            self.run.save_training_state({**state, "generators": generators})
+
+    def restore(self) -> bool:
+        """Put the parts where the run's last state has them; False if there is none yet.
+
+        Raises:
+            UserError: the state is damaged, or not of these parts.
+        """
+        state = None if self.run is None else self.run.load_training_state()
+        if self.run is None or state is None:
+            self._seed(0)
+            return False
+        where = self.run.path / "training.pt"
+        try:
+            check_same_architecture(where, state["model"], self.parts["model"])  # type: ignore
+            for name, part in self.parts.items():
+                part.load_state_dict(state[name])
+            generators = state["generators"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                f"{where} does not fit this training ({error}). Resume with the settings that "
+                "the run was started with, or start another run."
+            ) from None
+        if len(generators) == self.world.size:
+            restore_random_state(generators[self.world.rank])
+        else:  # exact with as many processes as before; with others, as good
+            self._seed(state["progress"]["step"])
+        return True
+
+    def _seed(self, step: int) -> None:
+        if self.seed is not None:
+            seed_everything(self.seed + step + self.world.rank)
+
+
+class BestWeights:
+    """Keeps the weights of the best validation so far: in the run, or in memory without one.
+
+    Args:
+        run: the folder.
+        monitor: the metric that tells what is best; None: the newest is.
+        mode: whether "max" or "min" of it is best.
+    """
+
+    def __init__(self, run: Run | None, monitor: str | None, mode: Literal["max", "min"]) -> None:
+        self.run = run
+        self.monitor = monitor
+        self.mode = mode
+        self._weights: dict[str, Tensor] = {}
+
+    def improves(self, metrics: dict[str, float], best: dict[str, float]) -> bool:
+        """Are `metrics` better than `best`, which is empty at first? NaN is never better."""
+        if self.monitor is None:
+            return True
+        if self.monitor not in metrics:
+            known = ", ".join(metrics) or "nothing"
+            raise ValueError(f"validation gave {known}, not {self.monitor}, which is monitored")
+        value, before = metrics[self.monitor], best.get(self.monitor)
+        if math.isnan(value):
+            return False
+        return before is None or (value > before if self.mode == "max" else value < before)
+
+    def keep(self, model: nn.Module) -> None:
+        """Keep the present weights of `model`."""
+        if self.run is not None:
+            self.run.save_model(model)
+        else:
+            weights = model.state_dict()
+            self._weights = {name: tensor.cpu().clone() for name, tensor in weights.items()}
+
+    def load(self, model: nn.Module) -> None:
+        """Put the weights that were kept into `model`."""
+        if self.run is not None:
+            self.run.load_model(model)
+        else:
+            model.load_state_dict(self._weights)

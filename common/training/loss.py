@@ -37,6 +37,12 @@ class Loss(NamedTuple):
         return Loss(*(tensor.detach() for tensor in self))
 
 
+def no_loss(device: torch.device) -> Loss:
+    """The loss of no batch, to add others to."""
+    zero = torch.zeros((), device=device)
+    return Loss(zero, zero, zero, zero)
+
+
 def token_loss(
     logits: Tensor, targets: Tensor, *, label_smoothing: float = 0.0, pad: int | None = None
 ) -> Loss:

@@ -1,0 +1,117 @@
+"""Training by several processes, as `torchrun` starts them: gradients are added up over all.
+
+    torchrun --nproc-per-node 2 -m captioning train ...
+
+Each process takes its share of every group of batches, and each sees the same sum of gradients:
+n processes train as one process does that accumulates over n batches.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from common.training.loss import Loss
+
+
+@dataclass(frozen=True)
+class World:
+    """The processes that train together; by default this one alone, where all below is free.
+
+    Args:
+        rank: the number of this process; process 0 writes and validates for all.
+        size: how many there are.
+    """
+
+    rank: int = 0
+    size: int = 1
+
+    def add_up(self, tensors: Sequence[Tensor]) -> None:
+        """Replace each tensor, in place, by its sum over all processes: one exchange for all."""
+        if self.size == 1:
+            return
+        buffer = torch.cat([tensor.reshape(-1).float() for tensor in tensors])
+        dist.all_reduce(buffer)
+        parts = buffer.split([tensor.numel() for tensor in tensors])
+        for tensor, part in zip(tensors, parts, strict=True):
+            tensor.copy_(part.view_as(tensor))
+
+    def copy_from_first(self, tensors: Sequence[Tensor]) -> None:
+        """Give every process the tensors of process 0, in place."""
+        if self.size > 1:
+            for tensor in tensors:
+                dist.broadcast(tensor, src=0)
+
+    def from_first(self, value: Any) -> Any:
+        """The plain value that process 0 gave."""
+        if self.size == 1:
+            return value
+        box = [value]
+        dist.broadcast_object_list(box, src=0)
+        return box[0]
+
+    def gather(self, value: Any) -> list[Any]:
+        """The plain values of all processes, by rank."""
+        if self.size == 1:
+            return [value]
+        values: list[Any] = [None] * self.size
+        dist.all_gather_object(values, value)
+        return values
+
+
+def mean_per_token(parameters: Sequence[nn.Parameter], total: Loss, world: World) -> Loss:
+    """Turn gradients that are sums over tokens into means over all tokens of all processes.
+
+    Args:
+        parameters: their gradients, changed in place, are sums over the tokens of this process.
+        total: the loss of this process' batches.
+        world: the processes.
+
+    Returns:
+        The loss of the batches of all processes.
+    """
+    if world.size > 1:
+        for parameter in parameters:
+            if parameter.grad is None and parameter.requires_grad:
+                parameter.grad = torch.zeros_like(parameter)  # this process may have had no batch
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    value, nll, correct, tokens = total
+    sums = torch.stack([(value * tokens), nll, correct, tokens]).float()
+    world.add_up([*gradients, sums])
+    tokens = sums[3].clamp(min=1)
+    torch._foreach_div_(gradients, tokens)
+    return Loss(sums[0] / tokens, sums[1], sums[2], sums[3])
+
+
+@contextmanager
+def world_of_torchrun(hours_to_wait: float = 24) -> Iterator[tuple[World, torch.device]]:
+    """Join the processes that `torchrun` started; without it, this process alone.
+
+    Args:
+        hours_to_wait: how long the others wait for process 0, as while it validates.
+
+    Yields:
+        The world, and the device of this process: a GPU of its own, or the CPU.
+    """
+    size = int(os.environ.get("WORLD_SIZE", 1))
+    on_gpu = torch.cuda.is_available()
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if on_gpu else None
+    if device is not None:
+        torch.cuda.set_device(device)
+    if size == 1:
+        yield World(), device or torch.device("cpu")
+        return
+    backend = "nccl" if on_gpu else "gloo"
+    dist.init_process_group(backend, timeout=timedelta(hours=hours_to_wait))
+    try:
+        yield World(dist.get_rank(), size), device or torch.device("cpu")
+    finally:
+        dist.destroy_process_group()

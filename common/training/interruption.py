@@ -1,0 +1,54 @@
+"""Ctrl-C that lets the step in hand end, so that everything can be saved."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interruption:
+    """Within `listening()`, the first Ctrl-C (or SIGTERM, as a cluster sends it) sets `requested`.
+
+    A second one raises KeyboardInterrupt at once, and so does the first within `immediate()`:
+    around work that may take long and can be begun anew, as a validation.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._raise = False
+
+    @contextmanager
+    def listening(self) -> Iterator[Interruption]:
+        # Only the main thread may set signal handlers; elsewhere Ctrl-C stays what it was.
+        if threading.current_thread() is not threading.main_thread():
+            yield self
+            return
+        before = {number: signal.signal(number, self._note) for number in SIGNALS}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @contextmanager
+    def immediate(self) -> Iterator[None]:
+        self._raise = True
+        try:
+            if self.requested:
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self._raise = False
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.requested or self._raise:
+            self.requested = True
+            raise KeyboardInterrupt
+        self.requested = True
+        print("\nstopping after this step (once more: at once)", file=sys.stderr)

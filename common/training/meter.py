@@ -1,0 +1,125 @@
+"""The losses of the last updates: kept on the device, and read only now and then."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from common.training.loss import Loss
+
+VALUE, NLL, CORRECT, TOKENS, NORM, EXAMPLES = range(6)
+
+
+class NotFiniteError(Exception):
+    """The loss or the gradient of an update is NaN or infinite.
+
+    Args:
+        what: "loss" or "gradient".
+        value: what it is.
+        update: which update it is, counted from the oldest that the meter holds.
+    """
+
+    def __init__(self, what: str, value: float, update: int) -> None:
+        super().__init__(f"the {what} is {value}")
+        self.what, self.value, self.update = what, value, update
+
+
+class Meter:
+    """Collects what the updates since the last report give.
+
+    `add` never waits for the device: it keeps the tensors. `read` fetches all of them at once.
+    """
+
+    def __init__(self) -> None:
+        self._unread: list[tuple[Loss, Tensor, int]] = []
+        self.rows: list[list[float]] = []  # of every update: value, nll, correct, ...
+        self._clocked = 0  # the rows from here on are of the time since _started
+        self._started = time.perf_counter()
+
+    def __len__(self) -> int:
+        return len(self.rows) + len(self._unread)
+
+    def add(self, loss: Loss, gradient_norm: Tensor, examples: int) -> None:
+        """Take in one update."""
+        self._unread.append((loss, gradient_norm, examples))
+
+    def read(self) -> None:
+        """Fetch what was added.
+
+        Raises:
+            NotFiniteError: a loss or a gradient is NaN or infinite.
+        """
+        if not self._unread:
+            return
+        losses, norms, examples = zip(*self._unread, strict=True)
+        columns = [torch.stack(column).tolist() for column in zip(*losses, strict=True)]
+        columns += [torch.stack(norms).tolist(), list(examples)]
+        first = len(self.rows)
+        self.rows += [list(row) for row in zip(*columns, strict=True)]
+        self._unread.clear()
+        for update, row in enumerate(self.rows[first:], start=first):
+            for what, column in (("loss", VALUE), ("gradient", NORM)):
+                if not math.isfinite(row[column]):
+                    raise NotFiniteError(what, row[column], update)
+
+    def restart_clock(self) -> None:
+        """Leave out of the speeds what was until now: a validation, the time before a resume."""
+        self.read()
+        self._clocked = len(self.rows)
+        self._started = time.perf_counter()
+
+    def report(self) -> dict[str, float]:
+        """The figures of the updates since the last report, by their names; then begin anew.
+
+        `train/perplexity` is teacher-forced, and of the likelihood alone: without smoothing.
+        """
+        self.read()
+        total = [math.fsum(column) for column in zip(*self.rows, strict=True)]
+        tokens = max(1, total[TOKENS])
+        figures = {
+            "train/loss": math.fsum(row[VALUE] * row[TOKENS] for row in self.rows) / tokens,
+            "train/perplexity": perplexity(total[NLL], tokens),
+            "train/token_accuracy": total[CORRECT] / tokens,
+            "train/gradient_norm": total[NORM] / len(self.rows),
+        }
+        clocked = self.rows[self._clocked :]
+        seconds = time.perf_counter() - self._started
+        if clocked:
+            figures["speed/tokens_per_second"] = sum(row[TOKENS] for row in clocked) / seconds
+            figures["speed/examples_per_second"] = sum(row[EXAMPLES] for row in clocked) / seconds
+        self.rows.clear()
+        self._clocked, self._started = 0, time.perf_counter()
+        return figures
+
+    def state_dict(self) -> dict[str, Any]:
+        self.read()
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.rows, self._unread = [list(row) for row in state["rows"]], []
+        self.restart_clock()
+
+
+def perplexity(nll: float, tokens: float) -> float:
+    """exp(nll / tokens), infinite where that is beyond a float."""
+    try:
+        return math.exp(nll / max(1, tokens))
+    except OverflowError:
+        return math.inf
+
+
+def memory_in_use(device: torch.device) -> dict[str, float]:
+    """Memory in GiB by name: of this process, and the most that was taken of the GPU."""
+    figures = {}
+    if sys.platform == "linux":
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        figures["memory/process_gib"] = pages * 4096 / 2**30
+    if device.type == "cuda":
+        figures["memory/gpu_peak_gib"] = torch.cuda.max_memory_allocated(device) / 2**30
+    return figures

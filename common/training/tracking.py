@@ -1,0 +1,224 @@
+"""Where the figures of a training go: TensorBoard, a file of JSON lines, and a progress bar."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from PIL.Image import Image
+    from torch.utils.tensorboard import SummaryWriter
+
+# What TensorBoard's page of custom scalars shows together: section, chart, patterns of the names.
+LAYOUT = {
+    "training and validation": {
+        "loss": ["Multiline", ["train/loss", "validation/loss"]],
+        "perplexity": ["Multiline", ["train/perplexity", "validation/perplexity"]],
+        "token accuracy": ["Multiline", ["train/token_accuracy", "validation/token_accuracy"]],
+    },
+    "speed": {"per second": ["Multiline", ["speed/.*"]], "memory": ["Multiline", ["memory/.*"]]},
+}
+
+
+class Tracker:
+    """Reports the figures, texts and pictures of a training.
+
+    Every part can be left out: without a folder nothing is written, without TensorBoard only
+    `metrics.jsonl`, without progress nothing is printed. Where no step is given, it is the
+    present one: `tracker.step`, which `Trainer` keeps.
+
+    Args:
+        folder: gets `metrics.jsonl` and `tensorboard/`, as `run.path`; None: nothing is written.
+        tensorboard: write TensorBoard's event files.
+        progress: show a bar (on a terminal) and a line for every validation, on standard error.
+    """
+
+    def __init__(
+        self, folder: Path | str | None = None, *, tensorboard: bool = True, progress: bool = True
+    ) -> None:
+        self.step = 0
+        self._progress = progress
+        self._bar: tqdm | None = None
+        self._lines: IO[bytes] | None = None
+        self._writer: SummaryWriter | None = None
+        self._settings: dict[str, Any] = {}
+        self._shows_settings = False
+        self._earlier_events: list[Path] = []
+        if folder is None:
+            return
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        self._lines = open(Path(folder) / "metrics.jsonl", "ab")  # noqa: SIM115
+        if tensorboard:
+            # Imported here: it takes longer than all else, and not everybody uses it.
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._earlier_events = list(Path(folder, "tensorboard").glob("events.*"))
+            self._writer = SummaryWriter(str(Path(folder) / "tensorboard"))
+            self._writer.add_custom_scalars(LAYOUT)
+
+    def __enter__(self) -> Tracker:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write out what is buffered and close the files."""
+        self.end_epoch()
+        if self._lines is not None:
+            self._lines.close()
+            self._lines = None
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def scalars(self, values: dict[str, float], step: int | None = None, **about: Any) -> None:
+        """Write figures: to TensorBoard one by one, to `metrics.jsonl` as one line.
+
+        Args:
+            values: by name, as "train/loss"; TensorBoard groups by what is before the slash.
+            step: updates made so far.
+            about: more entries for the line, as epoch=3.
+        """
+        step = self.step if step is None else step
+        if self._lines is not None:
+            # JSON has neither NaN nor infinity.
+            finite = {name: v if math.isfinite(v) else None for name, v in values.items()}
+            line = json.dumps({"step": step, **about, **finite}, ensure_ascii=False)
+            self._lines.write(line.encode() + b"\n")
+            self._lines.flush()
+        if self._writer is not None:
+            for name, value in values.items():
+                self._writer.add_scalar(name, value, step)
+
+    def text(self, name: str, text: str, step: int | None = None) -> None:
+        """Write a text, as Markdown."""
+        if self._writer is not None:
+            self._writer.add_text(name, text, self.step if step is None else step)
+
+    def images(self, name: str, images: Image | Iterable[Image], step: int | None = None) -> None:
+        """Write a picture as `name`, or several as name/0, name/1, ..."""
+        if self._writer is None:
+            return
+        import numpy as np
+        from PIL.Image import Image
+
+        step = self.step if step is None else step
+        named = (
+            [(name, images)]
+            if isinstance(images, Image)
+            else [(f"{name}/{number}", image) for number, image in enumerate(images)]
+        )
+        for tag, image in named:
+            self._writer.add_image(tag, np.asarray(image.convert("RGB")), step, dataformats="HWC")
+
+    def figure(self, name: str, figure: Figure, step: int | None = None) -> None:
+        """Write a figure of matplotlib, and close it."""
+        if self._writer is not None:
+            self._writer.add_figure(name, figure, self.step if step is None else step)
+
+    def configuration(self, config: dict[str, Any]) -> None:
+        """Write the settings of the run as a table, and remember them for `best`.
+
+        Args:
+            config: plain values by name; nested ones get dotted names.
+        """
+        self._settings = dict(_dotted(config))
+        rows = "".join(f"| {name} | `{value}` |\n" for name, value in self._settings.items())
+        self.text("configuration", f"| setting | value |\n|---|---|\n{rows}", step=0)
+
+    def best(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Write the metrics of the best weights so far, as best/<name>.
+
+        TensorBoard's HParams page shows the last of them beside the settings: it is filled as soon
+        as there is a first validation, and right for a run that was stopped.
+        """
+        if self._writer is None:
+            return
+        named = {f"best/{name}": value for name, value in metrics.items()}
+        if not self._shows_settings:
+            from torch.utils.tensorboard.summary import hparams
+
+            settings = {
+                name: value if type(value) in (int, float) else str(value)
+                for name, value in self._settings.items()
+            }
+            # `SummaryWriter.add_hparams` would write the same into a run of its own, beside this.
+            for summary in hparams(settings, named)[:2]:  # not the third: "has ended"
+                self._writer._get_file_writer().add_summary(summary)
+            self._shows_settings = True
+        for name, value in named.items():
+            self._writer.add_scalar(name, value, self.step if step is None else step)
+
+    # What follows is how `Trainer` resumes, and shows that it is alive.
+
+    def position(self) -> int:
+        """The size of `metrics.jsonl`, for `rewind`."""
+        return 0 if self._lines is None else self._lines.tell()
+
+    def rewind(self, step: int, position: int) -> None:
+        """Forget what an earlier process wrote after the state from which training resumes.
+
+        Args:
+            step: the updates of that state; 0 for a start from the beginning.
+            position: what `position` said then.
+        """
+        self.step = step
+        if self._lines is not None and self._lines.tell() > position:
+            self._lines.truncate(position)
+            self._lines.seek(position)
+        if self._writer is None or not self._earlier_events:
+            return
+        if not step:
+            for path in self._earlier_events:
+                path.unlink(missing_ok=True)
+            return
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+
+        restart = SessionLog(status=SessionLog.START)
+        self._writer._get_file_writer().add_event(Event(step=step + 1, session_log=restart))
+
+    def begin_epoch(self, epoch: int, batches: int, done: int) -> None:
+        """Show a new bar: `epoch` counted from 0, `done` of its batches before now."""
+        self.end_epoch()
+        if self._progress:
+            # disable=None: no bar where standard error is a file.
+            self._bar = tqdm(
+                desc=f"epoch {epoch + 1}", total=batches, initial=done, unit=" batches",
+                leave=False, dynamic_ncols=True, disable=None,
+            )  # fmt: skip
+
+    def advance(self, batches: int) -> None:
+        """Move the bar on."""
+        if self._bar is not None:
+            self._bar.update(batches)
+
+    def show(self, **figures: str) -> None:
+        """Put the newest figures beside the bar."""
+        if self._bar is not None:
+            self._bar.set_postfix(figures)
+
+    def end_epoch(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def say(self, line: str) -> None:
+        """Print a line above the bar."""
+        if self._progress:
+            tqdm.write(line, file=sys.stderr)
+
+
+def _dotted(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in config.items():
+        if isinstance(value, dict):
+            yield from _dotted(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value

@@ -1,0 +1,449 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from common.errors import UserError
+from common.training.averaging import WeightAverage
+from common.training.batching import count_examples, grouped, to_device
+from common.training.checkpoint import (
+    BestWeights,
+    Checkpoint,
+    Stateful,
+    random_state,
+    restore_random_state,
+)
+from common.training.distributed import World, mean_per_token
+from common.training.interruption import Interruption
+from common.training.loss import Loss, no_loss
+from common.training.meter import Meter, NotFiniteError, memory_in_use
+from common.training.progress import Progress
+from common.training.schedules import Constant, Schedule
+from common.training.tracking import Tracker
+
+if TYPE_CHECKING:
+    from common.run import Run
+
+T = TypeVar("T")
+
+
+class Trainer:
+    """Trains any module that has `loss(batch) -> Loss`.
+
+    After `fit`, the model holds its best weights: those of the validation with the best monitored
+    metric, or the last ones where nothing is monitored.
+
+    With a `run`, everything is kept there: the best weights whenever they improve, and all of the
+    training's state after every epoch and every few minutes. A run that holds such a state is
+    resumed by the same call of `fit`, and goes on as if it had never stopped: on the CPU, bit for
+    bit. That needs `batches` to be a function of the epoch alone, and what is random in a batch to
+    come from the global random generators or from (seed, epoch, batch).
+
+    Args:
+        model: has `loss(batch) -> Loss`; it is trained on the device that it is on.
+        optimizer: over the parameters of the model, with the full learning rates.
+        batches: gives, for an epoch, the sequence of its batches: a list, or `Batches`, which
+            makes each when it is asked for. Tensors in a batch are moved to the model's device.
+        validate: gives the metrics to report, by name; called with the model in evaluation mode,
+            with its averaged weights if there are any, and without gradients.
+        monitor: the metric that chooses the best weights, and that patience counts on.
+        mode: whether "max" or "min" of it is best.
+        patience: validations without improvement after which training stops; None for never.
+        max_epochs, max_steps, max_minutes: training stops at the first that is reached.
+        validate_every: steps between validations; None for once after every epoch.
+        schedule: factors on the learning rates over time; see `schedules`.
+        clip_norm: gradients are scaled down to this norm, all together; None leaves them.
+        accumulate: batches whose gradients make one update, as if they were one large batch: each
+            token counts the same.
+        precision: "bf16" computes with bfloat16 where `torch.autocast` does; weights stay float32.
+        average_decay: also keep an exponential moving average of the weights, with this decay;
+            it is what is validated and saved. None for none.
+        run: the folder to keep everything in; None keeps nothing on disk.
+        tracker: where to report; None reports nowhere.
+        seed: seeds all random generators when training starts; None leaves them.
+        log_every: steps between reports; only then does training wait for the device.
+        checkpoint_minutes, checkpoint_steps: how often the state is saved within an epoch.
+        workers: processes that make batches ahead of time; 0 makes them here.
+        world: the processes that train together (see `distributed`).
+        how_to_resume: what to tell the user after Ctrl-C.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        batches: Callable[[int], Sequence[Any]],
+        *,
+        validate: Callable[[], dict[str, float]] | None = None,
+        monitor: str | None = None,
+        mode: Literal["max", "min"] = "max",
+        patience: int | None = None,
+        max_epochs: int | None = None,
+        max_steps: int | None = None,
+        max_minutes: float | None = None,
+        validate_every: int | None = None,
+        schedule: Schedule | None = None,
+        clip_norm: float | None = None,
+        accumulate: int = 1,
+        precision: Literal["fp32", "bf16"] = "fp32",
+        average_decay: float | None = None,
+        run: Run | None = None,
+        tracker: Tracker | None = None,
+        seed: int | None = 0,
+        log_every: int = 50,
+        checkpoint_minutes: float = 10.0,
+        checkpoint_steps: int | None = None,
+        workers: int = 0,
+        world: World | None = None,
+        how_to_resume: str = "Run the same command with --resume to go on.",
+    ) -> None:
+        if max_epochs is None and max_steps is None and max_minutes is None and patience is None:
+            raise ValueError("give max_epochs, max_steps, max_minutes or patience")
+        if patience is not None and monitor is None:
+            raise ValueError("patience needs a metric to monitor")
+        if monitor is not None and validate is None:
+            raise ValueError("monitor needs validate, which gives the metrics")
+        if mode not in ("max", "min") or precision not in ("fp32", "bf16"):
+            raise ValueError('mode is "max" or "min", and precision "fp32" or "bf16"')
+        if min(accumulate, log_every, validate_every or 1, checkpoint_steps or 1) < 1:
+            raise ValueError("counts of batches and steps must be at least 1")
+        self.model = model
+        self.optimizer = optimizer
+        self.batches = batches
+        self.validate = validate
+        self.monitor = monitor
+        self.patience = patience
+        self.max_epochs = max_epochs
+        self.max_steps = max_steps
+        self.max_minutes = max_minutes
+        self.validate_every = validate_every
+        self.schedule = schedule or Constant()
+        self.clip_norm = clip_norm
+        self.accumulate = accumulate
+        self.precision = precision
+        self.run = run
+        self.tracker = tracker or Tracker(progress=False)
+        self.log_every = log_every
+        self.checkpoint_minutes = checkpoint_minutes
+        self.checkpoint_steps = checkpoint_steps
+        self.workers = workers
+        self.world = world or World()
+        self.how_to_resume = how_to_resume
+
+        self.device = next(model.parameters()).device
+        self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        for group in optimizer.param_groups:
+            group.setdefault("initial_lr", group["lr"])
+        self.average = (
+            None if average_decay is None else WeightAverage(self.parameters, average_decay)
+        )
+        self.progress = Progress()
+        self.meter = Meter()
+        parts: dict[str, Stateful] = {
+            "model": model,
+            "optimizer": optimizer,
+            "schedule": self.schedule,
+            "progress": self.progress,
+            "meter": self.meter,
+        }
+        if self.average is not None:
+            parts["average"] = self.average
+        self.checkpoint = Checkpoint(run, parts, world=self.world, seed=seed)
+        self.best = BestWeights(run, monitor, mode)
+        self.interruption = Interruption()
+        self._begun = self._saved_at = 0.0  # seconds
+        self._stop = False
+        self._newest_loss = math.nan
+
+    def fit(self) -> Progress:
+        """Train until a limit is reached, from the beginning or from where the run stopped.
+
+        Raises:
+            UserError: the loss or a gradient is NaN or infinite, or the run cannot be resumed.
+            KeyboardInterrupt: Ctrl-C; the state has been saved, and the message says how to go on.
+        """
+        progress = self.progress
+        with self.interruption.listening():
+            self._begin()
+            while not self._limit():
+                batches = self._enter_epoch()
+                if self._validation_is_due():  # Ctrl-C had interrupted it
+                    self._validate()
+                for group, size in self._groups(batches):
+                    self._update(group)
+                    progress.step += 1
+                    progress.batch += size
+                    self._after_update(size)
+                    if self._limit():
+                        break
+                if progress.batch >= len(batches):
+                    progress.epoch += 1
+                    progress.batch = 0
+            self._end()
+        return progress
+
+    def _limit(self) -> str:
+        """Why training is to stop now; empty if it is not."""
+        progress = self.progress
+        if self.max_epochs is not None and progress.epoch >= self.max_epochs:
+            return f"{self.max_epochs} epochs"
+        if self.max_steps is not None and progress.step >= self.max_steps:
+            return f"{self.max_steps} steps"
+        if self.max_minutes is not None and progress.seconds >= 60 * self.max_minutes:
+            return f"{self.max_minutes:g} minutes"
+        if self.patience is not None and progress.without_improvement >= self.patience:
+            return f"no better {self.monitor} in {self.patience} validations"
+        return ""
+
+    def _enter_epoch(self) -> Sequence[Any]:
+        """The batches of the present epoch: the same again where it is resumed."""
+        progress = self.progress
+        batches = self.batches(progress.epoch)
+        if not len(batches):
+            raise UserError("there is nothing to train on: the training data gives no batch.")
+        if progress.batch and len(batches) != progress.epoch_batches:
+            raise UserError(
+                f"the data or the batch size has changed: epoch {progress.epoch + 1} has "
+                f"{len(batches)} batches now, and had {progress.epoch_batches}. "
+                "Resume with what the run was started with, or start another run."
+            )
+        progress.epoch_batches = len(batches)
+        self.tracker.begin_epoch(progress.epoch, len(batches), progress.batch)
+        return batches
+
+    def _groups(self, batches: Sequence[Any]) -> Iterator[tuple[Iterator[Any], int]]:
+        """What is left of the epoch, in groups of batches: one group for each update."""
+        return grouped(
+            batches,
+            self.progress.batch,
+            accumulate=self.accumulate,
+            world=self.world,
+            workers=self.workers,
+            seed=self.progress.epoch,
+            pin_memory=self.device.type == "cuda",
+        )
+
+    def _update(self, group: Iterable[Any]) -> None:
+        """Change the weights once: forward, backward, clip, step. Nothing waits for the device."""
+        factor = self.schedule.factor(self.progress.step)
+        for settings in self.optimizer.param_groups:
+            settings["lr"] = settings["initial_lr"] * factor
+        several = self.accumulate * self.world.size > 1
+
+        self.model.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        total = no_loss(self.device)
+        examples = 0
+        for batch in group:
+            batch = to_device(batch, self.device)
+            with torch.autocast(self.device.type, torch.bfloat16, self.precision == "bf16"):
+                loss: Loss = self.model.loss(batch)  # type: ignore[operator]
+            # Of several batches, add up the sums over tokens, and divide by all tokens at the end.
+            (loss.value * loss.tokens if several else loss.value).backward()
+            total = total + loss.detach() if several else loss.detach()
+            examples += count_examples(batch)
+        if several:
+            total = mean_per_token(self.parameters, total, self.world)
+            examples *= self.world.size  # nearly: not worth an exchange
+
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        norm = nn.utils.get_total_norm(gradients)
+        if self.clip_norm is not None:
+            nn.utils.clip_grads_with_norm_(self.parameters, self.clip_norm, norm)
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.update()
+        self.meter.add(total, norm, examples)
+
+    def _after_update(self, batches: int) -> None:
+        """Report, validate, save and stop, whatever is due after a step."""
+        progress = self.progress
+        self.tracker.step = progress.step
+        self.tracker.advance(batches)
+        self._read_clock()
+        if progress.step % self.log_every == 0:
+            self._report()
+        if self._validation_is_due():
+            self._validate()
+            self._save()
+        elif self._save_is_due():
+            self._save()
+        if self._stop:
+            self._stop_here()
+
+    def _read_clock(self) -> None:
+        """Take note of the time and of Ctrl-C. Several processes must find the same at the same
+        step: they ask process 0, and only now and then."""
+        found = time.perf_counter() - self._begun, self.interruption.requested
+        if self.world.size > 1:
+            if self.progress.step % self.log_every:
+                return
+            found = self.world.from_first(found)
+        self.progress.seconds, self._stop = found
+
+    def _report(self) -> None:
+        """Report the updates since the last report."""
+        figures = self._read_meter(self.meter.report)
+        for number, group in enumerate(self.optimizer.param_groups):
+            suffix = f"_{group.get('name', number)}" if number else ""
+            figures[f"train/learning_rate{suffix}"] = group["lr"]
+        figures |= memory_in_use(self.device)
+        self.tracker.scalars(figures, epoch=self.progress.epoch + 1)
+        self.tracker.show(
+            loss=f"{figures['train/loss']:.3f}",
+            ppl=f"{figures['train/perplexity']:.4g}",
+            tokens=f"{figures.get('speed/tokens_per_second', 0):,.0f}/s",
+        )
+        self._newest_loss = figures["train/loss"]
+
+    def _validation_is_due(self) -> bool:
+        """Every so many steps, or at the end of an epoch; once at a step."""
+        progress = self.progress
+        if progress.validated_step == progress.step:
+            return False
+        if self.validate_every is None:
+            return progress.batch >= progress.epoch_batches
+        return progress.step > 0 and progress.step % self.validate_every == 0
+
+    def _validate(self) -> None:
+        """Validate the present weights, and keep them if they are the best."""
+        progress = self.progress
+        self._read_meter(self.meter.read)
+        if len(self.meter):
+            self._report()
+        metrics = self.world.from_first(self._metrics() if self.world.rank == 0 else None)
+        improved = self.best.improves(metrics, progress.best_metrics)
+        if improved:
+            progress.best_step, progress.best_metrics = progress.step, metrics
+            progress.without_improvement = 0
+            self._keep_best()
+        else:
+            progress.without_improvement += 1
+        self.schedule.validated(improved)
+        progress.validated_step = progress.step
+
+        epoch = progress.epoch + 1
+        if metrics:
+            self.tracker.scalars({f"validation/{n}": v for n, v in metrics.items()}, epoch=epoch)
+            if improved:
+                self.tracker.best(metrics)
+        scores = "".join(f"  {name} {value:.4g}" for name, value in metrics.items())
+        self.tracker.say(
+            f"epoch {epoch}  step {progress.step}  training loss {self._newest_loss:.4g}"
+            f"{'  |  validation' if scores else ''}{scores}"
+            f"{'  (best so far)' if improved and self.monitor else ''}"
+        )
+        self.meter.restart_clock()
+
+    def _metrics(self) -> dict[str, float]:
+        """What `validate` gives. It changes nothing that training depends on, and Ctrl-C may
+        interrupt it: it is begun anew when the run is resumed."""
+        if self.validate is None:
+            return {}
+        # One of several processes cannot stop alone: there, Ctrl-C waits for the next report.
+        at_once = self.interruption.immediate() if self.world.size == 1 else nullcontext()
+        generators = random_state()
+        self.model.eval()
+        try:
+            with at_once, torch.no_grad(), self._averaged():
+                return {name: float(value) for name, value in self.validate().items()}
+        except KeyboardInterrupt:
+            if self.world.size > 1:
+                raise
+        finally:
+            restore_random_state(generators)
+            self.model.train()
+        self._stop_here()
+
+    def _averaged(self) -> AbstractContextManager[None]:
+        """Within the block, the model has its averaged weights, if there are any."""
+        return nullcontext() if self.average is None else self.average.applied()
+
+    def _keep_best(self) -> None:
+        if self.world.rank == 0:
+            with self._averaged():
+                self.best.keep(self.model)
+
+    def _end(self) -> None:
+        """Validate and save what was not, and put the best weights into the model."""
+        progress = self.progress
+        if progress.validated_step != progress.step:  # a limit fell between two validations
+            self._validate()
+        if not progress.best_step:
+            self._keep_best()  # the monitored metric was never a number
+        progress.finished = self._limit()
+        self._save()
+        self.tracker.end_epoch()
+        if self.world.rank == 0:
+            self.best.load(self.model)
+        self.world.copy_from_first(self._tensors())
+        best = f", best at step {progress.best_step}" if self.monitor else ""
+        self.tracker.say(f"finished after step {progress.step}: {progress.finished}{best}")
+
+    # Starting, saving, stopping
+
+    def _begin(self) -> None:
+        """Start from the beginning, or from the state that the run holds."""
+        resumed = self.checkpoint.restore()
+        progress = self.progress
+        self.world.copy_from_first(self._tensors())
+        if self.run is not None:
+            self.tracker.rewind(progress.step, progress.reported)
+        if resumed:
+            self.tracker.say(f"resuming after step {progress.step}")
+        progress.finished = ""
+        self.meter.restart_clock()
+        self._begun = time.perf_counter() - progress.seconds
+        self._saved_at = progress.seconds
+
+    def _save(self) -> None:
+        """Save everything, unless it is not sound: then the last state stays."""
+        self._read_meter(self.meter.read)
+        if not all(bool(parameter.isfinite().all()) for parameter in self.parameters):
+            raise self._unsound("weights", math.nan, self.progress.step)
+        self.progress.reported = self.tracker.position()
+        self.checkpoint.save()
+        self._saved_at = self.progress.seconds
+
+    def _save_is_due(self) -> bool:
+        """At the end of an epoch, and every so many steps and minutes."""
+        progress = self.progress
+        if progress.batch >= progress.epoch_batches:
+            return True
+        if self.checkpoint_steps and progress.step % self.checkpoint_steps == 0:
+            return True
+        return progress.seconds - self._saved_at >= 60 * self.checkpoint_minutes
+
+    def _stop_here(self) -> NoReturn:
+        """Save, and say how to go on."""
+        self._save()
+        self.tracker.end_epoch()
+        saved = f"; {self.run.path} holds everything. {self.how_to_resume}" if self.run else "."
+        raise KeyboardInterrupt(f"stopped after step {self.progress.step}{saved}")
+
+    def _read_meter(self, read: Callable[[], T]) -> T:
+        try:
+            return read()
+        except NotFiniteError as error:
+            step = self.progress.step - len(self.meter) + error.update + 1
+            raise self._unsound(error.what, error.value, step) from None
+
+    def _unsound(self, what: str, value: float, step: int) -> UserError:
+        self.tracker.end_epoch()
+        kept = f" {self.run.path} keeps the last sound state." if self.run is not None else ""
+        return UserError(
+            f"the {what} became {value} at step {step}, in epoch {self.progress.epoch + 1}. "
+            "Lower the learning rate or the norm that gradients are clipped to, and start again."
+            f"{kept}"
+        )
+
+    def _tensors(self) -> list[Tensor]:
+        return [tensor.data for tensor in (*self.model.parameters(), *self.model.buffers())]

@@ -4,12 +4,11 @@ A scene holds one to three shapes that never overlap. A caption says something a
 grammar (capitals and punctuation are ignored, any other word is ungrammatical):
 
     caption  = [opening] [total] things
-             | [opening] [total] things (place | relation things)   "a star above two small discs"
-             | things verb (place | relation things)                "the star is at the top"
-             | relation things verb things                          "above the disc there is a star"
-             | place [verb] mention
-             | [opening] [total] mention place and mention place    "a star at the top and a disc at
-             | mention verb place and mention verb place             the bottom"
+             | [opening] [total] (mention place | things relation things)
+             | mention verb place | things verb relation things
+             | place [verb] mention | relation things verb things
+             | [opening] [total] mention place and mention place
+             | mention verb place and mention verb place
              | place [verb] mention and place [verb] mention
     things   = mention {mention} [and mention]
     mention  = (a | an | one | the | another | two | three) [size] colour kind
@@ -42,8 +41,9 @@ import random
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -86,7 +86,18 @@ HUES = {
     "purple": (285, 0.65, 0.9),
 }
 
+# Corners as (distance from the middle in radii, angle in degrees).
+_ARM = ((1.17, -20.0), (1.17, 20.0), (0.57, 45.0))
+CORNERS: dict[str, list[tuple[float, float]]] = {
+    "circle": [(1.0, 5.625 * k) for k in range(64)],
+    "square": [(1.27, 45 + 90 * k) for k in range(4)],
+    "triangle": [(1.3, 90 + 120 * k) for k in range(3)],
+    "star": [((1.3, 0.54)[k % 2], 90 + 36 * k) for k in range(10)],
+    "cross": [(reach, 90 * k + angle) for k in range(4) for reach, angle in _ARM],
+}
+
 RGB = tuple[int, int, int]
+Place = tuple[int | None, int | None]  # column and row, in thirds of the picture
 T = TypeVar("T")
 
 
@@ -113,29 +124,15 @@ class Shape:
 
     def outline(self) -> list[tuple[float, float]]:
         """The corners (x, y), as shares of the picture's side; a circle has 64."""
-        if self.kind == "circle":
-            points = [(1.0, k * 5.625) for k in range(64)]
-        elif self.kind == "square":
-            points = [(1.27, 45 + 90 * k) for k in range(4)]
-        elif self.kind == "triangle":
-            points = [(1.3, 90 + 120 * k) for k in range(3)]
-        elif self.kind == "star":
-            points = [((1.3, 0.54)[k % 2], 90 + 36 * k) for k in range(10)]
-        else:
-            arm, corner = math.hypot(1.1, 0.4), math.degrees(math.atan2(0.4, 1.1))
-            points = [
-                (reach, 90 * k + angle)
-                for k in range(4)
-                for reach, angle in ((arm, -corner), (arm, corner), (0.4 * math.sqrt(2), 45))
-            ]
         return [
             (
                 self.x + self.radius * reach * math.cos(math.radians(angle + self.rotation)),
                 self.y - self.radius * reach * math.sin(math.radians(angle + self.rotation)),
             )
-            for reach, angle in points
+            for reach, angle in CORNERS[self.kind]
         ]
 
+    @cached_property
     def box(self) -> tuple[float, float, float, float]:
         """Left, top, right and bottom of what is drawn."""
         columns, rows = zip(*self.outline(), strict=True)
@@ -170,14 +167,11 @@ class Scene:
     def draw(self, size: int = 64) -> Image.Image:
         """The picture, RGB, `size` pixels wide and high; the same at every call."""
         image = Image.fromarray(_background(self, size))
-        detail = (
-            4 if size <= 512 else 2
-        )  # drawn larger and reduced: Pillow's polygons have hard edges
+        detail = 4  # Pillow's polygons have hard edges: they are drawn larger, then reduced
         for shape in self.shapes:
-            mask = Image.new("L", (size * detail, size * detail))
-            corners = [
-                (x * size * detail - 0.5, y * size * detail - 0.5) for x, y in shape.outline()
-            ]
+            side = detail * size
+            corners = [(side * x - 0.5, side * y - 0.5) for x, y in shape.outline()]
+            mask = Image.new("L", (side, side))
             ImageDraw.Draw(mask).polygon(corners, fill=255)
             image.paste(shape.rgb, mask=mask.reduce(detail))
         return image
@@ -189,7 +183,7 @@ class Scene:
     def is_true(self, caption: str) -> bool:
         """Whether the caption is grammatical and says nothing false about this scene."""
         statement = parse(caption)
-        return statement is not None and statement.holds(self)
+        return statement is not None and statement.holds(self.shapes)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; `from_dict` makes an equal scene of them."""
@@ -203,55 +197,45 @@ class Scene:
             ValueError: the values do not describe a scene; the message says why.
         """
         try:
-            if (names := set(values)) != {field.name for field in fields(cls)}:
-                raise ValueError(f"unknown or missing fields among {sorted(names)}")
-            shapes = tuple(_shape_from_dict(shape) for shape in values["shapes"])
+            shapes = tuple(Shape(**{**each, "rgb": _rgb(each["rgb"])}) for each in values["shapes"])
             first, second = (_rgb(colour) for colour in values["background"])
-            return cls(shapes, (first, second), float(values["angle"]), int(values["seed"]))
+            scene = cls(shapes, (first, second), float(values["angle"]), int(values["seed"]))
+        except KeyError as error:
+            raise ValueError(f"no {error} in it") from None
         except (TypeError, AttributeError) as error:
-            raise ValueError(f"not a scene ({error})") from None
+            raise ValueError(f"not a scene: {error}") from None
+        for shape in shapes:
+            if not (shape.colour in COLOURS and shape.kind in KINDS and shape.size in SIZES):
+                raise ValueError(f"no such shape: {shape.size} {shape.colour} {shape.kind}")
+            if not all(0 <= share <= 1 for share in (shape.x, shape.y, shape.radius)):
+                raise ValueError(f"a {shape.kind} outside of the picture")
+        return scene
 
 
-_NUMBERS = ("x", "y", "radius", "rotation")
-
-
-def _shape_from_dict(values: Mapping[str, Any]) -> Shape:
-    shape = Shape(**values)
-    for word, allowed in ((shape.colour, COLOURS), (shape.kind, KINDS), (shape.size, SIZES)):
-        if word not in allowed:
-            raise ValueError(f"{word!r} is none of {', '.join(allowed)}")
-    return replace(shape, rgb=_rgb(shape.rgb), **{name: float(values[name]) for name in _NUMBERS})
-
-
-def _rgb(values: Sequence[int]) -> RGB:
-    red, green, blue = (int(value) for value in values)
+def _rgb(values: Iterable[float]) -> RGB:
+    red, green, blue = (min(max(round(value), 0), 255) for value in values)
     return red, green, blue
 
 
 def _background(scene: Scene, size: int) -> np.ndarray:
     """Two colours in a ramp, with soft blotches and fine grain: (size, size, 3), uint8."""
-    across = np.linspace(-0.5, 0.5, size)
+    ramp = np.linspace(-0.5, 0.5, size) / math.sqrt(2)
     angle = math.radians(scene.angle)
-    ramp = 0.5 + (
-        across[None, :] * math.cos(angle) + across[:, None] * math.sin(angle)
-    ) / math.sqrt(2)
-    first, second = (np.array(colour, dtype=np.float32) for colour in scene.background)
-    picture = first + ramp[:, :, None] * (second - first)
+    share = 0.5 + ramp * math.cos(angle) + ramp[:, None] * math.sin(angle)  # (size, size)
+    first, second = (np.array(colour, np.float32) for colour in scene.background)
     source = random.Random(scene.seed)
-    blotches = Image.frombytes("L", (6, 6), source.randbytes(36)).resize(
-        (size, size), Image.Resampling.BICUBIC
-    )
+    blotches = Image.frombytes("L", (6, 6), source.randbytes(36))
+    blotches = blotches.resize((size, size), Image.Resampling.BICUBIC)
     grain = np.frombuffer(source.randbytes(size * size), np.uint8).reshape(size, size)
-    texture = (np.asarray(blotches, np.float32) - 128) * 0.12 + (
-        grain.astype(np.float32) - 128
-    ) * 0.04
-    return np.clip(picture + texture[:, :, None], 0, 255).astype(np.uint8)
+    texture = (np.asarray(blotches, np.float32) - 128) * 0.12 + (grain - 128.0) * 0.04
+    picture = first + share[:, :, None] * (second - first) + texture[:, :, None]
+    return np.clip(picture, 0, 255).astype(np.uint8)
 
 
 # --- making scenes --------------------------------------------------------------------------------
 
 
-def generate(seed: int, index: int, split: str = "train") -> Scene:
+def generate(seed: int, index: int, split: str = "train", most: int = 2) -> Scene:
     """The scene at `index` of a split: a function of the arguments, however many are made.
 
     Args:
@@ -259,71 +243,68 @@ def generate(seed: int, index: int, split: str = "train") -> Scene:
         index: 0, 1, 2, ...
         split: "train" or "val" (only combinations of colour and kind that are not in HELD_OUT), or
             "val_held_out" (at least one that is, in every scene).
+        most: shapes in a scene, at most; 1 to 3.
 
     Raises:
-        ValueError: there is no such split.
+        ValueError: there is no such split, or `most` is not 1 to 3.
     """
-    if split not in SPLITS:
-        raise ValueError(f"no split {split!r}: one of {', '.join(SPLITS)}")
+    if split not in SPLITS or not 1 <= most <= 3:
+        raise ValueError(f"{split!r} is none of {SPLITS}, or {most} shapes are not 1 to 3")
     rng = random.Random(f"scene {seed} {split} {index}")
-    count = rng.choices((1, 2, 3), weights=(25, 60, 15))[0]
-    every = tuple(itertools.product(COLOURS, KINDS))
-    pairs = [rng.choice(SEEN if split != "val_held_out" else every) for _ in range(count)]
-    if split == "val_held_out" and HELD_OUT.isdisjoint(pairs):
-        pairs[rng.randrange(count)] = rng.choice(sorted(HELD_OUT))
-    if count > 1 and rng.random() < 0.12:
-        pairs[0] = pairs[1] = rng.choice([pair for pair in pairs if pair in HELD_OUT] or pairs)
+    count = rng.choices((1, 2, 3)[:most], (3, 7, 2)[:most])[0]
+    allowed = list(itertools.product(COLOURS, KINDS)) if split == "val_held_out" else SEEN
+    pairs = [rng.choice(allowed) for _ in range(count)]
+    if split == "val_held_out":
+        pairs[0] = rng.choice(sorted(HELD_OUT))
+    if count > 1 and rng.random() < 0.1:
+        pairs[1] = pairs[0]
+    rng.shuffle(pairs)
     shapes = None
     while shapes is None:
         shapes = _placed(rng, [_shape(rng, colour, kind) for colour, kind in pairs])
-    first = _soft_colour(rng, rng.uniform(0.08, 0.85))
-    second = _soft_colour(rng, max(first) / 255 + rng.uniform(-0.2, 0.2))
-    return Scene(tuple(shapes), (first, second), round(rng.uniform(0, 360), 1), rng.getrandbits(32))
+    light = rng.uniform(0.08, 0.85)
+    background = (_soft_colour(rng, light), _soft_colour(rng, light + rng.uniform(-0.2, 0.2)))
+    return Scene(tuple(shapes), background, round(rng.uniform(0, 360), 1), rng.getrandbits(32))
 
 
 def _shape(rng: random.Random, colour: str, kind: str) -> Shape:
-    """A shape at the origin, of any size."""
+    """A shape of any size, in the top left corner."""
     size = rng.choice(SIZES)
-    hue, darkest, brightest = HUES[colour]
-    turn = (hue + rng.uniform(-5, 5)) / 360 % 1
-    rgb = colorsys.hsv_to_rgb(turn, rng.uniform(0.8, 1), rng.uniform(darkest, brightest))
     radius = round(RADII[size] * rng.uniform(0.94, 1.06), 4)
     rotation = round(rng.uniform(-14, 14), 1)
-    return Shape(
-        colour, kind, size, 0.0, 0.0, radius, rotation, _rgb([round(255 * c) for c in rgb])
-    )
+    hue, darkest, brightest = HUES[colour]
+    light = rng.uniform(darkest, brightest)
+    rgb = _from_hsv((hue + rng.uniform(-5, 5)) / 360 % 1, rng.uniform(0.8, 1), light)
+    return Shape(colour, kind, size, 0.0, 0.0, radius, rotation, rgb)
 
 
-def _soft_colour(rng: random.Random, value: float) -> RGB:
-    red, green, blue = colorsys.hsv_to_rgb(
-        rng.random(), rng.uniform(0, 0.18), min(max(value, 0.05), 0.88)
-    )
-    return round(255 * red), round(255 * green), round(255 * blue)
+def _soft_colour(rng: random.Random, light: float) -> RGB:
+    return _from_hsv(rng.random(), rng.uniform(0, 0.18), min(max(light, 0.05), 0.88))
 
 
-def _placed(rng: random.Random, shapes: list[Shape]) -> list[Shape] | None:
+def _from_hsv(*hsv: float) -> RGB:
+    return _rgb(255 * channel for channel in colorsys.hsv_to_rgb(*hsv))
+
+
+def _placed(rng: random.Random, shapes: Sequence[Shape]) -> list[Shape] | None:
     """The shapes, moved to where no relation is in doubt; None if no such places were found."""
-    boxes = [shape.box() for shape in shapes]
-    for _ in range(50):
-        moves = [
-            (_position(rng, b[0], b[2], len(boxes)), _position(rng, b[1], b[3], len(boxes)))
-            for b in boxes
-        ]
-        moved = [
-            (b[0] + x, b[1] + y, b[2] + x, b[3] + y) for b, (x, y) in zip(boxes, moves, strict=True)
-        ]
+    alone = len(shapes) == 1
+    boxes = [shape.box for shape in shapes]
+    for _ in range(100):
+        to = [(_position(rng, b[0], b[2], alone), _position(rng, b[1], b[3], alone)) for b in boxes]
+        pairs = zip(boxes, to, strict=True)
+        moved = [(b[0] + x, b[1] + y, b[2] + x, b[3] + y) for b, (x, y) in pairs]
         if all(_clear(one, other) for one, other in itertools.combinations(moved, 2)):
-            return [replace(shape, x=x, y=y) for shape, (x, y) in zip(shapes, moves, strict=True)]
+            return [replace(shape, x=x, y=y) for shape, (x, y) in zip(shapes, to, strict=True)]
     return None
 
 
-def _position(rng: random.Random, low: float, high: float, count: int) -> float:
+def _position(rng: random.Random, low: float, high: float, alone: bool) -> float:
     """A place on one axis for a shape that reaches from low to high around its middle."""
     least, most = BORDER - low, 1 - BORDER - high
-    if count > 1:
-        return round(rng.uniform(least, most), 4)
-    # A shape alone lies clearly in a third: see `_third`.
-    return round(rng.uniform(*rng.choice([(least, 0.34), (0.44, 0.56), (0.66, most)])), 4)
+    # Of a shape alone it is said where it is, so it lies clearly in a third: see `_third`.
+    ranges = [(least, 0.34), (0.44, 0.56), (0.66, most)] if alone else [(least, most)]
+    return round(rng.uniform(*rng.choice(ranges)), 4)
 
 
 def _clear(one: Sequence[float], other: Sequence[float]) -> bool:
@@ -331,11 +312,9 @@ def _clear(one: Sequence[float], other: Sequence[float]) -> bool:
     beside = False
     for low, high in ((0, 2), (1, 3)):
         gap = max(one[low], other[low]) - min(one[high], other[high])
-        shorter = min(one[high] - one[low], other[high] - other[low])
-        if gap >= GAP:
-            beside = True
-        elif gap > -0.5 * shorter:
+        if -0.5 * min(one[high] - one[low], other[high] - other[low]) < gap < GAP:
             return False
+        beside = beside or gap >= GAP
     return beside
 
 
@@ -352,36 +331,39 @@ def _third(middle: float) -> int | None:
 
 def _related(relation: str, one: Shape, other: Shape) -> bool:
     if relation in ("right", "below"):
-        one, other, relation = other, one, {"right": "left", "below": "above"}[relation]
+        return _related(OPPOSITE[relation], other, one)
     start, end = (0, 2) if relation == "left" else (1, 3)
-    return one.box()[end] < other.box()[start]
+    return one.box[end] < other.box[start]
 
 
 @dataclass(frozen=True)
 class Mention:
-    """Words for one shape or for several: "the small red star", "two discs" in any colour's name."""
+    """Words for shapes that look the same: `the small red star`, `two red stars`."""
 
     determiner: str
-    number: int
     size: str | None
     colour: str
     kind: str
 
-    def matches(self, shapes: Sequence[Shape]) -> list[int]:
-        """The indices of all shapes that the words fit."""
-        return [
-            index
-            for index, shape in enumerate(shapes)
-            if (shape.colour, shape.kind) == (self.colour, self.kind)
-            and self.size in (None, shape.size)
-        ]
+    @property
+    def number(self) -> int:
+        return DETERMINERS[self.determiner]
+
+    def fits(self, shape: Shape) -> bool:
+        said = (self.size or shape.size, self.colour, self.kind)
+        return said == (shape.size, shape.colour, shape.kind)
+
+    def repeats(self, other: Mention) -> bool:
+        """Whether the same was said before, or more, so that "another" may stand here."""
+        said = (self.colour, self.kind) == (other.colour, other.kind)
+        return said and self.size in (None, other.size)
 
     def readings(self, shapes: Sequence[Shape]) -> list[tuple[int, ...]]:
-        """The sets of shapes, by their indices, that this may stand for."""
-        matches = self.matches(shapes)
+        """What this may stand for: each a set of shapes, by their indices."""
+        fitting = tuple(index for index, shape in enumerate(shapes) if self.fits(shape))
         if self.determiner in ("a", "an", "another"):
-            return [(index,) for index in matches]
-        return [tuple(matches)] if len(matches) == self.number else []
+            return [(index,) for index in fitting]
+        return [fitting] if len(fitting) == self.number else []
 
 
 @dataclass(frozen=True)
@@ -389,48 +371,41 @@ class Statement:
     """What a caption says.
 
     Args:
-        subjects, objects: the things before and after the relation.
-        relation: "left", "right", "above" or "below", of every subject to every object.
-        place: (column, row) in thirds of the picture; None leaves an axis open.
-        total: the number of shapes in the picture, all of which are listed.
+        subjects, objects: what is mentioned before and after the relation.
+        relation: "left", "right", "above" or "below": what every subject is of every object.
+        place: (column, row) of every subject, in thirds of the picture; None leaves it open.
+        total: the number of shapes in the picture, all of them mentioned.
     """
 
     subjects: tuple[Mention, ...]
-    relation: str | None = None
+    relation: str = ""
     objects: tuple[Mention, ...] = ()
-    place: tuple[int | None, int | None] = (None, None)
+    place: Place = (None, None)
     total: int | None = None
 
-    def holds(self, scene: Scene) -> bool:
-        """Whether the scene has shapes of which all of this is true."""
-        shapes, mentions = scene.shapes, self.subjects + self.objects
-        listed = sum(mention.number for mention in mentions)
-        if (
-            listed > len(shapes)
-            or self.total is not None
-            and not self.total == listed == len(shapes)
-        ):
+    def holds(self, shapes: Sequence[Shape]) -> bool:
+        """Whether all of this is true of a scene of these shapes."""
+        mentions = self.subjects + self.objects
+        number = sum(mention.number for mention in mentions)
+        if number > len(shapes) or self.total is not None and {number, self.total} != {len(shapes)}:
             return False
         for reading in itertools.product(*(mention.readings(shapes) for mention in mentions)):
-            chosen = list(itertools.chain.from_iterable(reading))
-            if len(set(chosen)) == len(chosen) and self._fits(shapes, reading):
+            meant = [[shapes[index] for index in indices] for indices in reading]
+            disjoint = len({index for indices in reading for index in indices}) == number
+            if disjoint and self._holds_of(sum(meant[: len(self.subjects)], []), meant):
                 return True
         return False
 
-    def _fits(self, shapes: Sequence[Shape], reading: Sequence[tuple[int, ...]]) -> bool:
-        split = len(self.subjects)
-        subjects = [shapes[index] for part in reading[:split] for index in part]
-        objects = [shapes[index] for part in reading[split:] for index in part]
-        column, row = self.place
-        return all(
-            (column is None or column == _third(shape.x))
-            and (row is None or row == _third(shape.y))
-            for shape in subjects
-        ) and all(
-            _related(self.relation, one, other)
-            for one, other in itertools.product(subjects, objects)
-            if self.relation is not None
-        )
+    def _holds_of(self, subjects: list[Shape], meant: list[list[Shape]]) -> bool:
+        if not all(_lies_in(self.place, shape) for shape in subjects):
+            return False
+        objects = sum(meant[len(self.subjects) :], [])
+        return all(_related(self.relation, *pair) for pair in itertools.product(subjects, objects))
+
+
+def _lies_in(place: Place, shape: Shape) -> bool:
+    where = (_third(shape.x), _third(shape.y))
+    return all(said in (None, third) for said, third in zip(place, where, strict=True))
 
 
 # --- the words ------------------------------------------------------------------------------------
@@ -457,7 +432,7 @@ SIDES = {
     "at the bottom": "below",
 }
 OPPOSITE = {"left": "right", "right": "left", "above": "below", "below": "above"}
-PLACES: dict[str, tuple[int | None, int | None]] = {
+PLACES: dict[str, Place] = {
     "on the left": (0, None),
     "on the right": (2, None),
     "at the top": (None, 0),
@@ -476,18 +451,9 @@ COPULAS = {"is": "is", "are": "are"}
 THERE = {"there is": "is", "there are": "are"}
 VERBS = {**THERE, **COPULAS}
 OPENINGS = {**THERE, "we see": "", "the picture shows": "", "a picture of": ""}
-
-
-def _plural(word: str) -> str:
-    return word + ("es" if word.endswith(("s", "x")) else "s")
-
-
-PLURALS = {_plural(word): kind for word, kind in KIND_WORDS.items()}
-TOTALS = {
-    f"{number} {noun if count == 1 else _plural(noun)}": count
-    for number, count in NUMBERS.items()
-    for noun in ("shape", "object")
-}
+PLURALS = {word + ("es" if word[-1] in "sx" else "s"): kind for word, kind in KIND_WORDS.items()}
+TOTALS = {"one shape": 1, "two shapes": 2, "three shapes": 3}
+TOTALS |= {"one object": 1, "two objects": 2, "three objects": 3}
 
 
 class _Ungrammatical(Exception):
@@ -503,119 +469,101 @@ def parse(caption: str) -> Statement | None:
 
 
 class _Parser:
-    """Reads a caption from left to right: the grammar needs no looking back."""
+    """Reads a caption from left to right; the grammar needs no going back."""
 
     def __init__(self, caption: str) -> None:
         self.words = re.sub(r"[.,:;!?]", " ", caption.lower()).split()
         self.position = 0
-        self.mentioned: set[tuple[str, str]] = set()
+        self.mentions: list[Mention] = []
 
     def caption(self) -> Statement:
-        if (place := self.phrase(PLACES)) is not None:
-            statement = self.place_first(place)
-        elif (relation := self.take(RELATIONS)) is not None:
-            objects = self.things()
-            verb = self.take(VERBS) or self.fail()
+        if place := self.phrase(PLACES):
+            statement = self.after_place(place)
+        elif relation := self.take(RELATIONS):
+            objects, verb = self.things(), self.take(VERBS) or self.fail()
             statement = Statement(self.things(verb), relation, objects)
         else:
             statement = self.things_first()
-        if self.position < len(self.words):
-            self.fail()
-        return statement
+        return statement if self.position == len(self.words) else self.fail()
 
-    def place_first(self, place: str) -> Statement:
-        """After "on the left"."""
-        mention = self.mention(self.take(VERBS))
-        if not self.word("and"):
-            return Statement((mention,), place=PLACES[place])
-        relation = self.opposite(place, self.phrase(SIDES))
-        return Statement((mention,), relation, (self.mention(self.take(VERBS)),))
+    def after_place(self, place: str) -> Statement:
+        mention = self.things(self.take(VERBS), single=True)
+        if not self.phrase(("and",)):
+            return Statement(mention, place=PLACES[place])
+        relation = self.comparison(place)
+        return Statement(mention, relation, self.things(self.take(VERBS), single=True))
 
     def things_first(self) -> Statement:
-        opening = self.take(OPENINGS)
-        total = self.take(TOTALS)
-        if (
-            opening in ("is", "are")
-            and total is not None
-            and opening != ("is" if total == 1 else "are")
-        ):
-            self.fail()
+        opening, total = self.take(OPENINGS), self.take(TOTALS)
+        if total is not None:
+            self.agree(opening, total)
         subjects = self.things(opening if total is None else None)
         verb = self.take(COPULAS) if opening is None and total is None else None
-        if verb is not None and verb != ("is" if sum(m.number for m in subjects) == 1 else "are"):
-            self.fail()
-        if (relation := self.take(RELATIONS)) is not None:
+        self.agree(verb, sum(mention.number for mention in subjects))
+        if relation := self.take(RELATIONS):
             return Statement(subjects, relation, self.things(), total=total)
-        if (place := self.phrase(PLACES)) is None:
-            return Statement(subjects, total=total) if verb is None else self.fail()
+        place = self.phrase(PLACES)
+        if place is None:
+            return self.fail() if verb else Statement(subjects, total=total)
         if len(subjects) > 1:
-            self.fail()
-        if not self.word("and"):
+            self.fail()  # "a star and a disc on the left" may be one on the left, or both
+        if not self.phrase(("and",)):
             return Statement(subjects, place=PLACES[place], total=total)
-        other = self.mention()
-        if verb is not None and self.take(COPULAS) != ("is" if other.number == 1 else "are"):
-            self.fail()
-        return Statement(subjects, self.opposite(place, self.phrase(SIDES)), (other,), total=total)
+        objects = self.things((self.take(COPULAS) or self.fail()) if verb else None, single=True)
+        return Statement(subjects, self.comparison(place), objects, total=total)
 
-    def things(self, verb: str | None = None) -> tuple[Mention, ...]:
-        """A list of mentions, after a verb that must agree with it."""
-        mentions = [self.mention()]
-        joined = True
-        while True:
+    def things(self, verb: str | None = None, single: bool = False) -> tuple[Mention, ...]:
+        """A mention or a list of them, with which a verb before it agrees."""
+        things, joined = [self.mention()], True
+        while not single:
             start = self.position
-            joined_here = self.word("and")
-            if self.phrase(DETERMINERS) is None:
+            joined_here = self.phrase(("and",)) is not None
+            if self.next() not in DETERMINERS:
                 self.position = start
                 break
-            self.position = start + joined_here
-            mentions.append(self.mention())
+            things.append(self.mention())
             joined = joined_here
-        number = sum(mention.number for mention in mentions)
-        if not joined or verb == "is" and mentions[0].number > 1 or verb == "are" and number == 1:
-            self.fail()
-        return tuple(mentions)
+        # "there is a star and a disc" is good English, "are" is as well
+        self.agree(verb, things[0].number if verb == "is" else sum(m.number for m in things))
+        return tuple(things) if joined else self.fail()
 
-    def mention(self, verb: str | None = None) -> Mention:
+    def mention(self) -> Mention:
         determiner = self.phrase(DETERMINERS) or self.fail()
-        number = DETERMINERS[determiner]
-        following = self.words[self.position : self.position + 1]
-        if (
-            determiner in ("a", "an")
-            and following != []
-            and (following[0][0] in "aeiou") != (determiner == "an")
-        ):
+        if determiner in ("a", "an") and (determiner == "an") != (self.next() == "orange"):
             self.fail()
         size = self.take(SIZE_WORDS)
         colour = self.take(COLOUR_WORDS) or self.fail()
-        kind = self.take(KIND_WORDS if number == 1 else PLURALS) or self.fail()
-        if determiner == "another" and (colour, kind) not in self.mentioned:
+        kind = self.take(KIND_WORDS if DETERMINERS[determiner] == 1 else PLURALS) or self.fail()
+        mention = Mention(determiner, size, colour, kind)
+        if determiner == "another" and not any(mention.repeats(said) for said in self.mentions):
             self.fail()
-        if verb is not None and verb != ("is" if number == 1 else "are"):
-            self.fail()
-        self.mentioned.add((colour, kind))
-        return Mention(determiner, number, size, colour, kind)
+        self.mentions.append(mention)
+        return mention
 
-    def opposite(self, side: str, other: str | None) -> str:
-        """The relation that "on the left" and "on the right" say together."""
-        if side not in SIDES or other is None or SIDES[other] != OPPOSITE[SIDES[side]]:
+    def next(self) -> str:
+        return self.words[self.position] if self.position < len(self.words) else ""
+
+    def comparison(self, side: str) -> str:
+        """The relation that "on the left", read before, and the opposite side, read now, say."""
+        other = self.take(SIDES)
+        return SIDES[side] if other and SIDES.get(side) == OPPOSITE[other] else self.fail()
+
+    def agree(self, verb: str | None, number: int) -> None:
+        if verb and verb != ("is" if number == 1 else "are"):
             self.fail()
-        return SIDES[side]
 
     def take(self, table: Mapping[str, T]) -> T | None:
         """What the next words mean, if the table has them; then they are read."""
         phrase = self.phrase(table)
         return None if phrase is None else table[phrase]
 
-    def phrase(self, table: Mapping[str, Any]) -> str | None:
-        for phrase in table:
-            words = phrase.split()
-            if self.words[self.position : self.position + len(words)] == words:
-                self.position += len(words)
+    def phrase(self, phrases: Iterable[str]) -> str | None:
+        for phrase in phrases:
+            end = self.position + len(phrase.split())
+            if self.words[self.position : end] == phrase.split():
+                self.position = end
                 return phrase
         return None
-
-    def word(self, word: str) -> bool:
-        return self.phrase({word: word}) is not None
 
     def fail(self) -> NoReturn:
         raise _Ungrammatical
@@ -627,30 +575,27 @@ class _Writer:
     def __init__(self, scene: Scene) -> None:
         self.shapes = scene.shapes
         self.rng = random.Random(f"captions {scene.seed}")
-        self.mentioned: set[tuple[str, str]] = set()
-        self.definite = False
+        self.mentions: list[Mention] = []  # of the caption that is being written
 
     def captions(self) -> list[str]:
-        ways = {
-            1: (self.placed, self.place_first, self.opened, self.counted, self.opened_place),
-            2: (self.related, self.relation_first, self.sides, self.opened, self.counted),
-            3: (self.related, self.relation_first, self.grouped, self.opened, self.counted),
-        }[len(self.shapes)]
+        pair = (self.related, self.relation_first, self.sides)
+        ways = {1: (self.placed, self.place_first, self.opened_place), 2: pair, 3: pair}
         captions: list[str] = []
-        for way in ways:
-            while len(captions) <= ways.index(way):
-                self.mentioned.clear()
-                self.definite = False
-                caption = way()
-                if caption not in captions:
-                    captions.append(caption)
+        for way in (*ways[len(self.shapes)], self.listed, self.counted):
+            caption = self.written(way)
+            while caption in captions:
+                caption = self.written(way)
+            captions.append(caption)
         self.rng.shuffle(captions)
         return captions
 
+    def written(self, way: Callable[[], str]) -> str:
+        self.mentions.clear()
+        return way()
+
     def placed(self) -> str:
-        """a red star [is] on the left"""
-        self.definite = self.rng.random() < 0.3
-        return f"{self.mention(0)} {self.rng.choice(('', 'is '))}{self.place()}"
+        """a red star is on the left"""
+        return f"{self.mention(0, the=0.3)} {self.rng.choice(('', 'is '))}{self.place()}"
 
     def place_first(self) -> str:
         """on the left there is a red star"""
@@ -658,123 +603,95 @@ class _Writer:
 
     def opened_place(self) -> str:
         """the picture shows a red star on the left"""
-        return f"{self.opening()} {self.mention(0)} {self.place()}"
-
-    def opened(self) -> str:
-        """there is a red star and a blue box"""
-        things = self.things(self.order())
-        return f"{self.opening(things.startswith('two '))} {things}"
-
-    def counted(self) -> str:
-        """[the picture shows] two shapes, a red star and a blue box"""
-        count = len(self.shapes)
-        total = self.rng.choice([phrase for phrase, number in TOTALS.items() if number == count])
-        opening = self.opening(count > 1) + " " if self.rng.random() < 0.5 else ""
-        return f"{opening}{total}, {self.things(self.order())}"
+        return f"{self.opening(1)} {self.mention(0)} {self.place()}"
 
     def related(self) -> str:
         """a red star is above a blue box"""
-        one, other = self.order()[:2]
-        relation = self.relation([one], [other])
-        link = self.rng.choice(("is", "", "opening"))
-        self.definite = link == "is" and self.rng.random() < 0.5
-        text = (
-            f"{self.mention(one)} {'is ' if link == 'is' else ''}{relation} {self.mention(other)}"
-        )
-        return f"{self.opening()} {text}" if link == "opening" else text
+        one, other = self.rng.sample(range(len(self.shapes)), 2)
+        opening = f"{self.opening(1)} " if self.rng.random() < 0.3 else ""
+        verb, the = ("", 0.0) if opening else (self.rng.choice(("is ", "")), 0.3)
+        relation = self.phrase(RELATIONS, self.relation(one, other))
+        return f"{opening}{self.mention(one, the)} {verb}{relation} {self.mention(other, the)}"
 
     def relation_first(self) -> str:
         """above a blue box there is a red star"""
-        one, other = self.order()[:2]
-        self.definite = self.rng.random() < 0.5
-        start = f"{self.relation([one], [other])} {self.mention(other)}"
-        self.definite = False
-        return f"{start} {self.rng.choice(('there is', 'is'))} {self.mention(one)}"
+        one, other = self.rng.sample(range(len(self.shapes)), 2)
+        relation = self.phrase(RELATIONS, self.relation(one, other))
+        ground = self.mention(other, the=0.3)
+        return f"{relation} {ground} {self.rng.choice(('there is', 'is'))} {self.mention(one)}"
 
     def sides(self) -> str:
-        """[on the left] a red star [on the left] and [on the right] a blue box [on the right]"""
-        one, other = self.order()[:2]
-        side = self.rng.choice(
-            [side for side, name in SIDES.items() if self.holds(name, [one], [other])]
-        )
-        opposite = next(other for other in SIDES if SIDES[other] == OPPOSITE[SIDES[side]])
+        """on the left a red star and on the right a blue box, or with the places behind"""
+        one, other = self.rng.sample(range(len(self.shapes)), 2)
+        relation = self.relation(one, other)
+        side, opposite = self.phrase(SIDES, relation), self.phrase(SIDES, OPPOSITE[relation])
+        first, second = self.mention(one), self.mention(other)
         if self.rng.random() < 0.5:
-            return f"{side} {self.mention(one)} and {opposite} {self.mention(other)}"
-        return f"{self.mention(one)} {side} and {self.mention(other)} {opposite}"
+            return f"{side} {first} and {opposite} {second}"
+        return f"{first} {side} and {second} {opposite}"
 
-    def grouped(self) -> str:
-        """a red star is above a blue box and a green disc"""
-        one, *others = self.order()
-        if not any(self.holds(name, [one], others) for name in OPPOSITE):
-            return self.sides()
-        return f"{self.mention(one)} is {self.relation([one], others)} {self.things(others)}"
+    def listed(self) -> str:
+        """there is a red star and a blue box"""
+        things = self.things()
+        return f"{self.opening(self.mentions[0].number)} {things}"
 
-    def order(self) -> list[int]:
-        return self.rng.sample(range(len(self.shapes)), len(self.shapes))
+    def counted(self) -> str:
+        """the picture shows two shapes, a red star and a blue box"""
+        count = len(self.shapes)
+        opening = f"{self.opening(count)} " if self.rng.random() < 0.5 else ""
+        return f"{opening}{self.phrase(TOTALS, count)}, {self.things()}"
 
-    def holds(self, relation: str, ones: Sequence[int], others: Sequence[int]) -> bool:
-        pairs = itertools.product(ones, others)
-        return all(_related(relation, self.shapes[one], self.shapes[other]) for one, other in pairs)
+    def things(self) -> str:
+        """All shapes, in any order; two that look alike may come as "two red stars"."""
+        parts, rest = [], self.rng.sample(range(len(self.shapes)), len(self.shapes))
+        while rest:
+            mention = self.meant(rest[0], "two")
+            alike = [index for index, shape in enumerate(self.shapes) if mention.fits(shape)]
+            if len(alike) != 2 or not set(alike) <= set(rest):
+                mention, alike = replace(mention, determiner="a"), rest[:1]
+            parts.append(self.said(mention))
+            rest = [index for index in rest if index not in alike]
+        return " and ".join(part for part in (", ".join(parts[:-1]), parts[-1]) if part)
 
-    def relation(self, ones: Sequence[int], others: Sequence[int]) -> str:
-        """Words for one of the relations that hold."""
-        name = self.rng.choice([name for name in OPPOSITE if self.holds(name, ones, others)])
-        return self.words(RELATIONS, name)
+    def mention(self, index: int, the: float = 0.0) -> str:
+        """Words for a shape; with this probability they begin with "the", where it may stand."""
+        mention = self.meant(index, "a")
+        unique = sum(mention.fits(shape) for shape in self.shapes) == 1
+        if self.rng.random() < the and unique:
+            mention = replace(mention, determiner="the")
+        return self.said(mention)
+
+    def meant(self, index: int, determiner: str) -> Mention:
+        shape = self.shapes[index]
+        size = shape.size if self.rng.random() < 0.5 else None
+        return Mention(determiner, size, shape.colour, shape.kind)
+
+    def said(self, mention: Mention) -> str:
+        size = [self.phrase(SIZE_WORDS, mention.size)] if mention.size else []
+        kind = self.phrase(KIND_WORDS if mention.number == 1 else PLURALS, mention.kind)
+        words = [*size, self.phrase(COLOUR_WORDS, mention.colour), kind]
+        determiner = mention.determiner
+        if determiner == "a" and any(mention.repeats(said) for said in self.mentions):
+            determiner = "another"
+        elif determiner == "a" and words[0] == "orange":
+            determiner = "an"
+        self.mentions.append(mention)
+        return " ".join([determiner, *words])
+
+    def relation(self, one: int, other: int) -> str:
+        pair = self.shapes[one], self.shapes[other]
+        return self.rng.choice([relation for relation in OPPOSITE if _related(relation, *pair)])
 
     def place(self) -> str:
-        """Words for where the only shape is."""
-        where = (_third(self.shapes[0].x), _third(self.shapes[0].y))
-        return self.rng.choice(
-            [
-                phrase
-                for phrase, place in PLACES.items()
-                if all(said in (None, third) for said, third in zip(place, where, strict=True))
-            ]
-        )
+        shape = self.shapes[0]
+        return self.rng.choice([name for name, place in PLACES.items() if _lies_in(place, shape)])
 
-    def opening(self, several: bool = False) -> str:
-        wrong = "is" if several else "are"
-        return self.rng.choice([phrase for phrase, verb in OPENINGS.items() if verb != wrong])
+    def opening(self, number: int) -> str:
+        wrong = "are" if number == 1 else "is"
+        return self.rng.choice([words for words, verb in OPENINGS.items() if verb != wrong])
 
-    def things(self, indices: Sequence[int]) -> str:
-        """A list, in which shapes that look the same may come as "two red stars"."""
-        parts, rest = [], list(indices)
-        while rest:
-            index = rest.pop(0)
-            size = self.size(index)
-            alike = self.alike(index, size)
-            if len(alike) == 2 and set(alike) <= {index, *rest}:
-                rest = [other for other in rest if other not in alike]
-                parts.append(self.mention(index, size, two=True))
-            else:
-                parts.append(self.mention(index, size))
-        return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
-
-    def alike(self, index: int, size: str | None) -> list[int]:
-        """All shapes that the same words would fit."""
-        shape = self.shapes[index]
-        return Mention("all", 0, size, shape.colour, shape.kind).matches(self.shapes)
-
-    def size(self, index: int) -> str | None:
-        """The size that is said, in every other mention."""
-        return self.shapes[index].size if self.rng.random() < 0.5 else None
-
-    def mention(self, index: int, size: str | None = "", two: bool = False) -> str:
-        shape = self.shapes[index]
-        size = self.size(index) if size == "" else size
-        described = [self.words(SIZE_WORDS, size)] if size is not None else []
-        described += [self.words(COLOUR_WORDS, shape.colour), self.words(KIND_WORDS, shape.kind)]
-        if two:
-            return " ".join(["two", *described[:-1], _plural(described[-1])])
-        determiner = "an" if described[0][0] in "aeiou" else "a"
-        if self.definite and len(self.alike(index, size)) == 1:
-            determiner = "the"
-        elif (shape.colour, shape.kind) in self.mentioned:
-            determiner = "another"
-        self.mentioned.add((shape.colour, shape.kind))
-        return " ".join([determiner, *described])
-
-    def words(self, table: Mapping[str, str], meaning: str) -> str:
+    def phrase(self, table: Mapping[str, T], meaning: T) -> str:
+        """Words for a meaning, of those that the table has."""
         return self.rng.choice([words for words, means in table.items() if means == meaning])
 
 
@@ -788,12 +705,13 @@ def write_scenes(
     held_out: int = 400,
     seed: int = 0,
     size: int = 64,
+    most: int = 2,
 ) -> None:
     """Write a data set: a PNG image per scene, and `scenes.jsonl`, which says all about them.
 
     Its lines are `{"image": "train/000001.png", "split": "train", "size": 64, "captions": [...],
-    "scene": {...}}`. The folder appears when all of it is written, so that a call which was killed
-    leaves nothing that could be taken for a data set. Where the very same data set is there already,
+    "scene": {...}}`. The folder appears when all of it is written, so that a call that was killed
+    leaves nothing that could be taken for a data set. Where the same data set is already,
     nothing is done.
 
     Args:
@@ -801,72 +719,72 @@ def write_scenes(
         train, val, held_out: the number of scenes in the splits `train`, `val` and `val_held_out`.
         seed: of all scenes.
         size: width and height of the images in pixels.
+        most: shapes in a scene, at most; 1 to 3.
 
     Raises:
         UserError: the folder holds anything else.
-        ValueError: a number of scenes is negative, or the size is less than 1.
+        ValueError: a number is out of range.
     """
-    if min(train, val, held_out) < 0 or size < 1:
-        raise ValueError(f"cannot make {train}, {val} and {held_out} scenes of {size} pixels")
-    folder = Path(folder)
     counts = dict(zip(SPLITS, (train, val, held_out), strict=True))
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        _check_same(folder, counts, seed, size)
+    if min(counts.values()) < 0 or size < 1 or not 1 <= most <= 3:
+        raise ValueError(f"cannot make {counts} scenes of {size} pixels and {most} shapes")
+    folder = Path(folder)
+    lines = _lines(counts, seed, size, most)
+    if folder.is_file() or folder.is_dir() and any(folder.iterdir()):
+        _check_same(folder, lines, sum(counts.values()))
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         for split in SPLITS:
             (unfinished / split).mkdir()
-        lines = _lines(counts, seed, size)
         with atomic_write(unfinished / "scenes.jsonl") as file:
             for name, scene, line in tqdm(lines, "drawing scenes", sum(counts.values())):
                 scene.draw(size).save(unfinished / name, compress_level=1)
                 file.write(line)
-        unfinished.chmod(0o755)  # mkdtemp makes private folders
+        unfinished.chmod(0o755)  # mkdtemp makes folders that nobody else may read
         os.replace(unfinished, folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def _lines(counts: Mapping[str, int], seed: int, size: int) -> Iterator[tuple[str, Scene, str]]:
+def _lines(
+    counts: Mapping[str, int], seed: int, size: int, most: int
+) -> Iterator[tuple[str, Scene, str]]:
     """The name of the image, the scene, and its line in scenes.jsonl."""
     for split, count in counts.items():
         for index in range(count):
-            scene, name = generate(seed, index, split), f"{split}/{index:06d}.png"
+            scene, name = generate(seed, index, split, most), f"{split}/{index:06d}.png"
             line = {"image": name, "split": split, "size": size, "captions": scene.captions()}
             yield name, scene, json.dumps({**line, "scene": scene.to_dict()}) + "\n"
 
 
-def _check_same(folder: Path, counts: Mapping[str, int], seed: int, size: int) -> None:
+def _check_same(folder: Path, lines: Iterable[tuple[str, Scene, str]], count: int) -> None:
     """Raise UserError unless the folder holds just the data set that would be written."""
-    index = folder / "scenes.jsonl"
-    if not index.is_file():
-        raise UserError(
-            f"{folder} holds other files. Choose a new or an empty folder for the scenes."
-        )
-    lines = read_text(index).splitlines(keepends=True)
-    if len(lines) == sum(counts.values()):
-        made = zip(lines, _lines(counts, seed, size), strict=True)
-        if all(
-            line == expected and (folder / name).is_file() for line, (name, _, expected) in made
-        ):
-            return
-    raise UserError(
-        f"{folder} holds scenes that were made with other settings, or are damaged. "
-        "Choose another folder, or delete this one."
+    path = folder / "scenes.jsonl"
+    if not path.is_file():
+        raise UserError(f"{folder} holds other files. Choose a new folder for the scenes.")
+    there = [line + "\n" for line in read_text(path).split("\n")[:-1]]
+    same = len(there) == count and all(
+        line == expected and (folder / name).is_file()
+        for (name, _, expected), line in zip(lines, there, strict=True)
     )
+    if not same:
+        raise UserError(
+            f"{folder} holds scenes that were made with other settings, or are damaged. "
+            "Choose another folder, or delete this one."
+        )
 
 
 def read_scenes(folder: str | os.PathLike[str], split: str | None = None) -> dict[str, Scene]:
     """The scenes of a data set, or of one split of it, by the name of their image.
 
     Raises:
-        UserError: `scenes.jsonl` is missing, or a line of it is malformed (file and line are named).
+        UserError: `scenes.jsonl` is missing, or a line of it is malformed (the line is named).
     """
     path = Path(folder) / "scenes.jsonl"
     scenes = {}
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
+    for number, line in enumerate(read_text(path).strip("\n").split("\n"), start=1):
         try:
             entry = json.loads(line)
             if split in (None, entry["split"]):

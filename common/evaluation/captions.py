@@ -61,7 +61,7 @@ def bleu(
     """BLEU of a corpus for each order from 1 to `max_order` (Papineni et al. 2002), unsmoothed.
 
     The reference length of a caption is that of the reference closest in length, the shorter of two
-    equally close. An order without a match gives about 1e-10 (from COCO's constants), not 0.
+    equally close. Where an order has no match the score is tiny but, as COCO's, not 0.
 
     Args:
         hypotheses: the words of one caption per image.
@@ -83,13 +83,7 @@ def bleu(
         reference_length += min((abs(len(other) - length), len(other)) for other in candidates)[1]
         for order in range(1, max_order + 1):
             guesses[order - 1] += max(0, length - order + 1)
-            most: dict[NGram, int] = {}
-            for other in candidates:
-                for ngram, count in _ngrams(other, order).items():
-                    if count > most.get(ngram, 0):
-                        most[ngram] = count
-            for ngram, count in _ngrams(words, order).items():
-                matches[order - 1] += min(count, most.get(ngram, 0))
+            matches[order - 1] += _clipped_matches(words, candidates, order)
     # The constants of the COCO code keep its figures where an order has no match, or no guess.
     tiny, small = 1e-15, 1e-9
     ratio = (hypothesis_length + tiny) / (reference_length + small)
@@ -151,6 +145,10 @@ class DocumentFrequency:
             raise ValueError(f"an n-gram occurs in more images than {documents}")
         self.counts = dict(counts)
         self.documents = documents
+        self._rarest = math.log(max(1, documents))
+        self._weights = {
+            ngram: self._rarest - math.log(max(1, count)) for ngram, count in counts.items()
+        }
 
     @classmethod
     def of(cls, references: Iterable[Sequence[Words]], max_order: int = 4) -> DocumentFrequency:
@@ -176,12 +174,9 @@ class DocumentFrequency:
 
     def weights(self, words: Words, order: int) -> dict[NGram, float]:
         """tf-idf of each n-gram of that order; one in no image counts as in one (rarest)."""
-        corpus = math.log(self.documents)
-        counts = self.counts
-        return {
-            ngram: count * (corpus - math.log(max(1, counts.get(ngram, 0))))
-            for ngram, count in _ngrams(words, order).items()
-        }
+        weights, rarest = self._weights, self._rarest
+        counts = _ngrams(words, order)
+        return {ngram: n * weights.get(ngram, rarest) for ngram, n in counts.items()}
 
 
 def cider_d(
@@ -203,7 +198,7 @@ def cider_d(
         document_frequency: the table of another corpus (self-critical training takes that of the
             training references); by default that of `references`.
         max_order: longest n-gram.
-        sigma: tolerated difference of length, in words.
+        sigma: standard deviation of the Gaussian that penalises a difference of length, in words.
 
     Returns:
         One score per image, 0 to 10; the score of the corpus is their mean.
@@ -212,7 +207,9 @@ def cider_d(
         ValueError: not one non-empty list of references per hypothesis.
     """
     _check_aligned(hypotheses, references)
-    table = document_frequency or DocumentFrequency.of(references, max_order)
+    table = document_frequency
+    if table is None:
+        table = DocumentFrequency.of(references, max_order)
     orders = range(1, max_order + 1)
     scores = []
     for words, candidates in zip(hypotheses, references, strict=True):
@@ -232,6 +229,16 @@ def cider_d(
     return scores
 
 
+def _clipped_matches(words: Words, candidates: Sequence[Words], order: int) -> int:
+    """N-grams found in a reference, each at most as often as the reference that has it most."""
+    most: dict[NGram, int] = {}
+    for other in candidates:
+        for ngram, count in _ngrams(other, order).items():
+            if count > most.get(ngram, 0):
+                most[ngram] = count
+    return sum(min(n, most.get(ngram, 0)) for ngram, n in _ngrams(words, order).items())
+
+
 def _clipped_product(vector: dict[NGram, float], other: dict[NGram, float]) -> float:
     """min(h, r) . r: repeating a word more often than the reference gains nothing."""
     return sum(min(vector[ngram], other[ngram]) * other[ngram] for ngram in vector.keys() & other)
@@ -241,8 +248,12 @@ def _norm(vector: dict[NGram, float]) -> float:
     return math.sqrt(sum(weight * weight for weight in vector.values()))
 
 
-def _ngrams(words: Words, order: int) -> Counter[NGram]:
-    return Counter(zip(*(words[start:] for start in range(order)), strict=False))
+def _ngrams(words: Words, order: int) -> dict[NGram, int]:
+    # A plain loop: a sentence is too short to pay for a Counter.
+    counts: dict[NGram, int] = {}
+    for ngram in zip(*(words[start:] for start in range(order)), strict=False):
+        counts[ngram] = counts.get(ngram, 0) + 1
+    return counts
 
 
 def _longest_common_subsequence(words: Words, other: Words) -> int:

@@ -1,0 +1,32 @@
+"""The recurrent core: one time step, and its unrolling over time."""
+
+from common.recurrent.cells import (
+    Cell,
+    GRUCell,
+    LayerNormLSTMCell,
+    LSTMCell,
+    SimpleRNNCell,
+    State,
+)
+from common.recurrent.deferred import deferred
+from common.recurrent.gradient_flow import gradient_flow
+from common.recurrent.initialization import Initialization, initialize_
+from common.recurrent.layer import Recurrent
+from common.recurrent.padding import Padding
+from common.recurrent.scan import scan
+
+__all__ = [
+    "Cell",
+    "GRUCell",
+    "Initialization",
+    "LSTMCell",
+    "LayerNormLSTMCell",
+    "Padding",
+    "Recurrent",
+    "SimpleRNNCell",
+    "State",
+    "deferred",
+    "gradient_flow",
+    "initialize_",
+    "scan",
+]

@@ -1,0 +1,305 @@
+"""One time step of a recurrent network: the cells of the field, and the protocol for new ones."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from typing import ClassVar, Literal, Self, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from common.recurrent.deferred import deferred
+
+State = tuple[Tensor, ...]
+"""What a cell remembers: (h,) or (h, c), each (B, H)."""
+
+ALL = slice(None)
+
+
+class Cell(nn.Module):
+    """One step of a recurrent network; a subclass says how the gates make the next state.
+
+    A step is split in two: `project` is what depends on the input alone, so that one product serves
+    all time steps; `step` is the rest. A subclass sets the class attributes and writes `step`, in
+    which it reaches the hidden state through `recurrent` only: that is what lets a loop defer the
+    recurrent weight gradient (see `deferred`).
+
+    The parameters are laid out as in `torch.nn`: weight_ih (P, I), weight_hh (P, H), bias_ih (P,),
+    bias_hh (P,), with P = gates x H rows, one block of H rows for each gate.
+
+    Args:
+        input_size: I, features of x.
+        hidden_size: H, features of h.
+    """
+
+    gates: ClassVar[int] = 1
+    """How many blocks of H rows the weights have."""
+    state_size: ClassVar[int] = 1
+    """How many tensors (B, H) a state is made of; the first of them is the output."""
+    forget_gate: ClassVar[int | None] = None
+    """The block whose bias keeps the memory open when it is large, if there is one."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        if input_size < 1 or hidden_size < 1:
+            raise ValueError(f"sizes are at least 1, not {input_size} and {hidden_size}")
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        rows = self.gates * hidden_size
+        self.weight_ih = nn.Parameter(torch.empty(rows, input_size))
+        self.weight_hh = nn.Parameter(torch.empty(rows, hidden_size))
+        self.bias_ih = nn.Parameter(torch.empty(rows))
+        self.bias_hh = nn.Parameter(torch.empty(rows))
+        self._products: dict[tuple, Callable[[Tensor], Tensor]] | None = None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """PyTorch's default: uniform in +-1/sqrt(H), biases too."""
+        bound = 1 / math.sqrt(self.hidden_size)
+        for parameter in (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh):
+            nn.init.uniform_(parameter, -bound, bound)
+
+    def extra_repr(self) -> str:
+        return f"{self.input_size}, {self.hidden_size}"
+
+    def project(self, inputs: Tensor, columns: slice = ALL, bias: bool = True) -> Tensor:
+        """The part of the gates that depends on the input alone.
+
+        It is affine, so parts of an input may be projected at different times and added up: a
+        decoder projects all words before its loop and adds the context's part in every step.
+
+        Args:
+            inputs: (..., I'), the input, or those of its features that `columns` names.
+            columns: the features that `inputs` holds.
+            bias: whether to add bias_ih; once for every input is right.
+
+        Returns:
+            (..., P).
+        """
+        return self._multiply("ih", inputs, ALL, columns, bias)
+
+    def recurrent(self, hidden: Tensor, rows: slice = ALL, bias: bool = True) -> Tensor:
+        """The recurrent product W_hh h + b_hh.
+
+        Args:
+            hidden: (B, H).
+            rows: the rows of W_hh to use.
+            bias: whether to add bias_hh.
+
+        Returns:
+            (B, P), or as many columns as there are rows.
+        """
+        return self._multiply("hh", hidden, rows, ALL, bias)
+
+    def step(self, projected: Tensor, state: State) -> State:
+        """The next state.
+
+        Args:
+            projected: (B, P) from `project`.
+            state: of the step before.
+        """
+        raise NotImplementedError
+
+    def forward(self, inputs: Tensor, state: State) -> State:
+        """One whole step. inputs: (B, I). Returns the next state."""
+        return self.step(self.project(inputs), state)
+
+    def initial_state(self, batch: int, like: Tensor) -> State:
+        """Zeros: the state before the first step, with dtype and device of `like`."""
+        zeros = like.new_zeros(batch, self.hidden_size)
+        return (zeros,) * self.state_size
+
+    def deferred(self) -> Self:
+        """A view of this cell for one loop over time, sharing its parameters.
+
+        The gradients of its weights, and of the biases added with them, are each computed as one
+        product after all steps ran backward, instead of one per step. Make a new view for every
+        pass.
+        """
+        view = copy.copy(self)
+        view._products = {}
+        return view
+
+    def _multiply(
+        self, which: Literal["ih", "hh"], inputs: Tensor, rows: slice, columns: slice, bias: bool
+    ) -> Tensor:
+        if self._products is None:
+            return F.linear(inputs, *self._part(which, rows, columns, bias))
+        key = (which, rows.start, rows.stop, columns.start, columns.stop, bias)
+        if key not in self._products:
+            self._products[key] = deferred(*self._part(which, rows, columns, bias))
+        return self._products[key](inputs)
+
+    def _part(
+        self, which: Literal["ih", "hh"], rows: slice, columns: slice, bias: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        weight, b = (
+            (self.weight_ih, self.bias_ih) if which == "ih" else (self.weight_hh, self.bias_hh)
+        )
+        if rows != ALL:
+            return weight[rows], b[rows] if bias else None
+        # A slice of all columns would be the same numbers, but no longer a leaf (autocast's cache).
+        return weight if columns == ALL else weight[:, columns], b if bias else None
+
+
+class SimpleRNNCell(Cell):
+    """One step of a simple recurrent network (Elman 1990).
+
+        h' = f(W_x x + b_x + W_h h + b_h)
+
+    Args:
+        input_size: I, features of x.
+        hidden_size: H, features of h.
+        nonlinearity: f.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        nonlinearity: Literal["tanh", "relu"] = "tanh",
+    ) -> None:
+        super().__init__(input_size, hidden_size)
+        if nonlinearity not in ("tanh", "relu"):
+            raise ValueError(f"nonlinearity is 'tanh' or 'relu', not {nonlinearity!r}")
+        self.nonlinearity = nonlinearity
+
+    def step(self, projected: Tensor, state: State) -> State:
+        """projected: (B, H); state: (h,) with h (B, H)."""
+        total = projected + self.recurrent(state[0])
+        return (total.tanh() if self.nonlinearity == "tanh" else total.relu(),)
+
+
+class LSTMCell(Cell):
+    """One step of a long short-term memory (Hochreiter and Schmidhuber 1997; Gers et al. 2000).
+
+        i = sigmoid(W_i x + U_i h)         input gate: how much of the candidate is written
+        f = sigmoid(W_f x + U_f h)         forget gate: how much of the memory is kept
+        g = tanh(W_g x + U_g h)            candidate
+        o = sigmoid(W_o x + U_o h)         output gate: how much of the memory is shown
+        c' = f * c + i * g
+        h' = o * tanh(c')
+
+    Args:
+        input_size: I, features of x.
+        hidden_size: H, features of h and of c.
+    """
+
+    gates = 4
+    state_size = 2
+    forget_gate = 1
+
+    def step(self, projected: Tensor, state: State) -> State:
+        """projected: (B, 4 H), the input part of i, f, g, o; state: (h, c), each (B, H)."""
+        hidden, memory = state
+        memory, output_gate = self._write(projected + self.recurrent(hidden), memory)
+        return output_gate * memory.tanh(), memory
+
+    def _write(self, gates: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """gates: (B, 4 H) before their nonlinearities. Returns c' and o, each (B, H)."""
+        size = self.hidden_size
+        input_forget, candidate, output_gate = gates.split((2 * size, size, size), dim=1)
+        input_gate, forget_gate = input_forget.sigmoid().chunk(2, dim=1)
+        memory = torch.addcmul(forget_gate * memory, input_gate, candidate.tanh())
+        return memory, output_gate.sigmoid()
+
+
+class GRUCell(Cell):
+    """One step of a gated recurrent unit (Cho et al. 2014, eq. 5-8).
+
+        r  = sigmoid(W_r x + U_r h)        reset gate: how much of the past the candidate sees
+        z  = sigmoid(W_z x + U_z h)        update gate: how much of the past is kept
+        n  = tanh(W_n x + r * (U_n h))     candidate
+        h' = (1 - z) * n + z * h
+
+    Args:
+        input_size: I, features of x.
+        hidden_size: H, features of h.
+        reset_after: apply r after the product with U_n (cuDNN, PyTorch) or before it, U_n (r * h)
+            (the paper).
+    """
+
+    gates = 3
+
+    def __init__(self, input_size: int, hidden_size: int, reset_after: bool = True) -> None:
+        super().__init__(input_size, hidden_size)
+        self.reset_after = reset_after
+
+    def step(self, projected: Tensor, state: State) -> State:
+        """projected: (B, 3 H), the input part of r, z, n; state: (h,) with h (B, H)."""
+        (hidden,) = state
+        size = self.hidden_size
+        sizes = (2 * size, size)
+        gates_x, candidate_x = projected.split(sizes, dim=1)
+        if self.reset_after:
+            gates_h, candidate_h = self.recurrent(hidden).split(sizes, dim=1)
+            reset, update = (gates_x + gates_h).sigmoid().chunk(2, dim=1)
+            candidate = torch.addcmul(candidate_x, reset, candidate_h).tanh()
+        else:
+            gates_h = self.recurrent(hidden, slice(0, 2 * size))
+            reset, update = (gates_x + gates_h).sigmoid().chunk(2, dim=1)
+            candidate_h = self.recurrent(reset * hidden, slice(2 * size, 3 * size))
+            candidate = (candidate_x + candidate_h).tanh()
+        # (1 - z) n + z h in one pass; it wants one dtype, which autocast does not see to.
+        return (torch.lerp(candidate, hidden.to(candidate.dtype), update.to(candidate.dtype)),)
+
+
+class LayerNormLSTMCell(LSTMCell):
+    """One step of a layer-normalised LSTM (Ba, Kiros and Hinton 2016, eq. 20-22).
+
+        i, f, g, o = LN(W_x x; gain_ih) + b_ih + LN(W_h h; gain_hh) + b_hh
+        c' = sigmoid(f) * c + sigmoid(i) * tanh(g)
+        h' = sigmoid(o) * tanh(LN(c'; gain_c) + bias_c)
+
+    The biases act after the normalisation, where they are the paper's b and the shifts of its LN.
+    Each LN runs over all that it is given: 4 H gate inputs, or H memory cells.
+
+    Args:
+        input_size: I, features of x.
+        hidden_size: H, features of h and of c.
+        eps: added to the variances.
+    """
+
+    def __init__(self, input_size: int, hidden_size: int, eps: float = 1e-5) -> None:
+        super().__init__(input_size, hidden_size)
+        self.eps = eps
+        self.gain_ih = nn.Parameter(torch.ones(4 * hidden_size))
+        self.gain_hh = nn.Parameter(torch.ones(4 * hidden_size))
+        self.gain_c = nn.Parameter(torch.ones(hidden_size))
+        self.bias_c = nn.Parameter(torch.zeros(hidden_size))
+
+    def project(self, inputs: Tensor, columns: slice = ALL, bias: bool = True) -> Tensor:
+        """As in every cell, but without the bias, which acts after the normalisation in `step`."""
+        return super().project(inputs, columns, bias=False)
+
+    def step(self, projected: Tensor, state: State) -> State:
+        """projected: (B, 4 H), the input part of i, f, g, o; state: (h, c), each (B, H)."""
+        hidden, memory = state
+        product = self.recurrent(hidden, bias=False)
+        gates = self._norm(projected, self.gain_ih, self.bias_ih)
+        gates = gates + self._norm(product, self.gain_hh, self.bias_hh)
+        memory, output_gate = self._write(gates, memory)
+        return output_gate * self._norm(memory, self.gain_c, self.bias_c).tanh(), memory
+
+    def _norm(self, values: Tensor, gain: Tensor, bias: Tensor) -> Tensor:
+        return F.layer_norm(values, gain.shape, gain, bias, self.eps)
+
+
+def make_cell(cell: CellFactory, input_size: int, hidden_size: int) -> Cell:
+    """The cell that a factory makes, checked."""
+    made = cast(object, cell(input_size, hidden_size))
+    if not isinstance(made, Cell):
+        raise ValueError(f"cell makes a {type(made).__name__}, not a Cell")
+    if (made.input_size, made.hidden_size) != (input_size, hidden_size):
+        raise ValueError(
+            f"cell was asked for sizes {input_size}, {hidden_size} "
+            f"and made {made.input_size}, {made.hidden_size}"
+        )
+    return made
+
+
+CellFactory = Callable[[int, int], Cell]
+"""(input_size, hidden_size) -> Cell: a cell's class, or a `functools.partial` of it."""

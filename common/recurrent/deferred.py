@@ -1,0 +1,138 @@
+"""The weight gradient of a product that a loop repeats, computed once after the loop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def deferred(weight: Tensor, bias: Tensor | None = None) -> DeferredProduct:
+    """A stand-in for `F.linear(x, weight, bias)` inside a loop over time.
+
+    Autograd would compute one small weight gradient in every step and add them up. Here a step's
+    backward returns the gradient of its input alone and remembers the pair (input, gradient of the
+    product); the weight gradient is one large product when all steps have run backward.
+
+    Args:
+        weight: (P, F), a parameter or any part of one.
+        bias: (P,), or nothing.
+
+    Returns:
+        A callable: (..., F) -> (..., P). Make a new one for every pass: it holds the weight as it
+        is now. It has no second derivative; where that is needed, call `F.linear`.
+    """
+    return DeferredProduct(weight, bias)
+
+
+class DeferredProduct:
+    """What `deferred` returns."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        self._source = (weight, bias)
+        # Cast here, once: autocast would cast again in every step, for it remembers leaves only.
+        self._weight = _autocast(weight.detach())
+        self._bias = None if bias is None else _autocast(bias.detach())
+        self._pairs = _Pairs()
+        self._token: Tensor | None = None
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """inputs: (..., F). Returns (..., P)."""
+        weight, bias = self._source
+        trains = weight.requires_grad or (bias is not None and bias.requires_grad)
+        if not (trains and torch.is_grad_enabled()):
+            return F.linear(inputs, weight, bias)
+        if self._token is None:
+            self._token = _WeightGradient.apply(self._pairs, weight, bias)
+        inputs = inputs.to(self._weight.dtype)
+        return _Product.apply(self._pairs, self._token, inputs, self._weight, self._bias)
+
+
+class _Pairs:
+    """The (input, gradient) pairs of one backward pass.
+
+    Autograd may run backward through the same steps more than once, and through some of them only
+    (`retain_graph`, `torch.autograd.grad`). Each run has a number; pairs of an earlier one are
+    stale.
+    """
+
+    def __init__(self) -> None:
+        self._run = -1
+        self._pairs: list[tuple[Tensor, Tensor]] = []
+
+    def add(self, inputs: Tensor, gradient: Tensor) -> None:
+        run = torch._C._current_graph_task_id()
+        if run != self._run:
+            self._run, self._pairs = run, []
+        # Detached: a graph that held its own output would never be freed.
+        self._pairs.append((inputs.detach(), gradient))
+
+    def take(self) -> tuple[Tensor, Tensor] | None:
+        """All pairs of this run: inputs (N, F) and gradients (N, P); None if there are none."""
+        pairs, self._pairs = self._pairs, []
+        if not pairs or torch._C._current_graph_task_id() != self._run:
+            return None
+        inputs = [pair[0].flatten(0, -2) for pair in pairs]
+        gradients = [pair[1].flatten(0, -2) for pair in pairs]
+        return torch.cat(inputs), torch.cat(gradients)
+
+
+class _WeightGradient(torch.autograd.Function):
+    """A token that every step depends on and that depends on the weight.
+
+    Autograd runs its backward after that of all steps: the moment to compute the weight gradient.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, pairs: _Pairs, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.set_materialize_grads(False)
+        ctx.pairs = pairs
+        ctx.dtypes = (weight.dtype, None if bias is None else bias.dtype)
+        return weight.new_empty(0)
+
+    @staticmethod
+    def backward(ctx: Any, _: Tensor | None) -> tuple[None, Tensor | None, Tensor | None]:
+        taken = ctx.pairs.take()
+        if taken is None:
+            return None, None, None
+        inputs, gradients = taken
+        weight_dtype, bias_dtype = ctx.dtypes
+        weight = bias = None
+        if ctx.needs_input_grad[1]:
+            weight = (gradients.t() @ inputs).to(weight_dtype)
+        if ctx.needs_input_grad[2]:
+            bias = gradients.sum(0, dtype=bias_dtype)
+        return None, weight, bias
+
+
+class _Product(torch.autograd.Function):
+    """One step's product; its backward leaves the weight to the token."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, pairs: _Pairs, token: Tensor, inputs: Tensor, weight: Tensor, bias: Tensor | None
+    ) -> Tensor:
+        ctx.pairs = pairs
+        ctx.save_for_backward(inputs, weight)
+        return F.linear(inputs, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, None, Tensor | None, None, None]:
+        if torch.is_grad_enabled():
+            raise RuntimeError(
+                "a deferred weight gradient has no second derivative: for create_graph=True use "
+                "the cell itself, not its deferred() view, or Recurrent(defer_weight_grad=False)"
+            )
+        inputs, weight = ctx.saved_tensors
+        ctx.pairs.add(inputs, gradient)
+        return None, None, gradient @ weight if ctx.needs_input_grad[2] else None, None, None
+
+
+def _autocast(tensor: Tensor) -> Tensor:
+    """The tensor as autocast would hand it to a product."""
+    device = tensor.device.type
+    if tensor.dtype == torch.float32 and torch.is_autocast_enabled(device):
+        return tensor.to(torch.get_autocast_dtype(device))
+    return tensor

@@ -1,0 +1,325 @@
+"""Recurrent: a cell unrolled over time, in layers and directions."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Literal, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from common.recurrent.cells import (
+    ALL,
+    Cell,
+    CellFactory,
+    GRUCell,
+    LSTMCell,
+    SimpleRNNCell,
+    State,
+    make_cell,
+)
+from common.recurrent.fused import unroll_fused
+from common.recurrent.initialization import Initialization, initialize_
+from common.recurrent.padding import Padding
+from common.recurrent.scan import scan
+
+StandardCell = Literal["rnn", "rnn_relu", "lstm", "gru"]
+
+WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+
+
+class Recurrent(nn.Module):
+    """A recurrent network: a cell unrolled over time, in layers and directions.
+
+    The standard cells, named, run on `torch.nn.RNN`, `LSTM` or `GRU` (cuDNN, oneDNN), which also
+    holds their weights: that module is `kernel`, so weights move by
+    `gru.load_state_dict(recurrent.kernel.state_dict())`, and back by
+    `recurrent.load_state_dict(gru.state_dict())`. Any other cell runs on our own loop, `scan`.
+
+    Besides the whole pass there is one step at a time, for decoders: `step`, or `project` and
+    `step_projected` where part of the input is known before the loop. Both use the same weights.
+
+    Args:
+        cell: "rnn" (tanh), "rnn_relu", "lstm", "gru"; or what makes a cell of (input_size,
+            hidden_size): `LayerNormLSTMCell`, `functools.partial(GRUCell, reset_after=False)`.
+        input_size: I, features of an input.
+        hidden_size: H, features of a hidden state.
+        num_layers: L; each layer reads the outputs of the one below.
+        bidirectional: read in both directions (D = 2) and concatenate their outputs.
+        dropout: probability of dropping a feature between layers, anew at every step.
+        initialization: as in `initialize_`; PyTorch's default if not given.
+        defer_weight_grad: let our own loop compute the recurrent weight gradient as one product.
+            False where a second derivative is needed.
+    """
+
+    def __init__(
+        self,
+        cell: StandardCell | CellFactory,
+        input_size: int,
+        hidden_size: int,
+        *,
+        num_layers: int = 1,
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+        initialization: Initialization | None = None,
+        defer_weight_grad: bool = True,
+    ) -> None:
+        super().__init__()
+        if num_layers < 1:
+            raise ValueError(f"num_layers is at least 1, not {num_layers}")
+        if not 0 <= dropout <= 1:
+            raise ValueError(f"dropout is a probability, not {dropout}")
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.num_directions = 2 if bidirectional else 1
+        self.output_size = self.num_directions * hidden_size
+        self.dropout = dropout
+        self.defer_weight_grad = defer_weight_grad
+
+        # Of every layer and direction: torch's suffix of its weights, and how wide its input is.
+        directions = ("", "_reverse")[: self.num_directions]
+        self._suffixes = [f"l{i}{way}" for i in range(num_layers) for way in directions]
+        widths = [input_size] * len(directions)
+        widths += [self.output_size] * (len(self._suffixes) - len(directions))
+        self.kernel: nn.RNNBase | None = None
+        self._views: Sequence[Cell] | None = None
+        if isinstance(cell, str):
+            sizes = (input_size, hidden_size, num_layers)
+            self.kernel, make = _standard(cell, *sizes, bidirectional, dropout)
+            # The cells of the kernel's layers, for single steps: its weights, our equations.
+            with torch.device("meta"):
+                self._kernel_cells = tuple(make(width, hidden_size) for width in widths)
+        else:
+            cells = [make_cell(cell, width, hidden_size) for width in widths]
+            self.cells = nn.ModuleDict(dict(zip(self._suffixes, cells, strict=True)))
+        self.state_size = self._cells()[0].state_size
+        """How many tensors a state is made of: 2 for LSTMs, else 1."""
+        self.register_load_state_dict_pre_hook(_accept_torch_names)
+        if initialization is not None:
+            initialize_(self, initialization)
+
+    def __getstate__(self) -> object:
+        self._cells()  # a copy must not inherit weights that were exchanged for one call
+        return super().__getstate__()
+
+    def extra_repr(self) -> str:
+        return "" if self.kernel is not None else f"dropout={self.dropout}"
+
+    # -- all steps at once -------------------------------------------------------------------------
+
+    def forward(
+        self, inputs: Tensor, lengths: Tensor | None = None, state: State | None = None
+    ) -> tuple[Tensor, State]:
+        """Unroll over a whole batch.
+
+        Padding reaches nothing: neither outputs nor states nor gradients, whatever values it holds.
+
+        Args:
+            inputs: (B, T, I), padded on the right.
+            lengths: (B,) real steps of each sequence, 0 to T; all are real if not given. On the CPU
+                they are checked; on a GPU nothing waits for them.
+            state: before the first step, a tuple of (B, L D, H), layers first, then directions as
+                in torch; zeros if not given.
+
+        Returns:
+            The top layer's outputs (B, T, D H), exactly 0 at padding, and the state of each
+            sequence after its last real step (with no steps at all: the state before the first).
+
+        Raises:
+            ValueError: shapes that do not fit, lengths outside 0..T.
+        """
+        if inputs.dim() != 3 or inputs.shape[2] != self.input_size:
+            raise ValueError(f"inputs are (B, T, {self.input_size}), not {tuple(inputs.shape)}")
+        batch, steps, _ = inputs.shape
+        state = self.initial_state(batch, inputs) if state is None else self._fit(state, batch)
+        padding = Padding.of(lengths, batch, steps, inputs.device)
+        # The loops and kernels run over time: they want a step's rows side by side in memory.
+        values = inputs.transpose(0, 1).contiguous()  # (T, B, I)
+        if batch == 0 or steps == 0:
+            return values.new_zeros(batch, steps, self.output_size), state
+        if self.kernel is not None and padding is None:
+            outputs, state = self._whole_kernel(self.kernel, values, state)
+        else:
+            outputs, state = self._layer_by_layer(values, state, padding)
+        return outputs.transpose(0, 1), state
+
+    def _whole_kernel(
+        self, kernel: nn.RNNBase, inputs: Tensor, state: State
+    ) -> tuple[Tensor, State]:
+        first = tuple(part.to(inputs.dtype).transpose(0, 1).contiguous() for part in state)
+        outputs, last = kernel(inputs, first if self.state_size == 2 else first[0])
+        last = last if self.state_size == 2 else (last,)
+        return outputs, tuple(part.transpose(0, 1) for part in last)
+
+    def _layer_by_layer(
+        self, inputs: Tensor, state: State, padding: Padding | None
+    ) -> tuple[Tensor, State]:
+        """inputs: (T, B, I); state: tuple of (B, L D, H). Returns (T, B, D H), the last state."""
+        values = inputs if padding is None else padding.clear(inputs)
+        lasts: list[State] = []
+        cells, firsts = self._cells(), self._by_layer(state)
+        for layer in range(self.num_layers):
+            outputs = []
+            for direction in range(self.num_directions):
+                index = layer * self.num_directions + direction
+                cell, first = cells[index], firsts[index]
+                if self.kernel is not None and padding is not None:
+                    first = tuple(part.to(values.dtype) for part in first)
+                    weights = [getattr(cell, name) for name in WEIGHTS]
+                    output, last = unroll_fused(
+                        self.kernel, weights, values, first, padding, direction == 1
+                    )
+                else:
+                    output, last = scan(
+                        cell,
+                        values,
+                        first,
+                        padding=padding,
+                        reverse=direction == 1,
+                        defer_weight_grad=self.defer_weight_grad,
+                    )
+                outputs.append(output)
+                lasts.append(last)
+            values = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=2)
+            if layer + 1 < self.num_layers:
+                values = F.dropout(values, self.dropout, self.training)
+        return values, _stack(lasts)
+
+    # -- one step at a time ------------------------------------------------------------------------
+
+    def step(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+        """One time step of all layers, for loops that decide on the next input as they go.
+
+        Args:
+            inputs: (B, I).
+            state: a tuple of (B, L, H), of `initial_state` or of the step before.
+
+        Returns:
+            The top layer's output (B, H) and the next state.
+
+        Raises:
+            ValueError: the network is bidirectional.
+        """
+        return self.step_projected(self.project(inputs), state)
+
+    def project(self, inputs: Tensor, columns: slice = ALL, bias: bool = True) -> Tensor:
+        """The input product of the first layer, or of some features of its input: (..., P).
+
+        It is affine, so parts may be computed at different times and added up (`Cell.project`).
+
+        Args:
+            inputs: (..., I'), those features of the input that `columns` names.
+            columns: the features that `inputs` holds.
+            bias: whether to add the input's bias; once for every step is right.
+        """
+        return self._cells()[0].project(inputs, columns, bias)
+
+    def step_projected(self, projected: Tensor, state: State) -> tuple[Tensor, State]:
+        """As `step`, with the first layer's input product (B, P) already computed by `project`."""
+        if self.num_directions == 2:
+            raise ValueError("a bidirectional network has no single step: it needs the future")
+        if self.num_layers == 1:
+            new = self._cells()[0].step(projected, tuple(part.squeeze(1) for part in state))
+            return new[0], tuple(part.unsqueeze(1) for part in new)
+        news: list[State] = []
+        for cell, old in zip(self._cells(), self._by_layer(state), strict=True):
+            if news:
+                output = F.dropout(news[-1][0], self.dropout, self.training)
+                projected = cell.project(output)
+            news.append(cell.step(projected, old))
+        return news[-1][0], _stack(news)
+
+    def deferred(self) -> Self:
+        """A view for one hand-written loop over time, sharing the weights.
+
+        The weight gradients of all that the loop calls on it (`step`, `project`, `step_projected`)
+        are each computed as one product after all steps ran backward. Make a new view for every
+        pass; what is called once, before the loop, gains nothing from it.
+        """
+        view = copy.copy(self)
+        view._views = [cell.deferred() for cell in self._cells()]
+        return view
+
+    def initial_state(self, batch: int, like: Tensor) -> State:
+        """Zeros (B, L D, H), with dtype and device of `like`: the state before the first step."""
+        zeros = like.new_zeros(batch, len(self._suffixes), self.hidden_size)
+        return (zeros,) * self.state_size
+
+    # -- what both share ---------------------------------------------------------------------------
+
+    def _cells(self) -> Sequence[Cell]:
+        """The cell of every layer and direction."""
+        if self._views is not None:
+            return self._views
+        if self.kernel is None:
+            return list(self.cells.values())  # type: ignore[arg-type]
+        # Looked up anew each time: the kernel's parameters may have been exchanged.
+        parameters = self.kernel._parameters
+        for cell, suffix in zip(self._kernel_cells, self._suffixes, strict=True):
+            for name in WEIGHTS:
+                cell._parameters[name] = parameters[f"{name}_{suffix}"]
+        return self._kernel_cells
+
+    def _fit(self, state: State, batch: int) -> State:
+        shape = (batch, len(self._suffixes), self.hidden_size)
+        if len(state) != self.state_size or any(part.shape != shape for part in state):
+            raise ValueError(
+                f"the state is a tuple of {self.state_size} x {shape}, "
+                f"not {[tuple(part.shape) for part in state]}"
+            )
+        return state
+
+    @staticmethod
+    def _by_layer(state: State) -> list[State]:
+        """(B, L D, H) tensors into the states (B, H) of each layer and direction."""
+        return list(zip(*(part.unbind(1) for part in state), strict=True))
+
+
+def _stack(states: Sequence[State]) -> State:
+    """The states (B, H) of each layer and direction into (B, L D, H) tensors."""
+    return tuple(torch.stack(parts, dim=1) for parts in zip(*states, strict=True))
+
+
+def _standard(
+    name: str,
+    input_size: int,
+    hidden_size: int,
+    num_layers: int,
+    bidirectional: bool,
+    dropout: float,
+) -> tuple[nn.RNNBase, CellFactory]:
+    """torch's module for a standard cell, and the cell that has the same equations."""
+    kernels: dict[str, tuple[Any, CellFactory]] = {
+        "rnn": (nn.RNN, SimpleRNNCell),
+        "rnn_relu": (
+            partial(nn.RNN, nonlinearity="relu"),
+            partial(SimpleRNNCell, nonlinearity="relu"),
+        ),
+        "lstm": (nn.LSTM, LSTMCell),
+        "gru": (nn.GRU, GRUCell),
+    }
+    if name not in kernels:
+        raise ValueError(
+            f"cell is one of {', '.join(kernels)}, or makes a Cell of (input_size, hidden_size); "
+            f"not {name!r}"
+        )
+    kernel, cell = kernels[name]
+    options = {"bidirectional": bidirectional, "dropout": dropout if num_layers > 1 else 0.0}
+    return kernel(input_size, hidden_size, num_layers, **options), cell
+
+
+def _accept_torch_names(
+    module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: object
+) -> None:
+    """Let a state dict of torch.nn load: weight_ih_l0 goes where this network keeps it."""
+    assert isinstance(module, Recurrent)
+    for suffix in module._suffixes:
+        for name in WEIGHTS:
+            torch_name = f"{name}_{suffix}"
+            ours = f"kernel.{torch_name}" if module.kernel is not None else f"cells.{suffix}.{name}"
+            if prefix + torch_name in state_dict:
+                state_dict[prefix + ours] = state_dict.pop(prefix + torch_name)

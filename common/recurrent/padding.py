@@ -1,0 +1,94 @@
+"""The padded end of every sequence in a batch: what to clear, where to look, how to reverse."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+
+class Padding:
+    """Where the sequences of a right-padded, time-major batch end.
+
+    Args:
+        lengths: (B,) real steps of each sequence, on the device of the batch.
+        steps: T, the steps of the batch.
+        shortest: the smallest length if the host knows it, else 0.
+    """
+
+    def __init__(self, lengths: Tensor, steps: int, shortest: int = 0) -> None:
+        self.lengths = lengths
+        self.steps = steps
+        self.shortest = shortest
+        times = torch.arange(steps, device=lengths.device).unsqueeze(1)
+        self.mask = (times >= lengths).unsqueeze(2)  # (T, B, 1), True at padding
+
+    @classmethod
+    def of(
+        cls, lengths: Tensor | None, batch: int, steps: int, device: torch.device
+    ) -> Self | None:
+        """The padding of a batch (B, T, ...), or None if the host can see that there is none.
+
+        Lengths on the CPU are checked, and may spare all of the work. Lengths on an accelerator are
+        taken as they are, since to look at them would stop the host.
+
+        Raises:
+            ValueError: lengths of the wrong shape or type, or outside 0..T.
+        """
+        if lengths is None:
+            return None
+        if lengths.shape != (batch,) or lengths.is_floating_point() or lengths.is_complex():
+            raise ValueError(
+                f"lengths is a tensor of {batch} whole numbers, one for each sequence, "
+                f"not {lengths.dtype} of shape {tuple(lengths.shape)}"
+            )
+        shortest = 0
+        if lengths.device.type == "cpu" and batch > 0:
+            low, high = lengths.aminmax()
+            shortest = int(low)
+            if shortest < 0 or int(high) > steps:
+                raise ValueError(
+                    f"lengths lie between 0 and the {steps} steps of the batch, "
+                    f"not between {shortest} and {int(high)}"
+                )
+            if shortest == steps:
+                return None
+        return cls(lengths.to(device, torch.long, non_blocking=True), steps, shortest)
+
+    def clear(self, values: Tensor) -> Tensor:
+        """values: (T, B, F). Returns them with exact zeros at padding, whatever stood there."""
+        return values.masked_fill(self.mask, 0)
+
+    def last(self, values: Tensor, first: Tensor) -> Tensor:
+        """values: (T, B, F) at each step; first: (B, F) before. Returns (B, F), the last real."""
+        index = (self.lengths - 1).clamp(min=0).view(1, -1, 1).expand(1, -1, values.shape[2])
+        last = values.gather(0, index).squeeze(0)
+        if self.shortest > 0:
+            return last
+        return torch.where(self.lengths.unsqueeze(1) > 0, last, first.to(last.dtype))
+
+    def reverse(self, values: Tensor) -> Tensor:
+        """values: (T, B, F). Returns the real steps in reverse order, the padding where it was."""
+        steps, batch, _ = values.shape
+        times = torch.arange(steps, device=values.device).unsqueeze(1)
+        source = torch.where(self.mask.squeeze(2), times, self.lengths - 1 - times)  # (T, B)
+        rows = source * batch + torch.arange(batch, device=values.device)
+        return _Swap.apply(values.flatten(0, 1), rows.flatten()).unflatten(0, (steps, batch))
+
+
+class _Swap(torch.autograd.Function):
+    """Rows in another order, by a permutation that is its own inverse.
+
+    That makes the backward the same cheap gather, where autograd would add rows into zeros.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, rows: Tensor) -> Tensor:
+        ctx.save_for_backward(rows)
+        return values.index_select(0, rows)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (rows,) = ctx.saved_tensors
+        return _Swap.apply(gradient, rows), None

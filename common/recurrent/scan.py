@@ -1,0 +1,56 @@
+"""Our own loop over time, for any cell."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from common.recurrent.cells import Cell, State
+from common.recurrent.padding import Padding
+
+
+def scan(
+    cell: Cell,
+    inputs: Tensor,
+    state: State | None = None,
+    *,
+    padding: Padding | None = None,
+    reverse: bool = False,
+    defer_weight_grad: bool = True,
+) -> tuple[Tensor, State]:
+    """Unroll a cell over time: one input product for all steps, then one recurrent product a step.
+
+    Args:
+        cell: any cell.
+        inputs: (T, B, I) time-major; cleared at padding, if there is any.
+        state: before the first step, each (B, H); zeros if not given.
+        padding: which steps are not real; they leave the state as it is.
+        reverse: from the last real step to the first.
+        defer_weight_grad: compute the recurrent weight gradient as one product after the loop has
+            run backward. False where a second derivative is needed.
+
+    Returns:
+        The outputs (T, B, H), exactly 0 at padding, and the state after the last real step.
+    """
+    projected = cell.project(inputs)  # (T, B, P)
+    if state is None:
+        state = cell.initial_state(inputs.shape[1], projected)
+    if defer_weight_grad and torch.is_grad_enabled():
+        cell = cell.deferred()
+    masks = None if padding is None else padding.mask.unbind(0)
+    shortest = len(inputs) if padding is None else padding.shortest
+    outputs = list(projected.unbind(0))
+    times = range(len(outputs))
+    for time in reversed(times) if reverse else times:
+        after = cell.step(outputs[time], state)
+        if masks is not None and time >= shortest:
+            after = tuple(
+                torch.where(masks[time], old.to(new.dtype), new)
+                for old, new in zip(state, after, strict=True)
+            )
+        state = after
+        outputs[time] = state[0]
+    if not outputs:
+        return projected.new_zeros(0, inputs.shape[1], cell.hidden_size), state
+    stacked = torch.stack(outputs)
+    return stacked if padding is None else padding.clear(stacked), state

@@ -1,0 +1,315 @@
+"""Recurrent against torch.nn, against itself one sentence at a time, and against bad padding."""
+
+import copy
+import pickle
+from functools import partial
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from common.recurrent import GRUCell, LayerNormLSTMCell, LSTMCell, Recurrent, SimpleRNNCell
+
+STANDARD = {
+    "rnn": (nn.RNN, SimpleRNNCell),
+    "rnn_relu": (
+        partial(nn.RNN, nonlinearity="relu"),
+        partial(SimpleRNNCell, nonlinearity="relu"),
+    ),
+    "lstm": (nn.LSTM, LSTMCell),
+    "gru": (nn.GRU, GRUCell),
+}
+CELLS = {
+    **{name: name for name in STANDARD},
+    **{f"scan_{name}": cell for name, (_, cell) in STANDARD.items()},
+    "gru_reset_before": partial(GRUCell, reset_after=False),
+    "layer_norm_lstm": LayerNormLSTMCell,
+}
+every_cell = pytest.mark.parametrize("name", CELLS)
+every_stack = pytest.mark.parametrize("layers, bidirectional", [(1, False), (1, True), (3, True)])
+B, T, X, H = 4, 7, 5, 6
+LENGTHS = torch.tensor([3, 7, 1, 5])
+
+
+def make(name: str, **options) -> Recurrent:
+    torch.manual_seed(0)
+    return Recurrent(CELLS[name], X, H, **options).double()
+
+
+def inputs(seed: int = 1) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(B, T, X, dtype=torch.double, generator=generator).requires_grad_()
+
+
+def random_state(network: Recurrent, seed: int = 2) -> tuple[Tensor, ...]:
+    generator = torch.Generator().manual_seed(seed)
+    shape = (B, network.num_layers * network.num_directions, H)
+    return tuple(
+        torch.randn(shape, dtype=torch.double, generator=generator).requires_grad_()
+        for _ in range(network.state_size)
+    )
+
+
+def loss_of(outputs: Tensor, state: tuple[Tensor, ...]) -> Tensor:
+    """A loss that weighs every number differently, so that no two can be exchanged unnoticed."""
+    parts = [outputs, *state]
+    return sum((part * torch.linspace(-1, 2, part.numel()).view_as(part)).sum() for part in parts)
+
+
+# -- torch.nn ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ours", ["kernel", "scan"])
+@pytest.mark.parametrize("ragged", [False, True])
+@every_stack
+@pytest.mark.parametrize("name", STANDARD)
+def test_outputs_states_and_gradients_equal_torchs(name, layers, bidirectional, ragged, ours):
+    reference, _ = STANDARD[name]
+    options = {"num_layers": layers, "bidirectional": bidirectional}
+    network = make(name if ours == "kernel" else f"scan_{name}", **options)
+    theirs = reference(X, H, layers, bidirectional=bidirectional, batch_first=True).double()
+    network.load_state_dict(theirs.state_dict())
+    x, state = inputs(), random_state(network)
+
+    outputs, last = network(x, LENGTHS if ragged else None, state)
+    names = {name.removeprefix("kernel."): p for name, p in network.named_parameters()}
+    if ours == "scan":
+        names = {f"{n.split('.')[2]}_{n.split('.')[1]}": p for n, p in names.items()}
+    weights = [names[n] for n, _ in theirs.named_parameters()]
+    gradients = torch.autograd.grad(loss_of(outputs, last), [x, *state, *weights])
+
+    first = tuple(part.transpose(0, 1).contiguous() for part in state)
+    fed = pack_padded_sequence(x, LENGTHS, True, False) if ragged else x
+    expected, expected_last = theirs(fed, first if name == "lstm" else first[0])
+    if ragged:
+        expected, _ = pad_packed_sequence(expected, True)
+    expected_last = expected_last if name == "lstm" else (expected_last,)
+    expected_last = tuple(part.transpose(0, 1) for part in expected_last)
+    wanted = [x, *state, *theirs.parameters()]
+    expected_gradients = torch.autograd.grad(loss_of(expected, expected_last), wanted)
+
+    torch.testing.assert_close(outputs, expected)
+    torch.testing.assert_close(last, expected_last)
+    torch.testing.assert_close(gradients, expected_gradients)
+
+
+@pytest.mark.parametrize("name", STANDARD)
+def test_weights_move_to_torch_and_back(name):
+    reference, cell = STANDARD[name]
+    theirs = reference(X, H, 2, bidirectional=True)
+    options = {"num_layers": 2, "bidirectional": True}
+    for network in (Recurrent(name, X, H, **options), Recurrent(cell, X, H, **options)):
+        network.load_state_dict(theirs.state_dict())  # strict: every name finds its place
+        network.load_state_dict(network.state_dict())
+        outer = nn.ModuleDict({"encoder": network})
+        outer.load_state_dict({f"encoder.{k}": v for k, v in theirs.state_dict().items()})
+    ours = Recurrent(name, X, H, **options)
+    theirs.load_state_dict(ours.kernel.state_dict())
+    x = torch.randn(T, B, X)
+    torch.testing.assert_close(theirs(x)[0].transpose(0, 1), ours(x.transpose(0, 1))[0])
+
+
+def test_the_default_start_is_torchs_own():
+    torch.manual_seed(3)
+    ours = Recurrent("gru", X, H)
+    torch.manual_seed(3)
+    theirs = nn.GRU(X, H)
+    for name, parameter in theirs.named_parameters():
+        assert torch.equal(parameter, getattr(ours.kernel, name))
+
+
+# -- one step at a time -----------------------------------------------------------------------
+
+
+@every_cell
+@pytest.mark.parametrize("layers", [1, 3])
+@pytest.mark.parametrize("deferred", [False, True])
+def test_step_by_step_equals_the_whole_pass(name, layers, deferred):
+    network = make(name, num_layers=layers)
+    x, state = inputs(), random_state(network)
+    expected = network(x, state=state)
+    wanted = [x, *state, *network.parameters()]
+    expected_gradients = torch.autograd.grad(loss_of(*expected), wanted)
+
+    steps, outputs, last = network.deferred() if deferred else network, [], state
+    for x_t in x.unbind(1):
+        output, last = steps.step(x_t, last)
+        outputs.append(output)
+    stacked = torch.stack(outputs, 1)
+    torch.testing.assert_close((stacked, last), expected)
+    gradients = torch.autograd.grad(loss_of(stacked, last), wanted)
+    torch.testing.assert_close(gradients, expected_gradients)
+
+
+@pytest.mark.parametrize("name", ["gru", "layer_norm_lstm"])
+def test_steps_see_new_weights_wherever_they_came_from(name):
+    network = make(name)
+    x, state = inputs()[:, 0], random_state(network)
+    before = network.step(x, state)[0]
+    changed = {k: v * 2 for k, v in network.named_parameters()}
+    exchanged = torch.func.functional_call(_Step(network), _prefixed(changed), (x, state))
+    for twin in (copy.deepcopy(network), pickle.loads(pickle.dumps(network))):
+        twin.load_state_dict(changed)
+        torch.testing.assert_close(twin.step(x, state)[0], exchanged)
+        twin.to(torch.float32).to(torch.double)
+        assert torch.allclose(twin.step(x, state)[0], exchanged, atol=1e-5)
+    torch.testing.assert_close(network.step(x, state)[0], before)
+
+
+class _Step(nn.Module):
+    def __init__(self, network: Recurrent) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x, state):
+        return self.network.step(x, state)[0]
+
+
+def _prefixed(parameters):
+    return {f"network.{name}": value for name, value in parameters.items()}
+
+
+def test_dropout_lies_between_layers_and_sleeps_in_evaluation():
+    network = make("gru", num_layers=2, dropout=1.0)
+    x, state = inputs(), random_state(network)
+    zeros = torch.zeros(B, H, dtype=torch.double)
+    upper = network.kernel
+    nothing = torch.gru(
+        zeros.unsqueeze(0), state[0][:, 1].unsqueeze(0), upper.all_weights[1], True, 1, 0.0,
+        False, False, False,
+    )[0][0]  # fmt: skip
+    torch.testing.assert_close(network.step(x[:, 0], state)[0], nothing)
+    torch.testing.assert_close(network(x, state=state)[0][:, 0], nothing)
+    torch.testing.assert_close(network(x, LENGTHS, state)[0][:, 0], nothing)
+    network.eval()
+    outputs = network(x, state=state)[0]
+    assert not torch.allclose(outputs[:, 0], nothing)
+    torch.testing.assert_close(network.step(x[:, 0], state)[0], outputs[:, 0])
+
+
+def test_a_bidirectional_network_has_no_step():
+    network = make("gru", bidirectional=True)
+    with pytest.raises(ValueError, match="no single step"):
+        network.step(inputs()[:, 0], random_state(network))
+
+
+# -- padding ----------------------------------------------------------------------------------
+
+
+@every_cell
+@every_stack
+def test_a_sentence_alone_equals_itself_in_any_batch(name, layers, bidirectional):
+    network = make(name, num_layers=layers, bidirectional=bidirectional)
+    x, state = inputs(), random_state(network)
+    outputs, last = network(x, LENGTHS, state)
+    for row, length in enumerate(LENGTHS.tolist()):
+        own = tuple(part[row : row + 1] for part in state)
+        alone, alone_last = network(x[row : row + 1, :length], state=own)
+        torch.testing.assert_close(outputs[row : row + 1, :length], alone)
+        assert (outputs[row, length:] == 0).all()
+        for part, alone_part in zip(last, alone_last, strict=True):
+            torch.testing.assert_close(part[row : row + 1], alone_part)
+
+
+@every_cell
+@pytest.mark.parametrize("junk", [torch.nan, torch.inf, 1e300])
+@every_stack
+def test_padding_reaches_nothing(name, junk, layers, bidirectional):
+    network = make(name, num_layers=layers, bidirectional=bidirectional)
+    padded = torch.arange(T) >= LENGTHS.unsqueeze(1)
+    results = []
+    for value in (0.0, junk):
+        x = inputs().detach().masked_fill(padded.unsqueeze(2), value).requires_grad_()
+        outputs, last = network(x, LENGTHS)
+        gradients = torch.autograd.grad(loss_of(outputs, last), [x, *network.parameters()])
+        assert (gradients[0][padded] == 0).all()
+        assert (gradients[0][~padded] != 0).any(dim=1).all() or name.endswith("relu")
+        results.append((outputs, last, gradients))
+    torch.testing.assert_close(results[0], results[1], rtol=0, atol=0)
+
+
+@every_cell
+def test_a_sentence_of_no_words_keeps_its_state(name):
+    network = make(name, num_layers=2)
+    state = random_state(network)
+    outputs, last = network(inputs(), torch.tensor([0, 7, 0, 3]), state)
+    for part, first in zip(last, state, strict=True):
+        torch.testing.assert_close(part[[0, 2]], first[[0, 2]], rtol=0, atol=0)
+    assert (outputs[[0, 2]] == 0).all() and (outputs[1] != 0).any()
+
+
+@every_cell
+@pytest.mark.parametrize("batch, steps", [(0, 5), (3, 0), (0, 0)])
+def test_an_empty_batch_is_no_error(name, batch, steps):
+    network = make(name, num_layers=2, bidirectional=True)
+    x = torch.zeros(batch, steps, X, dtype=torch.double)
+    for lengths in (None, torch.zeros(batch, dtype=torch.long)):
+        outputs, last = network(x, lengths)
+        assert outputs.shape == (batch, steps, 2 * H)
+        assert len(last) == network.state_size and last[0].shape == (batch, 4, H)
+
+
+def test_lengths_of_the_whole_batch_cost_nothing():
+    network = make("gru")
+    x = inputs()
+    graphs = [network(x, lengths)[0].grad_fn for lengths in (None, torch.full((B,), T))]
+    names = [graph.next_functions[0][0].name() for graph in graphs]
+    assert names[0] == names[1]
+
+
+@pytest.mark.parametrize(
+    "lengths, message",
+    [
+        (torch.tensor([1, 2, 3]), "4 whole numbers"),
+        (torch.tensor([1.0, 2, 3, 4]), "whole numbers"),
+        (torch.tensor([1, 2, 3, 8]), "between 0 and the 7 steps"),
+        (torch.tensor([-1, 2, 3, 4]), "between 0 and the 7 steps"),
+    ],
+)
+def test_bad_lengths_are_named(lengths, message):
+    with pytest.raises(ValueError, match=message):
+        make("gru")(inputs(), lengths)
+
+
+def test_bad_shapes_and_options_are_named():
+    network = make("lstm", num_layers=2)
+    with pytest.raises(ValueError, match=r"inputs are \(B, T, 5\), not \(4, 7, 3\)"):
+        network(inputs()[:, :, :3])
+    with pytest.raises(ValueError, match="tuple of 2 x"):
+        network(inputs(), state=random_state(network)[:1])
+    with pytest.raises(ValueError, match="rnn, rnn_relu, lstm, gru"):
+        Recurrent("mamba", X, H)
+    with pytest.raises(ValueError, match="num_layers"):
+        Recurrent("gru", X, H, num_layers=0)
+    with pytest.raises(ValueError, match="probability"):
+        Recurrent("gru", X, H, dropout=1.5)
+    with pytest.raises(ValueError, match="not a Cell"):
+        Recurrent(nn.GRUCell, X, H)
+
+
+# -- mixed precision --------------------------------------------------------------------------
+
+
+@every_cell
+@pytest.mark.parametrize("ragged", [False, True])
+def test_autocast_agrees_with_full_precision(name, ragged):
+    network = make(name, num_layers=2).float()
+    x = inputs().detach().float()
+    lengths = LENGTHS if ragged else None
+
+    def run(low: bool):
+        network.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=low):
+            outputs, last = network(x, lengths)
+            view, state = network.deferred(), network.initial_state(B, x)
+            for x_t in x.unbind(1):
+                stepped, state = view.step(x_t, state)
+        loss_of(outputs.float(), tuple(p.float() for p in (*last, stepped, *state))).backward()
+        return outputs.float(), stepped.float(), [p.grad for p in network.parameters()]
+
+    low, full = run(True), run(False)
+    torch.testing.assert_close(low[:2], full[:2], rtol=0.05, atol=0.05)
+    for ours, expected in zip(low[2], full[2], strict=True):
+        assert ours.dtype == torch.float32
+        assert (ours - expected).norm() < 0.1 * expected.norm() + 0.05

@@ -509,7 +509,8 @@ class _Parser:
             self.fail()  # "a star and a disc on the left" may be one on the left, or both
         if not self.phrase(("and",)):
             return Statement(subjects, place=PLACES[place], total=total)
-        objects = self.things((self.take(COPULAS) or self.fail()) if verb else None, single=True)
+        objects = self.things(single=True)
+        self.agree((self.take(COPULAS) or self.fail()) if verb else None, objects[0].number)
         return Statement(subjects, self.comparison(place), objects, total=total)
 
     def things(self, verb: str | None = None, single: bool = False) -> tuple[Mention, ...]:

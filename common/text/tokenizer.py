@@ -35,9 +35,9 @@ class WordTokenizer:
         It's the dog's "T-shirt", isn't it?   ->   it 's the dog 's t-shirt is n't it
 
     Does what Stanford's PTBTokenizer 3.4.1 does to captions, and then drops what the COCO caption
-    code drops: brackets, `&`, `%`, `!!` remain as words. Hyphenated words stay whole. Where it
-    departs, scores of English captions are the same: brackets and currencies keep their own names
-    (`(`, not `-lrb-`), an apostrophe between letters stays in the word unless it begins an English
+    code drops: brackets, `&`, `%`, `!!` remain as words. Hyphenated words stay whole. It departs
+    where captions in English hardly notice: brackets and currencies keep their own names (`(`, not
+    `-lrb-`), an apostrophe between letters stays in the word unless it begins an English
     contraction (`j'aime`), and punctuation of other scripts is dropped as well.
 
     Args:
@@ -50,7 +50,7 @@ class WordTokenizer:
         self.punctuation = punctuation
 
     def encode(self, text: str) -> list[str]:
-        """The words of a text in any script; composed (NFC), and never empty or with a space."""
+        """The words of a text in any script, composed (NFC); none is empty or holds a space."""
         text = unicodedata.normalize("NFC", text.translate(_UNIFORM))
         if "&" in text:
             text = _ENTITY.sub(lambda match: _ENTITIES[match[1]], text)
@@ -72,7 +72,9 @@ class WordTokenizer:
             if token == '"':
                 joined = glue or open_quote
                 open_quote = not open_quote
-            text += token if joined else " " + token
+            # Only capitals make one word with &; written so, it is the same word when read again.
+            written = token.upper() if _JOINED_CAPITALS.fullmatch(token) else token
+            text += written if joined else " " + written
             glue = token in _OPENING or low in ("y'", "'t") or (token == '"' and open_quote)
             previous = token
         return text
@@ -131,8 +133,11 @@ def tokenizer_from_dict(value: Any, where: str = "tokenizer") -> Tokenizer:
     Raises:
         UserError: no tokenizer of this version is described so.
     """
-    kind = value.get("kind") if isinstance(value, dict) else None
+    value = value if isinstance(value, dict) else {}
+    kind = value.get("kind")
     try:
+        if not all(type(option) is bool for name, option in value.items() if name != "kind"):
+            raise TypeError("each must be true or false")
         if kind == "word":
             return WordTokenizer.from_dict(value)
         if kind == "character":
@@ -142,16 +147,18 @@ def tokenizer_from_dict(value: Any, where: str = "tokenizer") -> Tokenizer:
     raise UserError(f"{where}: unknown tokenizer {kind!r}. Was it written by a newer version?")
 
 
-# One spelling for each mark that has many, Windows' code page taken for Latin-1 among them; what is
-# invisible and has no meaning goes.
-_UNIFORM = {
+# One spelling for each mark that has many, those of Windows' code page read as Latin-1 among them;
+# what is invisible and means nothing goes.
+_UNIFORM: dict[int, str | None] = {
+    **dict.fromkeys(code for code in range(0xA0) if unicodedata.category(chr(code)) == "Cc"),
+    **dict.fromkeys(map(ord, "\t\n\v\f\r\x1c\x1d\x1e\x1f"), " "),
+    **dict.fromkeys([0xAD, 0x200B, 0x200E, 0x200F, *range(0x202A, 0x202F), 0x2060, 0xFEFF]),
+    **dict.fromkeys(range(0x2066, 0x206A)),
     **dict.fromkeys(map(ord, "\u2018\u2019\u02bc\u2032\x91\x92"), "'"),
     **dict.fromkeys(map(ord, "\u201c\u201d\u201e\u2033\u00ab\u00bb\x93\x94"), '"'),
     **dict.fromkeys(map(ord, "\u2013\u2014\u2015\x96\x97"), "--"),
     **dict.fromkeys(map(ord, "\u2010\u2011"), "-"),
     **dict.fromkeys(map(ord, "\u2026\x85"), "..."),
-    **dict.fromkeys((0xAD, 0x200B, 0x200E, 0x200F, 0x2060, 0xFEFF)),
-    **dict.fromkeys(code for code in range(0x20) if not chr(code).isspace()),
 }
 
 # The escapes of web pages that caption files are full of.
@@ -167,6 +174,7 @@ _CLITICS = frozenset(["'s", "'d", "'m", "'ll", "'re", "'ve"])
 _ONE_WORD = frozenset(
     [("can", "not"), ("gon", "na"), ("wan", "na"), ("got", "ta"), ("gim", "me"), ("lem", "me")]
 )
+_JOINED_CAPITALS = re.compile("[a-z]+(&[a-z]+)+")
 _OPENING = frozenset("([{$\u00a3\u00a5\u20ac\u00a1\u00bf\u300c\u300e")
 _CLOSING = frozenset(
     ".,;:?!)]}%'\u060c\u061b\u061f\u0964\u0965\u3001\u3002\u300d\u300f\uff01\uff0c\uff1a\uff1b\uff1f"

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import UserError
@@ -53,6 +53,7 @@ def test_decode_refuses_an_id_outside(number: int) -> None:
         Vocabulary(["a"]).decode([number])
 
 
+@settings(deadline=None)
 @given(SENTENCES, st.integers(0, 3), st.none() | st.integers(4, 9))
 def test_build_keeps_its_promises(
     sentences: list[list[str]], min_count: int, max_size: int | None
@@ -75,6 +76,7 @@ def test_build_keeps_its_promises(
     assert again == vocabulary and again.digest == vocabulary.digest
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(min_size=1), unique=True, max_size=10).map(lambda x: list(x)))
 def test_save_and_load_give_the_same(tmp_path_factory, words: list[str]) -> None:
     words = [word for word in words if word not in SPECIALS and word.isprintable()]

@@ -8,12 +8,12 @@ import math
 import os
 import posixpath
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from captioning.formats import Entry, Reading, find_format
+from captioning.formats import TEXT_FOLDERS, Damage, Entry, Reading, find_format, is_unicode
 from captioning.images import is_image_name, walk_files
 from common.errors import UserError
 
@@ -135,6 +135,8 @@ def load(
         raise UserError(
             f"{path}: there is no such folder. Name the folder that holds the data set."
         )
+    if not 0 <= max_problems <= 1:
+        raise UserError(f"max_problems is a share between 0 and 1, not {max_problems:g}.")
     if min(val_share, test_share) < 0 or val_share + test_share >= 1:
         raise UserError(
             f"val_share {val_share:g} and test_share {test_share:g} leave no image for training."
@@ -143,13 +145,15 @@ def load(
     reading = kind.read(files)
     if others:
         reading.notes.append(f"read as {kind.name}; it could also be read as {', '.join(others)}")
-    for entry in reading.entries:
-        if entry.split is None:
-            entry.split = seeded_split(image_id(entry.image), seed, val_share, test_share)
     root = Path(images) if images is not None else _root(path)
     if not root.is_dir():
         raise UserError(f"{root}: there is no such folder of images.")
-    splits = _assemble(reading, root, files[0].name)
+    splits = _assemble(
+        reading,
+        root,
+        source=files[0].name,
+        split_of=lambda name: seeded_split(name, seed, val_share, test_share),
+    )
     usable = sum(len(images) for images in splits.values())
     check_problems(reading.problems, usable, max_problems, str(path))
     if not usable:
@@ -162,7 +166,7 @@ def _root(path: Path) -> Path:
     if path.is_dir():
         return path
     folder = path.parent
-    return folder.parent if folder.name == "annotations" else folder
+    return folder.parent if folder.name.lower() in TEXT_FOLDERS else folder
 
 
 def check_problems(problems: Sequence[str], usable: int, max_problems: float, where: str) -> None:
@@ -171,19 +175,21 @@ def check_problems(problems: Sequence[str], usable: int, max_problems: float, wh
     Args:
         problems: what was wrong, one line each.
         usable: how many images are in order.
-        max_problems: the largest share of problems among all images that is accepted.
+        max_problems: the largest share of problems, among problems and usable images, that is
+            accepted.
         where: the folder, for the message.
 
     Raises:
         UserError: more than that.
     """
-    share = len(problems) / max(1, len(problems) + usable)
-    if not problems or share <= max_problems:
+    total = len(problems) + usable
+    share = len(problems) / max(1, total)
+    if share <= max_problems:
         return
     needed = math.ceil(share * 1000) / 1000
     raise UserError(
-        f"{where}: {len(problems):,} problems beside {usable:,} usable images ({share:.1%}), more "
-        f"than the limit of {max_problems:.1%}. Put them right, or raise the limit "
+        f"{where}: {len(problems):,} of {total:,} items are damaged ({100 * share:.3g}%), more "
+        f"than the limit of {100 * max_problems:.3g}%. Put them right, or raise the limit "
         f"(max_problems) to {needed:g}. The first: {'; '.join(problems[:3])}."
     )
 
@@ -201,10 +207,6 @@ def seeded_split(image: str, seed: int, val_share: float, test_share: float) -> 
     return "test" if position < val_share + test_share else "train"
 
 
-class _Damage(Exception):
-    """Why one entry of a data set is skipped."""
-
-
 class ImageFolder:
     """The files below a folder: listed once, then found by the names that data sets give them.
 
@@ -216,6 +218,7 @@ class ImageFolder:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._absolute = {os.path.abspath(root), os.path.realpath(root)}
         self.files = set(walk_files(root))
         self._by_name: dict[str, list[str]] = {}
         for file in self.files:
@@ -227,7 +230,7 @@ class ImageFolder:
         It is that path itself, or else the only file, or the least deep one, whose path ends so.
 
         Raises:
-            _Damage: there is none, or more than one.
+            Damage: there is none, or more than one.
         """
         if name in self.files:
             return name
@@ -237,9 +240,9 @@ class ImageFolder:
         depth = min((file.count("/") for file in found), default=0)
         found = [file for file in found if file.count("/") == depth]
         if not found:
-            raise _Damage(f"there is no image {name}")
+            raise Damage(f"there is no image {name}")
         if len(found) > 1:
-            raise _Damage(f"{name} could be {' or '.join(sorted(found)[:2])}")
+            raise Damage(f"{name} could be {' or '.join(sorted(found)[:2])}")
         return found[0]
 
     def locate(self, image: str, folder: str | None = None) -> tuple[str, str]:
@@ -250,22 +253,24 @@ class ImageFolder:
             folder: in which the format keeps it, if it says so; the file may also lie elsewhere.
 
         Raises:
-            _Damage: there is no such file, or the name leads out of the folder.
+            Damage: there is no such file, or the name leads out of the folder.
         """
         name = self._inside(posixpath.join(folder, image) if folder else image)
         try:
             return name, self.find(name)
-        except _Damage:
+        except Damage:
             if not folder:
                 raise
             return name, self.find(self._inside(image))
 
     def _inside(self, name: str) -> str:
         path = image_id(name)
-        if posixpath.isabs(path):
-            path = posixpath.relpath(path, self.root.resolve().as_posix())
-        if path.startswith("../") or path in ("..", ".") or re.match("[A-Za-z]:/", path):
-            raise _Damage(f"{name!r} lies outside {self.root}: refused")
+        for root in self._absolute:
+            path = path.removeprefix(f"{root}/")
+        if path.startswith(("/", "../")) or path in ("..", ".") or re.match("[A-Za-z]:/", path):
+            raise Damage(f"{name} lies outside {self.root}: refused")
+        if not is_unicode(path):
+            raise Damage(f"{name} holds half a character")
         return path
 
 
@@ -278,7 +283,9 @@ def _in_image_folder(file: str) -> bool:
     return posixpath.basename(posixpath.dirname(file)).lower() in _IMAGE_FOLDERS
 
 
-def _assemble(reading: Reading, root: Path, source: str) -> dict[str, list[CaptionedImage]]:
+def _assemble(
+    reading: Reading, root: Path, source: str, split_of: Callable[[str], str]
+) -> dict[str, list[CaptionedImage]]:
     """Find each entry's file and keep each image once; whatever fails is added to the problems."""
     folder = ImageFolder(root)
     kept: dict[str, tuple[Entry, CaptionedImage]] = {}
@@ -287,9 +294,11 @@ def _assemble(reading: Reading, root: Path, source: str) -> dict[str, list[Capti
         try:
             name, file = folder.locate(entry.image, entry.folder)
             mentioned.add(file)
+            if entry.split is None:
+                entry.split = split_of(name)
             _keep(kept, file, entry, CaptionedImage(name, root / file, entry.captions, entry.facts))
-        except _Damage as damage:
-            reading.problems.append(f"{entry.where}: {damage}")
+        except Damage as damage:
+            reading.report(entry.where, damage)
     if reading.entries and not mentioned:
         raise UserError(
             f"none of the {len(reading.entries):,} images that {source} names is in {root} "
@@ -309,27 +318,25 @@ def _keep(
     """Add an image to those that are kept, unless something is wrong with it.
 
     Raises:
-        _Damage: it has no caption, or it is there already; an image of two splits is kept only in
+        Damage: it has no caption, or it is there already; an image of two splits is kept only in
             the one that is the more for testing, so that nothing leaks into training.
     """
     if not entry.captions:
-        raise _Damage(f"{image.id} has no caption")
+        raise Damage(f"{image.id} has no caption")
     if not re.fullmatch(r"\w[\w.-]*", entry.split or ""):
-        raise _Damage(
-            f"{image.id} is in no split, or in one without a usable name: {entry.split!r}"
-        )
+        raise Damage(f"{image.id} is in no split, or in one without a usable name: {entry.split!r}")
     if file not in kept:
         kept[file] = (entry, image)
         return
     earlier = kept[file][0]
     if entry.split == earlier.split:
-        raise _Damage(f"{image.id} is there twice (first at {earlier.where})")
+        raise Damage(f"{image.id} is there twice (first at {earlier.where})")
     order = {"train": 0, "val": 2, "test": 3}
     winner = max(earlier, entry, key=lambda each: order.get(each.split or "", 1))
     if winner is entry:
         del kept[file]  # and not only replaced: it takes its place in the order of its own split
         kept[file] = (entry, image)
-    raise _Damage(
+    raise Damage(
         f"{image.id} is in {entry.split} and in {earlier.split} ({earlier.where}): "
         f"kept in {winner.split} only"
     )
@@ -338,11 +345,11 @@ def _keep(
 def _notes(reading: Reading, folder: ImageFolder, mentioned: set[str]) -> Iterator[str]:
     """What a user should know of, and need not put right."""
     if reading.left_out:
-        names = reading.left_out
-        yield f"{len(names):,} images have captions but are in no split list ({names[0]}, ...)"
+        count, first = len(reading.left_out), reading.left_out[0]
+        yield f"left out, because no split list names them: {count:,} ({first}, ...)"
     for name in reading.left_out:
-        with contextlib.suppress(_Damage):
+        with contextlib.suppress(Damage):
             mentioned.add(folder.locate(name)[1])
     unused = sorted(file for file in folder.files - mentioned if is_image_name(file))
     if unused:
-        yield f"{len(unused):,} image files have no caption ({unused[0]}, ...)"
+        yield f"image files without a caption: {len(unused):,} ({unused[0]}, ...)"

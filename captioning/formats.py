@@ -1,4 +1,4 @@
-"""The formats in which people have images with captions: one recogniser and one reader for each."""
+"""The formats in which people have images with captions: how each is recognised, and read."""
 
 from __future__ import annotations
 
@@ -12,6 +12,13 @@ from typing import Any, NamedTuple
 
 from common.errors import UserError
 from common.files import read_json, read_text
+
+# Folders of a data set that may hold the captions; the images lie beside them.
+TEXT_FOLDERS = ("annotations", "flickr8k_text")
+
+
+class Damage(Exception):
+    """Why one item of a data set is skipped; its place in the file is added where it is caught."""
 
 
 @dataclass(slots=True)
@@ -51,6 +58,21 @@ class Reading:
     notes: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
 
+    def report(self, where: str, what: object) -> None:
+        """Add a problem, on one line even if a name in it has line ends."""
+        text = f"{where}: {what}"
+        self.problems.append("".join(char if char.isprintable() else "?" for char in text))
+
+    def usable(self, captions: list[Any], image: str, where: str) -> list[str]:
+        """The captions of an image without the empty and malformed ones, which are reported."""
+        texts = []
+        for number, caption in enumerate(captions):
+            try:
+                texts.append(caption_text(caption))
+            except Damage as damage:
+                self.report(where, f"caption {number} of {image} {damage}")
+        return texts
+
 
 class Format(NamedTuple):
     """A format: its name, what it looks like, how its files are found among others, its reader."""
@@ -74,13 +96,10 @@ def find_format(path: Path, name: str | None = None) -> tuple[Format, list[Path]
     """
     formats = [each for each in FORMATS if name in (None, each.name)]
     if not formats:
-        raise UserError(
-            f"there is no data format {name!r}. "
-            f"The formats are {', '.join(each.name for each in FORMATS)}."
-        )
-    files = _data_files(path)
-    found = [(each, each.find(files)) for each in formats]
-    found = [(each, its_files) for each, its_files in found if its_files]
+        names = ", ".join(each.name for each in FORMATS)
+        raise UserError(f"there is no data format {name!r}. The formats are {names}.")
+    files = [path] if path.is_file() else _text_files(path)
+    found = [(each, its_files) for each in formats if (its_files := each.find(files))]
     if not found and name is not None:
         # A named format may have a file name of its own, if it can be only one.
         alike = [file for file in files if file.suffix.lower() in formats[0].suffixes]
@@ -95,20 +114,14 @@ def find_format(path: Path, name: str | None = None) -> tuple[Format, list[Path]
     return found[0][0], found[0][1], [each.name for each, _ in found[1:]]
 
 
-def _data_files(path: Path) -> list[Path]:
-    """The files that may hold captions: of the folder, and of its usual folders of annotations."""
-    if path.is_file():
-        # Flickr's split lists belong to a token file that is named alone.
-        lists = [file for file in sorted(path.parent.iterdir()) if _list_split(file)]
-        return [path, *(file for file in lists if file != path)]
-    folders = [path, *(path / name for name in ("annotations", "Flickr8k_text", "flickr8k_text"))]
-    return [
-        file
-        for folder in folders
-        if folder.is_dir()
-        for file in sorted(folder.iterdir())
-        if not file.name.startswith(".") and file.is_file()
-    ]
+def _text_files(folder: Path) -> list[Path]:
+    """The files that may hold captions: of the folder, and of its folders of annotations."""
+    inside = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    files = [entry for entry in inside if entry.is_file()]
+    for entry in inside:
+        if entry.name.lower() in TEXT_FOLDERS and entry.is_dir():
+            files += sorted(file for file in entry.iterdir() if file.is_file())
+    return files
 
 
 # ---- what the formats share
@@ -121,13 +134,33 @@ def split_name(name: str) -> str:
     return usual.get(lower, lower if lower in ("train", "val", "test") else name.strip())
 
 
-def clean_caption(text: str) -> str:
-    """A caption on one line, without the blanks at its ends and the doubled ones inside."""
-    return " ".join(text.split())
+def caption_text(caption: Any) -> str:
+    """A caption on one line, without the blanks at its ends and the doubled ones inside.
+
+    Raises:
+        Damage: it is empty, or no text at all.
+    """
+    if not isinstance(caption, str):
+        raise Damage("is not text")
+    text = " ".join(caption.split())
+    if not text:
+        raise Damage("is empty")
+    if not is_unicode(text):
+        raise Damage("holds half a character")
+    return text
+
+
+def is_unicode(text: str) -> bool:
+    """False for text with a lone surrogate, which JSON can spell and no file can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines of a UTF-8 file with their numbers from 1, whichever system ended them; no blanks.
+    """The lines of a UTF-8 file that are not blank, numbered from 1, whichever system ended them.
 
     Raises:
         UserError: the file is missing or is not UTF-8.
@@ -137,6 +170,11 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     for number, line in enumerate(text.split("\n"), start=1):
         if line and not line.isspace():
             yield number, line
+
+
+def _first_line(file: Path) -> str:
+    with open(file, "rb") as opened:
+        return opened.readline(4096).decode("utf-8-sig", errors="replace").rstrip("\r\n")
 
 
 def _only(files: list[Path], what: str) -> Path:
@@ -149,77 +187,44 @@ def _only(files: list[Path], what: str) -> Path:
     return files[0]
 
 
-def _usable_captions(captions: list[Any], image: str, where: str, problems: list[str]) -> list[str]:
-    """The captions of one image without the empty and the malformed ones, which are reported."""
-    usable = []
-    for number, caption in enumerate(captions):
-        if not isinstance(caption, str):
-            problems.append(f"{where}: caption {number} of {image} is not text")
-        elif not (text := clean_caption(caption)):
-            problems.append(f"{where}: caption {number} of {image} is empty")
-        elif not _is_utf8(text):
-            problems.append(f"{where}: caption {number} of {image} holds half a character")
-        else:
-            usable.append(text)
-    return usable
-
-
-def _is_utf8(text: str) -> bool:
-    """False for text with a lone surrogate, which JSON can spell and no file can hold."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def _list_in(path: Path, content: Any, key: str) -> list[Any]:
+    value = content.get(key) if isinstance(content, dict) else None
+    if not isinstance(value, list):
+        raise UserError(f'{path}: no list "{key}" in it: another format, or a damaged file.')
+    return value
 
 
 # ---- flickr: Flickr8k and Flickr30k as their authors publish them
 
-_TOKEN_LINE = re.compile(r"(.+)#(\d+)\t(.*)")
+# No tab in the name: Flickr8k's files of human judgements have lines that end like these.
+_TOKEN_LINE = re.compile(r"([^\t]+)#(\d+)\t(.*)")
 _SPLIT_LIST = re.compile(
     r"(?:.*[._-])?(train|dev|val|valid|validation|test)[._-]?(?:images|imgs)?\.txt", re.IGNORECASE
 )
 
 
-def _list_split(path: Path) -> str | None:
-    match = _SPLIT_LIST.fullmatch(path.name)
-    return split_name(match[1]) if match else None
-
-
 def _find_flickr(files: Sequence[Path]) -> list[Path]:
-    tokens = [file for file in files if _is_token_file(file)]
-    return tokens and tokens + [file for file in files if _list_split(file)]
+    return [file for file in files if _is_token_file(file)]
 
 
 def _is_token_file(file: Path) -> bool:
     name = file.name.lower()
+    if "lemma" in name:  # Flickr8k's archive also has its captions reduced to base forms
+        return False
     if name.endswith((".token", ".token.txt")):
-        return "lemma" not in name  # Flickr8k's text archive also has the captions lemmatised
-    return name == "captions.txt" and _TOKEN_LINE.fullmatch(_first_line(file)) is not None
-
-
-def _first_line(file: Path) -> str:
-    with open(file, "rb") as opened:
-        return opened.readline(4096).decode("utf-8-sig", errors="replace").rstrip("\r\n")
+        return True
+    return name.endswith(".txt") and _TOKEN_LINE.fullmatch(_first_line(file)) is not None
 
 
 def read_flickr(files: list[Path]) -> Reading:
-    """Lines `name.jpg#0<TAB>caption`, and lists that name the images of each split."""
+    """Lines `name.jpg#0<TAB>caption`, and lists beside them that name the images of each split."""
+    path = _only(files, "token file")
     reading = Reading()
-    lists: dict[str, Path] = {}
-    for file in files:
-        split = _list_split(file)
-        if split and split in lists:
-            _only([lists[split], file], f"list of the {split} images")
-        if split:
-            lists[split] = file
-    captions = _read_tokens(
-        _only([file for file in files if not _list_split(file)], "token file"), reading
-    )
+    captions = _read_tokens(path, reading)
+    lists = _split_lists(path.parent)
     if not lists:
-        reading.entries = [
-            Entry(name, texts, None, where) for name, (where, texts) in captions.items()
-        ]
+        for name, (where, texts) in captions.items():
+            reading.entries.append(Entry(name, texts, None, where))
         return reading
     listed = set()
     for split, file in lists.items():
@@ -234,24 +239,38 @@ def read_flickr(files: list[Path]) -> Reading:
     return reading
 
 
+def _split_lists(folder: Path) -> dict[str, Path]:
+    lists: dict[str, Path] = {}
+    for file in sorted(folder.iterdir()):
+        match = None if file.name.startswith(".") else _SPLIT_LIST.fullmatch(file.name)
+        if match is None:
+            continue
+        split = split_name(match[1])
+        if split in lists:
+            _only([lists[split], file], f"list of the {split} images")
+        lists[split] = file
+    return lists
+
+
 def _read_tokens(path: Path, reading: Reading) -> dict[str, tuple[str, list[str]]]:
     """For each image where it is named first, and its captions."""
     captions: dict[str, tuple[str, list[str]]] = {}
     seen = set()
+    source = path.name
     for number, line in numbered_lines(path):
-        where = f"{path.name}:{number}"
+        where = f"{source}:{number}"
         match = _TOKEN_LINE.fullmatch(line)
         if match is None:
-            reading.problems.append(f'{where}: not "name.jpg#0<TAB>caption": {line[:60]!r}')
+            reading.report(where, f'not "name.jpg#0<TAB>caption": {line[:60]}')
             continue
-        name, index, text = match[1].strip(), match[2], clean_caption(match[3])
+        name, index = match[1].strip(), match[2]
         texts = captions.setdefault(name, (where, []))[1]
-        if (name, index) in seen:
-            reading.problems.append(f"{where}: caption {index} of {name} is there twice")
-        elif not text:
-            reading.problems.append(f"{where}: caption {index} of {name} is empty")
-        else:
-            texts.append(text)
+        try:
+            if (name, index) in seen:
+                raise Damage("is there twice")
+            texts.append(caption_text(match[3]))
+        except Damage as damage:
+            reading.report(where, f"caption {index} of {name} {damage}")
         seen.add((name, index))
     return captions
 
@@ -259,18 +278,13 @@ def _read_tokens(path: Path, reading: Reading) -> dict[str, tuple[str, list[str]
 # ---- csv: a table with a row per caption, as Kaggle has Flickr8k and Flickr30k
 
 _IMAGE_COLUMNS = ("image", "image_name", "filename", "file_name")
-_CAPTION_COLUMNS = ("caption", "comment", "caption_text")
-_QUOTED_LINES = (
-    20  # more lines than that are not a quoted caption, but a quote that is never closed
-)
+_CAPTION_COLUMNS = ("caption", "comment", "text")
+_LINES_OF_A_ROW = 20  # a quote that is still open after so many lines was never meant to be one
 
 
 def _find_csv(files: Sequence[Path]) -> list[Path]:
-    usual = [
-        file
-        for file in files
-        if file.name.lower() in ("captions.txt", "captions.csv", "captions.tsv")
-    ]
+    usual = [file for file in files if file.stem.lower() == "captions"]
+    usual = [file for file in usual if file.suffix.lower() in (".txt", ".csv", ".tsv")]
     usual = [file for file in usual if not _is_token_file(file)]
     tables = (file for file in files if file.suffix.lower() in (".csv", ".tsv"))
     return usual or [file for file in tables if _csv_columns(_first_line(file)) is not None]
@@ -303,24 +317,27 @@ def read_csv(files: list[Path]) -> Reading:
         )
     delimiter, columns, width = shape
     entries: dict[tuple[str, str | None], Entry] = {}
+    source = path.name
     for number, row in _csv_rows(lines[1:], delimiter, width):
-        where = f"{path.name}:{number}"
-        if len(row) != width:
-            hint = "; a caption with commas or quotes in it needs double quotes around it"
-            found = (
-                f"{len(row)} columns instead of {width}" if row else "a quote too few or too many"
-            )
-            reading.problems.append(f"{where}: {found}{hint if delimiter == ',' else ''}")
-            continue
-        image, caption = row[columns["image"]].strip(), clean_caption(row[columns["caption"]])
-        split = split_name(row[columns["split"]]) if "split" in columns else None
-        entry = entries.setdefault((image, split), Entry(image, [], split, where))
-        if caption:
-            entry.captions.append(caption)
-        else:
-            reading.problems.append(f"{where}: the caption of {image} is empty")
+        where = f"{source}:{number}"
+        try:
+            if len(row) != width:
+                raise Damage(_csv_damage(row, width, delimiter))
+            image = row[columns["image"]].strip()
+            split = split_name(row[columns["split"]]) if "split" in columns else None
+            entry = entries.setdefault((image, split), Entry(image, [], split, where))
+            entry.captions += reading.usable([row[columns["caption"]]], image, where)
+        except Damage as damage:
+            reading.report(where, damage)
     reading.entries = list(entries.values())
     return reading
+
+
+def _csv_damage(row: list[str], width: int, delimiter: str) -> str:
+    what = f"{len(row)} columns instead of {width}" if row else "a quote too few or too many"
+    if delimiter != ",":
+        return what
+    return f"{what} (a caption with commas or quotes in it needs double quotes around it)"
 
 
 def _csv_rows(
@@ -334,16 +351,16 @@ def _csv_rows(
     position = 0
     while position < len(lines):
         number, line = lines[position]
+        row: list[str] = []
+        used = 1
         if delimiter == "|":  # Flickr30k: quotes mean nothing, and the caption comes last
-            yield number, line.split("|", width - 1)
-            position += 1
-            continue
-        row, used = [], 1
-        for count in range(1, _QUOTED_LINES + 1):
+            row = line.split("|", width - 1)
+        for count in range(1, _LINES_OF_A_ROW + 1):
+            if row:
+                break
             text = "\n".join(line for _, line in lines[position : position + count])
             try:
                 row, used = next(csv.reader([text], delimiter=delimiter, strict=True)), count
-                break
             except csv.Error as error:
                 if "unexpected end" not in str(error):
                     break
@@ -355,9 +372,7 @@ def _csv_rows(
 
 
 def _find_karpathy(files: Sequence[Path]) -> list[Path]:
-    return [
-        file for file in files if re.fullmatch(r"dataset(_\w+)?\.json", file.name, re.IGNORECASE)
-    ]
+    return [file for file in files if re.fullmatch(r"dataset(_\w+)?\.json", file.name)]
 
 
 def read_karpathy(files: list[Path]) -> Reading:
@@ -366,30 +381,25 @@ def read_karpathy(files: list[Path]) -> Reading:
     reading = Reading()
     for number, image in enumerate(_list_in(path, read_json(path), "images")):
         where = f"{path.name}: images[{number}]"
-        if not isinstance(image, dict) or not isinstance(image.get("filename"), str):
-            reading.problems.append(f'{where}: no "filename"')
-            continue
-        name, folder, split = image["filename"], image.get("filepath"), image.get("split")
-        sentences = image.get("sentences")
-        if not isinstance(split, str) or not isinstance(sentences, list):
-            missing = "sentences" if isinstance(split, str) else "split"
-            reading.problems.append(f'{where}: {name} has no "{missing}"')
-            continue
-        raw = [each.get("raw") if isinstance(each, dict) else None for each in sentences]
-        captions = _usable_captions(raw, name, where, reading.problems)
-        facts = {"image_id": image["cocoid"]} if "cocoid" in image else None
-        folder = folder if isinstance(folder, str) and folder else None
-        reading.entries.append(Entry(name, captions, split_name(split), where, folder, facts))
+        try:
+            reading.entries.append(_karpathy_entry(image, where, reading))
+        except Damage as damage:
+            reading.report(where, damage)
     return reading
 
 
-def _list_in(path: Path, content: Any, key: str) -> list[Any]:
-    value = content.get(key) if isinstance(content, dict) else None
-    if not isinstance(value, list):
-        raise UserError(
-            f'{path}: no list "{key}" in it: not a file of this format, or a damaged one.'
-        )
-    return value
+def _karpathy_entry(image: Any, where: str, reading: Reading) -> Entry:
+    if not isinstance(image, dict):
+        raise Damage("not an object")
+    for key, kind in (("filename", str), ("split", str), ("sentences", list)):
+        if not isinstance(image.get(key), kind):
+            raise Damage(f'no "{key}"')
+    raw = [each.get("raw") if isinstance(each, dict) else None for each in image["sentences"]]
+    captions = reading.usable(raw, image["filename"], where)
+    folder = image.get("filepath")
+    folder = folder if isinstance(folder, str) and folder else None
+    facts = {"image_id": image["cocoid"]} if "cocoid" in image else None
+    return Entry(image["filename"], captions, split_name(image["split"]), where, folder, facts)
 
 
 # ---- coco: the annotations as COCO publishes them
@@ -404,54 +414,55 @@ def _find_coco(files: Sequence[Path]) -> list[Path]:
 def read_coco(files: list[Path]) -> Reading:
     """`captions_train2017.json` and its like: `images` and `annotations`, joined by image id."""
     reading = Reading()
-    years = {match[2] for file in files if (match := _COCO_FILE.fullmatch(file.name))}
+    years = sorted({match[2] for file in files if (match := _COCO_FILE.fullmatch(file.name))})
     if len(years) > 1:
         # The years share their photographs under different names: together they would leak.
-        reading.notes.append(
-            f"annotations of {', '.join(sorted(years))}: only {max(years)} is read"
-        )
+        reading.notes.append(f"annotations of {', '.join(years)}: only {years[-1]} is read")
     for path in files:
         match = _COCO_FILE.fullmatch(path.name)
         if match is None:
-            split, folder = "train", None  # a file of another name, which the user chose
-        elif match[2] == max(years):
-            split, folder = match[1], f"{match[1]}{match[2]}"
-        else:
-            continue
-        _read_coco_file(path, split, folder, reading)
+            _read_coco_file(path, None, None, reading)  # a file of another name, which was named
+        elif match[2] == years[-1]:
+            _read_coco_file(path, match[1], f"{match[1]}{match[2]}", reading)
     return reading
 
 
-def _read_coco_file(path: Path, split: str, folder: str | None, reading: Reading) -> None:
-    content = read_json(path)
-    problems = reading.problems
+def _read_coco_file(path: Path, split: str | None, folder: str | None, reading: Reading) -> None:
+    content, source = read_json(path), path.name
     entries: dict[Any, Entry] = {}
     for number, image in enumerate(_list_in(path, content, "images")):
-        where = f"{path.name}: images[{number}]"
-        key = image.get("id") if isinstance(image, dict) else None
-        if not isinstance(key, (int, str)) or not isinstance(image.get("file_name"), str):
-            problems.append(f'{where}: no "id" and "file_name"')
+        where = f"{source}: images[{number}]"
+        key, name = (image.get("id"), image.get("file_name")) if isinstance(image, dict) else (0, 0)
+        if not isinstance(key, (int, str)) or not isinstance(name, str):
+            reading.report(where, 'no "id" and "file_name"')
         elif key in entries:
-            problems.append(f"{where}: the image id {key} is there twice")
+            reading.report(where, f"the image id {key} is there twice")
         else:
-            entries[key] = Entry(image["file_name"], [], split, where, folder, {"image_id": key})
-    seen = set()
+            entries[key] = Entry(name, [], split, where, folder, {"image_id": key})
+    seen: set[Any] = set()
     for number, annotation in enumerate(_list_in(path, content, "annotations")):
-        where = f"{path.name}: annotations[{number}]"
-        key = annotation.get("image_id") if isinstance(annotation, dict) else None
-        entry = entries.get(key) if isinstance(key, (int, str)) else None
-        own_id = annotation.get("id") if isinstance(annotation, dict) else None
-        if entry is None:
-            problems.append(f"{where}: of an image ({key!r}) that the file does not list")
-        elif isinstance(own_id, (int, str)) and own_id in seen:
-            problems.append(f"{where}: the caption id {own_id} is there twice")
-        else:
-            seen.add(own_id if isinstance(own_id, (int, str)) else None)
-            seen.discard(None)
-            entry.captions += _usable_captions(
-                [annotation.get("caption")], entry.image, where, problems
-            )
+        try:
+            _add_coco_caption(annotation, entries, seen)
+        except Damage as damage:
+            reading.report(f"{source}: annotations[{number}]", damage)
     reading.entries += entries.values()
+
+
+def _add_coco_caption(annotation: Any, entries: dict[Any, Entry], seen: set[Any]) -> None:
+    if not isinstance(annotation, dict):
+        raise Damage("not an object")
+    key, number = annotation.get("image_id"), annotation.get("id")
+    entry = entries.get(key) if isinstance(key, (int, str)) else None
+    if entry is None:
+        raise Damage(f"of an image ({key!r}) that the file does not list")
+    if isinstance(number, (int, str)):
+        if number in seen:
+            raise Damage(f"the caption id {number} is there twice")
+        seen.add(number)
+    try:
+        entry.captions.append(caption_text(annotation.get("caption")))
+    except Damage as damage:
+        raise Damage(f"the caption of {entry.image} {damage}") from None
 
 
 # ---- jsonl and scenes: a line of JSON per image
@@ -462,13 +473,10 @@ def _find_scenes(files: Sequence[Path]) -> list[Path]:
 
 
 def _find_jsonl(files: Sequence[Path]) -> list[Path]:
-    lines = [
-        file for file in files if file.suffix.lower() == ".jsonl" and file.name != "scenes.jsonl"
-    ]
-    for usual in (_jsonl_split, lambda file: file.name.lower() == "captions.jsonl"):
-        if chosen := [file for file in lines if usual(file)]:
-            return chosen
-    return lines
+    lines = [file for file in files if file.suffix.lower() == ".jsonl"]
+    lines = [file for file in lines if file.name != "scenes.jsonl"]
+    captions = [file for file in lines if file.stem.lower() == "captions"]
+    return [file for file in lines if _jsonl_split(file)] or captions or lines
 
 
 def _jsonl_split(file: Path) -> str | None:
@@ -482,69 +490,66 @@ def read_jsonl(files: list[Path]) -> Reading:
         _only(files, "file of JSON lines")
     reading = Reading()
     for path in files:
+        source, split = path.name, _jsonl_split(path)
         for number, line in numbered_lines(path):
-            where = f"{path.name}:{number}"
-            entry = _jsonl_entry(line, where, _jsonl_split(path), reading.problems)
-            if entry is not None:
-                reading.entries.append(entry)
+            where = f"{source}:{number}"
+            try:
+                reading.entries.append(_jsonl_entry(line, where, split, reading))
+            except Damage as damage:
+                reading.report(where, damage)
     without = [entry for entry in reading.entries if entry.split is None]
-    if without and len(without) < len(reading.entries):
-        reading.problems += [
-            f'{entry.where}: no "split", which other lines have' for entry in without
-        ]
+    if len(without) < len(reading.entries):
+        for entry in without:
+            reading.report(entry.where, 'no "split", which other lines have')
         reading.entries = [entry for entry in reading.entries if entry.split is not None]
     return reading
 
 
-def _jsonl_entry(
-    line: str, where: str, file_split: str | None, problems: list[str]
-) -> Entry | None:
+def _jsonl_entry(line: str, where: str, file_split: str | None, reading: Reading) -> Entry:
     try:
         record = json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
-        reason = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
-        problems.append(f"{where}: not JSON ({reason})")
-        return None
-    if not isinstance(record, dict) or not isinstance(record.get("image"), str):
-        problems.append(f'{where}: no "image"')
-        return None
-    image, captions, split = record["image"], record.get("captions"), record.get("split")
-    if not isinstance(captions, list):
-        problems.append(f'{where}: {image} has no list "captions"')
-        return None
-    if not isinstance(split, (str, type(None))):
-        problems.append(f'{where}: the "split" of {image} is not text')
-        return None
-    captions = _usable_captions(captions, image, where, problems)
-    scene = record.get("scene")
-    facts = scene if isinstance(scene, dict) else None
-    split = split_name(split) if split is not None else file_split
-    return Entry(image, captions, split, where, facts=facts)
+    except ValueError as error:
+        raise Damage(f"not JSON ({getattr(error, 'msg', error)})") from None
+    except RecursionError:
+        raise Damage("not usable JSON (nested too deeply)") from None
+    if not isinstance(record, dict):
+        raise Damage("not an object")
+    for key, kind in (("image", str), ("captions", list)):
+        if not isinstance(record.get(key), kind):
+            raise Damage(f'no {"list " if kind is list else ""}"{key}"')
+    split = record.get("split", file_split)
+    if split is not None and not isinstance(split, str):
+        raise Damage('the "split" is not text')
+    captions = reading.usable(record["captions"], record["image"], where)
+    facts = record["scene"] if isinstance(record.get("scene"), dict) else None
+    split = None if split is None else split_name(split)
+    return Entry(record["image"], captions, split, where, facts=facts)
 
 
+# In the order in which they are tried: where a folder fits several, the surest sign wins.
 FORMATS = (
     Format("scenes", "scenes.jsonl", _find_scenes, (".jsonl",), read_jsonl),
     Format("karpathy", "dataset_flickr8k.json", _find_karpathy, (".json",), read_karpathy),
     Format(
-        "flickr",
-        "Flickr8k.token.txt or results_20130124.token, and Flickr_8k.trainImages.txt...",
-        _find_flickr,
-        (".txt", ".token"),
-        read_flickr,
+        name="flickr",
+        looks_like="Flickr8k.token.txt or results_20130124.token, and Flickr_8k.trainImages.txt",
+        find=_find_flickr,
+        suffixes=(".txt", ".token"),
+        read=read_flickr,
     ),
     Format("coco", "annotations/captions_train2017.json", _find_coco, (".json",), read_coco),
     Format(
-        "csv",
-        'captions.txt or .csv, first line "image,caption"',
-        _find_csv,
-        (".csv", ".tsv", ".txt"),
-        read_csv,
+        name="csv",
+        looks_like='captions.txt or a .csv file, first line "image,caption"',
+        find=_find_csv,
+        suffixes=(".csv", ".tsv", ".txt"),
+        read=read_csv,
     ),
     Format(
-        "jsonl",
-        'captions.jsonl, or train.jsonl, val.jsonl: {"image": ..., "captions": [...]}',
-        _find_jsonl,
-        (".jsonl",),
-        read_jsonl,
+        name="jsonl",
+        looks_like='captions.jsonl, or train.jsonl and others: {"image": ..., "captions": [...]}',
+        find=_find_jsonl,
+        suffixes=(".jsonl",),
+        read=read_jsonl,
     ),
 )

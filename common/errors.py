@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from collections.abc import Callable
 
 
 class UserError(Exception):
-    """Something that the user can put right; its message is one line and is shown without a traceback."""
+    """Something that the user can put right: a message of one line, shown without a traceback."""
 
 
 def run_command(main: Callable[[], None]) -> None:
@@ -19,14 +20,17 @@ def run_command(main: Callable[[], None]) -> None:
     """
     try:
         main()
+        sys.stdout.flush()
     except UserError as error:
         sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        # Training says what was saved, and how to go on.
+        print(f"\n{str(interrupt) or 'interrupted'}", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
         # The reader of our output (`| head`) has gone: not an error, but nothing more to say.
-        sys.stderr.close()
+        # Python would still try to write what is left, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
         sys.exit(f"error: {describe_os_error(error)}")
@@ -36,5 +40,7 @@ def describe_os_error(error: OSError) -> str:
     """One line for an error of the operating system: what, which file, what to do."""
     where = f": {error.filename}" if error.filename else ""
     if error.errno == errno.ENOSPC:
-        return f"no space left on the device{where}. Free some space and run the same command again."
+        return (
+            f"no space left on the device{where}. Free some space and run the same command again."
+        )
     return f"{error.strerror or error}{where}"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,23 +22,30 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[A
     Args:
         path: the file to write; its folder must exist.
         mode: "w" for UTF-8 text, "wb" for bytes.
+
+    Raises:
+        OSError: the file could not be written; it is named.
     """
     path = Path(path)
-    encoding = None if "b" in mode else "utf-8"
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    # Hidden, and beside the file: only within one file system is a replacement atomic.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
-        with os.fdopen(descriptor, mode, encoding=encoding) as file:
+        with open(temporary, mode.replace("w", "x"), encoding=_encoding(mode)) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp makes private files; what a run writes is as readable as any other file.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        # An error names the file that was meant, not the temporary one, or none at all.
+        if isinstance(error, OSError) and error.filename in (None, str(temporary)):
+            error.filename, error.filename2 = str(path), None
         raise
+
+
+def _encoding(mode: str) -> str | None:
+    return None if "b" in mode else "utf-8"
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
@@ -81,5 +88,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         return json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise UserError(f"{path}:{error.lineno}: not valid JSON ({error.msg}).") from None
-    except RecursionError:
-        raise UserError(f"{path}: not usable JSON (nested too deeply).") from None
+    except (RecursionError, ValueError):  # Python's own limits, which no file of ours comes near
+        raise UserError(
+            f"{path}: not usable JSON (nested too deeply, or a number too long)."
+        ) from None

@@ -32,16 +32,12 @@ def seed_everything(seed: int) -> None:
 
 def random_state() -> dict[str, Any]:
     """The state of every random generator, of plain values and tensors."""
+    version, words, python_gauss = random.getstate()
     algorithm, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
+    keys = torch.from_numpy(np.asarray(keys, np.int64))
     return {
-        "python": random.getstate(),
-        "numpy": (
-            algorithm,
-            torch.from_numpy(np.asarray(keys, np.int64)),
-            position,
-            has_gauss,
-            gauss,
-        ),
+        "python": (version, torch.tensor(words), python_gauss),
+        "numpy": (algorithm, keys, position, has_gauss, gauss),
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
@@ -49,16 +45,13 @@ def random_state() -> dict[str, Any]:
 
 def restore_random_state(state: dict[str, Any]) -> None:
     """Put every random generator back to where `random_state` found it."""
-    random.setstate(_as_tuples(state["python"]))
+    version, words, python_gauss = state["python"]
+    random.setstate((version, tuple(words.tolist()), python_gauss))
     algorithm, keys, position, has_gauss, gauss = state["numpy"]
     np.random.set_state((algorithm, keys.numpy().astype(np.uint32), position, has_gauss, gauss))
     torch.set_rng_state(state["torch"])
     if len(state["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(state["cuda"])
-
-
-def _as_tuples(value: Any) -> Any:
-    return tuple(_as_tuples(item) for item in value) if isinstance(value, list | tuple) else value
 
 
 def save_state(path: str | os.PathLike[str], state: dict[str, Any]) -> None:

@@ -36,7 +36,9 @@ def save_weights(path: str | os.PathLike[str], weights: dict[str, Tensor]) -> No
         whole = tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size()
         tensor = tensor.detach().cpu().contiguous()
         kept[name] = tensor if whole else tensor.clone()
-    data = safetensors.torch.save(kept, metadata={"format": "pt", TIED: json.dumps(tied)})
+    # One entry only: safetensors writes several in any order, and the same weights are to be the
+    # same file.
+    data = safetensors.torch.save(kept, metadata={TIED: json.dumps(tied)})
     with atomic_write(path, "wb") as file:
         file.write(data)
 

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+from common.training.loss import Loss, no_loss, token_loss
+
+PAD = 0
+
+
+def example(
+    rows: int = 3, steps: int = 5, vocabulary: int = 7
+) -> tuple[torch.Tensor, torch.Tensor]:
+    logits = torch.randn(rows, steps, vocabulary, dtype=torch.double, requires_grad=True)
+    targets = torch.randint(1, vocabulary, (rows, steps))
+    targets[0, 3:] = PAD
+    targets[2, 1:] = PAD
+    return logits, targets
+
+
+def test_equals_torch_with_and_without_smoothing():
+    logits, targets = example()
+    for smoothing in (0.0, 0.1, 1.0):
+        loss = token_loss(logits, targets, label_smoothing=smoothing, pad=PAD)
+        expected = F.cross_entropy(
+            logits.flatten(0, 1), targets.flatten(), ignore_index=PAD, label_smoothing=smoothing
+        )
+        torch.testing.assert_close(loss.value.double(), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_nll_has_no_smoothing_and_no_graph():
+    logits, targets = example()
+    plain = token_loss(logits, targets, pad=PAD)
+    smooth = token_loss(logits, targets, label_smoothing=0.3, pad=PAD)
+    assert torch.equal(plain.nll, smooth.nll)
+    assert not smooth.nll.requires_grad and smooth.value.requires_grad
+    torch.testing.assert_close(plain.nll, plain.value.detach() * plain.tokens)
+
+
+def test_padding_has_exactly_zero_gradient_and_no_count():
+    logits, targets = example()
+    loss = token_loss(logits, targets, label_smoothing=0.1, pad=PAD)
+    loss.value.backward()
+    assert logits.grad is not None
+    assert torch.equal(logits.grad[targets == PAD], torch.zeros(6, 7, dtype=torch.double))
+    assert (logits.grad[targets != PAD].abs().sum(-1) > 0).all()
+    assert int(loss.tokens) == 9
+
+
+def test_class_zero_is_real_unless_it_is_named_as_padding():
+    loss = token_loss(torch.zeros(4, 3), torch.tensor([0, 0, 1, 2]))
+    assert int(loss.tokens) == 4
+    torch.testing.assert_close(loss.value, torch.tensor(math.log(3)))
+
+
+def test_correct_counts_what_is_likeliest():
+    logits = torch.tensor([[5.0, 0, 0], [0, 5, 0], [0, 0, 5], [5, 0, 0]])
+    loss = token_loss(logits, torch.tensor([0, 1, 0, 2]))
+    assert int(loss.correct) == 2
+
+
+def test_nothing_but_padding_is_zero_not_nan():
+    logits = torch.randn(2, 3, 5, requires_grad=True)
+    loss = token_loss(logits, torch.zeros(2, 3, dtype=torch.long), pad=PAD)
+    loss.value.backward()
+    assert loss.value.item() == 0.0
+    assert torch.equal(logits.grad, torch.zeros(2, 3, 5))
+
+
+def test_bfloat16_logits_are_summed_in_float32():
+    logits = torch.randn(1000, 50).bfloat16()
+    targets = torch.randint(50, (1000,))
+    loss = token_loss(logits, targets)
+    assert loss.value.dtype == torch.float32
+    torch.testing.assert_close(loss.value, F.cross_entropy(logits.float(), targets))
+
+
+def test_a_sum_is_the_loss_of_both_batches_as_one():
+    logits, targets = example(rows=6)
+    whole = token_loss(logits, targets, pad=PAD)
+    parts = token_loss(logits[:2], targets[:2], pad=PAD) + token_loss(
+        logits[2:], targets[2:], pad=PAD
+    )
+    for one, other in zip(whole, parts, strict=True):
+        torch.testing.assert_close(one, other)
+    torch.testing.assert_close(
+        torch.autograd.grad(whole.value, logits)[0], torch.autograd.grad(parts.value, logits)[0]
+    )
+
+
+def test_no_loss_is_neutral():
+    logits, targets = example()
+    loss = token_loss(logits, targets, pad=PAD).detach()
+    added = no_loss(torch.device("cpu")) + loss
+    assert isinstance(added, Loss)
+    for one, other in zip(added, loss, strict=True):
+        torch.testing.assert_close(one, other, check_dtype=False)

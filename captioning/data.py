@@ -18,6 +18,12 @@ from captioning.images import is_image_name, walk_files
 from common.errors import UserError
 
 
+# Folders in which data sets keep their images; one of several files of a name is taken from there.
+_IMAGE_FOLDERS = frozenset(
+    ["images", "flicker8k_dataset", "flickr8k_dataset", "flickr30k_images", "flickr30k-images"]
+)
+
+
 @dataclass(slots=True)
 class CaptionedImage:
     """One image and what people said of it.
@@ -33,12 +39,6 @@ class CaptionedImage:
     path: Path
     captions: list[str]
     facts: dict[str, Any] | None = None
-
-
-# Folders in which data sets keep their images; one of several files of a name is taken from there.
-_IMAGE_FOLDERS = frozenset(
-    ["images", "flicker8k_dataset", "flickr8k_dataset", "flickr30k_images", "flickr30k-images"]
-)
 
 
 class SplitStatistics(NamedTuple):

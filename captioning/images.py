@@ -201,8 +201,8 @@ class ImageTransform:
     std: tuple[float, float, float] = IMAGENET_STD
 
     def __post_init__(self) -> None:
-        if self.size < 1:
-            raise ValueError(f"size must be at least 1 pixel, not {self.size}")
+        if not isinstance(self.size, int) or self.size < 1:
+            raise ValueError(f"size must be a whole number of pixels, not {self.size}")
         if self.fit not in get_args(Fit):
             raise ValueError(f"fit must be one of {', '.join(get_args(Fit))}, not {self.fit!r}")
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
@@ -223,7 +223,7 @@ class ImageTransform:
         return self.normalize(torch.stack(pixels) if pixels else empty)
 
     def pixels(self, source: ImageSource, mirror: bool = False) -> Tensor:
-        """Open and fit one image: (3, size, size) uint8, a quarter of the bytes of `normalize`d."""
+        """Open and fit one image: (3, size, size) uint8, to be normalised later, in batches."""
         # A Pillow image's array is read-only, and torch wants memory that it may write to.
         values = np.array(self.fitted(source, mirror))
         return torch.from_numpy(values).permute(2, 0, 1).contiguous()
@@ -281,7 +281,7 @@ class ImageTransform:
             UserError: the values are damaged, or of a newer version.
         """
         try:
-            mean, std = tuple(values["mean"]), tuple(values["std"])
+            mean, std = (tuple(map(float, values[name])) for name in ("mean", "std"))
             return cls(**{**values, "mean": mean, "std": std})
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(

@@ -399,6 +399,8 @@ def test_the_digest_changes_with_everything_that_changes_the_pixels() -> None:
         {"size": 8, "fit": "pad", "mean": [0, 0, 0], "std": [0, 1, 1]},
         {"size": 8, "fit": "pad", "mean": [0, 0, 0], "std": [1, 1, 1], "newer": 1},
         {"size": 8, "fit": "pad", "mean": 3, "std": [1, 1, 1]},
+        {"size": 8, "fit": "pad", "mean": ["a", 0, 0], "std": [1, 1, 1]},
+        {"size": 8.5, "fit": "pad", "mean": [0, 0, 0], "std": [1, 1, 1]},
     ],
 )
 def test_a_damaged_transform_is_a_clear_error(values: dict) -> None:

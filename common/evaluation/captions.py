@@ -61,8 +61,8 @@ def bleu(
     """BLEU of a corpus for each order from 1 to `max_order` (Papineni et al. 2002), unsmoothed.
 
     The reference length of a caption is that of the reference closest in length, the shorter of two
-    equally close. Where an order has no match, or no n-gram at all, the score is small but, as in the
-    COCO code, not 0.
+    equally close. Where an order has no match, or no n-gram at all, the score is small but not 0,
+    as in the COCO code.
 
     Args:
         hypotheses: the words of one caption per image.

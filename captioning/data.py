@@ -17,7 +17,6 @@ from captioning.formats import TEXT_FOLDERS, Damage, Entry, Reading, find_format
 from captioning.images import is_image_name, walk_files
 from common.errors import UserError
 
-
 # Folders in which data sets keep their images; one of several files of a name is taken from there.
 _IMAGE_FOLDERS = frozenset(
     ["images", "flicker8k_dataset", "flickr8k_dataset", "flickr30k_images", "flickr30k-images"]
@@ -189,8 +188,8 @@ def check_problems(problems: Sequence[str], usable: int, max_problems: float, wh
     needed = math.ceil(share * 1000) / 1000
     raise UserError(
         f"{where}: {len(problems):,} of {total:,} items are damaged ({100 * share:.3g}%), more "
-        f"than the limit of {100 * max_problems:.3g}%. Put them right, or raise the limit "
-        f"(max_problems) to {needed:g}. The first: {'; '.join(problems[:3])}."
+        f"than the limit of {100 * max_problems:.3g}%. Put them right, or raise the limit: "
+        f"--max-problems {needed:g} (max_problems in code). The first: {'; '.join(problems[:3])}."
     )
 
 

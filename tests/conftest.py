@@ -15,7 +15,7 @@ def _seeded() -> None:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of real data beside the repository; tests that use it are skipped where it is absent."""
+    """The folder of real data beside the repository; where it is absent, its tests are skipped."""
     folder = Path(__file__).resolve().parents[1].parent / "shared" / "data"
     if not folder.is_dir():
         pytest.skip(f"needs the measuring data in {folder.parent.name}/, which is not here")

@@ -10,6 +10,7 @@ import torch
 
 from common.decoding import Context, RecurrentDecoder
 from common.decoding.search import beam_search
+from common.text.vocabulary import BOS, EOS
 from experiments.benchmarks.harness import Comparison, compare
 
 
@@ -24,17 +25,19 @@ def batched_beam(
     context = Context(torch.randn(sentences, 512), torch.randn(sentences, 49, 512))
     lengths = torch.randn(sentences).mul(3).add(11).round().clamp(4, 24).long()
 
+    options = {"bos": BOS, "eos": EOS, "beam_size": beam_size}
+
     def one_by_one() -> list[list[int]]:
         found = []
         for row in range(sentences):
             alone = context.select(torch.tensor([row]))
             length = int(lengths[row])
-            (hypotheses,) = beam_search(decoder, alone, beam_size=beam_size, max_length=length)
+            (hypotheses,) = beam_search(decoder, alone, max_length=length, **options)
             found.append(hypotheses[0].tokens)
         return found
 
     def batched() -> list[list[int]]:
-        found = beam_search(decoder, context, beam_size=beam_size, max_length=lengths)
+        found = beam_search(decoder, context, max_length=lengths, **options)
         return [hypotheses[0].tokens for hypotheses in found]
 
     with torch.no_grad():

@@ -1,0 +1,143 @@
+"""The captioner's command line: train, evaluate, caption."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+import tyro
+from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional
+
+from captioning.captioner import Caption, Captioner
+from captioning.evaluation import attention_sheet
+from captioning.images import ImageError, list_images, open_image
+from captioning.train import TrainOptions, evaluate_run, train
+from common.errors import UserError, run_command
+from common.evaluation.pictures import contact_sheet
+from common.files import atomic_write
+from common.options import SearchOptions
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """Caption a split by beam search and score what was written, by the COCO caption code's rules."""
+
+    run: Positional[Path]
+    """A folder that `train` wrote."""
+    split: str = "val"
+    """Which images: val, test, or any other split of the data."""
+    data: str | None = None
+    """Folder of the data, if it is no longer where the run was trained on it."""
+    search: SearchOptions = SearchOptions()
+    batch_size: int = 64
+    """Images described at a time."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, mps; auto takes a GPU if there is one."""
+
+
+@dataclass(frozen=True)
+class CaptionOptions:
+    """Print a caption for each picture."""
+
+    run: Positional[Path]
+    """A folder that `train` wrote."""
+    images: Positional[tuple[Path, ...]]
+    """Image files, or folders of them."""
+    n_best: int = 1
+    """Captions for each picture, best first."""
+    json: bool = False
+    """Print one JSON object per picture: its path, captions and scores."""
+    picture: Path | None = None
+    """Write a contact sheet of the pictures with their captions to this PNG."""
+    attention: bool = False
+    """With --picture: show, word by word, where in each picture the model looked."""
+    search: SearchOptions = SearchOptions()
+    batch_size: int = 32
+    """Pictures described at a time."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, mps; auto takes a GPU if there is one."""
+
+
+def main() -> None:
+    """Run the command that the arguments name."""
+    options = tyro.extras.subcommand_cli_from_dict(
+        {"train": TrainOptions, "evaluate": EvaluateOptions, "caption": CaptionOptions},
+        prog="python -m captioning",
+        description="Learn to describe pictures, and describe them.",
+        config=(OmitArgPrefixes, FlagCreatePairsOff),
+    )
+    if isinstance(options, TrainOptions):
+        train(options)
+    elif isinstance(options, EvaluateOptions):
+        evaluate_run(**_shallow(options))
+    else:
+        caption(options)
+
+
+def caption(options: CaptionOptions) -> None:
+    """Print a caption for each picture; a picture that cannot be read is named and passed over."""
+    captioner = Captioner.from_run(options.run, options.device)
+    search = asdict(options.search) | {"n_best": options.n_best}
+    if options.n_best > options.search.beam_size:
+        raise UserError(
+            f"--n-best {options.n_best} needs a --beam-size of at least as much; "
+            f"it is {options.search.beam_size}."
+        )
+    paths = list_images(options.images)
+    described: list[tuple[Path, list[Caption]]] = []
+    damaged = 0
+    for first in range(0, len(paths), options.batch_size):
+        readable, pixels = [], []
+        for path in paths[first : first + options.batch_size]:
+            try:
+                pixels.append(captioner.transform.pixels(path))
+                readable.append(path)
+            except ImageError as error:
+                damaged += 1
+                print(f"skipped: {error}", file=sys.stderr)
+        if not readable:
+            continue
+        best = captioner.describe(torch.stack(pixels), **search)
+        for path, captions in zip(readable, best, strict=True):
+            print(_line(path, captions, options), flush=True)
+            described.append((path, captions))
+    if options.picture is not None and described:
+        _draw(captioner, described, options)
+    if damaged == len(paths):
+        raise UserError("none of the pictures could be read.")
+
+
+def _line(path: Path, captions: list[Caption], options: CaptionOptions) -> str:
+    if options.json:
+        return json.dumps(
+            {"image": str(path), "captions": [asdict(each) for each in captions]},
+            ensure_ascii=False,
+        )
+    if options.n_best == 1:
+        return f"{path}\t{captions[0].text}"
+    return "\n".join(f"{path}\t{each.score:.3f}\t{each.text}" for each in captions)
+
+
+def _draw(
+    captioner: Captioner, described: list[tuple[Path, list[Caption]]], options: CaptionOptions
+) -> None:
+    assert options.picture is not None
+    if options.attention:
+        sheet = attention_sheet(captioner, [(path, best[0].words) for path, best in described])
+    else:
+        images = [open_image(path, size=512) for path, _ in described]
+        sheet = contact_sheet(images, [best[0].text for _, best in described])
+    with atomic_write(options.picture, "wb") as file:
+        sheet.save(file, format="PNG")
+
+
+def _shallow(options: EvaluateOptions) -> dict[str, Any]:
+    return {field.name: getattr(options, field.name) for field in fields(options)}
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,138 @@
+"""Image in, sentence out: the trained captioner as a user of it sees it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from captioning.encoder import ImageEncoder
+from captioning.images import ImageTransform
+from common.encoder_decoder import EncoderDecoder
+from common.text.tokenizer import Tokenizer
+from common.text.vocabulary import BOS, PAD, UNK, Vocabulary
+
+Picture = str | os.PathLike[str] | Image.Image
+
+
+@dataclass(frozen=True)
+class Caption:
+    """A sentence for an image.
+
+    Args:
+        text: the sentence.
+        words: its tokens.
+        score: the length-normalised log-probability by which captions are ranked.
+        log_probability: of the whole sentence, in nats.
+    """
+
+    text: str
+    words: list[str]
+    score: float
+    log_probability: float
+
+
+class Captioner:
+    """Describes pictures.
+
+    Args:
+        model: an encoder of images and a decoder.
+        vocabulary: the words of the decoder.
+        tokenizer: turns words into text.
+        transform: the one transform from a picture to the encoder's input.
+    """
+
+    def __init__(
+        self,
+        model: EncoderDecoder,
+        vocabulary: Vocabulary,
+        tokenizer: Tokenizer,
+        transform: ImageTransform,
+    ) -> None:
+        self.model = model.eval()
+        self.vocabulary = vocabulary
+        self.tokenizer = tokenizer
+        self.transform = transform
+
+    @classmethod
+    def from_run(cls, folder: str | os.PathLike[str], device: str = "auto") -> Captioner:
+        """The captioner that a run has trained. The folder alone is needed, and no code is run.
+
+        Raises:
+            UserError: the folder is no captioning run, or an incomplete one, or of a newer version.
+        """
+        # The run's options know how it was built; importing them here keeps this class free of them.
+        from captioning.train import load_captioner
+
+        return load_captioner(Path(folder), device)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    def caption(
+        self, images: Sequence[Picture], *, batch_size: int = 32, **search: Any
+    ) -> list[str]:
+        """The best caption of each image.
+
+        Args:
+            images: paths or PIL images.
+            batch_size: images encoded and described at a time.
+            search: options of `beam_search`: beam_size, max_length, length_penalty, ...
+
+        Raises:
+            ImageError: an image cannot be read; the message names it.
+        """
+        return [found[0].text for found in self.captions(images, batch_size=batch_size, **search)]
+
+    def captions(
+        self, images: Sequence[Picture], *, batch_size: int = 32, **search: Any
+    ) -> list[list[Caption]]:
+        """As `caption`, but `n_best` (an option of the search) captions an image, best first."""
+        described: list[list[Caption]] = []
+        for start in range(0, len(images), batch_size):
+            pixels = [self.pixels(image) for image in images[start : start + batch_size]]
+            described += self.describe(torch.stack(pixels), **search)
+        return described
+
+    def describe(self, inputs: Tensor, **search: Any) -> list[list[Caption]]:
+        """Captions of a batch that is already what the encoder takes.
+
+        Args:
+            inputs: (B, 3, height, width) transformed images, or (B, S, C) features of the cache.
+            search: options of `beam_search`.
+        """
+        options = {"beam_size": 5, "max_length": 40, "length_penalty": 0.7} | search
+        # A reader has no use for the token that stands for unknown words.
+        found = self.model.generate(
+            inputs.to(self.device), forbidden=(PAD, BOS, UNK), **options
+        )
+        return [[self._caption(hypothesis) for hypothesis in best] for best in found]
+
+    def pixels(self, image: Picture) -> Tensor:
+        """(3, height, width) uint8, as the encoder takes a picture."""
+        return self.transform.pixels(image)
+
+    def attention(self, image: Picture, words: Sequence[str]) -> Tensor | None:
+        """Where the decoder looks while it writes the words: (T + 1, S) with the end token's row.
+
+        None for a model without attention.
+        """
+        inputs = self.pixels(image).unsqueeze(0).to(self.device)
+        weights = self.model.attention_weights((inputs,), [self.vocabulary.encode(list(words))])
+        return None if weights is None else weights[0]
+
+    def _caption(self, hypothesis) -> Caption:
+        words = self.vocabulary.decode(hypothesis.tokens)
+        return Caption(
+            self.tokenizer.decode(words), words, hypothesis.score, hypothesis.log_probability
+        )
+
+
+__all__ = ["Caption", "Captioner", "ImageEncoder", "Picture"]

@@ -1,0 +1,131 @@
+"""Honest scores of a captioner: it writes, and what it wrote is compared with what people wrote."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from captioning.captioner import Caption, Captioner, Picture
+from captioning.data import CaptionedImage
+from captioning.scenes import Scene
+from common.errors import UserError
+from common.evaluation.captions import score_captions
+from common.evaluation.pictures import attention_overlay
+from common.files import atomic_write, write_json
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a captioner wrote for some images, and how good it is.
+
+    Args:
+        metrics: bleu1 to bleu4, rouge_l and cider_d by the COCO caption code's rules (shares of 1;
+            CIDEr-D on its own scale), true_captions where the images are generated scenes,
+            tokens (mean length of a caption in words) and seconds.
+        captions: image id -> its captions, best first.
+    """
+
+    metrics: dict[str, float]
+    captions: dict[str, list[Caption]]
+
+
+def evaluate(
+    captioner: Captioner,
+    images: Sequence[CaptionedImage],
+    inputs: Callable[[np.ndarray], Tensor],
+    *,
+    batch_size: int = 64,
+    description: str = "captions",
+    **search: Any,
+) -> Evaluation:
+    """Caption every image by search and score the captions against the references.
+
+    Args:
+        captioner: the model, which never sees the references.
+        images: with their reference captions.
+        inputs: from positions in `images` to the encoder's input of those images.
+        batch_size: images described at a time.
+        description: what the progress bar says.
+        search: options of `beam_search`.
+    """
+    start = time.perf_counter()
+    captions: dict[str, list[Caption]] = {}
+    with tqdm(total=len(images), desc=description, unit=" images", leave=False) as bar:
+        for first in range(0, len(images), batch_size):
+            rows = np.arange(first, min(first + batch_size, len(images)))
+            described = captioner.describe(inputs(rows), **search)
+            captions |= {images[row].id: best for row, best in zip(rows, described, strict=True)}
+            bar.update(len(rows))
+    seconds = time.perf_counter() - start
+
+    texts = {name: best[0].text for name, best in captions.items()}
+    metrics = score_captions(texts, {image.id: image.captions for image in images})
+    facts = {image.id: image.facts for image in images if image.facts is not None}
+    if facts:
+        true = [Scene.from_dict(scene).is_true(texts[name]) for name, scene in facts.items()]
+        metrics["true_captions"] = sum(true) / len(true)
+    metrics["tokens"] = float(np.mean([len(best[0].words) for best in captions.values()]))
+    metrics["seconds"] = seconds
+    return Evaluation(metrics, captions)
+
+
+def write_evaluation(
+    folder: Path, split: str, evaluation: Evaluation, images: Sequence[CaptionedImage]
+) -> None:
+    """Write `evaluation-SPLIT.json` (the metrics) and `captions-SPLIT.jsonl` (a line an image)."""
+    write_json(folder / f"evaluation-{split}.json", evaluation.metrics)
+    with atomic_write(folder / f"captions-{split}.jsonl") as file:
+        for image in images:
+            best = evaluation.captions[image.id][0]
+            line = {
+                "image": image.id,
+                "caption": best.text,
+                "score": best.score,
+                "references": image.captions,
+            }
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def attention_sheet(
+    captioner: Captioner, pictures: Sequence[tuple[Picture, Sequence[str]]]
+) -> Image.Image:
+    """Pictures with where the model looked while it wrote each word of their captions.
+
+    Args:
+        captioner: a model with attention.
+        pictures: images, each with the words of its caption.
+
+    Raises:
+        UserError: the model has no attention.
+    """
+    overlays = []
+    for picture, words in pictures:
+        weights = captioner.attention(picture, words)
+        if weights is None:
+            raise UserError("this captioner has no attention to show: it was trained without.")
+        seen = captioner.transform.fitted(picture)
+        side = math.isqrt(weights.shape[1])
+        overlays.append(attention_overlay(seen, [*words, "."], weights, grid=(side, side)))
+    return stacked(overlays)
+
+
+def stacked(pictures: Sequence[Image.Image]) -> Image.Image:
+    """Pictures one below the other on white."""
+    sheet = Image.new(
+        "RGB", (max(p.width for p in pictures), sum(p.height for p in pictures)), "white"
+    )
+    top = 0
+    for picture in pictures:
+        sheet.paste(picture, (0, top))
+        top += picture.height
+    return sheet

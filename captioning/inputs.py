@@ -1,0 +1,123 @@
+"""The encoder's input for any image of a data set: pixels to learn from, or features once computed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from captioning.data import CaptionedImage, check_problems
+from captioning.encoder import Backbone, ImageEncoder
+from captioning.examples import Inputs
+from captioning.features import FeatureCache
+from captioning.images import ImageTransform, image_batches
+
+
+class Pixels:
+    """Decoded images in memory, for a network that is learnt: files are read once, not every epoch.
+
+    Args:
+        pixels: (N, 3, S, S) uint8.
+    """
+
+    def __init__(self, pixels: Tensor) -> None:
+        self.pixels = pixels
+
+    def __call__(self, rows: np.ndarray, mirrored: np.ndarray | None = None) -> Tensor:
+        """Images (B, 3, S, S) uint8 of some rows (B,), flipped left to right where asked for."""
+        chosen = self.pixels[torch.from_numpy(np.asarray(rows))]
+        if mirrored is None:
+            return chosen
+        return torch.where(torch.from_numpy(mirrored).view(-1, 1, 1, 1), chosen.flip(3), chosen)
+
+
+def read_pixels(
+    images: Sequence[CaptionedImage], transform: ImageTransform, max_damaged: float
+) -> tuple[Pixels, list[CaptionedImage]]:
+    """Decode all images.
+
+    Args:
+        images: of a data set.
+        transform: fits them to the encoder.
+        max_damaged: share of damaged images that are listed and left out.
+
+    Returns:
+        The pixels, and the images that could be read, in the same order.
+
+    Raises:
+        UserError: more are damaged.
+    """
+    workers = min(2, os.cpu_count() or 1) if len(images) > 2000 else 0
+    batches = image_batches([image.path for image in images], transform, 64, workers)
+    # One allocation for all: a list of batches would need the memory twice when it is joined.
+    pixels = torch.empty(len(images), 3, transform.size, transform.size, dtype=torch.uint8)
+    kept: list[int] = []
+    problems: list[str] = []
+    with tqdm(total=len(images), desc="reading images", unit=" images", leave=False) as bar:
+        for batch in batches:
+            pixels[len(kept) : len(kept) + len(batch.indices)] = batch.pixels
+            kept += batch.indices.tolist()
+            problems += [problem for _, problem in batch.problems]
+            bar.update(len(batch.indices) + len(batch.problems))
+    report_damage(problems, len(kept), max_damaged)
+    return Pixels(pixels[: len(kept)]), [images[row] for row in kept]
+
+
+def report_damage(problems: Sequence[str], usable: int, max_damaged: float) -> None:
+    """Say which images are left out, or raise UserError if they are too many."""
+    check_problems(problems, usable, max_damaged, "the images")
+    for problem in problems[:10]:
+        print(f"left out: {problem}", file=sys.stderr)
+    if len(problems) > 10:
+        print(f"... and {len(problems) - 10:,} more damaged images", file=sys.stderr)
+
+
+def make_inputs(
+    encoder: ImageEncoder,
+    transform: ImageTransform,
+    images: Sequence[CaptionedImage],
+    *,
+    folder: Path,
+    mirror: bool = False,
+    max_damaged: float = 0.01,
+) -> tuple[Inputs, list[CaptionedImage]]:
+    """What the encoder needs of the images: cached features if its network is frozen, else pixels.
+
+    Args:
+        encoder: with its network.
+        transform: fits images to it.
+        images: of a data set.
+        folder: of feature caches.
+        mirror: whether mirrored images will be asked for.
+        max_damaged: share of damaged images that are listed and left out; more is a UserError.
+
+    Returns:
+        The inputs, and the images that could be read, in the same order.
+    """
+    if not isinstance(encoder.cnn, Backbone) or not encoder.cnn.frozen:
+        return read_pixels(images, transform, max_damaged)
+    cache = FeatureCache.build(
+        folder,
+        [image.path for image in images],
+        encoder.cnn,
+        transform,
+        grid=encoder.attention,
+        mirror=mirror,
+        # What a caption is asked for later is computed in full precision: so are these.
+        precision="fp32",
+        device=next(encoder.parameters()).device,
+        max_damaged=max_damaged,
+    )
+    report_damage(cache.problems, int(cache.valid.sum()), max_damaged)
+    kept = np.flatnonzero(cache.valid)
+
+    def features(rows: np.ndarray, mirrored: np.ndarray | None = None) -> Tensor:
+        return cache.read(kept[rows], mirrored)
+
+    return features, [images[row] for row in kept]

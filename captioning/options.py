@@ -1,0 +1,80 @@
+"""What the captioner's command line lets a user choose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from common.options import DecoderOptions, SearchOptions, TrainingOptions
+
+
+@dataclass(frozen=True)
+class EncoderOptions:
+    """The network that looks at the pictures."""
+
+    encoder: str = "mobilenet_v2"
+    """A classification network of torchvision by name, or "small": a small CNN learnt from scratch."""
+    weights: str = "imagenet"
+    """imagenet (torchvision downloads them), none, or the path of a state dict."""
+    fine_tune_from: str | None = None
+    """Learn the network too, from this stage on: its name, or how many of the last stages; frozen
+    and computed once if not given."""
+    encoder_learning_rate: float = 1e-4
+    """Learning rate of the network's own weights where they are learnt."""
+    memory_size: int = 512
+    """Features that each region is projected to for attention; 0 to leave them as they are."""
+    vector_size: int = 512
+    """Features that the pooled vector is projected to; 0 to leave it as it is."""
+    feature_dropout: float = 0.3
+    """Share of the features dropped while training."""
+    mirror: bool = False
+    """Show each picture mirrored half of the time, unless its caption says left or right."""
+    image_size: int = 224
+    """Pixels per side of the network's square input."""
+    fit: Literal["squash", "crop", "pad"] = "squash"
+    """How a picture becomes a square."""
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Learn to describe the pictures of a folder."""
+
+    data: str
+    """Folder of pictures with captions: Flickr8k/30k, a CSV, Karpathy's JSON, COCO, JSON lines, or
+    generated scenes; recognised by what it holds."""
+    run_dir: Path
+    """Folder for all that the run writes."""
+    format: Literal["flickr", "csv", "karpathy", "coco", "jsonl", "scenes"] | None = None
+    """Which of those the folder holds, if it is not recognised."""
+    images: Path | None = None
+    """Folder of the pictures, if it is elsewhere."""
+    max_problems: float = 0.01
+    """Share of damaged pictures and captions that are listed and passed over; more is an error."""
+    min_count: int = 2
+    """Words of the training captions that are rarer are unknown to the model."""
+    max_words: int = 40
+    """Longer training captions are cut."""
+    cache_dir: Path = Path("runs/feature-cache")
+    """Folder for the pictures' features, computed once and shared by all runs."""
+    validation_images: int | None = None
+    """Caption so many images at each validation; all by default."""
+    monitor: str = "cider_d"
+    """The validation metric that chooses the best weights and ends training: cider_d, bleu4,
+    true_captions (generated scenes), ..."""
+    shown_images: int = 8
+    """Validation images that TensorBoard shows with their captions as they improve."""
+    resume: bool = False
+    """Go on with the run in the folder, exactly where it was stopped."""
+    overwrite: bool = False
+    """Replace the run in the folder."""
+    encoder: EncoderOptions = EncoderOptions()
+    decoder: DecoderOptions = DecoderOptions()
+    search: SearchOptions = SearchOptions()
+    training: TrainingOptions = TrainingOptions()
+
+
+MAY_CHANGE = (
+    "cache_dir", "resume", "overwrite", "data", "images", "training.epochs", "training.patience",
+    "training.max_minutes", "training.threads", "shown_images",
+)  # fmt: skip

@@ -1,0 +1,53 @@
+"""The same few validation images again and again, with their captions as they improve."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from captioning.captioner import Caption, Captioner
+from captioning.data import CaptionedImage
+from captioning.evaluation import attention_sheet
+from common.evaluation.pictures import contact_sheet
+from common.training.tracking import Tracker
+
+
+class Showcase:
+    """Shows a few images in TensorBoard after every validation.
+
+    Args:
+        captioner: the model in training.
+        images: those to show; a handful.
+        tracker: where to.
+    """
+
+    def __init__(
+        self, captioner: Captioner, images: Sequence[CaptionedImage], tracker: Tracker
+    ) -> None:
+        self.captioner = captioner
+        self.images = images
+        self.tracker = tracker
+
+    def show(self, captions: Mapping[str, Sequence[Caption]]) -> None:
+        """Show what the model now says of the images, and where it looked.
+
+        Args:
+            captions: by image id, best first; those of other images are passed over.
+        """
+        if not self.images:
+            return
+        best = [captions[image.id][0] for image in self.images]
+        seen = [self.captioner.transform.fitted(image.path) for image in self.images]
+        sheet = contact_sheet(seen, [caption.text for caption in best])
+        self.tracker.images("captions", sheet)
+        rows = "".join(
+            f"| {image.id} | {caption.text} | {caption.log_probability:.1f} "
+            f"| {image.captions[0]} |\n"
+            for image, caption in zip(self.images, best, strict=True)
+        )
+        self.tracker.text(
+            "captions", f"| image | caption | log-probability | a person's |\n|---|---|---|---|\n{rows}"
+        )
+        if self.captioner.model.decoder.attention is not None:
+            for image, caption in list(zip(self.images, best, strict=True))[:4]:
+                overlay = attention_sheet(self.captioner, [(image.path, caption.words)])
+                self.tracker.images(f"attention/{image.id}", overlay)

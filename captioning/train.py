@@ -1,0 +1,271 @@
+"""Training a captioner, from a folder of data to a run folder; and reading it back."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from captioning.captioner import Captioner
+from captioning.data import CaptionData, CaptionedImage, load
+from captioning.encoder import Backbone, ImageEncoder, SmallCNN
+from captioning.evaluation import Evaluation, evaluate, write_evaluation
+from captioning.examples import CaptionExamples
+from captioning.images import ImageTransform
+from captioning.inputs import make_inputs
+from captioning.options import MAY_CHANGE, EncoderOptions, TrainOptions
+from captioning.showcase import Showcase
+from common.encoder_decoder import EncoderDecoder
+from common.files import read_json, write_json
+from common.options import (
+    DecoderOptions,
+    SearchOptions,
+    TrainingOptions,
+    choose_device,
+    from_dict,
+)
+from common.run import Run
+from common.text.tokenizer import WordTokenizer, tokenizer_from_dict
+from common.text.vocabulary import Vocabulary
+from common.training.tracking import Tracker
+from common.training.trainer import Trainer
+from common.training.validation import teacher_forced
+
+KIND = "captioner"
+
+
+def train(options: TrainOptions) -> Evaluation:
+    """Train a captioner and evaluate its best weights on the validation images.
+
+    Returns:
+        The evaluation that is also written to the run folder.
+
+    Raises:
+        UserError: the data, the options or the folder cannot be used.
+    """
+    device = choose_device(options.training.device)
+    if options.training.threads:
+        torch.set_num_threads(options.training.threads)
+    torch.manual_seed(options.training.seed)
+    data = load_data(options)
+    print(data.summary(), file=sys.stderr)
+    images = data.split("train")
+    validation = data.split("val")[: options.validation_images]
+
+    tokenizer = WordTokenizer()
+    vocabulary = Vocabulary.build(
+        (tokenizer.encode(text) for image in images for text in image.captions), options.min_count
+    )
+    model = build_model(options, vocabulary, weights=options.encoder.weights).to(device)
+    model.decoder.set_output_bias(torch.tensor(vocabulary.counts))
+    captioner = Captioner(model, vocabulary, tokenizer, make_transform(options.encoder))
+
+    run = Run.create(
+        options.run_dir, KIND, options,
+        resume=options.resume, overwrite=options.overwrite, may_change=MAY_CHANGE,
+    )  # fmt: skip
+    vocabulary.save(run.file("vocabulary.json"))
+    write_json(run.file("tokenizer.json"), tokenizer.to_dict())
+
+    examples, _ = make_examples(captioner, options, images, mirror=options.encoder.mirror)
+    checks, validation = make_examples(captioner, options, validation)
+    with Tracker(run.path) as tracker:
+        tracker.configuration(asdict(options))
+        trainer = make_trainer(captioner, options, examples, checks, validation, run, tracker)
+        progress = trainer.fit()
+        tracker.say(f"training ended: {progress.finished}; best at update {progress.best_step}")
+    evaluation = evaluate(
+        captioner, validation, checks.inputs, batch_size=64, **search_options(options.search)
+    )
+    write_evaluation(run.path, "val", evaluation, validation)
+    return evaluation
+
+
+def make_trainer(
+    captioner: Captioner,
+    options: TrainOptions,
+    examples: CaptionExamples,
+    checks: CaptionExamples,
+    validation: Sequence[CaptionedImage],
+    run: Run,
+    tracker: Tracker,
+) -> Trainer:
+    """The trainer of a captioner: what it learns from, and what it reports after each epoch."""
+    training, model = options.training, captioner.model
+    showcase = Showcase(captioner, validation[: options.shown_images], tracker)
+
+    def validate() -> dict[str, float]:
+        evaluation = evaluate(
+            captioner, validation, checks.inputs, description="validation",
+            **search_options(options.search),
+        )  # fmt: skip
+        showcase.show(evaluation.captions)
+        batches = checks.batches(0, batch_size=2 * training.batch_size, shuffle=False)
+        return teacher_forced(model, batches) | evaluation.metrics
+
+    def batches(epoch: int):
+        return examples.batches(epoch, batch_size=training.batch_size, seed=training.seed)
+
+    encoder = model.encoder
+    assert isinstance(encoder, ImageEncoder)
+    slower = encoder.cnn.parameters() if isinstance(encoder.cnn, Backbone) else ()
+    optimizer = training.make_optimizer(
+        model, slower=list(slower), slower_rate=options.encoder.encoder_learning_rate
+    )
+    return training.make_trainer(
+        model, optimizer, batches,
+        validate=validate, monitor=options.monitor, run=run, tracker=tracker,
+    )  # fmt: skip
+
+
+def make_examples(
+    captioner: Captioner,
+    options: TrainOptions,
+    images: Sequence[CaptionedImage],
+    mirror: bool = False,
+) -> tuple[CaptionExamples, list[CaptionedImage]]:
+    """Every caption of some images with the inputs of the encoder, and the images without damage."""
+    encoder = captioner.model.encoder
+    assert isinstance(encoder, ImageEncoder)
+    inputs, usable = make_inputs(
+        encoder, captioner.transform, images,
+        folder=options.cache_dir, mirror=mirror, max_damaged=options.max_problems,
+    )  # fmt: skip
+    words = [
+        captioner.tokenizer.encode(text)[: options.max_words]
+        for image in usable
+        for text in image.captions
+    ]
+    rows = [row for row, image in enumerate(usable) for _ in image.captions]
+    # A mirrored picture makes these two words false.
+    unsided = [not {"left", "right"} & set(sentence) for sentence in words] if mirror else None
+    sentences = [captioner.vocabulary.encode(sentence) for sentence in words]
+    return CaptionExamples(sentences, rows, inputs, unsided), usable
+
+
+def load_data(options: TrainOptions) -> CaptionData:
+    """The data set of a run."""
+    return load(
+        options.data,
+        options.format,
+        images=options.images,
+        seed=options.training.seed,
+        max_problems=options.max_problems,
+    )
+
+
+def make_transform(options: EncoderOptions) -> ImageTransform:
+    """From a picture to the network's input."""
+    return ImageTransform(options.image_size, options.fit)
+
+
+def build_model(options: TrainOptions, vocabulary: Vocabulary, weights: str) -> EncoderDecoder:
+    """The network of these options.
+
+    Args:
+        options: of the run.
+        vocabulary: the words it writes.
+        weights: of the image network; "none" where a run's own weights are loaded next.
+    """
+    chosen = options.encoder
+    if chosen.encoder == "small":
+        cnn: Backbone | SmallCNN = SmallCNN()
+    else:
+        cnn = Backbone(chosen.encoder, weights=weights, fine_tune_from=chosen.fine_tune_from)
+    encoder = ImageEncoder(
+        cnn,
+        attention=options.decoder.attention != "none",
+        vector_size=chosen.vector_size,
+        memory_size=chosen.memory_size,
+        dropout=chosen.feature_dropout,
+    )
+    decoder = options.decoder.build(len(vocabulary), encoder.context_size, encoder.memory_size)
+    return EncoderDecoder(
+        encoder,
+        decoder,
+        label_smoothing=options.training.label_smoothing,
+        coverage=options.training.coverage,
+    )
+
+
+def search_options(options: SearchOptions) -> dict[str, Any]:
+    """As `beam_search` takes them."""
+    # Captions need no exact search: a sentence is done once a beam of them has ended.
+    return asdict(options) | {"stop_after": options.beam_size}
+
+
+def read_options(run: Run) -> TrainOptions:
+    """The options that a run was trained with.
+
+    Raises:
+        UserError: the file lacks some, or has others.
+    """
+    where = str(run.path / "config.json")
+    values = dict(run.config)
+    parts = {
+        "encoder": EncoderOptions,
+        "decoder": DecoderOptions,
+        "search": SearchOptions,
+        "training": TrainingOptions,
+    }
+    for name, kind in parts.items():
+        values[name] = from_dict(kind, values.get(name), where)
+    for name in ("run_dir", "images", "cache_dir"):
+        if values.get(name) is not None:
+            values[name] = Path(values[name])
+    return from_dict(TrainOptions, values, where)
+
+
+def load_captioner(folder: Path, device: str = "auto") -> Captioner:
+    """The captioner of a run folder; see `Captioner.from_run`."""
+    run = Run.open(folder, KIND)
+    options = read_options(run)
+    vocabulary = Vocabulary.load(run.existing("vocabulary.json"))
+    tokenizer = tokenizer_from_dict(
+        read_json(run.existing("tokenizer.json")), str(run.path / "tokenizer.json")
+    )
+    model = build_model(options, vocabulary, weights="none")
+    run.load_model(model)
+    return Captioner(
+        model.to(choose_device(device)), vocabulary, tokenizer, make_transform(options.encoder)
+    )
+
+
+def evaluate_run(
+    folder: Path,
+    split: str = "val",
+    *,
+    data: str | None = None,
+    search: SearchOptions | None = None,
+    batch_size: int = 64,
+    device: str = "auto",
+) -> Evaluation:
+    """Evaluate a run's best weights on a split of its data, and write the result to its folder.
+
+    Args:
+        folder: the run.
+        split: val, test, or any other split of the data.
+        data: the folder of the data; where the run was trained on it by default.
+        search: how captions are found; as in training by default.
+        batch_size: images described at a time.
+        device: cpu, cuda, ...; auto takes a GPU if there is one.
+
+    Raises:
+        UserError: the run or the data cannot be used.
+    """
+    captioner = load_captioner(folder, device)
+    options = read_options(Run.open(folder, KIND))
+    options = replace(options, data=data or options.data, search=search or options.search)
+    examples, images = make_examples(captioner, options, load_data(options).split(split))
+    evaluation = evaluate(
+        captioner, images, examples.inputs, batch_size=batch_size,
+        **search_options(options.search),
+    )  # fmt: skip
+    batches = examples.batches(0, batch_size=batch_size, shuffle=False)
+    evaluation.metrics.update(teacher_forced(captioner.model, batches))
+    write_evaluation(folder, split, evaluation, images)
+    return evaluation

@@ -1,0 +1,70 @@
+"""All benchmarks: a table on the screen, and JSON with the machine's description.
+
+    python -m experiments.benchmarks                       all of them
+    python -m experiments.benchmarks decoder beam --json benchmarks.json
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+import tyro
+from tyro.conf import Positional
+
+from common.errors import run_command
+from common.files import write_json
+from experiments.benchmarks import beam, decoder, padding, recurrent
+from experiments.benchmarks.harness import Comparison, machine
+
+Name = Literal["recurrent", "decoder", "beam", "padding"]
+
+
+@dataclass(frozen=True)
+class BenchmarkOptions:
+    """Measure the speed of the parts that training and decoding spend their time in."""
+
+    names: Positional[tuple[Name, ...]] = ("recurrent", "decoder", "beam", "padding")
+    """Which of them."""
+    threads: int = 1
+    """CPU threads; one gives the steadiest ratios."""
+    data: Path | None = None
+    """A folder of captions, for the padding of its batches; lengths are made up if not given."""
+    json: Path | None = None
+    """Write the figures and the machine's description to this file."""
+
+
+def comparisons(name: Name) -> Iterator[Comparison]:
+    """The timed comparisons of one benchmark."""
+    work: dict[str, list[Callable[[], Comparison]]] = {
+        "recurrent": [lambda cell=cell: recurrent.standard_cell(cell) for cell in recurrent.STANDARD],
+        "decoder": [decoder.attention_decoder, decoder.context_decoder],
+        "beam": [beam.batched_beam],
+    }
+    for each in work.get(name, []):
+        yield each()
+
+
+def main() -> None:
+    """Run the benchmarks that the arguments name."""
+    options = tyro.cli(BenchmarkOptions, prog="python -m experiments.benchmarks")
+    torch.set_num_threads(options.threads)
+    results: list[dict] = []
+    for name in options.names:
+        for comparison in comparisons(name):
+            print(comparison.table() + "\n", flush=True)
+            results.append(comparison.to_dict())
+        if name == "padding":
+            waste = padding.caption_padding(options.data)
+            print(waste.line() + "\n", flush=True)
+            results.append(dataclasses.asdict(waste))
+    if options.json is not None:
+        write_json(options.json, {"machine": machine(), "results": results})
+
+
+if __name__ == "__main__":
+    run_command(main)

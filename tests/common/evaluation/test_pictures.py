@@ -1,0 +1,330 @@
+"""Pictures: laid out as promised, lit where the weight is, legible, and without side effects."""
+
+from __future__ import annotations
+
+import matplotlib
+import numpy as np
+import pytest
+from PIL import Image
+
+from common.evaluation.pictures import (
+    FAINT,
+    INK,
+    MARGIN,
+    PAPER,
+    _fit_line,
+    _font,
+    _wrapped,
+    attention_overlay,
+    contact_sheet,
+    heat_map,
+)
+
+GREEN = (40, 160, 60)
+
+
+def plain(width: int = 64, height: int = 64, colour: tuple = GREEN) -> Image.Image:
+    return Image.new("RGB", (width, height), colour)
+
+
+def pixels(image: Image.Image) -> np.ndarray:
+    return np.asarray(image, np.int16)
+
+
+def where(image: Image.Image, colour: tuple) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of the pixels that are nearly of a colour."""
+    near = np.abs(pixels(image) - colour).max(axis=2) <= 3
+    columns, rows = np.flatnonzero(near.any(axis=0)), np.flatnonzero(near.any(axis=1))
+    return columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+
+
+# --- contact sheets
+
+
+@pytest.mark.parametrize(
+    ("count", "columns", "across", "down"), [(1, 4, 1, 1), (4, 4, 4, 1), (5, 4, 4, 2), (3, 1, 1, 3)]
+)
+def test_a_sheet_has_as_many_columns_and_rows_as_it_needs(count, columns, across, down):
+    sheet = contact_sheet([plain()] * count, ["a"] * count, columns=columns, tile=100)
+    assert sheet.mode == "RGB"
+    assert sheet.width == across * (100 + MARGIN) + MARGIN
+    left, top, right, _ = where(sheet, GREEN)
+    assert (left, top) == (MARGIN, MARGIN)
+    assert right == sheet.width - MARGIN
+    green = (np.abs(pixels(sheet) - GREEN).max(axis=2) <= 3).sum()
+    assert green == count * 100 * 100
+    assert sheet.height > down * 100
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [((1, 1), (80, 80)), ((10, 5), (80, 40)), ((50, 200), (20, 80)), ((5000, 3), (80, 1))],
+)
+def test_images_keep_their_proportions(size, shown):
+    sheet = contact_sheet([plain(*size)], [""], tile=80)
+    left, top, right, bottom = where(sheet, GREEN)
+    assert (right - left, bottom - top) == shown
+
+
+def test_pictures_of_a_row_stand_on_their_captions():
+    sheet = contact_sheet([plain(80, 40), plain(80, 80, (200, 40, 60))], ["", ""], tile=80)
+    assert where(sheet, GREEN)[3] == where(sheet, (200, 40, 60))[3]
+
+
+def test_references_are_smaller_and_fainter_and_below():
+    sheet = pixels(contact_sheet([plain()], ["HHHH"], ["HHHH"], tile=160))[MARGIN + 160 :]
+    darkest = sheet.max(axis=2).min(axis=1)
+    written = np.flatnonzero(darkest < 200)
+    caption, reference = np.split(written, np.flatnonzero(np.diff(written) > 1) + 1)
+    assert len(caption) > len(reference)
+    assert darkest[caption].min() <= max(INK) + 20 < max(FAINT) - 20 <= darkest[reference].min()
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "F"])
+@pytest.mark.parametrize("side", [20, 2000])
+def test_images_of_every_mode_are_shown(mode: str, side: int):
+    grey = Image.new("RGB", (side, side), (255, 255, 255)).convert(mode)
+    sheet = contact_sheet([grey, plain()], ["", ""], tile=50)
+    assert (np.abs(pixels(sheet)[MARGIN : MARGIN + 50, MARGIN : MARGIN + 50] - 255) <= 3).all()
+
+
+def test_transparency_is_white_and_the_image_is_left_as_it_is():
+    image = Image.new("RGBA", (900, 900), (255, 0, 0, 0))
+    before = image.tobytes()
+    sheet = contact_sheet([image], ["a"], tile=50)
+    assert tuple(pixels(sheet)[30, 30]) == PAPER
+    assert image.mode == "RGBA" and image.tobytes() == before
+
+
+def test_images_may_come_one_by_one():
+    sheet = contact_sheet((plain() for _ in range(3)), ["a", "b", "c"], tile=50)
+    assert sheet.tobytes() == contact_sheet([plain()] * 3, ["a", "b", "c"], tile=50).tobytes()
+
+
+def test_a_title_adds_a_line_above():
+    sheet, titled = (
+        contact_sheet([plain()], ["a"], tile=200, title=title) for title in ("", "Scenes")
+    )
+    assert titled.width == sheet.width
+    assert titled.crop((0, titled.height - sheet.height, *titled.size)).tobytes() == sheet.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("images", "captions", "references"), [(0, 0, None), (2, 1, None), (1, 2, None), (2, 2, 1)]
+)
+def test_texts_that_do_not_match_the_images_are_refused(images, captions, references):
+    with pytest.raises(ValueError):
+        contact_sheet(
+            [plain()] * images,
+            ["a"] * captions,
+            None if references is None else ["b"] * references,
+        )
+
+
+@pytest.mark.parametrize("options", [{"columns": 0}, {"tile": 2}])
+def test_impossible_layouts_are_refused(options):
+    with pytest.raises(ValueError):
+        contact_sheet([plain()], ["a"], **options)
+    with pytest.raises(ValueError):
+        attention_overlay(plain(), ["a"], [[1.0]], (1, 1), **options)
+
+
+# --- text
+
+
+TEXTS = [
+    "",
+    "a dog",
+    "a brown dog runs along the beach with a red ball in its mouth",
+    "Donaudampfschifffahrtsgesellschaftskapitänsmütze " * 2,
+    "a" * 300,
+    "\n a\tb \n",
+    "собака бежит по пляжу, ο σκύλος τρέχει",
+]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("width", [60, 150])
+def test_wrapped_text_is_whole_and_no_line_is_too_wide(text: str, width: int):
+    font = _font(13)
+    lines = _wrapped(text, font, width, most=1000)
+    assert all(font.getlength(line) <= width for line in lines)
+    assert "".join("".join(lines).split()) == "".join(text.split())
+
+
+def test_words_are_kept_whole_where_they_fit():
+    font = _font(13)
+    text = TEXTS[2]
+    lines = _wrapped(text, font, 150)
+    assert " ".join(lines) == text
+    # No line could have taken the first word of the next one.
+    for line, following in zip(lines, lines[1:], strict=False):
+        assert font.getlength(f"{line} {following.split()[0]}") > 150
+
+
+@pytest.mark.parametrize("text", ["word " * 500, "w" * 5000])
+def test_text_without_end_is_cut_with_a_mark(text: str):
+    font = _font(13)
+    lines = _wrapped(text, font, 100, most=3)
+    assert len(lines) == 3 and lines[-1].endswith("…")
+    assert all(font.getlength(line) <= 100 for line in lines)
+
+
+def test_a_line_is_cut_as_late_as_possible():
+    font = _font(13)
+    cut = _fit_line("abcdefghijklmnopqrstuvwxyz", font, 80)
+    kept = cut.removesuffix("…")
+    assert "abcdefghijklmnopqrstuvwxyz".startswith(kept) and len(kept) < 26
+    assert font.getlength(cut) <= 80
+    longer = "abcdefghijklmnopqrstuvwxyz"[: len(kept) + 1] + "…"
+    assert font.getlength(longer) > 80
+    assert _fit_line("abc", font, 80) == "abc"
+
+
+# --- attention
+
+
+def tiles_of(sheet: Image.Image, count: int, columns: int, tile: int) -> list[np.ndarray]:
+    """The pictures of an overlay without the words above them. Each (tile, tile, 3)."""
+    rows = -(-count // columns)
+    high = (sheet.height - MARGIN) // rows
+    found = []
+    for k in range(count):
+        x = MARGIN + (k % columns) * (tile + MARGIN)
+        bottom = MARGIN + (k // columns) * high + high - MARGIN
+        found.append(pixels(sheet)[bottom - tile : bottom, x : x + tile])
+    return found
+
+
+@pytest.mark.parametrize("grid", [(7, 7), (4, 6), (1, 3), (14, 14)])
+def test_the_picture_is_lit_where_the_weight_is(grid: tuple[int, int]):
+    rng = np.random.default_rng(0)
+    regions = grid[0] * grid[1]
+    spots = rng.choice(regions, size=min(3, regions), replace=False)
+    weights = np.full((3, regions), 0.1 / regions)
+    weights[np.arange(3), spots] += 0.9
+    sheet = attention_overlay(plain(), ["a", "b", "c"], weights, grid, columns=2, tile=112)
+    first, *lit = tiles_of(sheet, 4, 2, 112)
+    assert (np.abs(first - GREEN) <= 1).all()
+    for spot, picture in zip(spots, lit, strict=True):
+        bright = picture.sum(axis=2)
+        row, column = np.unravel_index(bright.argmax(), bright.shape)
+        where_lit = row * grid[0] // 112, column * grid[1] // 112
+        assert where_lit == (spot // grid[1], spot % grid[1])
+        away = np.ones(bright.shape, bool)
+        high, wide = 112 // grid[0] + 1, 112 // grid[1] + 1
+        away[
+            max(0, row - 2 * high) : row + 2 * high, max(0, column - 2 * wide) : column + 2 * wide
+        ] = 0
+        if away.any():
+            assert bright[away].max() < 0.6 * bright.max()
+
+
+def test_light_is_smooth_and_grows_with_the_weight():
+    weights = np.linspace(0, 1, 8)[None] / 4
+    sheet = attention_overlay(plain(80, 80), ["a"], weights, (1, 8), tile=80)
+    row = tiles_of(sheet, 2, 2, 80)[1][40].sum(axis=1)
+    assert (np.diff(row) >= -2).all() and row[-1] > 1.5 * row[0]
+    assert np.abs(np.diff(row)).max() < 0.1 * (row[-1] - row[0])
+
+
+def test_looking_everywhere_alike_is_dim_everywhere():
+    even, one = np.full(49, 1 / 49), np.eye(49)[24]
+    sheet = attention_overlay(plain(), ["a", "b"], [even, one], tile=70)
+    _, dim, lit = tiles_of(sheet, 3, 3, 70)
+    assert dim.max(axis=(0, 1)).sum() < 0.75 * lit.max(axis=(0, 1)).sum()
+    assert np.ptp(dim, axis=(0, 1)).max() <= 1
+
+
+def test_attention_keeps_the_proportions_of_the_image():
+    sheet = attention_overlay(plain(200, 100), ["a"], np.ones((1, 6)) / 6, (2, 3), tile=90)
+    left, top, right, bottom = where(sheet, GREEN)
+    assert (right - left, bottom - top) == (90, 45)
+
+
+def test_words_of_any_length_and_no_weight_at_all_are_shown():
+    words = ["w" * 500, "", "$x^2$", "naïve ☃"]
+    sheet = attention_overlay(plain(), words, np.zeros((4, 49)), tile=60)
+    assert sheet.width == 5 * (60 + MARGIN) + MARGIN
+
+
+@pytest.mark.parametrize(
+    ("words", "weights", "grid"),
+    [
+        (["a"], np.ones((1, 48)), (7, 7)),
+        (["a", "b"], np.ones((1, 49)), (7, 7)),
+        (["a"], np.ones(49), (7, 7)),
+        ([], np.ones((0, 49)), (7, 7)),
+        (["a"], np.ones((1, 0)), (0, 7)),
+        (["a"], np.full((1, 49), np.nan), (7, 7)),
+        (["a"], np.full((1, 49), -0.1), (7, 7)),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(words, weights, grid):
+    with pytest.raises(ValueError, match="weights"):
+        attention_overlay(plain(), words, weights, grid)
+
+
+# --- alignments
+
+
+def cells_of(picture: Image.Image, rows: int, columns: int) -> np.ndarray:
+    """The colour in the middle of each cell: (rows, columns, 3)."""
+    edge = np.abs(pixels(picture) - (222, 224, 230)).max(axis=2) == 0  # the lines between cells
+    lines = np.flatnonzero(edge.sum(axis=1) >= 8 * columns)
+    columns_at = np.flatnonzero(edge[:, :].sum(axis=0) >= 8 * rows)[: columns + 1]
+    y, x = lines[: rows + 1], columns_at
+    assert len(y) == rows + 1 and len(x) == columns + 1
+    middles = np.ix_((y[:-1] + y[1:]) // 2, (x[:-1] + x[1:]) // 2)
+    return pixels(picture)[middles]
+
+
+def test_darker_cells_have_more_weight():
+    rng = np.random.default_rng(1)
+    weights = rng.random((6, 9))
+    picture = heat_map(weights, [f"t{k}" for k in range(6)], [f"s{k}" for k in range(9)])
+    darkness = -cells_of(picture, 6, 9).sum(axis=2)
+    order = np.argsort(weights, axis=None)
+    assert (np.diff(darkness.ravel()[order]) >= 0).all()
+    assert np.unravel_index(darkness.argmax(), (6, 9)) == np.unravel_index(weights.argmax(), (6, 9))
+
+
+def test_all_labels_stay_inside_the_picture():
+    words = ["W" * 40, "a", "schläft", "$_{x}$", "w" * 400]
+    picture = heat_map(np.ones((5, 5)), words, words, title="A title " * 30)
+    border = np.concatenate(
+        [
+            pixels(picture)[edge].reshape(-1, 3)
+            for edge in (np.s_[:4], np.s_[-4:], np.s_[:, :4], np.s_[:, -4:])
+        ]
+    )
+    assert (border == 255).all()
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (1, 300), (300, 1), (400, 600)])
+def test_tables_of_any_size_stay_small_enough_to_look_at(rows: int, columns: int):
+    labels = [f"token{k}" for k in range(max(rows, columns))]
+    weights = np.ones((rows, columns))
+    picture = heat_map(weights, labels[:rows], labels[:columns])
+    assert max(picture.size) < 3000
+
+
+def test_no_weight_at_all_is_a_pale_table():
+    picture = heat_map(np.zeros((2, 2)), ["a", "b"], ["c", "d"])
+    assert cells_of(picture, 2, 2).min() > 240
+
+
+@pytest.mark.parametrize(
+    ("shape", "rows", "columns"), [((2, 3), 3, 2), ((2, 3), 2, 2), ((0, 3), 0, 3), ((6,), 2, 3)]
+)
+def test_tables_that_do_not_fit_are_refused(shape, rows, columns):
+    with pytest.raises(ValueError, match="weights"):
+        heat_map(np.ones(shape), ["a"] * rows, ["b"] * columns)
+
+
+def test_nothing_of_matplotlib_is_changed_or_left_open():
+    settings = dict(matplotlib.rcParams)
+    contact_sheet([plain()], ["a"])
+    attention_overlay(plain(), ["a"], np.ones((1, 49)))
+    heat_map(np.eye(2), ["a", "b"], ["c", "d"])
+    assert dict(matplotlib.rcParams) == settings

@@ -46,10 +46,13 @@ class Run:
     nothing in the folder can run code when it is loaded.
     """
 
-    def __init__(self, path: Path, kind: str, config: dict[str, Any]) -> None:
+    def __init__(
+        self, path: Path, kind: str, config: dict[str, Any], created: str | None = None
+    ) -> None:
         self.path = path
         self.kind = kind
         self.config = config
+        self.created = created or datetime.now(UTC).isoformat(timespec="seconds")
 
     @classmethod
     def create(
@@ -120,7 +123,7 @@ class Run:
             )
         if kind is not None and stored["kind"] != kind:
             raise UserError(f"{path} holds a {stored['kind']}, not a {kind}.")
-        return cls(path, stored["kind"], stored["config"])
+        return cls(path, stored["kind"], stored["config"], stored.get("created"))
 
     def file(self, name: str) -> Path:
         """The path of a file in the folder, to write it; folders on the way are made."""
@@ -181,7 +184,7 @@ class Run:
         content = {
             "format": FORMAT,
             "kind": self.kind,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "created": self.created,
             "versions": _versions(),
             "config": self.config,
         }

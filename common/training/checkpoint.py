@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import math
 import os
-import pickle
 import random
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from common.errors import UserError
 from common.files import atomic_write
 from common.training.distributed import World
-from common.training.weights import check_same_architecture, first_line
+from common.training.weights import check_same_architecture
 
 if TYPE_CHECKING:
     from common.run import Run
@@ -34,10 +33,10 @@ def random_state() -> dict[str, Any]:
     """The state of every random generator, of plain values and tensors."""
     version, words, python_gauss = random.getstate()
     algorithm, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
-    keys = torch.from_numpy(np.asarray(keys, np.int64))
+    words_of_numpy = torch.from_numpy(np.asarray(keys, np.int64))
     return {
         "python": (version, torch.tensor(words), python_gauss),
-        "numpy": (algorithm, keys, position, has_gauss, gauss),
+        "numpy": (algorithm, words_of_numpy, position, has_gauss, gauss),
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
@@ -71,14 +70,16 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path} does not exist.")
+    data = io.BytesIO(path.read_bytes())
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
-        raise UserError(
-            f"{path} is damaged, or is no training state: {first_line(error)}."
-        ) from None
+        state = torch.load(data, map_location="cpu", weights_only=True)
+    except Exception:  # what torch raises for a damaged file can be anything
+        state = None
     if not isinstance(state, dict):
-        raise UserError(f"{path} is no training state.")
+        raise UserError(
+            f"{path} is damaged, or is no training state. Put a copy of it there, or start the "
+            "run anew (--overwrite)."
+        )
     return state
 
 

@@ -57,9 +57,9 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             tied = json.loads((file.metadata() or {}).get(TIED, "{}"))
         return weights | {name: weights[first] for name, first in tied.items()}
-    except (SafetensorError, KeyError, ValueError, AttributeError) as error:
+    except (SafetensorError, KeyError, ValueError, AttributeError):
         raise UserError(
-            f"{path} is damaged: {first_line(error)}. Copy it again, or train again."
+            f"{path} is damaged, or holds no weights. Put a copy of it there, or train again."
         ) from None
 
 
@@ -93,9 +93,3 @@ def check_same_architecture(
             raise UserError(
                 f"{where} is a checkpoint of another architecture: it has {name}, unknown here."
             )
-
-
-def first_line(error: Exception) -> str:
-    """What an exception says in one line."""
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(". ") if lines else type(error).__name__

@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from common.errors import UserError, describe_os_error, run_command
+from common.files import atomic_write, read_json, read_text, write_json
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_appears_only_when_it_is_complete(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with atomic_write(path) as file:
+        file.write("나는 new")
+        file.flush()
+        assert path.read_text() == "old"
+    assert path.read_bytes() == "나는 new".encode()
+    assert names(tmp_path) == ["a.txt"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, error):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+    with pytest.raises(error), atomic_write(path, "wb") as file:
+        file.write(b"half of the n")
+        raise error
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["a.bin"]
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_full_disk_leaves_the_old_file_and_names_it(tmp_path, monkeypatch, call):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, full)
+        with pytest.raises(OSError) as error, atomic_write(path) as file:
+            file.write("new")
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["a.txt"]
+    message = describe_os_error(error.value)
+    assert message.startswith(f"no space left on the device: {path}.") and "\n" not in message
+
+
+def test_a_limit_of_the_system_leaves_the_old_file(tmp_path):
+    """The same with a real failure of a write, of a file that may not grow."""
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    script = f"""
+import resource, signal
+from common.files import atomic_write
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+with atomic_write({str(path)!r}) as file:
+    file.write("x" * 5000)
+"""
+    root = Path(__file__).resolve().parents[2]
+    result = subprocess.run(
+        [sys.executable, "-c", script], cwd=root, capture_output=True, text=True
+    )
+    assert result.returncode == 1 and f"File too large: '{path}'" in result.stderr
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_an_error_names_the_file_that_was_meant(tmp_path):
+    with pytest.raises(FileNotFoundError) as error, atomic_write(tmp_path / "no" / "a.txt"):
+        pass
+    assert error.value.filename == str(tmp_path / "no" / "a.txt")
+    with pytest.raises(IsADirectoryError) as error, atomic_write(tmp_path):
+        pass
+    assert error.value.filename == str(tmp_path)
+    with pytest.raises(FileNotFoundError) as error, atomic_write(tmp_path / "a.txt"):
+        (tmp_path / "another").read_text()
+    assert error.value.filename == str(tmp_path / "another")
+
+
+def test_a_file_is_as_readable_as_any_other(tmp_path):
+    with atomic_write(tmp_path / "a"):
+        pass
+    (tmp_path / "b").touch()
+    assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
+
+
+def test_read_text(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes("\ufeffein Hund\r\n나".encode())
+    assert read_text(path) == "ein Hund\r\n나"
+    path.write_bytes("eins\nzwei\ndrei ä\n".encode("latin-1"))
+    with pytest.raises(UserError, match=r"a\.txt:3: not UTF-8 text \(byte 0xe4\)"):
+        read_text(path)
+    with pytest.raises(UserError, match=r"b\.txt does not exist"):
+        read_text(tmp_path / "b.txt")
+    with pytest.raises(UserError, match="is a folder"):
+        read_text(tmp_path)
+
+
+def test_json_there_and_back(tmp_path):
+    value = {"a": [1, 2.5, None, True], "나": {"b": "ä"}}
+    write_json(tmp_path / "a.json", value)
+    assert read_json(tmp_path / "a.json") == value
+    assert "나" in (tmp_path / "a.json").read_text()
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ('{"a": 1,\n "b": }', r"a\.json:2: not valid JSON \(Expecting value\)"),
+        ("", r"a\.json:1: not valid JSON"),
+        ("[" * 100_000, "nested too deeply"),
+        ("9" * 5000, "a number too long"),
+    ],
+)
+def test_what_is_not_json_is_a_user_error(tmp_path, text, message):
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(UserError, match=message) as error:
+        read_json(tmp_path / "a.json")
+    assert "\n" not in str(error.value)
+
+
+def test_a_value_that_json_has_not_leaves_the_old_file(tmp_path):
+    write_json(tmp_path / "a.json", {"a": 1})
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "a.json", {"a": object()})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"a": 1}
+
+
+def ends(error: BaseException, capsys) -> tuple[object, str]:
+    """What `run_command` makes of an exception: the exit code, and what is printed."""
+
+    def main() -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as end:
+        run_command(main)
+    printed = capsys.readouterr().err
+    if isinstance(end.value.code, str):  # Python prints it and exits with 1
+        return 1, end.value.code
+    return end.value.code, printed.strip()
+
+
+def test_errors_of_people_end_in_one_line(capsys, tmp_path):
+    assert ends(UserError("a.txt:3: wrong."), capsys) == (1, "error: a.txt:3: wrong.")
+    assert ends(KeyboardInterrupt(), capsys) == (130, "interrupted")
+    assert ends(KeyboardInterrupt("saved in runs/x"), capsys) == (130, "saved in runs/x")
+    missing = FileNotFoundError(errno.ENOENT, "No such file or directory", "a.txt")
+    assert ends(missing, capsys) == (1, "error: No such file or directory: a.txt")
+
+
+def test_defects_keep_their_traceback():
+    def main() -> None:
+        raise ValueError("a defect")
+
+    with pytest.raises(ValueError, match="a defect"):
+        run_command(main)
+
+
+def test_a_reader_that_has_gone_is_no_error():
+    script = """
+from common.errors import run_command
+def main():
+    for number in range(100_000):
+        print(number)
+run_command(main)
+"""
+    root = Path(__file__).resolve().parents[2]
+    for lines in ("100_000", "1"):  # written while running, and at the end
+        process = subprocess.Popen(
+            [sys.executable, "-c", script.replace("100_000", lines)],
+            cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 1

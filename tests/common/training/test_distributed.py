@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from common.training.distributed import World, world_of_torchrun
+
+SCRIPT = """
+import pathlib, runpy, sys
+import torch
+from common.run import Run
+from common.training.distributed import world_of_torchrun
+toy = runpy.run_path({toy!r})
+folder = pathlib.Path({folder!r})
+
+def train(name, **options):
+    with_run = Run.create(folder / name, "toy", {{}}, resume=True) if world.rank == 0 else None
+    world.from_first(None)  # until the folder is there
+    run = with_run or Run.open(folder / name)
+    trainer = toy["trainer"](run=run, world=world, **options)
+    if world.rank:  # whatever else a process begins with
+        for parameter in trainer.model.parameters():
+            parameter.data.zero_()
+    progress = trainer.fit()
+    torch.save(trainer.model.state_dict(), folder / f"{{name}}-{{world.rank}}.pt")
+    return progress
+
+with world_of_torchrun() as (world, device):
+    assert (world.size, device.type) == (2, "cpu")
+    assert world.gather(world.rank) == [0, 1]
+    train("whole")
+    train("halves", max_epochs=1)
+    train("halves")
+    train("like-one", random=False, monitor=None)
+"""
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """What two processes made, started as `torchrun` starts them."""
+    folder = tmp_path_factory.mktemp("processes")
+    script = SCRIPT.format(toy=str(Path(__file__).with_name("conftest.py")), folder=str(folder))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", script],
+            cwd=Path(__file__).resolve().parents[3],
+            env={
+                **os.environ, "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2",
+                "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "CUDA_VISIBLE_DEVICES": "",
+            },
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+    try:
+        assert [process.wait(timeout=240) for process in processes] == [0, 0]
+    finally:
+        for process in processes:
+            process.kill()
+    return folder
+
+
+def load(path: Path) -> dict[str, torch.Tensor]:
+    return torch.load(path, weights_only=True)
+
+
+def test_all_processes_have_the_same_weights(trained):
+    for name in ("whole", "halves", "like-one"):
+        one, other = load(trained / f"{name}-0.pt"), load(trained / f"{name}-1.pt")
+        for key in one:
+            assert torch.equal(one[key], other[key]), key
+
+
+def test_a_resumed_training_is_the_uninterrupted_one(trained):
+    """Dropout and the batches draw from the generators of each process."""
+    one, other = load(trained / "whole-0.pt"), load(trained / "halves-0.pt")
+    for key in one:
+        assert torch.equal(one[key], other[key]), key
+
+
+def test_two_processes_train_as_one_that_accumulates(trained, toy):
+    trainer = toy.trainer(accumulate=2, random=False, monitor=None)
+    trainer.fit()
+    weights = load(trained / "like-one-0.pt")
+    for name, parameter in trainer.model.named_parameters():
+        torch.testing.assert_close(weights[name], parameter.data, rtol=1e-3, atol=1e-4)
+
+
+def test_alone_everything_is_free():
+    world = World()
+    tensors = [torch.ones(2), torch.zeros(3)]
+    world.add_up(tensors)
+    world.copy_from_first(tensors)
+    assert tensors[0].tolist() == [1, 1] and world.from_first("x") == "x"
+    assert world.gather(3) == [3]
+    with world_of_torchrun() as (found, device):
+        assert found == World() and device.type in ("cpu", "cuda")
+        assert not torch.distributed.is_initialized()

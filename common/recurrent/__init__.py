@@ -13,6 +13,7 @@ from common.recurrent.gradient_flow import gradient_flow
 from common.recurrent.initialization import Initialization, initialize_
 from common.recurrent.layer import Recurrent
 from common.recurrent.padding import Padding
+from common.recurrent.products import linear
 from common.recurrent.scan import scan
 
 __all__ = [
@@ -28,5 +29,6 @@ __all__ = [
     "deferred",
     "gradient_flow",
     "initialize_",
+    "linear",
     "scan",
 ]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from common.recurrent.deferred import deferred
+from common.recurrent.products import linear
 
 State = tuple[Tensor, ...]
 """What a cell remembers: (h,) or (h, c), each (B, H)."""
@@ -127,7 +128,7 @@ class Cell(nn.Module):
         self, which: Literal["ih", "hh"], inputs: Tensor, rows: slice, columns: slice, bias: bool
     ) -> Tensor:
         if self._products is None:
-            return F.linear(inputs, *self._part(which, rows, columns, bias))
+            return linear(inputs, *self._part(which, rows, columns, bias))
         key = (which, rows.start, rows.stop, columns.start, columns.stop, bias)
         if key not in self._products:
             self._products[key] = deferred(*self._part(which, rows, columns, bias))
@@ -203,7 +204,7 @@ class LSTMCell(Cell):
         size = self.hidden_size
         input_forget, candidate, output_gate = gates.split((2 * size, size, size), dim=1)
         input_gate, forget_gate = input_forget.sigmoid().chunk(2, dim=1)
-        memory = torch.addcmul(forget_gate * memory, input_gate, candidate.tanh())
+        memory = forget_gate * memory + input_gate * candidate.tanh()
         return memory, output_gate.sigmoid()
 
 
@@ -237,7 +238,7 @@ class GRUCell(Cell):
         if self.reset_after:
             gates_h, candidate_h = self.recurrent(hidden).split(sizes, dim=1)
             reset, update = (gates_x + gates_h).sigmoid().chunk(2, dim=1)
-            candidate = torch.addcmul(candidate_x, reset, candidate_h).tanh()
+            candidate = (candidate_x + reset * candidate_h).tanh()
         else:
             gates_h = self.recurrent(hidden, slice(0, 2 * size))
             reset, update = (gates_x + gates_h).sigmoid().chunk(2, dim=1)

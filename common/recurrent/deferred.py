@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+
+from common.recurrent.products import linear, linear_gradients, prefers_onednn
 
 
 def deferred(weight: Tensor, bias: Tensor | None = None) -> DeferredProduct:
@@ -22,7 +23,7 @@ def deferred(weight: Tensor, bias: Tensor | None = None) -> DeferredProduct:
 
     Returns:
         A callable: (..., F) -> (..., P). Make a new one for every pass: it holds the weight as it
-        is now. It has no second derivative; where that is needed, call `F.linear`.
+        is now. A second derivative is possible; what is differentiated twice is not deferred.
     """
     return DeferredProduct(weight, bias)
 
@@ -32,9 +33,7 @@ class DeferredProduct:
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         self._source = (weight, bias)
-        # Cast here, once: autocast would cast again in every step, for it remembers leaves only.
-        self._weight = _autocast(weight.detach())
-        self._bias = None if bias is None else _autocast(bias.detach())
+        self._cast = (weight, bias)
         self._pairs = _Pairs()
         self._token: Tensor | None = None
 
@@ -43,11 +42,13 @@ class DeferredProduct:
         weight, bias = self._source
         trains = weight.requires_grad or (bias is not None and bias.requires_grad)
         if not (trains and torch.is_grad_enabled()):
-            return F.linear(inputs, weight, bias)
+            return linear(inputs, weight, bias)
         if self._token is None:
             self._token = _WeightGradient.apply(self._pairs, weight, bias)
-        inputs = inputs.to(self._weight.dtype)
-        return _Product.apply(self._pairs, self._token, inputs, self._weight, self._bias)
+            # Once: autocast would cast parts of a weight in every step, for it remembers leaves.
+            self._cast = (_autocast(weight), None if bias is None else _autocast(bias))
+        inputs = inputs.to(self._cast[0].dtype)
+        return _Product.apply(self._pairs, self._token, inputs, *self._cast)
 
 
 class _Pairs:
@@ -61,6 +62,15 @@ class _Pairs:
     def __init__(self) -> None:
         self._run = -1
         self._pairs: list[tuple[Tensor, Tensor]] = []
+        self._transposed: Tensor | None = None
+
+    def transpose(self, weight: Tensor) -> Tensor:
+        """The weight for the way back, laid out once if every step would otherwise do it."""
+        if not prefers_onednn(weight):
+            return weight.t()
+        if self._transposed is None:
+            self._transposed = weight.t().contiguous()
+        return self._transposed
 
     def add(self, inputs: Tensor, gradient: Tensor) -> None:
         run = torch._C._current_graph_task_id()
@@ -74,6 +84,7 @@ class _Pairs:
         pairs, self._pairs = self._pairs, []
         if not pairs or torch._C._current_graph_task_id() != self._run:
             return None
+        self._transposed = None
         inputs = [pair[0].flatten(0, -2) for pair in pairs]
         gradients = [pair[1].flatten(0, -2) for pair in pairs]
         return torch.cat(inputs), torch.cat(gradients)
@@ -101,7 +112,7 @@ class _WeightGradient(torch.autograd.Function):
         weight_dtype, bias_dtype = ctx.dtypes
         weight = bias = None
         if ctx.needs_input_grad[1]:
-            weight = (gradients.t() @ inputs).to(weight_dtype)
+            weight = linear(gradients.t(), inputs.t()).to(weight_dtype)
         if ctx.needs_input_grad[2]:
             bias = gradients.sum(0, dtype=bias_dtype)
         return None, weight, bias
@@ -116,18 +127,19 @@ class _Product(torch.autograd.Function):
     ) -> Tensor:
         ctx.pairs = pairs
         ctx.save_for_backward(inputs, weight)
-        return F.linear(inputs, weight, bias)
+        return linear(inputs, weight, bias)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[None, None, Tensor | None, None, None]:
-        if torch.is_grad_enabled():
-            raise RuntimeError(
-                "a deferred weight gradient has no second derivative: for create_graph=True use "
-                "the cell itself, not its deferred() view, or Recurrent(defer_weight_grad=False)"
-            )
+    def backward(
+        ctx: Any, gradient: Tensor
+    ) -> tuple[None, None, Tensor | None, Tensor | None, Tensor | None]:
         inputs, weight = ctx.saved_tensors
+        if torch.is_grad_enabled():  # create_graph: what goes through the pairs has no graph
+            return None, None, *linear_gradients(gradient, inputs, weight, ctx.needs_input_grad[2:])
         ctx.pairs.add(inputs, gradient)
-        return None, None, gradient @ weight if ctx.needs_input_grad[2] else None, None, None
+        if not ctx.needs_input_grad[2]:
+            return None, None, None, None, None
+        return None, None, linear(gradient, ctx.pairs.transpose(weight)), None, None
 
 
 def _autocast(tensor: Tensor) -> Tensor:

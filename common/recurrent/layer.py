@@ -24,6 +24,7 @@ from common.recurrent.cells import (
 from common.recurrent.fused import unroll_fused
 from common.recurrent.initialization import Initialization, initialize_
 from common.recurrent.padding import Padding
+from common.recurrent.products import FEW_ROWS, prefers_onednn
 from common.recurrent.scan import scan
 
 StandardCell = Literal["rnn", "rnn_relu", "lstm", "gru"]
@@ -37,7 +38,8 @@ class Recurrent(nn.Module):
     The standard cells, named, run on `torch.nn.RNN`, `LSTM` or `GRU` (cuDNN, oneDNN), which also
     holds their weights: that module is `kernel`, so weights move by
     `gru.load_state_dict(recurrent.kernel.state_dict())`, and back by
-    `recurrent.load_state_dict(gru.state_dict())`. Any other cell runs on our own loop, `scan`.
+    `recurrent.load_state_dict(gru.state_dict())`. Any other cell runs on our own loop, `scan`; so do
+    standard cells where it is faster (GRU and simple networks on an AMD processor).
 
     Besides the whole pass there is one step at a time, for decoders: `step`, or `project` and
     `step_projected` where part of the input is known before the loop. Both use the same weights.
@@ -51,8 +53,6 @@ class Recurrent(nn.Module):
         bidirectional: read in both directions (D = 2) and concatenate their outputs.
         dropout: probability of dropping a feature between layers, anew at every step.
         initialization: as in `initialize_`; PyTorch's default if not given.
-        defer_weight_grad: let our own loop compute the recurrent weight gradient as one product.
-            False where a second derivative is needed.
     """
 
     def __init__(
@@ -65,7 +65,6 @@ class Recurrent(nn.Module):
         bidirectional: bool = False,
         dropout: float = 0.0,
         initialization: Initialization | None = None,
-        defer_weight_grad: bool = True,
     ) -> None:
         super().__init__()
         if num_layers < 1:
@@ -78,7 +77,6 @@ class Recurrent(nn.Module):
         self.num_directions = 2 if bidirectional else 1
         self.output_size = self.num_directions * hidden_size
         self.dropout = dropout
-        self.defer_weight_grad = defer_weight_grad
 
         # Of every layer and direction: torch's suffix of its weights, and how wide its input is.
         directions = ("", "_reverse")[: self.num_directions]
@@ -141,11 +139,19 @@ class Recurrent(nn.Module):
         values = inputs.transpose(0, 1).contiguous()  # (T, B, I)
         if batch == 0 or steps == 0:
             return values.new_zeros(batch, steps, self.output_size), state
-        if self.kernel is not None and padding is None:
-            outputs, state = self._whole_kernel(self.kernel, values, state)
+        kernel = self._best_kernel(values)
+        if kernel is not None and padding is None:
+            outputs, state = self._whole_kernel(kernel, values, state)
         else:
-            outputs, state = self._layer_by_layer(values, state, padding)
+            outputs, state = self._layer_by_layer(kernel, values, state, padding)
         return outputs.transpose(0, 1), state
+
+    def _best_kernel(self, inputs: Tensor) -> nn.RNNBase | None:
+        """torch's network, unless there is none or our own loop is faster: inputs (T, B, I)."""
+        if self.kernel is None or self.kernel.mode == "LSTM" or inputs.shape[1] < FEW_ROWS:
+            return self.kernel
+        # On a CPU, torch's GRU and RNN are a loop like ours, and the products decide.
+        return None if prefers_onednn(inputs, self.kernel.all_weights[0][0]) else self.kernel
 
     def _whole_kernel(
         self, kernel: nn.RNNBase, inputs: Tensor, state: State
@@ -156,7 +162,7 @@ class Recurrent(nn.Module):
         return outputs, tuple(part.transpose(0, 1) for part in last)
 
     def _layer_by_layer(
-        self, inputs: Tensor, state: State, padding: Padding | None
+        self, kernel: nn.RNNBase | None, inputs: Tensor, state: State, padding: Padding | None
     ) -> tuple[Tensor, State]:
         """inputs: (T, B, I); state: tuple of (B, L D, H). Returns (T, B, D H), the last state."""
         values = inputs if padding is None else padding.clear(inputs)
@@ -167,21 +173,13 @@ class Recurrent(nn.Module):
             for direction in range(self.num_directions):
                 index = layer * self.num_directions + direction
                 cell, first = cells[index], firsts[index]
-                if self.kernel is not None and padding is not None:
+                reverse = direction == 1
+                if kernel is not None and padding is not None:
                     first = tuple(part.to(values.dtype) for part in first)
                     weights = [getattr(cell, name) for name in WEIGHTS]
-                    output, last = unroll_fused(
-                        self.kernel, weights, values, first, padding, direction == 1
-                    )
+                    output, last = unroll_fused(kernel, weights, values, first, padding, reverse)
                 else:
-                    output, last = scan(
-                        cell,
-                        values,
-                        first,
-                        padding=padding,
-                        reverse=direction == 1,
-                        defer_weight_grad=self.defer_weight_grad,
-                    )
+                    output, last = scan(cell, values, first, padding=padding, reverse=reverse)
                 outputs.append(output)
                 lasts.append(last)
             values = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=2)

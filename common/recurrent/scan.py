@@ -27,7 +27,7 @@ def scan(
         padding: which steps are not real; they leave the state as it is.
         reverse: from the last real step to the first.
         defer_weight_grad: compute the recurrent weight gradient as one product after the loop has
-            run backward. False where a second derivative is needed.
+            run backward; otherwise as one per step.
 
     Returns:
         The outputs (T, B, H), exactly 0 at padding, and the state after the last real step.

@@ -85,11 +85,15 @@ def test_a_product_made_without_gradients_has_them_when_called_with():
     assert weight.grad is not None and weight.grad.abs().sum() > 0
 
 
-def test_a_second_derivative_is_refused_with_what_to_do():
+def test_a_second_derivative_equals_the_ordinary_one():
     weight, bias, h = make()
-    loss = loop(deferred(weight, bias), h)[-1].sum()
-    with pytest.raises(RuntimeError, match="defer_weight_grad=False"):
-        torch.autograd.grad(loss, weight, create_graph=True)
+    results = []
+    for product in (deferred(weight, bias), lambda x: F.linear(x, weight, bias)):
+        loss = loop(product, h)[-1].sum()
+        firsts = torch.autograd.grad(loss, (weight, bias, h), create_graph=True)
+        penalty = sum(first.pow(2).sum() for first in firsts)
+        results.append((firsts, torch.autograd.grad(penalty, (weight, bias, h))))
+    torch.testing.assert_close(results[0], results[1])
 
 
 def test_changing_the_weight_before_backward_is_noticed():

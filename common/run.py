@@ -177,8 +177,11 @@ class Run:
         Raises:
             UserError: the file is damaged.
         """
-        path = self.path / "training.pt"
-        return read_state(path) if path.is_file() else None
+        return read_state(self.path / "training.pt") if self.has_training_state else None
+
+    @property
+    def has_training_state(self) -> bool:
+        return (self.path / "training.pt").is_file()
 
     def _write_config(self) -> None:
         content = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields, is_dataclass, replace
 from itertools import islice
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar, overload
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from common.training.distributed import World
+from common.training.interruption import leave_to_parent
 
 Batch = TypeVar("Batch")
 
@@ -124,10 +125,10 @@ def pad_sequences(sequences: Sequence[Sequence[int]], pad: int = 0) -> Tensor:
     return torch.from_numpy(padded)
 
 
-class Batches(Generic[Batch]):
+class Batches(Sequence[Batch]):
     """The batches of one epoch, each made when it is asked for.
 
-    A sequence, as `Trainer` wants it: its length is known, and it can be entered at any batch.
+    `Trainer` can enter it at any batch, and go through it with several processes.
 
     Args:
         indices: the examples of each batch, as from `bucketed_batches`.
@@ -143,7 +144,15 @@ class Batches(Generic[Batch]):
     def __len__(self) -> int:
         return len(self.indices)
 
-    def __getitem__(self, position: int) -> Batch:
+    @overload
+    def __getitem__(self, position: int) -> Batch: ...
+
+    @overload
+    def __getitem__(self, position: slice) -> Batches[Batch]: ...
+
+    def __getitem__(self, position: int | slice) -> Batch | Batches[Batch]:
+        if isinstance(position, slice):
+            return Batches(self.indices[position], self.collate)
         return self.collate(self.indices[position])
 
 
@@ -189,6 +198,7 @@ def grouped(
                 num_workers=workers,
                 pin_memory=pin_memory,
                 generator=generator,
+                worker_init_fn=leave_to_parent,
             )
         )
     else:

@@ -3,7 +3,16 @@
     torchrun --nproc-per-node 2 -m captioning train ...
 
 Each process takes its share of every group of batches, and each sees the same sum of gradients:
-n processes train as one process does that accumulates over n batches.
+n processes train as one process does that accumulates over n batches. The script is the same for
+all, but only process 0 makes files:
+
+    with world_of_torchrun() as (world, device):
+        if world.rank == 0:
+            Run.create(folder, kind, config, resume=True)
+        world.from_first(None)  # the others wait until it is there
+        run = Run.open(folder)
+        with Tracker(run.path if world.rank == 0 else None, progress=world.rank == 0) as tracker:
+            Trainer(model.to(device), ..., run=run, tracker=tracker, world=world).fit()
 """
 
 from __future__ import annotations

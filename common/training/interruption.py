@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +29,7 @@ class Interruption:
         if threading.current_thread() is not threading.main_thread():
             yield self
             return
+        self.requested = False
         before = {number: signal.signal(number, self._note) for number in SIGNALS}
         try:
             yield self
@@ -51,4 +52,12 @@ class Interruption:
             self.requested = True
             raise KeyboardInterrupt
         self.requested = True
-        print("\nstopping after this step (once more: at once)", file=sys.stderr)
+        # Not `print`: a handler may run in the middle of another one.
+        os.write(2, b"\nstopping after this step (once more: at once)\n")
+
+
+def leave_to_parent(worker: int) -> None:
+    """For a process that makes batches: Ctrl-C reaches it too, but its parent decides; and being
+    terminated by the parent is not to be taken for a wish to save."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 import time
 from pathlib import Path
@@ -119,7 +120,7 @@ def memory_in_use(device: torch.device) -> dict[str, float]:
     figures = {}
     if sys.platform == "linux":
         pages = int(Path("/proc/self/statm").read_text().split()[1])
-        figures["memory/process_gib"] = pages * 4096 / 2**30
+        figures["memory/process_gib"] = pages * os.sysconf("SC_PAGE_SIZE") / 2**30
     if device.type == "cuda":
         figures["memory/gpu_peak_gib"] = torch.cuda.max_memory_allocated(device) / 2**30
     return figures

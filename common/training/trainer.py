@@ -296,13 +296,17 @@ class Trainer:
             suffix = f"_{group.get('name', number)}" if number else ""
             figures[f"train/learning_rate{suffix}"] = group["lr"]
         figures |= memory_in_use(self.device)
-        self.tracker.scalars(figures, epoch=self.progress.epoch + 1)
+        self._track(figures)
         self.tracker.show(
             loss=f"{figures['train/loss']:.3f}",
             ppl=f"{figures['train/perplexity']:.4g}",
             tokens=f"{figures.get('speed/tokens_per_second', 0):,.0f}/s",
         )
         self._newest_loss = figures["train/loss"]
+
+    def _track(self, figures: dict[str, float]) -> None:
+        progress = self.progress
+        self.tracker.scalars(figures, epoch=progress.epoch + 1, seconds=round(progress.seconds, 2))
 
     def _validation_is_due(self) -> bool:
         """Every so many steps, or at the end of an epoch; once at a step."""
@@ -330,14 +334,14 @@ class Trainer:
         self.schedule.validated(improved)
         progress.validated_step = progress.step
 
-        epoch = progress.epoch + 1
         if metrics:
-            self.tracker.scalars({f"validation/{n}": v for n, v in metrics.items()}, epoch=epoch)
+            self._track({f"validation/{name}": value for name, value in metrics.items()})
             if improved:
                 self.tracker.best(metrics)
         scores = "".join(f"  {name} {value:.4g}" for name, value in metrics.items())
         self.tracker.say(
-            f"epoch {epoch}  step {progress.step}  training loss {self._newest_loss:.4g}"
+            f"epoch {progress.epoch + 1}  step {progress.step}"
+            f"  training loss {self._newest_loss:.4g}"
             f"{'  |  validation' if scores else ''}{scores}"
             f"{'  (best so far)' if improved and self.monitor else ''}"
         )
@@ -438,7 +442,9 @@ class Trainer:
 
     def _unsound(self, what: str, value: float, step: int) -> UserError:
         self.tracker.end_epoch()
-        kept = f" {self.run.path} keeps the last sound state." if self.run is not None else ""
+        kept = ""
+        if self.run is not None and self.run.has_training_state:
+            kept = f" {self.run.path} keeps the last sound state."
         return UserError(
             f"the {what} became {value} at step {step}, in epoch {self.progress.epoch + 1}. "
             "Lower the learning rate or the norm that gradients are clipped to, and start again."

@@ -228,6 +228,7 @@ def test_damaged_weights(tmp_path):
             run.load_model(nn.Linear(30, 20))
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_damaged_training_state(tmp_path):
     run = Run.create(tmp_path, "captioner", {})
     run.save_training_state({"tensor": torch.arange(1000)})
@@ -244,6 +245,7 @@ class Malicious:
         return os.system, ("touch /tmp/this-must-not-happen-$$",)
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_nothing_that_is_loaded_can_run_code(tmp_path, monkeypatch):
     ran = []
     monkeypatch.setattr(os, "system", ran.append)

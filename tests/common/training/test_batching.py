@@ -168,6 +168,7 @@ def test_batches_are_made_when_asked_for():
     batches = Batches([np.array([0, 1]), np.array([2]), np.array([3, 4])], collate)
     assert len(batches) == 3 and not made
     assert batches[2] == 7 and made == [[3, 4]]
+    assert list(batches[1:]) == [2, 7] and len(batches[:2]) == 2
 
 
 def test_groups_begin_anywhere_and_take_every_batch_once():
@@ -194,6 +195,7 @@ def test_processes_share_every_group():
         assert sum(len(group) for group, _ in steps) == steps[0][1]
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
 def test_workers_give_the_same_batches_and_leave_the_generator_alone():
     batches = Batches([np.array([i, i + 1]) for i in range(7)], torch.from_numpy)
     before = torch.get_rng_state()

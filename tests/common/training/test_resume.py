@@ -22,6 +22,7 @@ from common.errors import UserError
 from common.run import Run
 from common.training.tracking import Tracker
 
+TIMED = ("seconds", "speed", "memory")
 TOY = Path(__file__).with_name("conftest.py")
 UPDATES = 21  # of the toy training: 3 epochs of 7 batches
 
@@ -35,7 +36,7 @@ def everything(folder: Path) -> dict[str, Any]:
         del state["progress"][name]
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     lines = [
-        {name: value for name, value in line.items() if not name.startswith(("speed", "memory"))}
+        {name: value for name, value in line.items() if not name.startswith(TIMED)}
         for line in lines
     ]
     best = (folder / "model.safetensors").read_bytes()

@@ -114,7 +114,7 @@ class Frontier:
         closed = self._close(places, ended, parents) if places else None
         self.is_open = is_open
         self.history = torch.cat([prefixes, tokens[..., None]], 2)
-        self.log_probabilities = growing.masked_fill(~open_[:, None], -math.inf)
+        self.log_probabilities = growing
         return closed
 
     def _close(self, places: list[int], ended: Tensor, parents: Tensor) -> Closed:
@@ -211,6 +211,7 @@ def run_search(
             return _in_order(closed, n_best)
         rows = torch.arange(len(chosen.tokens), device=device)
         if prune and done is not None:
+            # At once, even for one sentence: a step costs many times what the selection costs.
             rows = frontier.prune()
             context = context.select(rows)
         tokens = chosen.tokens[rows]

@@ -222,18 +222,43 @@ def _choose_by_lot(
     parents = torch.arange(num_samples, device=log_probs.device).clamp(max=width - 1)
     log_probs = log_probs.expand(-1, num_samples, -1)  # (A, S, V)
     choices, tokens = log_probs / temperature, None
-    if top_k is not None and top_k < vocabulary or top_p < 1:
-        choices, tokens = choices.topk(min(top_k or vocabulary, vocabulary), dim=2)  # sorted
+    if top_k is not None and top_k < vocabulary:
+        choices, tokens = choices.topk(top_k, dim=2)
     if top_p < 1:
-        probabilities = choices.softmax(2)
-        likelier = probabilities.cumsum(2) - probabilities  # the probability of all before it
-        choices = choices.masked_fill(likelier >= top_p, -math.inf)
-    # The largest of log p + Gumbel noise is a draw from p (the Gumbel-max trick): no division by
-    # the sum, and what is banned can never come out while anything else is left.
-    noise = torch.empty_like(choices).exponential_(generator=generator)
-    noise.clamp_(min=torch.finfo(noise.dtype).tiny)
-    drawn = (choices - noise.log()).argmax(2, keepdim=True)  # (A, S, 1)
+        choices, places = _nucleus(choices, top_p)
+        tokens = places if tokens is None else tokens.gather(2, places)
+    # One uniform number per row, looked up in the sums of the probabilities: what has none is
+    # never met. (Where nothing can be said, anything is drawn; its log-probability says so.)
+    sums = choices.softmax(2).cumsum(2)
+    numbers = torch.rand(
+        sentences, num_samples, 1, generator=generator, device=sums.device, dtype=sums.dtype
+    )
+    drawn = torch.searchsorted(sums, numbers * sums[..., -1:], right=True)  # (A, S, 1)
+    drawn = drawn.clamp(max=choices.shape[2] - 1)
     if tokens is not None:
         drawn = tokens.gather(2, drawn)
     totals = so_far[:, parents] + log_probs.gather(2, drawn)[..., 0]
     return Continuations(totals, parents.expand(sentences, -1), drawn[..., 0])
+
+
+def _nucleus(choices: Tensor, top_p: float) -> tuple[Tensor, Tensor]:
+    """The fewest likeliest tokens that together have probability `top_p`, and where they stood.
+
+    Args:
+        choices: (A, S, V) log-probabilities, up to a constant per row.
+
+    Returns:
+        (A, S, N) those of the nucleus, falling, then minus infinity; (A, S, N) their places.
+    """
+    vocabulary = choices.shape[2]
+    total = choices.logsumexp(2, keepdim=True)
+    # Sorting a whole vocabulary is slow on a CPU, and a nucleus is mostly small: try a few tokens
+    # first. To see whether they suffice, the host would have to wait for a GPU, which sorts fast.
+    sizes = (64, 512, vocabulary) if choices.device.type == "cpu" else (vocabulary,)
+    for size in sizes:
+        likeliest, places = choices.topk(min(size, vocabulary), dim=2)
+        probabilities = (likeliest - total).exp()
+        sums = probabilities.cumsum(2)
+        if size >= vocabulary or bool((sums[..., -1] >= top_p).all()):
+            break
+    return likeliest.masked_fill(sums - probabilities >= top_p, -math.inf), places

@@ -313,6 +313,34 @@ def test_stops_exactly_when_nothing_can_win():
     assert (len(context.steps), found[0].tokens) == (2, [3])
 
 
+def test_what_a_sentence_may_still_come_to_depends_on_its_own_maximum():
+    """Over 5 ** .5 the long sentence wins; cut at two words, it could come to / 3 ** .5 at most."""
+    context = Rows(torch.zeros(3, 1))
+    found = beam_search(
+        TableModel(SHORT_OR_LONG, 8),
+        context,
+        **SPECIAL,
+        max_length=[2, 4, 10],
+        beam_size=2,
+        length_penalty=0.5,
+    )
+    assert [h[0].tokens for h in found] == [[3], [B_, C1, C2, C3], [B_, C1, C2, C3]]
+    assert context.selections == [2] and len(context.steps) == 5
+
+
+def test_the_end_token_counts_towards_the_greatest_length():
+    """With .37 the long sentence wins by its fifth token, eos: over 4 ** .37 it would lose."""
+    (found,) = beam_search(
+        TableModel(SHORT_OR_LONG, 8),
+        one(),
+        **SPECIAL,
+        max_length=4,
+        beam_size=2,
+        length_penalty=0.37,
+    )
+    assert found[0].tokens == [B_, C1, C2, C3]
+
+
 def test_complete_and_cut_off_sentences_are_not_mixed():
     """Room for three words: whatever is longer is cut off, and comes after all that ended."""
     (found,) = beam_search(story(), one(), **SPECIAL, max_length=2, beam_size=2, n_best=2)
@@ -570,6 +598,10 @@ def test_a_dead_end_answers_with_what_was_said():
         TableModel(table, 5), one(), bos=BOS, eos=EOS, forbidden=(3,), max_length=9
     )
     assert (found[0].tokens, found[0].finished) == ([], False)
+    (found,) = sample(
+        TableModel(table, 5), one(), **SPECIAL, max_length=9, no_repeat_ngram=1, num_samples=3
+    )
+    assert [(h.tokens, h.finished) for h in found] == [([3, 4], False)] * 3
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -638,6 +670,27 @@ def test_samples_follow_the_distribution(options, expected):
     for counts in drawn:
         shares(counts, 10_000, expected)
     assert drawn[0] != drawn[1] or len(expected) == 1  # the two sentences are drawn apart
+
+
+@pytest.mark.parametrize("top_p", [0.05, 0.5, 0.97])
+def test_a_nucleus_of_a_large_vocabulary(top_p):
+    """From a few words to nearly all of 700, one of each exactly as likely as the arithmetic."""
+    weights = torch.arange(700, 0, -1, dtype=torch.float64)
+    probabilities = (weights / weights.sum())[torch.randperm(700)]
+    table = {BOS: dict(enumerate(probabilities.tolist(), start=3))}
+    model = TableModel(table, 703)
+    model.logits[3:] = -math.inf
+    model.logits[3:, EOS] = 0.0
+    (found,) = sample(model, one(), **SPECIAL, max_length=1, num_samples=20_000, top_p=top_p)
+    falling, order = probabilities.sort(descending=True)
+    size = int((falling.cumsum(0) < top_p).sum()) + 1
+    nucleus = falling[:size] / falling[:size].sum()
+    counts = Counter(h.tokens[0] - 3 for h in found)
+    assert set(counts) <= set(order[:size].tolist())
+    drawn = torch.tensor([counts[word] for word in order[:size].tolist()], dtype=torch.float64)
+    # Pearson's statistic has mean size - 1 and variance 2 (size - 1).
+    statistic = ((drawn - 20_000 * nucleus) ** 2 / (20_000 * nucleus)).sum()
+    assert abs(statistic - (size - 1)) < 5 * math.sqrt(2 * (size - 1))
 
 
 def test_the_generator_decides_the_samples():

@@ -22,6 +22,7 @@ class Interruption:
     def __init__(self) -> None:
         self.requested = False
         self._raise = False
+        self._process = os.getpid()
 
     @contextmanager
     def listening(self) -> Iterator[Interruption]:
@@ -30,6 +31,7 @@ class Interruption:
             yield self
             return
         self.requested = False
+        self._process = os.getpid()
         before = {number: signal.signal(number, self._note) for number in SIGNALS}
         try:
             yield self
@@ -52,8 +54,9 @@ class Interruption:
             self.requested = True
             raise KeyboardInterrupt
         self.requested = True
-        # Not `print`: a handler may run in the middle of another one.
-        os.write(2, b"\nstopping after this step (once more: at once)\n")
+        if os.getpid() == self._process:  # and not a worker that has just been forked
+            # Not `print`: a handler may run in the middle of another one.
+            os.write(2, b"\nstopping after this step (once more: at once)\n")
 
 
 def leave_to_parent(worker: int) -> None:

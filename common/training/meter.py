@@ -12,23 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from common.errors import UserError
 from common.training.loss import Loss
 
-VALUE, NLL, CORRECT, TOKENS, NORM, EXAMPLES = range(6)
-
-
-class NotFiniteError(Exception):
-    """The loss or the gradient of an update is NaN or infinite.
-
-    Args:
-        what: "loss" or "gradient".
-        value: what it is.
-        update: which update it is, counted from the oldest that the meter holds.
-    """
-
-    def __init__(self, what: str, value: float, update: int) -> None:
-        super().__init__(f"the {what} is {value}")
-        self.what, self.value, self.update = what, value, update
+VALUE, NLL, CORRECT, TOKENS, NORM, EXAMPLES, STEP = range(7)
 
 
 class Meter:
@@ -38,7 +25,7 @@ class Meter:
     """
 
     def __init__(self) -> None:
-        self._unread: list[tuple[Loss, Tensor, int]] = []
+        self._unread: list[tuple[Loss, Tensor, int, int]] = []
         self.rows: list[list[float]] = []  # of every update: value, nll, correct, ...
         self._clocked = 0  # the rows from here on are of the time since _started
         self._started = time.perf_counter()
@@ -46,28 +33,27 @@ class Meter:
     def __len__(self) -> int:
         return len(self.rows) + len(self._unread)
 
-    def add(self, loss: Loss, gradient_norm: Tensor, examples: int) -> None:
-        """Take in one update."""
-        self._unread.append((loss, gradient_norm, examples))
+    def add(self, loss: Loss, gradient_norm: Tensor, examples: int, step: int) -> None:
+        """Take in one update: that number `step`, counted from 1."""
+        self._unread.append((loss, gradient_norm, examples, step))
 
     def read(self) -> None:
         """Fetch what was added.
 
         Raises:
-            NotFiniteError: a loss or a gradient is NaN or infinite.
+            UserError: a loss or a gradient is NaN or infinite; the first such step is named.
         """
         if not self._unread:
             return
-        losses, norms, examples = zip(*self._unread, strict=True)
+        losses, norms, examples, steps = zip(*self._unread, strict=True)
         columns = [torch.stack(column).tolist() for column in zip(*losses, strict=True)]
-        columns += [torch.stack(norms).tolist(), list(examples)]
-        first = len(self.rows)
-        self.rows += [list(row) for row in zip(*columns, strict=True)]
+        columns += [torch.stack(norms).tolist(), list(examples), list(steps)]
         self._unread.clear()
-        for update, row in enumerate(self.rows[first:], start=first):
+        for row in map(list, zip(*columns, strict=True)):
             for what, column in (("loss", VALUE), ("gradient", NORM)):
                 if not math.isfinite(row[column]):
-                    raise NotFiniteError(what, row[column], update)
+                    raise diverged(what, row[column], row[STEP])
+            self.rows.append(row)
 
     def restart_clock(self) -> None:
         """Leave out of the speeds what was until now: a validation, the time before a resume."""
@@ -105,6 +91,14 @@ class Meter:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.rows, self._unread = [list(row) for row in state["rows"]], []
         self.restart_clock()
+
+
+def diverged(what: str, value: float, step: int) -> UserError:
+    """The error of a training that cannot go on."""
+    return UserError(
+        f"the {what} became {value} at step {step}. Lower the learning rate or the norm that "
+        "gradients are clipped to, and start again; the last sound weights and state are kept."
+    )
 
 
 def perplexity(nll: float, tokens: float) -> float:

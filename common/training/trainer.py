@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -24,15 +24,13 @@ from common.training.checkpoint import (
 from common.training.distributed import World, mean_per_token
 from common.training.interruption import Interruption
 from common.training.loss import Loss, no_loss
-from common.training.meter import Meter, NotFiniteError, memory_in_use
+from common.training.meter import Meter, diverged, memory_in_use
 from common.training.progress import Progress
 from common.training.schedules import Constant, Schedule
 from common.training.tracking import Tracker
 
 if TYPE_CHECKING:
     from common.run import Run
-
-T = TypeVar("T")
 
 
 class Trainer:
@@ -261,7 +259,7 @@ class Trainer:
         self.optimizer.step()
         if self.average is not None:
             self.average.update()
-        self.meter.add(total, norm, examples)
+        self.meter.add(total, norm, examples, self.progress.step + 1)
 
     def _after_update(self, batches: int) -> None:
         """Report, validate, save and stop, whatever is due after a step."""
@@ -291,11 +289,8 @@ class Trainer:
 
     def _report(self) -> None:
         """Report the updates since the last report."""
-        figures = self._read_meter(self.meter.report)
-        for number, group in enumerate(self.optimizer.param_groups):
-            suffix = f"_{group.get('name', number)}" if number else ""
-            figures[f"train/learning_rate{suffix}"] = group["lr"]
-        figures |= memory_in_use(self.device)
+        figures = self.meter.report()
+        figures |= self._learning_rates() | memory_in_use(self.device)
         self._track(figures)
         self.tracker.show(
             loss=f"{figures['train/loss']:.3f}",
@@ -303,6 +298,14 @@ class Trainer:
             tokens=f"{figures.get('speed/tokens_per_second', 0):,.0f}/s",
         )
         self._newest_loss = figures["train/loss"]
+
+    def _learning_rates(self) -> dict[str, float]:
+        """The present rates by name, one for all groups of parameters that share it."""
+        rates = dict.fromkeys(group["lr"] for group in self.optimizer.param_groups)
+        return {
+            f"train/learning_rate{f'_{number}' if number else ''}": rate
+            for number, rate in enumerate(rates)
+        }
 
     def _track(self, figures: dict[str, float]) -> None:
         progress = self.progress
@@ -320,7 +323,7 @@ class Trainer:
     def _validate(self) -> None:
         """Validate the present weights, and keep them if they are the best."""
         progress = self.progress
-        self._read_meter(self.meter.read)
+        self.meter.read()
         if len(self.meter):
             self._report()
         metrics = self.world.from_first(self._metrics() if self.world.rank == 0 else None)
@@ -410,9 +413,9 @@ class Trainer:
 
     def _save(self) -> None:
         """Save everything, unless it is not sound: then the last state stays."""
-        self._read_meter(self.meter.read)
+        self.meter.read()
         if not all(bool(parameter.isfinite().all()) for parameter in self.parameters):
-            raise self._unsound("weights", math.nan, self.progress.step)
+            raise diverged("weight", math.nan, self.progress.step)
         self.progress.reported = self.tracker.position()
         self.checkpoint.save()
         self._saved_at = self.progress.seconds
@@ -432,24 +435,6 @@ class Trainer:
         self.tracker.end_epoch()
         saved = f"; {self.run.path} holds everything. {self.how_to_resume}" if self.run else "."
         raise KeyboardInterrupt(f"stopped after step {self.progress.step}{saved}")
-
-    def _read_meter(self, read: Callable[[], T]) -> T:
-        try:
-            return read()
-        except NotFiniteError as error:
-            step = self.progress.step - len(self.meter) + error.update + 1
-            raise self._unsound(error.what, error.value, step) from None
-
-    def _unsound(self, what: str, value: float, step: int) -> UserError:
-        self.tracker.end_epoch()
-        kept = ""
-        if self.run is not None and self.run.has_training_state:
-            kept = f" {self.run.path} keeps the last sound state."
-        return UserError(
-            f"the {what} became {value} at step {step}, in epoch {self.progress.epoch + 1}. "
-            "Lower the learning rate or the norm that gradients are clipped to, and start again."
-            f"{kept}"
-        )
 
     def _tensors(self) -> list[Tensor]:
         return [tensor.data for tensor in (*self.model.parameters(), *self.model.buffers())]

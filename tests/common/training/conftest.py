@@ -103,7 +103,7 @@ def trainer(
         "checkpoint_steps": 3,
         **options,
     }
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.02)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.02, fused=True)
     if folder is not None and "run" not in options:
         options["run"] = Run.create(folder, "toy", {}, resume=True)
         options.setdefault("tracker", Tracker(folder, tensorboard=False, progress=False))

@@ -317,9 +317,16 @@ def _state_dict(path: Path) -> dict[str, Tensor]:
             content: Any = load_file(path)
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, SafetensorError) as error:
-        raise UserError(f"{path} cannot be read as weights: {_first_line(error)}.") from None
-    except (RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except pickle.UnpicklingError:
+        # PyTorch's own message advises to load the file unsafely.
+        raise UserError(
+            f"{path} is damaged, or holds more than tensors, which is not safe to load. Save a "
+            "network's state_dict(), with torch.save or as safetensors."
+        ) from None
+    except (
+        SafetensorError, OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError,
+        AttributeError,
+    ) as error:  # fmt: skip
         raise UserError(f"{path} is damaged, or no state dict: {_first_line(error)}.") from None
     for wrapper in ("state_dict", "model", "model_state_dict"):
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):

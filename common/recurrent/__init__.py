@@ -13,7 +13,6 @@ from common.recurrent.gradient_flow import gradient_flow
 from common.recurrent.initialization import Initialization, initialize_
 from common.recurrent.layer import Recurrent
 from common.recurrent.padding import Padding
-from common.recurrent.products import linear
 from common.recurrent.scan import scan
 
 __all__ = [
@@ -29,6 +28,5 @@ __all__ = [
     "deferred",
     "gradient_flow",
     "initialize_",
-    "linear",
     "scan",
 ]

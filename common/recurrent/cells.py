@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from common.recurrent.deferred import deferred
-from common.recurrent.products import linear
 
 State = tuple[Tensor, ...]
 """What a cell remembers: (h,) or (h, c), each (B, H)."""
@@ -128,7 +127,7 @@ class Cell(nn.Module):
         self, which: Literal["ih", "hh"], inputs: Tensor, rows: slice, columns: slice, bias: bool
     ) -> Tensor:
         if self._products is None:
-            return linear(inputs, *self._part(which, rows, columns, bias))
+            return F.linear(inputs, *self._part(which, rows, columns, bias))
         key = (which, rows.start, rows.stop, columns.start, columns.stop, bias)
         if key not in self._products:
             self._products[key] = deferred(*self._part(which, rows, columns, bias))

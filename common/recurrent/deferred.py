@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from common.recurrent.products import linear, linear_gradients, prefers_onednn
 
 
 def deferred(weight: Tensor, bias: Tensor | None = None) -> DeferredProduct:
@@ -42,7 +42,7 @@ class DeferredProduct:
         weight, bias = self._source
         trains = weight.requires_grad or (bias is not None and bias.requires_grad)
         if not (trains and torch.is_grad_enabled()):
-            return linear(inputs, weight, bias)
+            return F.linear(inputs, weight, bias)
         if self._token is None:
             self._token = _WeightGradient.apply(self._pairs, weight, bias)
             # Once: autocast would cast parts of a weight in every step, for it remembers leaves.
@@ -62,15 +62,6 @@ class _Pairs:
     def __init__(self) -> None:
         self._run = -1
         self._pairs: list[tuple[Tensor, Tensor]] = []
-        self._transposed: Tensor | None = None
-
-    def transpose(self, weight: Tensor) -> Tensor:
-        """The weight for the way back, laid out once if every step would otherwise do it."""
-        if not prefers_onednn(weight):
-            return weight.t()
-        if self._transposed is None:
-            self._transposed = weight.t().contiguous()
-        return self._transposed
 
     def add(self, inputs: Tensor, gradient: Tensor) -> None:
         run = torch._C._current_graph_task_id()
@@ -84,7 +75,6 @@ class _Pairs:
         pairs, self._pairs = self._pairs, []
         if not pairs or torch._C._current_graph_task_id() != self._run:
             return None
-        self._transposed = None
         inputs = [pair[0].flatten(0, -2) for pair in pairs]
         gradients = [pair[1].flatten(0, -2) for pair in pairs]
         return torch.cat(inputs), torch.cat(gradients)
@@ -112,7 +102,7 @@ class _WeightGradient(torch.autograd.Function):
         weight_dtype, bias_dtype = ctx.dtypes
         weight = bias = None
         if ctx.needs_input_grad[1]:
-            weight = linear(gradients.t(), inputs.t()).to(weight_dtype)
+            weight = (gradients.t() @ inputs).to(weight_dtype)
         if ctx.needs_input_grad[2]:
             bias = gradients.sum(0, dtype=bias_dtype)
         return None, weight, bias
@@ -127,7 +117,7 @@ class _Product(torch.autograd.Function):
     ) -> Tensor:
         ctx.pairs = pairs
         ctx.save_for_backward(inputs, weight)
-        return linear(inputs, weight, bias)
+        return F.linear(inputs, weight, bias)
 
     @staticmethod
     def backward(
@@ -135,11 +125,10 @@ class _Product(torch.autograd.Function):
     ) -> tuple[None, None, Tensor | None, Tensor | None, Tensor | None]:
         inputs, weight = ctx.saved_tensors
         if torch.is_grad_enabled():  # create_graph: what goes through the pairs has no graph
-            return None, None, *linear_gradients(gradient, inputs, weight, ctx.needs_input_grad[2:])
+            rows = gradient.flatten(0, -2)
+            return None, None, gradient @ weight, rows.t() @ inputs.flatten(0, -2), rows.sum(0)
         ctx.pairs.add(inputs, gradient)
-        if not ctx.needs_input_grad[2]:
-            return None, None, None, None, None
-        return None, None, linear(gradient, ctx.pairs.transpose(weight)), None, None
+        return None, None, gradient @ weight if ctx.needs_input_grad[2] else None, None, None
 
 
 def _autocast(tensor: Tensor) -> Tensor:

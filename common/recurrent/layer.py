@@ -24,7 +24,6 @@ from common.recurrent.cells import (
 from common.recurrent.fused import unroll_fused
 from common.recurrent.initialization import Initialization, initialize_
 from common.recurrent.padding import Padding
-from common.recurrent.products import FEW_ROWS, prefers_onednn
 from common.recurrent.scan import scan
 
 StandardCell = Literal["rnn", "rnn_relu", "lstm", "gru"]
@@ -139,19 +138,11 @@ class Recurrent(nn.Module):
         values = inputs.transpose(0, 1).contiguous()  # (T, B, I)
         if batch == 0 or steps == 0:
             return values.new_zeros(batch, steps, self.output_size), state
-        kernel = self._best_kernel(values)
-        if kernel is not None and padding is None:
-            outputs, state = self._whole_kernel(kernel, values, state)
+        if self.kernel is not None and padding is None:
+            outputs, state = self._whole_kernel(self.kernel, values, state)
         else:
-            outputs, state = self._layer_by_layer(kernel, values, state, padding)
+            outputs, state = self._layer_by_layer(self.kernel, values, state, padding)
         return outputs.transpose(0, 1), state
-
-    def _best_kernel(self, inputs: Tensor) -> nn.RNNBase | None:
-        """torch's network, unless there is none or our own loop is faster: inputs (T, B, I)."""
-        if self.kernel is None or self.kernel.mode == "LSTM" or inputs.shape[1] < FEW_ROWS:
-            return self.kernel
-        # On a CPU, torch's GRU and RNN are a loop like ours, and the products decide.
-        return None if prefers_onednn(inputs, self.kernel.all_weights[0][0]) else self.kernel
 
     def _whole_kernel(
         self, kernel: nn.RNNBase, inputs: Tensor, state: State

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from common.encoder_decoder import Batch
@@ -48,18 +49,52 @@ class CaptionExamples:
         return len(self.sentences)
 
     def batches(
-        self, epoch: int, *, batch_size: int, seed: int = 0, shuffle: bool = True
+        self,
+        epoch: int,
+        *,
+        batch_size: int,
+        seed: int = 0,
+        shuffle: bool = True,
+        together: bool = False,
     ) -> Batches[Batch]:
-        """The batches of an epoch, a function of (seed, epoch): training can be resumed in any."""
-        indices = bucketed_batches(
-            self.lengths, batch_size, seed=seed, epoch=epoch, shuffle=shuffle
-        )
-        mirrored = None
+        """The batches of an epoch, a function of (seed, epoch): training can be resumed in any.
+
+        Args:
+            epoch: counted from 0.
+            batch_size: captions in a batch.
+            seed: of their order, and of what is mirrored.
+            shuffle: False for evaluation.
+            together: put all captions of an image into one batch, so that a network which is learnt
+                sees each image once an epoch; batches are then padded more.
+        """
+        if together:
+            indices = self._batches_of_images(epoch, batch_size, seed, shuffle)
+        else:
+            indices = bucketed_batches(
+                self.lengths, batch_size, seed=seed, epoch=epoch, shuffle=shuffle
+            )
+        mirrored = np.zeros(len(self), bool)
         if self.mirror is not None and shuffle:
             coins = np.random.default_rng([seed, epoch, 1]).random(len(self)) < 0.5
             mirrored = coins & self.mirror
         return Batches(indices, lambda rows: self._collate(rows, mirrored))
 
-    def _collate(self, rows: np.ndarray, mirrored: np.ndarray | None) -> Batch:
-        inputs = self.inputs(self.images[rows], None if mirrored is None else mirrored[rows])
-        return Batch.collate((inputs,), [self.sentences[row] for row in rows])
+    def _batches_of_images(
+        self, epoch: int, batch_size: int, seed: int, shuffle: bool
+    ) -> list[np.ndarray]:
+        """Batches of whole images, as many as have about `batch_size` captions."""
+        by_image = np.argsort(self.images, kind="stable")
+        _, starts = np.unique(self.images[by_image], return_index=True)
+        members = np.split(by_image, starts[1:])
+        longest = [int(self.lengths[captions].max()) for captions in members]
+        images = max(1, round(batch_size * len(members) / len(self)))
+        batches = bucketed_batches(longest, images, seed=seed, epoch=epoch, shuffle=shuffle)
+        return [np.concatenate([members[image] for image in batch]) for batch in batches]
+
+    def _collate(self, rows: np.ndarray, mirrored: np.ndarray) -> Batch:
+        # An image that is there twice, the same way round, is read and encoded once.
+        wanted, places = np.unique(2 * self.images[rows] + mirrored[rows], return_inverse=True)
+        flip = wanted % 2 == 1
+        inputs = self.inputs(wanted // 2, flip if flip.any() else None)
+        sentences = [self.sentences[row] for row in rows]
+        return Batch.collate((inputs,), sentences, torch.from_numpy(places.reshape(-1)))

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from captioning.backbone import Backbone
 from captioning.data import CaptionedImage, check_problems
-from captioning.encoder import Backbone, ImageEncoder
+from captioning.encoder import ImageEncoder
 from captioning.examples import Inputs
 from captioning.features import FeatureCache
 from captioning.images import ImageTransform, image_batches

@@ -26,6 +26,8 @@ class EncoderOptions:
     """Features that each region is projected to for attention; 0 to leave them as they are."""
     vector_size: int = 512
     """Features that the pooled vector is projected to; 0 to leave it as it is."""
+    normalize: bool = True
+    """Normalise the features of each region (layer normalisation) before anything else."""
     feature_dropout: float = 0.3
     """Share of the features dropped while training."""
     mirror: bool = False

@@ -10,16 +10,17 @@ from typing import Any
 
 import torch
 
+from captioning.backbone import Backbone
 from captioning.captioner import Captioner
 from captioning.data import CaptionData, CaptionedImage, load
-from captioning.encoder import Backbone, ImageEncoder, SmallCNN
+from captioning.encoder import ImageEncoder, SmallCNN
 from captioning.evaluation import Evaluation, evaluate, write_evaluation
 from captioning.examples import CaptionExamples
 from captioning.images import ImageTransform
 from captioning.inputs import make_inputs
 from captioning.options import MAY_CHANGE, EncoderOptions, TrainOptions
 from captioning.showcase import Showcase
-from common.encoder_decoder import EncoderDecoder
+from common.encoder_decoder import Batch, EncoderDecoder
 from common.files import read_json, write_json
 from common.options import (
     DecoderOptions,
@@ -107,11 +108,15 @@ def make_trainer(
         batches = checks.batches(0, batch_size=2 * training.batch_size, shuffle=False)
         return teacher_forced(model, batches) | evaluation.metrics
 
-    def batches(epoch: int):
-        return examples.batches(epoch, batch_size=training.batch_size, seed=training.seed)
-
     encoder = model.encoder
     assert isinstance(encoder, ImageEncoder)
+    learnt = encoder.cnn is not None and any(p.requires_grad for p in encoder.cnn.parameters())
+
+    def batches(epoch: int) -> Sequence[Batch]:
+        return examples.batches(
+            epoch, batch_size=training.batch_size, seed=training.seed, together=learnt
+        )
+
     slower = encoder.cnn.parameters() if isinstance(encoder.cnn, Backbone) else ()
     optimizer = training.make_optimizer(
         model, slower=list(slower), slower_rate=options.encoder.encoder_learning_rate
@@ -181,6 +186,7 @@ def build_model(options: TrainOptions, vocabulary: Vocabulary, weights: str) -> 
         attention=options.decoder.attention != "none",
         vector_size=chosen.vector_size,
         memory_size=chosen.memory_size,
+        normalize=chosen.normalize,
         dropout=chosen.feature_dropout,
     )
     decoder = options.decoder.build(len(vocabulary), encoder.context_size, encoder.memory_size)

@@ -23,36 +23,43 @@ class Batch:
     """Encoder inputs with the sentences to be learnt from them.
 
     Args:
-        inputs: what the encoder is called with, tensors whose first dimension is B.
+        inputs: what the encoder is called with, tensors whose first dimension is I.
         targets: (B, T + 1) token ids: start token, words, end token, padding.
         positions: (N,) where the N real words to be predicted stand in `targets[:, 1:]` flattened;
             found when the batch is collated, so that the device need not be asked for it.
+        rows: (B,) which of the I inputs each sentence belongs to: several sentences of an image
+            share one pass through its encoder. None: each its own, I = B.
     """
 
     inputs: tuple[Tensor, ...]
     targets: Tensor
     positions: Tensor
+    rows: Tensor | None = None
 
     @classmethod
-    def collate(cls, inputs: tuple[Tensor, ...], sentences: Sequence[Sequence[int]]) -> Batch:
+    def collate(
+        cls,
+        inputs: tuple[Tensor, ...],
+        sentences: Sequence[Sequence[int]],
+        rows: Tensor | None = None,
+    ) -> Batch:
         """Make a batch of sentences given as word ids without start and end token."""
         targets = pad_sequences([[BOS, *sentence, EOS] for sentence in sentences], PAD)
         positions = (targets[:, 1:] != PAD).flatten().nonzero().squeeze(1)
-        return cls(inputs, targets, positions)
+        return cls(inputs, targets, positions, rows)
 
     def to(self, device: torch.device | str) -> Batch:
-        move = {"device": device, "non_blocking": True}
-        return Batch(
-            tuple(tensor.to(**move) for tensor in self.inputs),
-            self.targets.to(**move),
-            self.positions.to(**move),
-        )
+        return self._map(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> Batch:
+        return self._map(Tensor.pin_memory)
+
+    def _map(self, function: Callable[[Tensor], Tensor]) -> Batch:
         return Batch(
-            tuple(tensor.pin_memory() for tensor in self.inputs),
-            self.targets.pin_memory(),
-            self.positions.pin_memory(),
+            tuple(function(tensor) for tensor in self.inputs),
+            function(self.targets),
+            function(self.positions),
+            None if self.rows is None else function(self.rows),
         )
 
     def __len__(self) -> int:
@@ -99,6 +106,8 @@ class EncoderDecoder(nn.Module):
         `Loss.nll` is the plain sum of negative log-likelihoods in nats, from which perplexity follows.
         """
         context = self.encode(*batch.inputs)
+        if batch.rows is not None:
+            context = context.select(batch.rows)
         features, weights = self.decoder.unroll(context, batch.targets[:, :-1])
         real = features.flatten(0, 1).index_select(0, batch.positions)  # (N, R)
         labels = batch.targets[:, 1:].flatten().index_select(0, batch.positions)  # (N,)

@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-
 def deferred(weight: Tensor, bias: Tensor | None = None) -> DeferredProduct:
     """A stand-in for `F.linear(x, weight, bias)` inside a loop over time.
 
@@ -126,7 +125,8 @@ class _Product(torch.autograd.Function):
         inputs, weight = ctx.saved_tensors
         if torch.is_grad_enabled():  # create_graph: what goes through the pairs has no graph
             rows = gradient.flatten(0, -2)
-            return None, None, gradient @ weight, rows.t() @ inputs.flatten(0, -2), rows.sum(0)
+            bias = rows.sum(0) if ctx.needs_input_grad[4] else None
+            return None, None, gradient @ weight, rows.t() @ inputs.flatten(0, -2), bias
         ctx.pairs.add(inputs, gradient)
         return None, None, gradient @ weight if ctx.needs_input_grad[2] else None, None, None
 

@@ -162,8 +162,16 @@ def test_first_loss_is_near_log_v_and_with_frequencies_near_their_entropy():
 @pytest.mark.parametrize("attend", ["before", "after"])
 def test_gradients_agree_with_finite_differences(attend):
     decoder = RecurrentDecoder(
-        6, 3, 4, 3, memory_size=4, attention="additive", attend=attend, gate=True,
-        inject=("init", "first", "every", "output"), deep_output=True,
+        6,
+        3,
+        4,
+        3,
+        memory_size=4,
+        attention="additive",
+        attend=attend,
+        gate=True,
+        inject=("init", "first", "every", "output"),
+        deep_output=True,
     ).double()
     context = make_context()
     vector = torch.randn(2, 3, dtype=torch.float64, requires_grad=True)

@@ -215,7 +215,7 @@ def run_search(
             rows = frontier.prune()
             context = context.select(rows)
         tokens = chosen.tokens[rows]
-        if width > 1 or tokens.shape != (len(chosen.tokens), 1):  # else every row stays in place
+        if tokens.shape != (len(chosen.tokens), 1):  # else every row stays in its place
             survivors = (rows[:, None] * width + chosen.parents[rows]).flatten()
             state = tuple(tensor.index_select(0, survivors) for tensor in state)
 

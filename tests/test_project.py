@@ -1,0 +1,340 @@
+"""The house itself: its project files agree, its imports run one way, importing it does nothing."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import tomllib
+from fnmatch import fnmatch
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = sorted(folder.name for folder in ROOT.iterdir() if (folder / "__init__.py").is_file())
+PIPELINES = {"captioning", "seq2seq"}
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+@cache
+def project() -> dict:
+    return tomllib.loads(read("pyproject.toml"))
+
+
+def source_files() -> list[Path]:
+    return sorted(file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))
+
+
+def module_name(file: Path) -> str:
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@cache
+def tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"), str(file))
+
+
+def imported_modules(file: Path) -> set[str]:
+    """Full names of all that a file imports, anywhere in it, relative imports resolved."""
+    package = module_name(file).split(".")
+    if file.name != "__init__.py":
+        package = package[:-1]
+    names = set()
+    for node in ast.walk(tree(file)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            source = ".".join([*base, *([node.module] if node.module else [])])
+            # What is imported from a package may be one of its modules.
+            names |= {source} | {f"{source}.{alias.name}" for alias in node.names}
+    return names
+
+
+def imports_of(prefix: str) -> dict[str, set[str]]:
+    """Of every module below a package: what it imports from this project."""
+    return {
+        module_name(file): {
+            name for name in imported_modules(file) if name.split(".")[0] in PACKAGES
+        }
+        for file in source_files()
+        if module_name(file).split(".")[: prefix.count(".") + 1] == prefix.split(".")
+    }
+
+
+def below(name: str, *packages: str) -> bool:
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+# -- project files ---------------------------------------------------------------------------------
+
+
+def test_environment_installs_what_pyproject_says():
+    """Python, pip and `-e .[dev]`: no dependency is listed twice, so that none can disagree."""
+    lines = [line for line in read("environment.yml").splitlines() if not line.startswith("#")]
+    assert lines[0] == f"name: {project()['project']['name']}"
+    start = lines.index("dependencies:")
+    assert lines[1:start] == ["channels:", "  - conda-forge"]
+    python = project()["project"]["requires-python"]
+    assert lines[start + 1 :] == [f"  - python{python}", "  - pip", "  - pip:", "      - -e .[dev]"]
+    assert "dev" in project()["project"]["optional-dependencies"]
+
+
+def test_dependencies_have_no_upper_bounds():
+    extras = project()["project"]["optional-dependencies"].values()
+    for requirement in [*project()["project"]["dependencies"], *(r for e in extras for r in e)]:
+        assert re.fullmatch(r"[A-Za-z0-9-]+(>=[0-9.]+)?", requirement), requirement
+
+
+def test_every_third_party_import_is_a_dependency():
+    distributions = {"PIL": "pillow"}
+    declared = {re.split(r"[^A-Za-z0-9-]", r)[0] for r in project()["project"]["dependencies"]}
+    known = {*sys.stdlib_module_names, *PACKAGES}
+    for file in source_files():
+        for name in {name.split(".")[0] for name in imported_modules(file)} - known:
+            assert distributions.get(name, name) in declared, f"{file}: {name}"
+
+
+def test_every_package_is_installed_checked_and_importable():
+    patterns = project()["tool"]["setuptools"]["packages"]["find"]["include"]
+    for package in PACKAGES:
+        assert any(fnmatch(package, pattern) for pattern in patterns), package
+        assert package in project()["tool"]["mypy"]["files"], package
+        assert package in project()["tool"]["ruff"]["lint"]["isort"]["known-first-party"], package
+    for file in source_files():
+        assert (file.parent / "__init__.py").is_file(), f"{file.parent} has no __init__.py"
+
+
+def test_licence():
+    assert read("LICENSE").startswith("MIT License\n")
+    assert "the Unroll authors" in read("LICENSE")
+    assert project()["project"]["license"] == "MIT"
+
+
+def test_ci_runs_make_test():
+    script = ROOT / ".ci" / "run"
+    assert script.stat().st_mode & stat.S_IXUSR
+    lines = read(".ci/run").splitlines()
+    assert lines[0] == "#!/usr/bin/env bash" and "set -euo pipefail" in lines
+    assert any(line.startswith("make test ") for line in lines)
+    subprocess.run(["bash", "-n", script], check=True)
+
+
+# -- the Makefile, on an imagined machine ----------------------------------------------------------
+
+needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+
+
+def executable(path: Path, script: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Path:
+    """A folder with the Makefile and a Python that only writes down what it is asked to do."""
+    for name in ("Makefile", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    record = f'echo "$@" >> {tmp_path}/calls'
+    python = executable(tmp_path / "python" / "recorder", record)
+    make_venv = f'case "$*" in "-m venv "*) mkdir -p .venv/bin; cp {python} .venv/bin/python;; esac'
+    executable(tmp_path / "python" / "python3", f"{record}\n{make_venv}")
+    return tmp_path
+
+
+def make(machine: Path, *arguments: str, python: str = "python/python3"):
+    (machine / "calls").unlink(missing_ok=True)
+    result = subprocess.run(
+        ["make", *arguments, f"PYTHON={machine / python}"],
+        cwd=machine,
+        capture_output=True,
+        text=True,
+        env={"PATH": os.environ["PATH"]},
+    )
+    calls = (machine / "calls").read_text() if (machine / "calls").exists() else ""
+    return result, calls
+
+
+@needs_make
+@pytest.mark.parametrize(
+    ("target", "runs"),
+    [("test", "-m pytest"), ("lint", "-m mypy"), ("demo", "-m experiments.demo")],
+)
+def test_make_installs_once(machine, target, runs):
+    result, calls = make(machine, target)
+    assert result.returncode == 0, result.stderr
+    assert "-m venv .venv" in calls
+    assert calls.count("pip install --editable .[dev]") == 1 and runs in calls
+    result, calls = make(machine, target)
+    assert result.returncode == 0 and runs in calls
+    assert "pip" not in calls and "venv" not in calls
+    # A project file that changed is installed again, into the same environment.
+    later = (machine / ".venv" / ".installed").stat().st_mtime + 10
+    os.utime(machine / "pyproject.toml", (later, later))
+    result, calls = make(machine, target)
+    assert calls.count("pip install --editable .[dev]") == 1 and "-m venv" not in calls
+
+
+@needs_make
+def test_make_clean_keeps_the_environment_and_the_runs(machine):
+    make(machine, "lint")
+    for folder in ("runs/x/__pycache__", "common/__pycache__", ".pytest_cache", "unroll.egg-info"):
+        (machine / folder).mkdir(parents=True)
+    result, _ = make(machine, "clean")
+    assert result.returncode == 0, result.stderr
+    left = {path.name for path in machine.iterdir()}
+    assert left == {"Makefile", "pyproject.toml", "python", ".venv", "runs", "common"}
+    assert (machine / "runs/x/__pycache__").is_dir()
+    assert not (machine / "common/__pycache__").exists()
+
+
+@needs_make
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ('case "$*" in *version_info*) exit 1;; *) echo Python 3.9.2;; esac', "Python 3.9.2"),
+        ('case "$*" in *ensurepip*) exit 1;; esac', "python3-venv"),
+        (None, "not found"),
+    ],
+)
+def test_make_says_in_one_line_what_is_missing(machine, script, message):
+    if script is not None:
+        executable(machine / "python" / "unfit", script)
+    result, _ = make(machine, "test", python="python/unfit")
+    assert result.returncode != 0
+    error, *rest = result.stderr.splitlines()
+    assert error.startswith("error: ") and message in error
+    assert len(rest) == 1 and rest[0].startswith("make: ***")
+    assert not (machine / ".venv").exists()
+
+
+@needs_make
+def test_make_reports_a_torchvision_that_does_not_fit(machine):
+    fails = 'case "$*" in *torchvision*) echo "operator torchvision::nms" >&2; exit 1;; esac'
+    executable(machine / "python" / "recorder", fails)
+    result, _ = make(machine, "test")
+    assert result.returncode != 0
+    error = result.stderr.splitlines()[0]
+    assert error.startswith("error: torch and torchvision do not fit") and "::nms" in error
+    assert not (machine / ".venv" / ".installed").exists()
+
+
+# -- imports ---------------------------------------------------------------------------------------
+
+
+def test_imports_run_one_way():
+    for module, names in imports_of("common").items():
+        assert all(below(name, "common") for name in names), module
+    for pipeline in PIPELINES:
+        for module, names in imports_of(pipeline).items():
+            assert all(below(name, "common", pipeline) for name in names), module
+
+
+def test_imports_inside_common_run_one_way():
+    basics = ("common.errors", "common.files")
+    for module, names in imports_of("common.recurrent").items():
+        assert all(below(n, "common.recurrent", *basics) for n in names - {"common"}), module
+    for module, names in imports_of("common.decoding").items():
+        allowed = ("common.decoding", "common.recurrent", *basics)
+        assert all(below(n, *allowed) for n in names - {"common"}), module
+    models = ("common.recurrent", "common.decoding", "common.encoder_decoder")
+    for package in ("common.training", "common.evaluation"):
+        for module, names in imports_of(package).items():
+            assert not any(below(n, *models, "common.sequence_models") for n in names), module
+
+
+IMPORT_EACH = """
+import os, sys, tempfile
+import matplotlib, nltk, torch, torchvision, tyro  # slow ones once, for all children
+state = torch.get_rng_state()
+failed = False
+for module in sys.argv[1:]:
+    with tempfile.TemporaryFile() as output:
+        child = os.fork()
+        if child == 0:
+            os.dup2(output.fileno(), 1)
+            os.dup2(output.fileno(), 2)
+            __import__(module)
+            if not torch.equal(state, torch.get_rng_state()):
+                print("drew random numbers")
+            if torch.cuda.is_initialized():
+                print("started CUDA")
+            sys.stdout.flush()
+            os._exit(0)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        output.seek(0)
+        said = output.read().decode()
+        if status or said:
+            failed = True
+            print(f"importing {module}: exit code {status}, output: {said}", flush=True)
+sys.exit(failed)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_importing_any_module_does_nothing(tmp_path):
+    """Each alone, in a process of its own: nothing printed, written, drawn or started."""
+    modules = [module_name(file) for file in source_files()]
+    before = set(ROOT.iterdir())
+    home, folder = tmp_path / "home", tmp_path / "folder"
+    home.mkdir()
+    folder.mkdir()
+    result = subprocess.run(
+        # A process that forks while it has threads is warned about; ours only import and leave.
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", IMPORT_EACH, *modules],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env=os.environ
+        | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(home)},
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert not list(folder.iterdir())
+    ours = {path for path in set(ROOT.iterdir()) - before if not path.name.startswith(".")}
+    assert not ours
+
+
+# -- what may not be loaded ------------------------------------------------------------------------
+
+
+def test_nothing_unpickles():
+    """A file that somebody sends must not be able to run code."""
+    forbidden = ("cloudpickle", "dill", "joblib", "shelve", "marshal")
+    for file in source_files():
+        names = imported_modules(file)
+        assert not any(below(name, *forbidden) for name in names), file
+        # Of pickle itself only the errors, which torch.load raises.
+        used = {name for name in names if below(name, "pickle")} - {"pickle"}
+        for node in ast.walk(tree(file)):
+            if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "pickle":
+                used.add(node.attr)
+            if isinstance(node, ast.Call):
+                check_call(node, f"{file}:{node.lineno}")
+        assert all(name.endswith("Error") for name in used), f"{file}: {used}"
+
+
+def check_call(node: ast.Call, where: str) -> None:
+    name = ast.unparse(node.func)
+    options = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+    if name in ("torch.load", "torch.hub.load", "load_state_dict_from_url"):
+        assert options.get("weights_only") == "True", f"{where}: {name} without weights_only=True"
+    assert options.get("allow_pickle", "False") == "False", f"{where}: allow_pickle"
+    assert name not in ("eval", "exec"), f"{where}: {name}"
+
+
+def test_torch_load_is_never_hidden_behind_another_name():
+    """`from torch import load` would escape the test above."""
+    for file in source_files():
+        assert not {"torch.load", "numpy.load"} & imported_modules(file), file

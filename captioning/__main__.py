@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from captioning.train import TrainOptions, evaluate_run, train
 from common.errors import UserError, run_command
 from common.evaluation.pictures import contact_sheet
 from common.files import atomic_write
-from common.options import SearchOptions
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,10 @@ class EvaluateOptions:
     """Which images: val, test, or any other split of the data."""
     data: str | None = None
     """Folder of the data, if it is no longer where the run was trained on it."""
-    search: SearchOptions = SearchOptions()
+    beam_size: int | None = None
+    """Hypotheses kept for each caption; as in training by default."""
+    length_penalty: float | None = None
+    """Exponent of the length that a caption's log-probability is divided by; as in training."""
     batch_size: int = 64
     """Images described at a time."""
     device: str = "auto"
@@ -55,7 +57,10 @@ class CaptionOptions:
     """Write a contact sheet of the pictures with their captions to this PNG."""
     attention: bool = False
     """With --picture: show, word by word, where in each picture the model looked."""
-    search: SearchOptions = SearchOptions()
+    beam_size: int | None = None
+    """Hypotheses kept for each caption; as in training by default."""
+    max_length: int | None = None
+    """Most words of a caption; as in training by default."""
     batch_size: int = 32
     """Pictures described at a time."""
     device: str = "auto"
@@ -73,7 +78,16 @@ def main() -> None:
     if isinstance(options, TrainOptions):
         train(options)
     elif isinstance(options, EvaluateOptions):
-        evaluate_run(**_shallow(options))
+        evaluation = evaluate_run(
+            options.run,
+            options.split,
+            data=options.data,
+            batch_size=options.batch_size,
+            device=options.device,
+            **_given(options, "beam_size", "length_penalty"),
+        )
+        for name, value in evaluation.metrics.items():
+            print(f"{name:<16}{value:.4f}")
     else:
         caption(options)
 
@@ -81,11 +95,12 @@ def main() -> None:
 def caption(options: CaptionOptions) -> None:
     """Print a caption for each picture; a picture that cannot be read is named and passed over."""
     captioner = Captioner.from_run(options.run, options.device)
-    search = asdict(options.search) | {"n_best": options.n_best}
-    if options.n_best > options.search.beam_size:
+    search = {"n_best": options.n_best} | _given(options, "beam_size", "max_length")
+    beam_size = search.get("beam_size", captioner.search["beam_size"])
+    if not 1 <= options.n_best <= beam_size:
         raise UserError(
-            f"--n-best {options.n_best} needs a --beam-size of at least as much; "
-            f"it is {options.search.beam_size}."
+            f"--n-best {options.n_best} is not between 1 and the beam size, {beam_size}. "
+            "Ask for fewer captions, or for a larger --beam-size."
         )
     paths = list_images(options.images)
     described: list[tuple[Path, list[Caption]]] = []
@@ -135,8 +150,10 @@ def _draw(
         sheet.save(file, format="PNG")
 
 
-def _shallow(options: EvaluateOptions) -> dict[str, Any]:
-    return {field.name: getattr(options, field.name) for field in fields(options)}
+def _given(options: EvaluateOptions | CaptionOptions, *names: str) -> dict[str, Any]:
+    """Those of the options that the user gave."""
+    values = {name: getattr(options, name) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 if __name__ == "__main__":

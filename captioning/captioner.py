@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -46,6 +47,7 @@ class Captioner:
         vocabulary: the words of the decoder.
         tokenizer: turns words into text.
         transform: the one transform from a picture to the encoder's input.
+        search: options of `beam_search` where a call does not say otherwise.
     """
 
     def __init__(
@@ -54,11 +56,13 @@ class Captioner:
         vocabulary: Vocabulary,
         tokenizer: Tokenizer,
         transform: ImageTransform,
+        search: Mapping[str, Any] = MappingProxyType({"beam_size": 5, "max_length": 40}),
     ) -> None:
         self.model = model.eval()
         self.vocabulary = vocabulary
         self.tokenizer = tokenizer
         self.transform = transform
+        self.search = dict(search)
 
     @classmethod
     def from_run(cls, folder: str | os.PathLike[str], device: str = "auto") -> Captioner:
@@ -108,11 +112,9 @@ class Captioner:
             inputs: (B, 3, height, width) transformed images, or (B, S, C) features of the cache.
             search: options of `beam_search`.
         """
-        options = {"beam_size": 5, "max_length": 40, "length_penalty": 0.7} | search
+        options = self.search | search
         # A reader has no use for the token that stands for unknown words.
-        found = self.model.generate(
-            inputs.to(self.device), forbidden=(PAD, BOS, UNK), **options
-        )
+        found = self.model.generate(inputs.to(self.device), forbidden=(PAD, BOS, UNK), **options)
         return [[self._caption(hypothesis) for hypothesis in best] for best in found]
 
     def pixels(self, image: Picture) -> Tensor:

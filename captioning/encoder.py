@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from captioning.backbone import Backbone
 from captioning.images import IMAGENET_MEAN, IMAGENET_STD
@@ -20,43 +21,47 @@ Activation: TypeAlias = Literal["relu", "tanh", "none"]
 class SmallCNN(nn.Module):
     """A small network for small pictures, such as the generated scenes; learnt from scratch.
 
-    Three strided convolutions, then residual ones at an eighth of the image's size. Every region
-    also gets its own coordinates (CoordConv, Liu et al. 2018): a convolution alone cannot tell left
-    from right, and captions speak of little else.
+    Two streams see the picture: one its brightness in full detail, from which it learns shapes, one
+    its colours in coarse blocks. So a shape is known in a colour that it never had in training: what
+    tells the shape does not see the colour. Every region also gets its own coordinates (CoordConv,
+    Liu et al. 2018): a convolution alone cannot tell left from right, and captions speak of little
+    else.
 
     Args:
-        feature_size: channels of the grid; the layers before it have a half and a quarter.
-        blocks: residual blocks at the final resolution.
+        feature_size: channels of the grid; a quarter of them are of the colour stream.
+        blocks: residual blocks of the shape stream at the final resolution.
     """
 
     def __init__(self, feature_size: int = 128, blocks: int = 1) -> None:
         super().__init__()
         self.feature_size = feature_size
-        widths = (3, feature_size // 4, feature_size // 2, feature_size)
+        colours = feature_size // 4
+        shapes = feature_size - colours
+        widths = (1, shapes // 4, shapes // 2, shapes)
         self.reduce = nn.Sequential(
             *(
                 _convolution(before, after, stride=2)
                 for before, after in zip(widths[:-1], widths[1:], strict=True)
             )
         )
-        self.blocks = nn.ModuleList(
-            _convolution(feature_size + 2, feature_size) for _ in range(blocks)
-        )
-        self.mix = nn.Sequential(
-            nn.Conv2d(feature_size + 2, feature_size, 1, bias=False),
-            nn.BatchNorm2d(feature_size),
-            nn.ReLU(inplace=True),
+        self.blocks = nn.ModuleList(_convolution(shapes + 2, shapes) for _ in range(blocks))
+        self.places = _convolution(shapes + 2, shapes, size=1)
+        self.colours = nn.Sequential(
+            _convolution(3, colours, stride=2), _convolution(colours, colours, size=1)
         )
         self.to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, height, width) floating point -> (B, S, C) for S = height/8 * width/8 regions."""
-        x = self.reduce(images.contiguous(memory_format=torch.channels_last))
-        places = _coordinates(x)
+        images = images.contiguous(memory_format=torch.channels_last)
+        shapes = self.reduce(images.mean(1, keepdim=True))
+        places = _coordinates(shapes)
         for block in self.blocks:
-            x = x + block(torch.cat([x, places], 1))
-        x = self.mix(torch.cat([x, places], 1))
-        return x.flatten(2).transpose(1, 2)  # (B, C, rows, columns) -> (B, S, C)
+            shapes = shapes + block(torch.cat([shapes, places], 1))
+        shapes = self.places(torch.cat([shapes, places], 1))
+        blocks = F.interpolate(images, size=[2 * side for side in shapes.shape[2:]], mode="area")
+        grid = torch.cat([shapes, self.colours(blocks)], 1)
+        return grid.flatten(2).transpose(1, 2)  # (B, C, rows, columns) -> (B, S, C)
 
     def grid_size(self, image_size: int) -> tuple[int, int]:
         """Rows and columns of the grid for square images of so many pixels per side."""
@@ -170,9 +175,9 @@ class ImageEncoder(nn.Module):
         return Context(vector, memory)
 
 
-def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+def _convolution(inputs: int, outputs: int, stride: int = 1, size: int = 3) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False),
+        nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False),
         nn.BatchNorm2d(outputs),
         nn.ReLU(inplace=True),
     )

@@ -64,7 +64,7 @@ def evaluate(
         for first in range(0, len(images), batch_size):
             rows = np.arange(first, min(first + batch_size, len(images)))
             described = captioner.describe(inputs(rows), **search)
-            captions |= {images[row].id: best for row, best in zip(rows, described, strict=True)}
+            captions |= {images[first + place].id: best for place, best in enumerate(described)}
             bar.update(len(rows))
     seconds = time.perf_counter() - start
 

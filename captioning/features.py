@@ -7,9 +7,9 @@ import os
 import shutil
 import zlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -178,8 +178,9 @@ class FeatureCache:
                 if not _finished(wanted, stamps, progress):
                     record = _resume(wanted, stamps, progress)
                     network = backbone.inference_copy(dtypes[precision]).to(device)
-                    batches = _decoded(files, record.done, batch_size, workers)
-                    _compute(record, network, transform, batches, progress)
+                    decoded = _decoded(files, record.done, batch_size, workers)
+                    with closing(decoded) as batches:
+                        _compute(record, network, transform, batches, progress)
         cache = cls(wanted.folder)
         where = "the images" if len(files) > 1 else str(files.paths[0])
         check_problems(cache.problems, int(cache.valid.sum()), max_damaged, where)
@@ -197,7 +198,8 @@ def _finished(wanted: FeatureRecord, stamps: np.ndarray, progress: bool) -> bool
         return True
     if record.intact(progress) < record.images:
         return False
-    record.close()  # copied or restored: the checksums are right
+    with suppress(OSError):  # it may lie where nothing can be written
+        record.close()  # copied or restored: the checksums are right
     return True
 
 
@@ -288,7 +290,7 @@ def _features(
 
 def _decoded(
     files: ImageFiles, start: int, batch_size: int, workers: int | None
-) -> Iterator[ImageBatch]:
+) -> Generator[ImageBatch, None, None]:
     """Batches of images from `start` on, in order, decoded ahead in threads.
 
     Pillow lets go of the interpreter while it decodes and resizes: threads do what processes would,

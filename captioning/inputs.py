@@ -121,4 +121,4 @@ def make_inputs(
     def features(rows: np.ndarray, mirrored: np.ndarray | None = None) -> Tensor:
         return cache.read(kept[rows], mirrored)
 
-    return features, [images[row] for row in kept]
+    return features, [images[row] for row in kept.tolist()]

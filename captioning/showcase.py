@@ -45,7 +45,8 @@ class Showcase:
             for image, caption in zip(self.images, best, strict=True)
         )
         self.tracker.text(
-            "captions", f"| image | caption | log-probability | a person's |\n|---|---|---|---|\n{rows}"
+            "captions",
+            f"| image | caption | log-probability | a person's |\n|---|---|---|---|\n{rows}",
         )
         if self.captioner.model.decoder.attention is not None:
             for image, caption in list(zip(self.images, best, strict=True))[:4]:

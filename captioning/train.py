@@ -63,7 +63,9 @@ def train(options: TrainOptions) -> Evaluation:
     )
     model = build_model(options, vocabulary, weights=options.encoder.weights).to(device)
     model.decoder.set_output_bias(torch.tensor(vocabulary.counts))
-    captioner = Captioner(model, vocabulary, tokenizer, make_transform(options.encoder))
+    captioner = Captioner(
+        model, vocabulary, tokenizer, make_transform(options.encoder), options.search.arguments()
+    )
 
     run = Run.create(
         options.run_dir, KIND, options,
@@ -77,11 +79,9 @@ def train(options: TrainOptions) -> Evaluation:
     with Tracker(run.path) as tracker:
         tracker.configuration(asdict(options))
         trainer = make_trainer(captioner, options, examples, checks, validation, run, tracker)
-        progress = trainer.fit()
-        tracker.say(f"training ended: {progress.finished}; best at update {progress.best_step}")
-    evaluation = evaluate(
-        captioner, validation, checks.inputs, batch_size=64, **search_options(options.search)
-    )
+        trainer.fit()
+    captioner.model.eval()
+    evaluation = evaluate(captioner, validation, checks.inputs)
     write_evaluation(run.path, "val", evaluation, validation)
     return evaluation
 
@@ -100,10 +100,7 @@ def make_trainer(
     showcase = Showcase(captioner, validation[: options.shown_images], tracker)
 
     def validate() -> dict[str, float]:
-        evaluation = evaluate(
-            captioner, validation, checks.inputs, description="validation",
-            **search_options(options.search),
-        )  # fmt: skip
+        evaluation = evaluate(captioner, validation, checks.inputs, description="validation")
         showcase.show(evaluation.captions)
         batches = checks.batches(0, batch_size=2 * training.batch_size, shuffle=False)
         return teacher_forced(model, batches) | evaluation.metrics
@@ -198,12 +195,6 @@ def build_model(options: TrainOptions, vocabulary: Vocabulary, weights: str) -> 
     )
 
 
-def search_options(options: SearchOptions) -> dict[str, Any]:
-    """As `beam_search` takes them."""
-    # Captions need no exact search: a sentence is done once a beam of them has ended.
-    return asdict(options) | {"stop_after": options.beam_size}
-
-
 def read_options(run: Run) -> TrainOptions:
     """The options that a run was trained with.
 
@@ -237,7 +228,11 @@ def load_captioner(folder: Path, device: str = "auto") -> Captioner:
     model = build_model(options, vocabulary, weights="none")
     run.load_model(model)
     return Captioner(
-        model.to(choose_device(device)), vocabulary, tokenizer, make_transform(options.encoder)
+        model.to(choose_device(device)),
+        vocabulary,
+        tokenizer,
+        make_transform(options.encoder),
+        options.search.arguments(),
     )
 
 
@@ -246,9 +241,9 @@ def evaluate_run(
     split: str = "val",
     *,
     data: str | None = None,
-    search: SearchOptions | None = None,
     batch_size: int = 64,
     device: str = "auto",
+    **search: Any,
 ) -> Evaluation:
     """Evaluate a run's best weights on a split of its data, and write the result to its folder.
 
@@ -256,21 +251,18 @@ def evaluate_run(
         folder: the run.
         split: val, test, or any other split of the data.
         data: the folder of the data; where the run was trained on it by default.
-        search: how captions are found; as in training by default.
         batch_size: images described at a time.
         device: cpu, cuda, ...; auto takes a GPU if there is one.
+        search: options of `beam_search`; as in training by default.
 
     Raises:
         UserError: the run or the data cannot be used.
     """
     captioner = load_captioner(folder, device)
     options = read_options(Run.open(folder, KIND))
-    options = replace(options, data=data or options.data, search=search or options.search)
+    options = replace(options, data=data or options.data)
     examples, images = make_examples(captioner, options, load_data(options).split(split))
-    evaluation = evaluate(
-        captioner, images, examples.inputs, batch_size=batch_size,
-        **search_options(options.search),
-    )  # fmt: skip
+    evaluation = evaluate(captioner, images, examples.inputs, batch_size=batch_size, **search)
     batches = examples.batches(0, batch_size=batch_size, shuffle=False)
     evaluation.metrics.update(teacher_forced(captioner.model, batches))
     write_evaluation(folder, split, evaluation, images)

@@ -52,6 +52,8 @@ class DecoderOptions:
     """Let the previous word join the output layer."""
     tie_embeddings: bool = False
     """Score words with the embedding matrix itself."""
+    word_dropout: float = 0.0
+    """Share of the previous words that are hidden while training."""
     embedding_dropout: float = 0.3
     """Share of embedding features dropped while training."""
     layer_dropout: float = 0.3
@@ -91,6 +93,13 @@ class SearchOptions:
     """Most words of a sentence."""
     no_repeat_ngram: int = 0
     """Never write the same n words twice; 0 to allow it."""
+    stop_after: int | None = 10
+    """A sentence is done once so many of its hypotheses have ended; None searches until no other
+    can be better, which takes longer."""
+
+    def arguments(self) -> dict[str, Any]:
+        """As `beam_search` takes them."""
+        return dataclasses.asdict(self)
 
 
 @dataclass(frozen=True)
@@ -131,7 +140,6 @@ class TrainingOptions:
     """cpu, cuda, cuda:1, mps; auto takes a GPU if there is one."""
     threads: int | None = None
     """CPU threads of the arithmetic; PyTorch's choice by default."""
-
 
     def make_optimizer(
         self, model: nn.Module, slower: Collection[nn.Parameter] = (), slower_rate: float = 0.0
@@ -224,7 +232,9 @@ def from_dict(options: type[Options], values: Any, where: str) -> Options:
     known = {field.name for field in dataclasses.fields(options)}  # type: ignore[arg-type]
     if not isinstance(values, dict) or not set(values) <= known:
         odd = sorted(set(values) - known) if isinstance(values, dict) else values
-        raise UserError(f"{where}: unknown {options.__name__} {odd}. Was it made by a newer version?")
+        raise UserError(
+            f"{where}: unknown {options.__name__} {odd}. Was it made by a newer version?"
+        )
     listed = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
     try:
         return options(**listed)

@@ -7,7 +7,7 @@ feeds the next step's input, all steps of a teacher-forced pass run as one fused
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Literal, NamedTuple
 
@@ -16,7 +16,9 @@ from torch import Tensor, nn
 
 from common.decoding.attention import AttentionKind, make_attention
 from common.decoding.context import Context
-from common.recurrent import Cell, Recurrent, State
+from common.recurrent import Recurrent, State
+from common.recurrent.cells import CellFactory
+from common.recurrent.layer import StandardCell
 
 Injection = Literal["init", "first", "every", "output"]
 INJECTIONS: tuple[Injection, ...] = ("init", "first", "every", "output")
@@ -58,6 +60,8 @@ class RecurrentDecoder(nn.Module):
         readout_size: R, features that the word scores are a linear map of; H (or E if tied) if None.
         deep_output: the previous word joins the output layer (Pascanu et al. 2014; Xu et al. 2015).
         tie_embeddings: the matrix that scores words is the embedding matrix (Press and Wolf 2017).
+        word_dropout: share of the previous words that are hidden while training, so that a word must
+            be told from the context as well (Bowman et al. 2016).
         embedding_dropout: share of an embedding's features dropped.
         layer_dropout: the same between recurrent layers.
         output_dropout: the same on the recurrent outputs and on the readout.
@@ -75,7 +79,7 @@ class RecurrentDecoder(nn.Module):
         context_size: int,
         *,
         memory_size: int | None = None,
-        cell: str | Callable[[int, int], Cell] = "gru",
+        cell: StandardCell | CellFactory = "gru",
         num_layers: int = 1,
         inject: Collection[Injection] = ("init", "every"),
         attention: AttentionKind | None = None,
@@ -86,6 +90,7 @@ class RecurrentDecoder(nn.Module):
         readout_size: int | None = None,
         deep_output: bool = False,
         tie_embeddings: bool = False,
+        word_dropout: float = 0.0,
         embedding_dropout: float = 0.0,
         layer_dropout: float = 0.0,
         output_dropout: float = 0.0,
@@ -110,7 +115,11 @@ class RecurrentDecoder(nn.Module):
         self._vector_columns = slice(embedding_size, vector_end)
         self._read_columns = slice(vector_end, vector_end + read_before)
         self.recurrent = Recurrent(
-            cell, vector_end + read_before, hidden_size, num_layers=num_layers, dropout=layer_dropout
+            cell,
+            vector_end + read_before,
+            hidden_size,
+            num_layers=num_layers,
+            dropout=layer_dropout,
         )
         self.attention = (
             make_attention(attention, hidden_size, read_size, attention_size or hidden_size)
@@ -143,6 +152,7 @@ class RecurrentDecoder(nn.Module):
                 )
             self.output.weight = self.embedding.weight
         nn.init.zeros_(self.output.bias)
+        self.word_dropout = word_dropout
         self.embedding_dropout = nn.Dropout(embedding_dropout)
         self.output_dropout = nn.Dropout(output_dropout)
 
@@ -164,7 +174,7 @@ class RecurrentDecoder(nn.Module):
         """As `forward`, but short of the word scores, which a loss wants at real tokens only."""
         context = self.prepare(context)
         state = self.start(context)
-        embedded = self.embedding_dropout(self.embedding(tokens))  # (B, T, E)
+        embedded = self._embed(tokens)  # (B, T, E)
         if self.attention is not None and self.attend == "before":
             outputs, read, weights = self._attend_and_step(embedded, state, context)
         else:
@@ -182,7 +192,7 @@ class RecurrentDecoder(nn.Module):
 
     def _attend_and_step(
         self, embedded: Tensor, state: State, context: Context
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """The loop that attention before the step forces; all that it does not need is hoisted out."""
         projected = self._project_words(embedded, context).transpose(0, 1).contiguous()
         recurrent = self.recurrent.deferred() if torch.is_grad_enabled() else self.recurrent
@@ -245,7 +255,7 @@ class RecurrentDecoder(nn.Module):
             (R, V) logits of the next word, and the state to go on with.
         """
         context = self.prepare(context)
-        embedded = self.embedding_dropout(self.embedding(tokens))
+        embedded = self._embed(tokens)
         embedded = embedded.view(context.batch_size, -1, self.embedding_size)  # (B, K, E)
         output, state, read = self._step(embedded, state, context)
         features = self._join(output, read, embedded, context)  # (B, K, R)
@@ -261,6 +271,7 @@ class RecurrentDecoder(nn.Module):
         if self.attention is not None and self.attend == "before":
             queries = state[0][:, -1].view(batch, hypotheses, -1)
             read, _ = self._read(queries, context)
+            assert read is not None
             projected = projected + self.recurrent.project(read, self._read_columns, bias=False)
         output, state = self.recurrent.step_projected(projected.flatten(0, 1), state)
         output = output.view(batch, hypotheses, -1)
@@ -269,6 +280,14 @@ class RecurrentDecoder(nn.Module):
         return output, state, read
 
     # -- what both share -----------------------------------------------------------------------------
+
+    def _embed(self, tokens: Tensor) -> Tensor:
+        """tokens: (...). Returns (..., E)."""
+        embedded = self.embedding(tokens)
+        if self.training and self.word_dropout:
+            hidden = torch.rand(tokens.shape, device=tokens.device) < self.word_dropout
+            embedded = embedded.masked_fill(hidden.unsqueeze(-1), 0.0)
+        return self.embedding_dropout(embedded)
 
     def _project_words(self, embedded: Tensor, context: Context) -> Tensor:
         """The input product of words (B, Q, E) and of the vector, if it joins every step: (B, Q, P)."""

@@ -1,7 +1,7 @@
 """All benchmarks: a table on the screen, and JSON with the machine's description.
 
-    python -m experiments.benchmarks                       all of them
-    python -m experiments.benchmarks decoder beam --json benchmarks.json
+python -m experiments.benchmarks                       all of them
+python -m experiments.benchmarks decoder beam --json benchmarks.json
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -41,7 +42,7 @@ class BenchmarkOptions:
 def comparisons(name: Name) -> Iterator[Comparison]:
     """The timed comparisons of one benchmark."""
     work: dict[str, list[Callable[[], Comparison]]] = {
-        "recurrent": [lambda cell=cell: recurrent.standard_cell(cell) for cell in recurrent.STANDARD],
+        "recurrent": [partial(recurrent.standard_cell, cell) for cell in recurrent.STANDARD],
         "decoder": [decoder.attention_decoder, decoder.context_decoder],
         "beam": [beam.batched_beam],
     }

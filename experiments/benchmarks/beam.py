@@ -6,6 +6,8 @@ the same captions, which is checked.
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 
 from common.decoding import Context, RecurrentDecoder
@@ -20,24 +22,24 @@ def batched_beam(
     """GRU 512 with additive attention over 49 regions, vocabulary 10,000."""
     torch.manual_seed(0)
     decoder = RecurrentDecoder(
-        vocabulary, 256, 512, 512, memory_size=512, inject=("init",), attention="additive"
+        vocabulary, 256, 512, 512, memory_size=512, inject=["init"], attention="additive"
     ).eval()
     context = Context(torch.randn(sentences, 512), torch.randn(sentences, 49, 512))
     lengths = torch.randn(sentences).mul(3).add(11).round().clamp(4, 24).long()
 
-    options = {"bos": BOS, "eos": EOS, "beam_size": beam_size}
+    search = partial(beam_search, decoder, bos=BOS, eos=EOS, beam_size=beam_size)
 
     def one_by_one() -> list[list[int]]:
         found = []
         for row in range(sentences):
             alone = context.select(torch.tensor([row]))
             length = int(lengths[row])
-            (hypotheses,) = beam_search(decoder, alone, max_length=length, **options)
+            (hypotheses,) = search(alone, max_length=length)
             found.append(hypotheses[0].tokens)
         return found
 
     def batched() -> list[list[int]]:
-        found = beam_search(decoder, context, max_length=lengths, **options)
+        found = search(context, max_length=lengths)
         return [hypotheses[0].tokens for hypotheses in found]
 
     with torch.no_grad():

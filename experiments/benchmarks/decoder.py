@@ -37,8 +37,15 @@ def attention_decoder(
     """LSTM 512 with additive attention, embeddings 256, sentences of 3 to 20 tokens."""
     torch.manual_seed(0)
     decoder = RecurrentDecoder(
-        vocabulary, 256, 512, 512, memory_size=512, cell="lstm", inject=("init",),
-        attention="additive", readout="tanh",
+        vocabulary,
+        256,
+        512,
+        512,
+        memory_size=512,
+        cell="lstm",
+        inject=["init"],
+        attention="additive",
+        readout="tanh",
     )
     model = EncoderDecoder(lambda *parts: Context(*parts), decoder)
     inputs = (torch.randn(batch, 512), torch.randn(batch, regions, 512))
@@ -65,7 +72,7 @@ def context_decoder(batch: int = 64, vocabulary: int = 6_000, rounds: int = 5) -
     """GRU 256 with the context vector at every step and no attention: one fused call."""
     torch.manual_seed(0)
     decoder = RecurrentDecoder(
-        vocabulary, 256, 256, 256, cell="gru", inject=("init", "every", "output")
+        vocabulary, 256, 256, 256, cell="gru", inject=["init", "every", "output"]
     )
     model = EncoderDecoder(lambda vector: Context(vector), decoder)
     vector = torch.randn(batch, 256)

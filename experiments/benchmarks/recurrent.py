@@ -6,9 +6,10 @@ import torch
 from torch import nn
 
 from common.recurrent import GRUCell, LayerNormLSTMCell, LSTMCell, Recurrent, SimpleRNNCell
+from common.recurrent.layer import StandardCell
 from experiments.benchmarks.harness import Comparison, compare
 
-STANDARD = {
+STANDARD: dict[StandardCell, tuple] = {
     "rnn": (nn.RNN, SimpleRNNCell),
     "gru": (nn.GRU, GRUCell),
     "lstm": (nn.LSTM, LSTMCell),
@@ -16,7 +17,11 @@ STANDARD = {
 
 
 def standard_cell(
-    cell: str, batch: int = 64, steps: int = 20, input_size: int = 256, hidden_size: int = 512,
+    cell: StandardCell,
+    batch: int = 64,
+    steps: int = 20,
+    input_size: int = 256,
+    hidden_size: int = 512,
     rounds: int = 9,
 ) -> Comparison:
     """Forward and backward of one layer: torch.nn, `Recurrent` by name, `Recurrent` on our scan."""

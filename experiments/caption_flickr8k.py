@@ -1,0 +1,80 @@
+"""Flickr8k: what a recurrent captioner on a frozen network reaches, with and without attention.
+
+The defaults are the best settings found on the development images; every option of
+`python -m captioning train` can be changed on the command line.
+
+    python -m experiments.caption_flickr8k attention --data DIR --weights PATH
+    python -m experiments.caption_flickr8k context --data DIR --weights PATH
+
+What was learnt on the way (development images, beam 5):
+
+- Attention is worth it before the step, where what was read joins the recurrence: read after the
+  fused pass (Luong) it gains little over the pooled vector alone.
+- The features must be normalised (layer normalisation of each region): raw, they learn slowly.
+- Six thousand photographs are few: dropout 0.4 on words and 0.5 on outputs, label smoothing 0.1,
+  mirrored photographs, a cosine that ends after a few epochs, and an average of the weights keep
+  the model from learning them by heart. More dropout than that learns too little.
+- Dividing the score of a hypothesis by its whole length (length penalty 1) writes longer captions,
+  as people do: CIDEr-D gains 0.01 to 0.02 over 0.7.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import tyro
+from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes
+
+from captioning.options import EncoderOptions, TrainOptions
+from captioning.train import train
+from common.errors import run_command
+from common.options import DecoderOptions, SearchOptions, TrainingOptions
+
+ATTENTION = TrainOptions(
+    data=tyro.MISSING,
+    run_dir=Path("runs/flickr8k-attention"),
+    min_count=4,
+    encoder=EncoderOptions(encoder="mobilenet_v2", mirror=True),
+    decoder=DecoderOptions(
+        cell="lstm", inject=("init",), attention="additive", attend="before", gate=True,
+        deep_output=True, embedding_dropout=0.4, output_dropout=0.5,
+    ),
+    search=SearchOptions(beam_size=5, length_penalty=1.0),
+    training=TrainingOptions(
+        epochs=6, batch_size=96, learning_rate=1.5e-3, schedule="cosine", warmup_steps=200,
+        label_smoothing=0.1, average_decay=0.998, precision="bf16", patience=3,
+    ),
+)  # fmt: skip
+
+CONTEXT = replace(
+    ATTENTION,
+    run_dir=Path("runs/flickr8k-context"),
+    decoder=DecoderOptions(
+        cell="lstm", inject=("init", "every", "output"), attention="none", deep_output=True,
+        embedding_dropout=0.4, output_dropout=0.5,
+    ),
+)  # fmt: skip
+
+
+def main() -> None:
+    """Train one of the two models and print its scores."""
+    options = tyro.extras.overridable_config_cli(
+        {
+            "attention": ("An LSTM that looks at 49 regions, word by word.", ATTENTION),
+            "context": (
+                "An LSTM that is told the pooled features, and sees nothing else.",
+                CONTEXT,
+            ),
+        },
+        prog="python -m experiments.caption_flickr8k",
+        description=__doc__.splitlines()[0] if __doc__ else None,
+        config=(OmitArgPrefixes, FlagCreatePairsOff),
+    )
+    metrics = train(options).metrics
+    for name in ("bleu1", "bleu4", "rouge_l", "cider_d"):
+        print(f"{name:<8}{metrics[name]:.4f}")
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,263 @@
+"""The whole captioner: trained, saved, loaded, resumed, evaluated, and asked at the command line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from captioning import Captioner
+from captioning.data import load
+from captioning.options import EncoderOptions, TrainOptions
+from captioning.scenes import write_scenes
+from captioning.train import evaluate_run, train
+from common.errors import UserError
+from common.options import DecoderOptions, SearchOptions, TrainingOptions
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def tiny_options(data: Path, run: Path, **changes) -> TrainOptions:
+    """A captioner so small that an epoch takes a second."""
+    options = TrainOptions(
+        data=str(data),
+        run_dir=run,
+        min_count=1,
+        cache_dir=run.parent / "cache",
+        shown_images=2,
+        encoder=EncoderOptions(
+            encoder="small", weights="none", image_size=32, memory_size=16, vector_size=16,
+            feature_dropout=0.0,
+        ),
+        decoder=DecoderOptions(
+            cell="gru", attention="additive", embedding_size=16, hidden_size=32,
+            attention_size=16, embedding_dropout=0.1, output_dropout=0.1,
+        ),
+        search=SearchOptions(beam_size=2, max_length=12),
+        training=TrainingOptions(epochs=2, batch_size=20, patience=0, device="cpu"),
+    )  # fmt: skip
+    return replace(options, **changes)
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "scenes"
+    write_scenes(folder, train=24, val=6, held_out=4, size=32)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    train(tiny_options(scenes, folder))
+    return folder
+
+
+def pictures(scenes: Path, split: str = "val") -> list[Path]:
+    return [image.path for image in load(scenes).split(split)]
+
+
+def command(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "captioning", *map(str, arguments)],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+
+
+def test_a_run_holds_all_that_its_captions_need(run, scenes, tmp_path):
+    moved = run.rename(tmp_path / "moved")
+    try:
+        captioner = Captioner.from_run(moved, device="cpu")
+        captions = captioner.caption(pictures(scenes), beam_size=2, max_length=12)
+        written = [json.loads(line) for line in (moved / "captions-val.jsonl").open()]
+        assert captions == [line["caption"] for line in written]
+    finally:
+        moved.rename(run)
+
+
+def test_a_picture_gets_the_same_caption_alone_and_in_any_batch(run, scenes):
+    captioner = Captioner.from_run(run, device="cpu")
+    paths = pictures(scenes)
+    together = captioner.captions(paths, n_best=2, beam_size=3)
+    for path, best in zip(paths, together, strict=True):
+        (alone,) = captioner.captions([path], n_best=2, beam_size=3)
+        assert [each.text for each in alone] == [each.text for each in best]
+        for one, other in zip(alone, best, strict=True):
+            assert one.log_probability == pytest.approx(other.log_probability, abs=1e-4)
+
+
+def test_attention_covers_every_word_and_sums_to_one(run, scenes):
+    captioner = Captioner.from_run(run, device="cpu")
+    (path, *_) = pictures(scenes)
+    (best,) = captioner.captions([path])
+    weights = captioner.attention(path, best[0].words)
+    assert weights.shape == (len(best[0].words) + 1, 16)  # 32 / 8 = 4 x 4 regions
+    torch.testing.assert_close(weights.sum(1), torch.ones(len(weights)))
+
+
+def test_a_run_repeats_and_a_resumed_one_ends_the_same(scenes, tmp_path):
+    whole = tiny_options(scenes, tmp_path / "whole")
+    train(whole)
+    part = replace(
+        tiny_options(scenes, tmp_path / "part"), training=replace(whole.training, epochs=1)
+    )
+    train(part)
+    train(replace(part, training=whole.training, resume=True))
+    ends = [(tmp_path / name / "training.pt") for name in ("whole", "part")]
+    first, second = (torch.load(path, weights_only=True)["model"] for path in ends)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_learns_a_handful_of_scenes_by_heart(tmp_path):
+    write_scenes(tmp_path / "few", train=4, val=1, held_out=1, size=32)
+    lines = [json.loads(line) for line in (tmp_path / "few" / "scenes.jsonl").open()]
+    for line in lines:  # the few training scenes are what is validated, one caption each
+        line["captions"] = line["captions"][:1]
+    few = [line for line in lines if line["split"] == "train"]
+    again = [dict(line, split="val", image=line["image"]) for line in few]
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for number, line in enumerate(few + again):
+        name = f"{number}.png"
+        Image.open(tmp_path / "few" / line["image"]).save(folder / name)
+        line["image"] = name
+    with (folder / "captions.jsonl").open("w") as file:
+        for line in few + again:
+            keys = ("image", "captions", "split")
+            file.write(json.dumps({key: line[key] for key in keys}) + "\n")
+    options = tiny_options(folder, tmp_path / "run")
+    options = replace(
+        options,
+        decoder=replace(options.decoder, embedding_dropout=0.0, output_dropout=0.0),
+        training=replace(
+            options.training, epochs=60, learning_rate=0.01, label_smoothing=0.0, batch_size=4
+        ),
+        monitor="bleu4",
+    )
+    evaluation = train(options)
+    assert evaluation.metrics["bleu4"] > 0.9
+
+
+def test_evaluation_writes_scores_and_captions(run, scenes):
+    evaluation = evaluate_run(run, "val_held_out", device="cpu")
+    written = json.loads((run / "evaluation-val_held_out.json").read_text())
+    assert written == pytest.approx(evaluation.metrics)
+    names = {"bleu1", "bleu4", "rouge_l", "cider_d", "tokens", "seconds", "perplexity"}
+    assert names | {"true_captions"} <= set(written)
+    assert len((run / "captions-val_held_out.jsonl").read_text().splitlines()) == 4
+
+
+def test_tensorboard_holds_what_it_promises(run):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(run / "tensorboard"))
+    events.Reload()
+    tags = events.Tags()
+    scalars = {"train/loss", "train/perplexity", "train/token_accuracy", "train/gradient_norm"}
+    scalars |= {"train/learning_rate", "speed/tokens_per_second", "speed/examples_per_second"}
+    scalars |= {"validation/cider_d", "validation/perplexity", "memory/process_gib", "best/bleu4"}
+    assert scalars <= set(tags["scalars"])
+    assert "captions" in tags["images"]
+    assert sum(tag.startswith("attention/") for tag in tags["images"]) == 2
+    assert any("captions" in tag for tag in tags["tensors"])
+    assert any("configuration" in tag for tag in tags["tensors"])
+
+
+def test_features_are_computed_once_and_the_images_never_opened_again(scenes, tmp_path):
+    copies = tmp_path / "scenes"
+    write_scenes(copies, train=8, val=3, held_out=1, size=32)
+    options = tiny_options(copies, tmp_path / "first")
+    encoder = EncoderOptions(
+        encoder="mobilenet_v2", weights="none", image_size=64, mirror=True, memory_size=8
+    )
+    # Random weights are part of what the cache is made for: the same seed makes the same.
+    options = replace(
+        options, encoder=encoder, shown_images=0,
+        training=replace(options.training, epochs=1),
+    )  # fmt: skip
+    first = train(options)
+    for path in copies.glob("*/*.png"):
+        path.write_bytes(b"")  # still listed, no longer readable
+        stamp = path.stat()
+        assert stamp.st_size == 0
+    assert first.metrics["tokens"] > 0
+    caches = list((tmp_path / "cache").glob("*/features.npy"))
+    assert len(caches) == 2  # training images, mirrored too, and validation images
+
+
+@pytest.mark.parametrize("attention", [False, True])
+def test_the_command_captions_files_and_folders(run, scenes, tmp_path, attention):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for number, path in enumerate(pictures(scenes)[:3]):
+        Image.open(path).convert("L" if number else "RGB").save(folder / f"{number}.png")
+    (folder / "broken.jpg").write_bytes(b"not an image")
+    sheet = tmp_path / "sheet.png"
+    flags = ["--attention"] if attention else []
+    done = command("caption", run, folder, "--json", "--n-best", 2, "--picture", sheet, *flags)
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [Path(line["image"]).name for line in lines] == ["0.png", "1.png", "2.png"]
+    assert all(len(line["captions"]) == 2 for line in lines)
+    assert "broken.jpg" in done.stderr
+    assert Image.open(sheet).width > 100
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("train", "--data", "nowhere", "--run-dir", "RUN"), "nowhere"),
+        (("train", "--data", "SCENES", "--run-dir", "OLD"), "holds a run already"),
+        (("train", "--data", "SCENES", "--run-dir", "NEW", "--encoder", "resnet1"), "resnet1"),
+        (("evaluate", "nowhere"), "nowhere"),
+        (("evaluate", "OLD", "--split", "tset"), "tset"),
+        (("caption", "OLD", "nowhere.jpg"), "nowhere.jpg"),
+        (("caption", "OLD", "SCENES", "--n-best", "9"), "--n-best"),
+        (("caption", "OLD", "SCENES", "--device", "warp"), "warp"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value[0],
+)
+def test_errors_are_one_line_without_a_traceback(run, scenes, tmp_path, arguments, message):
+    names = {"SCENES": scenes, "OLD": run, "NEW": tmp_path / "new", "RUN": tmp_path / "run"}
+    done = command(*(names.get(each, each) for each in arguments))
+    assert done.returncode == 1
+    assert message in done.stderr and "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()[-1]) == len(done.stderr.strip().splitlines()[-1])
+    assert done.stderr.strip().splitlines()[-1].startswith("error: ")
+
+
+def test_damaged_runs_are_named(run, tmp_path):
+    import shutil
+
+    def damaged(name: str) -> Path:
+        return Path(shutil.copytree(run, tmp_path / name))
+
+    newer = damaged("newer")
+    config = json.loads((newer / "config.json").read_text())
+    (newer / "config.json").write_text(json.dumps(config | {"format": 99}))
+    with pytest.raises(UserError, match="newer version"):
+        Captioner.from_run(newer)
+
+    incomplete = damaged("incomplete")
+    (incomplete / "vocabulary.json").unlink()
+    with pytest.raises(UserError, match="incomplete"):
+        Captioner.from_run(incomplete)
+
+    other = damaged("other")
+    config["config"]["decoder"]["hidden_size"] = 33
+    (other / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match="another architecture"):
+        Captioner.from_run(other)
+
+    unknown = damaged("unknown")
+    config["config"]["decoder"]["warp"] = 9
+    (unknown / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match="warp"):
+        Captioner.from_run(unknown)

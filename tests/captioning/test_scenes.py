@@ -263,7 +263,7 @@ TWO_DISCS = scene(
 THREE = scene(
     shape("small", "red", "star", 0.15, 0.5),
     shape("small", "red", "star", 0.45, 0.2),
-    shape("medium", "green", "cross", 0.75, 0.55),
+    shape("medium", "green", "cross", 0.8, 0.55),
 )
 
 

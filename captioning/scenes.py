@@ -55,6 +55,7 @@ from common.errors import UserError
 from common.files import atomic_write, read_text
 
 SPLITS = ("train", "val", "val_held_out")
+SHARES = {1: 3, 2: 7, 3: 2}  # how many scenes have so many shapes, where they may
 COLOURS = ("red", "orange", "yellow", "green", "cyan", "blue", "purple", "pink")
 KINDS = ("circle", "square", "triangle", "star", "cross")
 SIZES = ("small", "medium", "large")
@@ -235,7 +236,7 @@ def _background(scene: Scene, size: int) -> np.ndarray:
 # --- making scenes --------------------------------------------------------------------------------
 
 
-def generate(seed: int, index: int, split: str = "train", most: int = 2) -> Scene:
+def generate(seed: int, index: int, split: str = "train", most: int = 2, fewest: int = 1) -> Scene:
     """The scene at `index` of a split: a function of the arguments, however many are made.
 
     Args:
@@ -243,15 +244,16 @@ def generate(seed: int, index: int, split: str = "train", most: int = 2) -> Scen
         index: 0, 1, 2, ...
         split: "train" or "val" (only combinations of colour and kind that are not in HELD_OUT), or
             "val_held_out" (at least one that is, in every scene).
-        most: shapes in a scene, at most; 1 to 3.
+        most, fewest: shapes in a scene; 1 to 3. Where all scenes have as many, a model need not count.
 
     Raises:
-        ValueError: there is no such split, or `most` is not 1 to 3.
+        ValueError: there is no such split, or no such number of shapes.
     """
-    if split not in SPLITS or not 1 <= most <= 3:
-        raise ValueError(f"{split!r} is none of {SPLITS}, or {most} shapes are not 1 to 3")
+    if split not in SPLITS or not 1 <= fewest <= most <= 3:
+        raise ValueError(f"{split!r} is none of {SPLITS}, or {fewest} to {most} is not in 1 to 3")
     rng = random.Random(f"scene {seed} {split} {index}")
-    count = rng.choices((1, 2, 3)[:most], (3, 7, 2)[:most])[0]
+    counts = range(fewest, most + 1)
+    count = rng.choices(counts, [SHARES[number] for number in counts])[0]
     allowed = list(itertools.product(COLOURS, KINDS)) if split == "val_held_out" else SEEN
     pairs = [rng.choice(allowed) for _ in range(count)]
     if split == "val_held_out":
@@ -707,6 +709,7 @@ def write_scenes(
     seed: int = 0,
     size: int = 64,
     most: int = 2,
+    fewest: int = 1,
 ) -> None:
     """Write a data set: a PNG image per scene, and `scenes.jsonl`, which says all about them.
 
@@ -720,17 +723,19 @@ def write_scenes(
         train, val, held_out: the number of scenes in the splits `train`, `val` and `val_held_out`.
         seed: of all scenes.
         size: width and height of the images in pixels.
-        most: shapes in a scene, at most; 1 to 3.
+        most, fewest: shapes in a scene; 1 to 3.
 
     Raises:
         UserError: the folder holds anything else.
         ValueError: a number is out of range.
     """
     counts = dict(zip(SPLITS, (train, val, held_out), strict=True))
-    if min(counts.values()) < 0 or size < 1 or not 1 <= most <= 3:
-        raise ValueError(f"cannot make {counts} scenes of {size} pixels and {most} shapes")
+    if min(counts.values()) < 0 or size < 1 or not 1 <= fewest <= most <= 3:
+        raise ValueError(
+            f"cannot make {counts} scenes of {size} pixels and {fewest} to {most} shapes"
+        )
     folder = Path(folder)
-    lines = _lines(counts, seed, size, most)
+    lines = _lines(counts, seed, size, most, fewest)
     if folder.is_file() or folder.is_dir() and any(folder.iterdir()):
         _check_same(folder, lines, sum(counts.values()))
         return
@@ -750,12 +755,12 @@ def write_scenes(
 
 
 def _lines(
-    counts: Mapping[str, int], seed: int, size: int, most: int
+    counts: Mapping[str, int], seed: int, size: int, most: int, fewest: int
 ) -> Iterator[tuple[str, Scene, str]]:
     """The name of the image, the scene, and its line in scenes.jsonl."""
     for split, count in counts.items():
         for index in range(count):
-            scene, name = generate(seed, index, split, most), f"{split}/{index:06d}.png"
+            scene, name = generate(seed, index, split, most, fewest), f"{split}/{index:06d}.png"
             line = {"image": name, "split": split, "size": size, "captions": scene.captions()}
             yield name, scene, json.dumps({**line, "scene": scene.to_dict()}) + "\n"
 

@@ -217,9 +217,10 @@ def test_training_has_all_that_held_out_scenes_are_made_of():
     assert held_out_words <= words
 
 
-@pytest.mark.parametrize("most", [1, 2, 3])
-def test_scenes_have_up_to_so_many_shapes(most: int):
-    assert {len(made.shapes) for made in scenes(100, most=most)} == set(range(1, most + 1))
+@pytest.mark.parametrize(("fewest", "most"), [(1, 1), (1, 2), (1, 3), (2, 2), (2, 3), (3, 3)])
+def test_scenes_have_as_many_shapes_as_asked_for(fewest: int, most: int):
+    counts = {len(generate(2, index, "train", most, fewest).shapes) for index in range(100)}
+    assert counts == set(range(fewest, most + 1))
 
 
 def test_a_split_or_number_that_does_not_exist_is_refused():
@@ -227,6 +228,8 @@ def test_a_split_or_number_that_does_not_exist_is_refused():
         generate(0, 0, "test")
     with pytest.raises(ValueError):
         generate(0, 0, "train", most=4)
+    with pytest.raises(ValueError):
+        generate(0, 0, "train", most=2, fewest=3)
 
 
 # --- what is true
@@ -674,7 +677,7 @@ def test_a_malformed_line_is_named(tmp_path: Path, line: str):
 
 
 def test_impossible_data_sets_are_refused(tmp_path: Path):
-    for values in ({"train": -1}, {"size": 0}, {"most": 4}):
+    for values in ({"train": -1}, {"size": 0}, {"most": 4}, {"fewest": 0}):
         with pytest.raises(ValueError):
             write_scenes(tmp_path / "scenes", **values)
     assert list(tmp_path.iterdir()) == []

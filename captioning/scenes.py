@@ -12,6 +12,7 @@ grammar (capitals and punctuation are ignored, any other word is ungrammatical):
              | place [verb] mention and place [verb] mention
     things   = mention {mention} [and mention]
     mention  = (a | an | one | the | another | two | three) [size] colour kind
+    opening  = there is | there are | we see | the picture shows | a picture of
     total    = (one | two | three) (shape | shapes | object | objects)
     verb     = [there] (is | are)
 

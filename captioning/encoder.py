@@ -24,19 +24,20 @@ class SmallCNN(nn.Module):
     Two streams see the picture: one its brightness in full detail, from which it learns shapes, one
     its colours in coarse blocks. So a shape is known in a colour that it never had in training: what
     tells the shape does not see the colour. Every region also gets its own coordinates (CoordConv,
-    Liu et al. 2018): a convolution alone cannot tell left from right, and captions speak of little
-    else.
+    Liu et al. 2018), without which a convolution cannot tell left from right, and the layout of the
+    whole picture, without which a decoder that looks at one region at a time cannot count.
 
     Args:
-        feature_size: channels of the grid; a quarter of them are of the colour stream.
+        feature_size: channels of the grid: a fifth of the colours, a fifth of the layout, two
+            coordinates, the rest of the shapes.
         blocks: residual blocks of the shape stream at the final resolution.
     """
 
-    def __init__(self, feature_size: int = 128, blocks: int = 1) -> None:
+    def __init__(self, feature_size: int = 160, blocks: int = 1) -> None:
         super().__init__()
         self.feature_size = feature_size
-        colours = feature_size // 4
-        shapes = feature_size - colours
+        part = feature_size // 5
+        shapes = feature_size - 2 * part - 2
         widths = (1, shapes // 4, shapes // 2, shapes)
         self.reduce = nn.Sequential(
             *(
@@ -45,9 +46,12 @@ class SmallCNN(nn.Module):
             )
         )
         self.blocks = nn.ModuleList(_convolution(shapes + 2, shapes) for _ in range(blocks))
-        self.places = _convolution(shapes + 2, shapes, size=1)
+        self.mix = _convolution(shapes + 2, shapes, size=1)
         self.colours = nn.Sequential(
-            _convolution(3, colours, stride=2), _convolution(colours, colours, size=1)
+            _convolution(3, part, stride=2), _convolution(part, part, size=1)
+        )
+        self.layout = nn.Sequential(
+            nn.Conv2d(shapes, 16, 1), nn.AdaptiveAvgPool2d(8), nn.Flatten(), nn.Linear(1024, part)
         )
         self.to(memory_format=torch.channels_last)
 
@@ -58,9 +62,10 @@ class SmallCNN(nn.Module):
         places = _coordinates(shapes)
         for block in self.blocks:
             shapes = shapes + block(torch.cat([shapes, places], 1))
-        shapes = self.places(torch.cat([shapes, places], 1))
+        shapes = self.mix(torch.cat([shapes, places], 1))
         blocks = F.interpolate(images, size=[2 * side for side in shapes.shape[2:]], mode="area")
-        grid = torch.cat([shapes, self.colours(blocks)], 1)
+        layout = self.layout(shapes)[:, :, None, None].expand(-1, -1, *shapes.shape[2:])
+        grid = torch.cat([shapes, self.colours(blocks), places, layout.relu()], 1)
         return grid.flatten(2).transpose(1, 2)  # (B, C, rows, columns) -> (B, S, C)
 
     def grid_size(self, image_size: int) -> tuple[int, int]:
@@ -178,7 +183,8 @@ class ImageEncoder(nn.Module):
 def _convolution(inputs: int, outputs: int, stride: int = 1, size: int = 3) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False),
-        nn.BatchNorm2d(outputs),
+        # Slow statistics: a batch holds few images, each with several captions.
+        nn.BatchNorm2d(outputs, momentum=0.02),
         nn.ReLU(inplace=True),
     )
 

@@ -14,8 +14,11 @@ What was learnt on the way (development images, beam 5):
 - Six thousand photographs are few: dropout 0.4 on words and 0.5 on outputs, label smoothing 0.1,
   mirrored photographs, a cosine that ends after a few epochs, and an average of the weights keep
   the model from learning them by heart. More dropout than that learns too little.
-- Dividing the score of a hypothesis by its whole length (length penalty 1) writes longer captions,
-  as people do: CIDEr-D gains 0.01 to 0.02 over 0.7.
+- One caption in ten repeats itself ("a red shirt and a red shirt"). A search that never writes the
+  same two words twice gains half a point of BLEU-4 and 0.01 of CIDEr-D.
+- The length penalty trades: 1.0 writes longer captions and gains CIDEr-D, 0.7 gains BLEU-1.
+- Hiding a tenth of the previous words while training changed nothing; doubly stochastic attention
+  (0.5), with weight decay 0.01 and the vector in the output layer, was worse after two epochs.
 """
 
 from __future__ import annotations
@@ -40,7 +43,7 @@ ATTENTION = TrainOptions(
         cell="lstm", inject=("init",), attention="additive", attend="before", gate=True,
         deep_output=True, embedding_dropout=0.4, output_dropout=0.5,
     ),
-    search=SearchOptions(beam_size=5, length_penalty=1.0),
+    search=SearchOptions(beam_size=5, length_penalty=0.8, no_repeat_ngram=2, stop_after=5),
     training=TrainingOptions(
         epochs=6, batch_size=96, learning_rate=1.5e-3, schedule="cosine", warmup_steps=200,
         label_smoothing=0.1, average_decay=0.998, precision="bf16", patience=3,

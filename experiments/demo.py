@@ -26,17 +26,18 @@ FOLDER = Path("runs/demo")
 CAPTIONER: dict[str, Any] = {
     "encoder": EncoderOptions(
         encoder="small", weights="none", image_size=64, memory_size=0, vector_size=0,
-        feature_dropout=0.0,
+        normalize=False, feature_dropout=0.0,
     ),
+    # Attention after the step: the word just said ("blue") tells it which region to name next.
     "decoder": DecoderOptions(
-        cell="lstm", inject=("init",), attention="additive", attend="before", embedding_size=64,
-        hidden_size=128, attention_size=128, embedding_dropout=0.0, layer_dropout=0.0,
+        cell="lstm", inject=("init",), attention="general", attend="after", embedding_size=64,
+        hidden_size=192, word_dropout=0.1, embedding_dropout=0.0, layer_dropout=0.0,
         output_dropout=0.1,
     ),
     "search": SearchOptions(beam_size=5, length_penalty=0.0, max_length=30),
     "training": TrainingOptions(
-        epochs=8, batch_size=64, learning_rate=2e-3, schedule="cosine", warmup_steps=100,
-        label_smoothing=0.0, patience=0,
+        epochs=16, batch_size=160, learning_rate=4e-3, schedule="cosine", warmup_steps=100,
+        label_smoothing=0.0, average_decay=0.99, patience=0, precision="bf16",
     ),
 }  # fmt: skip
 
@@ -44,7 +45,7 @@ CAPTIONER: dict[str, Any] = {
 def main(folder: Path = FOLDER) -> None:
     """Run the demo and print its table."""
     start = time.perf_counter()
-    write_scenes(folder / "scenes", train=6000, val=500, held_out=500)
+    write_scenes(folder / "scenes", train=6000, val=500, held_out=500, fewest=2)
     train(
         TrainOptions(
             data=str(folder / "scenes"), run_dir=folder / "captioning", overwrite=True,

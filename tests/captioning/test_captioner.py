@@ -132,7 +132,7 @@ def test_learns_a_handful_of_scenes_by_heart(tmp_path):
         for line in few + again:
             keys = ("image", "captions", "split")
             file.write(json.dumps({key: line[key] for key in keys}) + "\n")
-    options = tiny_options(folder, tmp_path / "run")
+    options = tiny_options(folder, tmp_path / "run", shown_images=0)
     options = replace(
         options,
         decoder=replace(options.decoder, embedding_dropout=0.0, output_dropout=0.0),

@@ -48,6 +48,7 @@ def train(options: TrainOptions) -> Evaluation:
     Raises:
         UserError: the data, the options or the folder cannot be used.
     """
+    Run.check(options.run_dir, resume=options.resume, overwrite=options.overwrite)
     device = choose_device(options.training.device)
     if options.training.threads:
         torch.set_num_threads(options.training.threads)

@@ -82,24 +82,35 @@ class Run:
         """
         path = Path(path)
         config = _plain(config)
+        cls.check(path, resume=resume, overwrite=overwrite)
         if _is_run(path) and resume:
             run = cls.open(path, kind)
             run._change_config(config, may_change)
             run._delete_unfinished()
             return run
         if _is_run(path):
-            if not overwrite:
-                raise UserError(
-                    f"{path} holds a run already. Resume it (--resume), "
-                    "replace it (--overwrite), or name another folder."
-                )
             _delete_contents(path)
-        elif path.exists() and not (path.is_dir() and all(map(_is_unfinished, path.iterdir()))):
-            raise UserError(f"{path} exists and is not a run folder. Name another folder.")
         path.mkdir(parents=True, exist_ok=True)
         run = cls(path, kind, config)
         run._write_config()
         return run
+
+    @staticmethod
+    def check(path: str | Path, *, resume: bool = False, overwrite: bool = False) -> None:
+        """Refuse a folder that `create` would refuse, before anything slow is done for the run.
+
+        Raises:
+            UserError: the folder holds other files, or a run that is neither resumed nor replaced.
+        """
+        path = Path(path)
+        if _is_run(path):
+            if not (resume or overwrite):
+                raise UserError(
+                    f"{path} holds a run already. Resume it (--resume), "
+                    "replace it (--overwrite), or name another folder."
+                )
+        elif path.exists() and not (path.is_dir() and all(map(_is_unfinished, path.iterdir()))):
+            raise UserError(f"{path} exists and is not a run folder. Name another folder.")
 
     @classmethod
     def open(cls, path: str | Path, kind: str | None = None) -> Run:

@@ -8,5 +8,15 @@ from common.evaluation.captions import (
     rouge_l,
     score_captions,
 )
+from common.evaluation.translation import TranslationScores, score_translations
 
-__all__ = ["DocumentFrequency", "bleu", "cider_d", "coco_words", "rouge_l", "score_captions"]
+__all__ = [
+    "DocumentFrequency",
+    "TranslationScores",
+    "bleu",
+    "cider_d",
+    "coco_words",
+    "rouge_l",
+    "score_captions",
+    "score_translations",
+]

@@ -1,0 +1,186 @@
+"""Translation metrics: worked by hand, against sacreBLEU's own command, and at their edges."""
+
+from __future__ import annotations
+
+import gzip
+import subprocess
+import sys
+import unicodedata
+from math import exp
+from pathlib import Path
+
+import pytest
+import sacrebleu
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from common.errors import UserError
+from common.evaluation.translation import score_translations
+
+SENTENCE = "a man is walking his dog ."
+
+
+def test_bleu_by_hand() -> None:
+    scores = score_translations(
+        ["the cat sat on the mat", "a dog runs fast now"],
+        ["the cat sat on a mat today", "the dog runs fast now too"],
+    )
+    # The second "the" has no partner; 11 words against 13.
+    words, pairs, triples, quadruples = (5 + 4) / 11, (3 + 3) / 9, (2 + 2) / 7, (1 + 1) / 5
+    penalty = exp(1 - 13 / 11)
+    product = words * pairs * triples * quadruples
+    assert scores.bleu == pytest.approx(100 * penalty * product ** (1 / 4))
+    assert scores.brevity_penalty == pytest.approx(penalty)
+
+
+def test_chrf_by_hand() -> None:
+    # Characters a, b of a, b, d and of a, b, c, a; the pair ab; no triple. Nothing longer was said,
+    # so that three orders count. Spaces are no characters.
+    scores = score_translations(["a bd"], ["ab ca"])
+    precision, recall = (2 / 3 + 1 / 2 + 0 / 1) / 3, (2 / 4 + 1 / 3 + 0 / 2) / 3
+    assert scores.chrf == pytest.approx(100 * 5 * precision * recall / (4 * precision + recall))
+
+
+def test_counts_are_summed_before_they_are_divided() -> None:
+    right, wrong = "one two three four five", "six seven eight nine ten"
+    scores = score_translations([right, right], [right, wrong])
+    assert scores.bleu == pytest.approx(50)  # each order: half of its n-grams
+    assert scores.exact_match == 0.5
+
+
+def test_the_signatures_say_all_that_the_scores_depend_on() -> None:
+    plain = score_translations([SENTENCE], [SENTENCE])
+    version = sacrebleu.__version__
+    assert plain.signatures == {
+        "bleu": f"nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:{version}",
+        "chrf": f"nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|version:{version}",
+    }
+    other = score_translations([SENTENCE], [[SENTENCE] * 2], lowercase=True, tokenize="intl")
+    assert other.bleu_signature.startswith("nrefs:2|case:lc|eff:no|tok:intl|")
+    assert other.chrf_signature.startswith("nrefs:2|case:lc|")
+    uneven = score_translations([SENTENCE] * 2, [[SENTENCE] * 2, [SENTENCE]])
+    assert uneven.bleu_signature.startswith("nrefs:var|")
+    assert list(plain.metrics) == ["bleu", "chrf", "exact_match", "brevity_penalty"]
+    assert list(plain.metrics.values()) == pytest.approx([100, 100, 1, 1])
+
+
+@pytest.mark.parametrize("lowercase", [False, True])
+@pytest.mark.parametrize("tokenize", ["13a", "intl", "zh", "char", "none"])
+def test_the_figures_are_those_of_the_sacrebleu_command(
+    tmp_path: Path, lowercase: bool, tokenize: str
+) -> None:
+    hypotheses = [
+        "Ein Hund rennt, bellt.",
+        "",
+        "  zwei Männer (alt)  ",
+        "“Ja”, sagt er",
+        "개가 뛴다.",
+    ]
+    references = [
+        "ein Hund rennt und bellt.",
+        "Leer",
+        "Zwei Männer (alt)",
+        "„Ja“, sagt er",
+        "개는 뛴다.",
+    ]
+    (tmp_path / "reference").write_text("\n".join(references) + "\n", encoding="utf-8")
+    command = [sys.executable, "-m", "sacrebleu", tmp_path / "reference"]
+    command += ["--metrics", "bleu", "chrf"]
+    command += ["--tokenize", tokenize, "--score-only", "--width", "9", "--format", "text"]
+    command += ["--lowercase", "--chrf-lowercase"] if lowercase else []
+    text = "\n".join(hypotheses) + "\n"
+    run = subprocess.run(command, input=text, capture_output=True, encoding="utf-8", check=True)
+    scores = score_translations(hypotheses, references, lowercase=lowercase, tokenize=tokenize)  # type: ignore
+    assert [scores.bleu, scores.chrf] == pytest.approx([float(x) for x in run.stdout.split()])
+
+
+def test_several_references_of_different_number() -> None:
+    references = [["a man walks his dog .", SENTENCE], ["the sun shines brightly"]]
+    scores = score_translations([SENTENCE, "the sun shines brightly"], references)
+    assert list(scores.metrics.values()) == pytest.approx([100, 100, 1, 1])
+
+
+def test_exact_match_forgives_spaces_and_typing_alone() -> None:
+    korean = "개가 뛴다"
+    pairs = [
+        (f"  {korean}\t", korean),
+        (unicodedata.normalize("NFD", korean), korean),
+        ("a\u00a0b  c", "a b c"),
+        ("A", "a"),
+        ("a.", "a"),
+        ("", " \n"),
+        ("", "a"),
+    ]
+    found = [score_translations([h], [r], lowercase=True).exact_match for h, r in pairs]
+    assert found == [1, 1, 1, 0, 0, 1, 0]
+
+
+def test_composed_and_decomposed_text_score_alike() -> None:
+    korean = "나는 어제 큰 사과 세 개를 먹었다"
+    scores = score_translations([korean], [unicodedata.normalize("NFD", korean)])
+    assert list(scores.metrics.values()) == pytest.approx([100, 100, 1, 1])
+
+
+def test_nothing_said_and_nothing_to_say() -> None:
+    silent = score_translations(["", " "], [SENTENCE, SENTENCE])
+    assert list(silent.metrics.values()) == [0, 0, 0, 0]
+    blank = score_translations(["", ""], ["", "\t"])
+    assert (blank.bleu, blank.chrf, blank.exact_match) == (0, 0, 1)
+    # A pair of blank lines changes neither BLEU nor chrF of the others.
+    some = score_translations([SENTENCE, "a dog ran away"], [SENTENCE, "a dog ran home"])
+    more = score_translations([SENTENCE, "a dog ran away", ""], [SENTENCE, "a dog ran home", ""])
+    assert (more.bleu, more.chrf) == (some.bleu, some.chrf)
+    assert more.exact_match == pytest.approx(2 / 3)
+    # Words where there should be none lower the precision.
+    assert score_translations([SENTENCE] * 2, [SENTENCE, ""]).bleu < 60
+
+
+@pytest.mark.parametrize(
+    "hypotheses, references, message",
+    [
+        ([], [], "no translations"),
+        (["a"], ["a", "b"], "1 hypotheses, but references of 2"),
+        (["a", "b"], [["a"], []], "hypothesis 1 has no references"),
+        ("a", ["a"], "not one text"),
+        (["a"], "a", "not one text"),
+    ],
+)
+def test_what_cannot_be_scored(hypotheses, references, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        score_translations(hypotheses, references)
+
+
+def test_a_tokenization_that_would_download_is_unknown() -> None:
+    with pytest.raises(ValueError, match="flores200"):
+        score_translations(["a"], ["a"], tokenize="flores200")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("language", ["ja", "ko"])
+def test_a_missing_library_is_named(language: str) -> None:
+    try:
+        scores = score_translations(["a b c d"], ["a b c d"], tokenize=f"{language}-mecab")  # type: ignore
+    except UserError as error:
+        assert f"sacrebleu[{language}]" in str(error) and "\n" not in str(error)
+    else:
+        assert f"tok:{language}-mecab" in scores.bleu_signature
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.tuples(st.text(max_size=20), st.text(max_size=20)), min_size=1, max_size=4))
+def test_any_text_has_scores_in_their_range(pairs: list[tuple[str, str]]) -> None:
+    scores = score_translations(*map(list, zip(*pairs, strict=True)))
+    assert 0 <= scores.bleu <= 100.001 and 0 <= scores.chrf <= 100.001
+    assert 0 <= scores.exact_match <= 1 and 0 <= scores.brevity_penalty <= 1
+
+
+def test_real_references_of_one_language_are_no_perfect_translations(shared: Path) -> None:
+    """Real text: a shifted corpus is bad, itself is perfect, and lower-casing only helps."""
+    path = next((shared / "multi30k").rglob("*2016*flickr*.en*"), None)
+    if path is None:
+        pytest.skip("no test split here")
+    data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    lines = data.decode().splitlines()
+    assert score_translations(lines, lines).bleu == pytest.approx(100)
+    shifted = score_translations(lines[1:] + lines[:1], lines)
+    lowered = score_translations(lines[1:] + lines[:1], lines, lowercase=True)
+    assert shifted.bleu < lowered.bleu < 5 and shifted.exact_match < 0.01

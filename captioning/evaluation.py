@@ -20,7 +20,7 @@ from captioning.data import CaptionedImage
 from captioning.scenes import Scene
 from common.errors import UserError
 from common.evaluation.captions import score_captions
-from common.evaluation.pictures import attention_overlay
+from common.evaluation.pictures import attention_overlay, stacked
 from common.files import atomic_write, write_json
 
 
@@ -117,15 +117,3 @@ def attention_sheet(
         side = math.isqrt(weights.shape[1])
         overlays.append(attention_overlay(seen, [*words, "."], weights, grid=(side, side)))
     return stacked(overlays)
-
-
-def stacked(pictures: Sequence[Image.Image]) -> Image.Image:
-    """Pictures one below the other on white."""
-    sheet = Image.new(
-        "RGB", (max(p.width for p in pictures), sum(p.height for p in pictures)), "white"
-    )
-    top = 0
-    for picture in pictures:
-        sheet.paste(picture, (0, top))
-        top += picture.height
-    return sheet

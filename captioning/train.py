@@ -22,13 +22,7 @@ from captioning.options import MAY_CHANGE, EncoderOptions, TrainOptions
 from captioning.showcase import Showcase
 from common.encoder_decoder import Batch, EncoderDecoder
 from common.files import read_json, write_json
-from common.options import (
-    DecoderOptions,
-    SearchOptions,
-    TrainingOptions,
-    choose_device,
-    from_dict,
-)
+from common.options import choose_device, from_dict
 from common.run import Run
 from common.text.tokenizer import WordTokenizer, tokenizer_from_dict
 from common.text.vocabulary import Vocabulary
@@ -49,10 +43,7 @@ def train(options: TrainOptions) -> Evaluation:
         UserError: the data, the options or the folder cannot be used.
     """
     Run.check(options.run_dir, resume=options.resume, overwrite=options.overwrite)
-    device = choose_device(options.training.device)
-    if options.training.threads:
-        torch.set_num_threads(options.training.threads)
-    torch.manual_seed(options.training.seed)
+    device = options.training.begin()
     data = load_data(options)
     print(data.summary(), file=sys.stderr)
     images = data.split("train")
@@ -202,20 +193,7 @@ def read_options(run: Run) -> TrainOptions:
     Raises:
         UserError: the file lacks some, or has others.
     """
-    where = str(run.path / "config.json")
-    values = dict(run.config)
-    parts = {
-        "encoder": EncoderOptions,
-        "decoder": DecoderOptions,
-        "search": SearchOptions,
-        "training": TrainingOptions,
-    }
-    for name, kind in parts.items():
-        values[name] = from_dict(kind, values.get(name), where)
-    for name in ("run_dir", "images", "cache_dir"):
-        if values.get(name) is not None:
-            values[name] = Path(values[name])
-    return from_dict(TrainOptions, values, where)
+    return from_dict(TrainOptions, run.config, str(run.path / "config.json"))
 
 
 def load_captioner(folder: Path, device: str = "auto") -> Captioner:

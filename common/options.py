@@ -9,7 +9,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, TypeVar, cast, get_args, get_type_hints
 
 import torch
 from torch import nn
@@ -17,16 +19,25 @@ from torch import nn
 from common.decoding.attention import AttentionKind
 from common.decoding.decoder import Injection, RecurrentDecoder
 from common.errors import UserError
+from common.recurrent import GRUCell
+from common.recurrent.layer import CellFactory, StandardCell
 from common.training.schedules import Constant, Cosine, InverseSquareRoot, Plateau, Schedule
 from common.training.trainer import Trainer
+
+CellName = Literal["rnn", "rnn_relu", "gru", "gru_cho", "lstm"]
+
+
+def make_cell(name: CellName) -> StandardCell | CellFactory:
+    """The cell of that name, as `Recurrent` takes it."""
+    return partial(GRUCell, reset_after=False) if name == "gru_cho" else name
 
 
 @dataclass(frozen=True)
 class DecoderOptions:
     """The network that writes the sentence."""
 
-    cell: Literal["rnn", "rnn_relu", "gru", "lstm"] = "lstm"
-    """Recurrent cell."""
+    cell: CellName = "lstm"
+    """Recurrent cell; gru_cho resets before the product, as the paper has it."""
     num_layers: int = 1
     """Stacked recurrent layers."""
     embedding_size: int = 256
@@ -68,6 +79,7 @@ class DecoderOptions:
         choices = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         attention: AttentionKind | None = None if self.attention == "none" else self.attention
         choices["attention"] = attention
+        choices["cell"] = make_cell(self.cell)
         try:
             return RecurrentDecoder(
                 vocabulary_size,
@@ -140,6 +152,13 @@ class TrainingOptions:
     """cpu, cuda, cuda:1, mps; auto takes a GPU if there is one."""
     threads: int | None = None
     """CPU threads of the arithmetic; PyTorch's choice by default."""
+
+    def begin(self) -> torch.device:
+        """Set the threads and the random generators of this process; the device to work on."""
+        if self.threads:
+            torch.set_num_threads(self.threads)
+        torch.manual_seed(self.seed)
+        return choose_device(self.device)
 
     def make_optimizer(
         self, model: nn.Module, slower: Collection[nn.Parameter] = (), slower_rate: float = 0.0
@@ -219,7 +238,7 @@ Options = TypeVar("Options")
 
 
 def from_dict(options: type[Options], values: Any, where: str) -> Options:
-    """Rebuild a dataclass of options from its JSON, the tuples restored.
+    """Rebuild a dataclass of options from its JSON: nested ones, paths and tuples restored.
 
     Args:
         options: the dataclass.
@@ -229,14 +248,23 @@ def from_dict(options: type[Options], values: Any, where: str) -> Options:
     Raises:
         UserError: names are missing or unknown: the file is of another version, or was edited.
     """
-    known = {field.name for field in dataclasses.fields(options)}  # type: ignore[arg-type]
-    if not isinstance(values, dict) or not set(values) <= known:
-        odd = sorted(set(values) - known) if isinstance(values, dict) else values
+    kinds = get_type_hints(options)
+    if not isinstance(values, dict) or not set(values) <= set(kinds):
+        odd = sorted(set(values) - set(kinds)) if isinstance(values, dict) else values
         raise UserError(
             f"{where}: unknown {options.__name__} {odd}. Was it made by a newer version?"
         )
-    listed = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+    restored = {name: _restored(kinds[name], value, where) for name, value in values.items()}
     try:
-        return options(**listed)
+        return options(**restored)
     except TypeError as error:
         raise UserError(f"{where}: incomplete {options.__name__}: {error}.") from None
+
+
+def _restored(kind: Any, value: Any, where: str) -> Any:
+    """The value of one option, as its type says."""
+    if dataclasses.is_dataclass(kind):
+        return from_dict(cast(type, kind), value, where)
+    if isinstance(value, str) and Path in (kind, *get_args(kind)):
+        return Path(value)
+    return tuple(value) if isinstance(value, list) else value

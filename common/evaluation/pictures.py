@@ -168,6 +168,18 @@ def heat_map(
 # --- parts ----------------------------------------------------------------------------------------
 
 
+def stacked(pictures: Sequence[Image.Image]) -> Image.Image:
+    """Pictures one below the other on white; at least one."""
+    sheet = Image.new(
+        "RGB", (max(p.width for p in pictures), sum(p.height for p in pictures)), PAPER
+    )
+    top = 0
+    for picture in pictures:
+        sheet.paste(picture, (0, top))
+        top += picture.height
+    return sheet
+
+
 def _checked(weights: ArrayLike, rows: int, columns: int, what: str) -> np.ndarray:
     values = np.asarray(weights, dtype=np.float64)
     if not rows or not columns or values.shape != (rows, columns):

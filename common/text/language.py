@@ -1,0 +1,52 @@
+"""One language as a model knows it: text to word ids and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.files import read_json, write_json
+from common.text.tokenizer import Tokenizer, tokenizer_from_dict
+from common.text.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class Language:
+    """A tokenizer and the vocabulary of its tokens.
+
+    Args:
+        tokenizer: splits a text into tokens, and joins them.
+        vocabulary: numbers the tokens.
+    """
+
+    tokenizer: Tokenizer
+    vocabulary: Vocabulary
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text, without start and end token."""
+        return self.vocabulary.encode(self.tokenizer.encode(text))
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of ids, as a person would write it."""
+        return self.tokenizer.decode(self.vocabulary.decode(list(ids)))
+
+    def tokens(self, ids: Sequence[int]) -> list[str]:
+        """The tokens of ids, up to the end token."""
+        return self.vocabulary.decode(list(ids))
+
+    def save(self, folder: Path, name: str = "") -> None:
+        """Write NAMEtokenizer.json and NAMEvocabulary.json to a folder."""
+        write_json(folder / f"{name}tokenizer.json", self.tokenizer.to_dict())
+        self.vocabulary.save(folder / f"{name}vocabulary.json")
+
+    @classmethod
+    def load(cls, folder: Path, name: str = "") -> Language:
+        """Read what `save` wrote.
+
+        Raises:
+            UserError: a file is missing, damaged or of a newer version.
+        """
+        path = folder / f"{name}tokenizer.json"
+        tokenizer = tokenizer_from_dict(read_json(path), str(path))
+        return cls(tokenizer, Vocabulary.load(folder / f"{name}vocabulary.json"))

@@ -1,0 +1,92 @@
+"""Several trained models used as one: the ensemble of either pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from common.decoding.ensemble import Averaging, Ensemble, EnsembleContext, mean_log_probabilities
+from common.decoding.search import Hypothesis, beam_search
+from common.encoder_decoder import Batch, EncoderDecoder
+from common.text.vocabulary import BOS, EOS, PAD
+from common.training.loss import Loss, token_loss
+
+
+class EnsembleModel(nn.Module):
+    """Trained models that encode an input each for itself, and write its sentence together.
+
+    It stands wherever a trained `EncoderDecoder` does: it generates, has a teacher-forced loss, and
+    tells where it looks. The models must take the same inputs and know the same words by the same
+    ids, which the caller sees to; nothing else need be alike.
+
+    Args:
+        models: at least one.
+        average: what of the models is averaged at every step; see `Ensemble`.
+
+    Raises:
+        ValueError: no model, or models of different numbers of words.
+    """
+
+    def __init__(
+        self, models: Sequence[EncoderDecoder], *, average: Averaging = "probabilities"
+    ) -> None:
+        super().__init__()
+        if not models:
+            raise ValueError("an ensemble needs at least one model")
+        sizes = [model.decoder.output.out_features for model in models]
+        if len(set(sizes)) > 1:
+            raise ValueError(f"models of an ensemble must know the same words: {sizes} differ")
+        self.models: Sequence[EncoderDecoder] = nn.ModuleList(models)  # type: ignore[assignment]
+        self.average = average
+
+    @property
+    def decoder(self) -> Ensemble:
+        """What a search drives, with the context of `encode`."""
+        return Ensemble([model.decoder for model in self.models], average=self.average)
+
+    def encode(self, *inputs: Tensor) -> EnsembleContext:
+        return EnsembleContext(tuple(model.encode(*inputs) for model in self.models))
+
+    def loss(self, batch: Batch) -> Loss:
+        """Cross-entropy of the averaged probabilities under teacher forcing, at real words only."""
+        logits = []
+        for model in self.models:
+            context = model.encode(*batch.inputs)
+            if batch.rows is not None:
+                context = context.select(batch.rows)
+            features, _ = model.decoder.unroll(context, batch.targets[:, :-1])
+            real = features.flatten(0, 1).index_select(0, batch.positions)  # (N, R)
+            logits.append(model.decoder.logits(real))  # (N, V)
+        labels = batch.targets[:, 1:].flatten().index_select(0, batch.positions)  # (N,)
+        return token_loss(mean_log_probabilities(logits, self.average), labels)
+
+    @torch.no_grad()
+    def generate(
+        self,
+        *inputs: Tensor,
+        search: Callable[..., list[list[Hypothesis]]] = beam_search,
+        **options: Any,
+    ) -> list[list[Hypothesis]]:
+        """Write a sentence for each input; arguments and returns as `EncoderDecoder.generate`."""
+        defaults = {"bos": BOS, "eos": EOS, "forbidden": (PAD, BOS), "max_length": 50}
+        return search(self.decoder, self.encode(*inputs), **(defaults | options))
+
+    def attention_weights(
+        self, inputs: tuple[Tensor, ...], sentences: Sequence[Sequence[int]]
+    ) -> list[Tensor] | None:
+        """Where the models look while given sentences are written: a (T, S) tensor for each.
+
+        The mean over the models that attend; None where none does, or where they do not look at the
+        same positions.
+        """
+        found = [model.attention_weights(inputs, sentences) for model in self.models]
+        attending = [weights for weights in found if weights is not None]
+        if not attending:
+            return None
+        sentencewise = list(zip(*attending, strict=True))
+        if any(len({weights.shape for weights in rows}) > 1 for rows in sentencewise):
+            return None
+        return [torch.stack(rows).mean(0) for rows in sentencewise]

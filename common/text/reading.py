@@ -1,0 +1,197 @@
+"""Lines, JSON lines and tables of text files, as they come from disk, plain or compressed."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import zlib
+from collections import deque
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from common.damage import Damage
+from common.errors import UserError
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_LINES_OF_A_ROW = 20  # a quote that is still open after so many lines was never meant to be one
+
+
+class LineFile:
+    """The lines of a file, plain or compressed by gzip, as bytes with their line ends.
+
+    A line ends at "\\n" and nowhere else: what `str.splitlines` also splits at (U+2028, U+0085, form
+    feeds) occurs inside of sentences. A byte-order mark is no part of the first line.
+
+        with LineFile("train.de.gz") as lines:
+            for line in lines: ...
+
+    Raises:
+        UserError: the file is missing, a folder, or UTF-16; or, while it is read, the compressed
+            file is damaged or cut off.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._number = 0
+        try:
+            self._disk: IO[bytes] = open(path, "rb")  # noqa: SIM115 (closed by __exit__)
+        except FileNotFoundError:
+            raise UserError(f"{path} does not exist.") from None
+        except IsADirectoryError:
+            raise UserError(f"{path} is a folder, not a file.") from None
+        start = self._disk.read(2)
+        self._disk.seek(0)
+        self._file = self._disk
+        if start == b"\x1f\x8b":
+            # Buffered once more: a GzipFile's own way of giving lines is ten times slower.
+            self._file = io.BufferedReader(gzip.GzipFile(fileobj=self._disk), 1 << 18)
+        elif start in (b"\xff\xfe", b"\xfe\xff"):
+            self._disk.close()
+            raise UserError(f"{path}: UTF-16, not UTF-8 text. Convert the file and try again.")
+
+    @property
+    def position(self) -> int:
+        """Bytes of the file on disk that were read so far."""
+        return self._disk.tell()
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            first = self._file.readline().removeprefix(_BYTE_ORDER_MARK)
+            if first:
+                yield first
+            yield from self._file
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise UserError(
+                f"{self.path}: a damaged or incomplete gzip file ({error}). Fetch it again."
+            ) from None
+
+    def __enter__(self) -> LineFile:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._file.close()
+        self._disk.close()
+
+
+def decode_line(line: bytes) -> str:
+    """The text of a line without its end.
+
+    Raises:
+        Damage: it is not UTF-8.
+    """
+    try:
+        return line.rstrip(b"\r\n").decode()
+    except UnicodeDecodeError as error:
+        raise Damage(f"not UTF-8 text (byte 0x{line[error.start]:02x})") from None
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a UTF-8 file that are not blank, numbered from 1.
+
+    Raises:
+        UserError: the file is missing or is not UTF-8.
+    """
+    with LineFile(path) as lines:
+        for number, raw in enumerate(lines, start=1):
+            try:
+                line = decode_line(raw)
+            except Damage as damage:
+                raise UserError(
+                    f"{path}:{number}: {damage}. Convert the file to UTF-8 and try again."
+                ) from None
+            if line and not line.isspace():
+                yield number, line
+
+
+def first_line(path: Path) -> str:
+    """The first line of a file, or its beginning; with question marks for what is not UTF-8."""
+    with LineFile(path) as lines:
+        first = next(iter(lines), b"")
+    return first[:4096].decode(errors="replace").rstrip("\r\n")
+
+
+def json_object(line: str) -> dict[str, Any]:
+    """The object that a line of JSON holds.
+
+    Raises:
+        Damage: it is something else.
+    """
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise Damage(f"not JSON ({getattr(error, 'msg', error)})") from None
+    except RecursionError:
+        raise Damage("not usable JSON (nested too deeply)") from None
+    if not isinstance(record, dict):
+        raise Damage("not an object")
+    return record
+
+
+def is_unicode(text: str) -> bool:
+    """False for text with a lone surrogate, which JSON can spell and no file can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def table_rows(
+    lines: Iterator[tuple[int, str]], delimiter: str, width: int
+) -> Iterator[tuple[int, list[str]]]:
+    """The fields of each row of a table, with the number of its first line.
+
+    Rows are parsed one at a time so that a quote that is never closed spoils one row, not all the
+    rest of the file.
+
+    Args:
+        lines: numbered, the header gone.
+        delimiter: between the fields. Where it is "|" quotes mean nothing, and the last field keeps
+            what it has of it (as in the captions of Flickr30k).
+        width: fields of a row.
+
+    Yields:
+        The number and the fields; none if the quotes of a row are damaged.
+    """
+    ahead: deque[tuple[int, str]] = deque()
+    while True:
+        if not ahead:
+            ahead.extend(islice(lines, 1))
+            if not ahead:
+                return
+        number, text = ahead[0]
+        row: list[str] = text.split("|", width - 1) if delimiter == "|" else []
+        used = 1
+        while not row and used <= _LINES_OF_A_ROW:
+            try:
+                row = next(csv.reader([text], delimiter=delimiter, strict=True))
+            except csv.Error as error:
+                if "unexpected end" not in str(error):
+                    break
+                if len(ahead) == used:
+                    ahead.extend(islice(lines, 1))
+                if len(ahead) == used or used == _LINES_OF_A_ROW:
+                    break
+                text = f"{text}\n{ahead[used][1]}"
+                used += 1
+        yield number, row
+        for _ in range(used if row else 1):
+            ahead.popleft()
+
+
+def row_damage(row: list[str], width: int, delimiter: str) -> Damage:
+    """What is wrong with a row that has not as many fields as the table has columns."""
+    what = f"{len(row)} columns instead of {width}" if row else "a quote too few or too many"
+    if delimiter == ",":
+        what += " (a text with commas or quotes in it needs double quotes around it)"
+    return Damage(what)

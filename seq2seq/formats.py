@@ -68,12 +68,9 @@ def choose(
 # ---- lines: files whose lines are translations of each other
 
 _ALIGNED = re.compile(r"(.+)\.([A-Za-z]{1,12}(?:[-_][A-Za-z0-9]{2,8})?)")
-_NO_LANGUAGES = frozenset(
-    (
-        "bin bpe ckpt codes conf config csv doc docx html ids images json jsonl log md model npy "
-        "npz pdf pkl png pt pth py rst safetensors sgm sh tab tar tok token toml tsv txt vec vocab "
-        "xml yaml yml zip"
-    ).split()
+_NO_LANGUAGE = re.compile(
+    "bin|bpe|ckpt|codes|conf|config|csv|doc|docx|html|ids|images|json|jsonl|log|md|model|npy|npz|pdf|"
+    "pkl|png|pt|pth|py|rst|safetensors|sgm|sh|tab|tar|tok|token|toml|tsv|txt|vec|vocab|xml|ya?ml|zip"
 )
 
 
@@ -82,7 +79,7 @@ def _by_stem(files: Sequence[Path]) -> dict[str, dict[str, Path]]:
     stems: dict[str, dict[str, Path]] = {}
     for file in sorted(files, key=lambda file: (plain_name(file), file.name != plain_name(file))):
         match = _ALIGNED.fullmatch(plain_name(file))
-        if match is not None and match[2].lower() not in _NO_LANGUAGES:
+        if match is not None and not _NO_LANGUAGE.fullmatch(match[2].lower()):
             stems.setdefault(match[1], {}).setdefault(match[2], file)
     return stems
 

@@ -1,0 +1,5 @@
+"""Sentence in, sentence out."""
+
+from seq2seq.translator import Translation, Translator
+
+__all__ = ["Translation", "Translator"]

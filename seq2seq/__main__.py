@@ -1,0 +1,180 @@
+"""The translator's command line: train, evaluate, translate."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import tyro
+from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional
+
+from common.errors import UserError, run_command
+from common.files import atomic_write
+from seq2seq.evaluation import alignment_sheet
+from seq2seq.options import TrainOptions
+from seq2seq.train import evaluate_run, train
+from seq2seq.translator import Translation, Translator
+
+SHOWN_ALIGNMENTS = 12
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """Translate a split by beam search and score what was written, by sacreBLEU."""
+
+    run: Positional[Path]
+    """A folder that `train` wrote."""
+    split: str = "val"
+    """Which sentences: val, test, or any other split of the data."""
+    ensemble: tuple[Path, ...] = ()
+    """More runs on the same vocabularies: the probabilities of all are averaged at every step."""
+    data: str | None = None
+    """Folder of the data, if it is no longer where the run was trained on it."""
+    beam_size: int | None = None
+    """Hypotheses kept for each sentence; as in training by default."""
+    length_penalty: float | None = None
+    """Exponent of the length that a translation's log-probability is divided by; as in training."""
+    batch_size: int = 64
+    """Sentences translated at a time."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, mps; auto takes a GPU if there is one."""
+
+
+@dataclass(frozen=True)
+class TranslateOptions:
+    """Translate line by line: one line out for each line in, blank ones included, in order."""
+
+    run: Positional[Path]
+    """A folder that `train` wrote."""
+    file: Positional[str] = "-"
+    """A text file, one sentence a line; - for standard input."""
+    ensemble: tuple[Path, ...] = ()
+    """More runs on the same vocabularies: the probabilities of all are averaged at every step."""
+    n_best: int = 1
+    """Translations of each line, best first: so many lines out for each line in."""
+    scores: bool = False
+    """Write the score before each translation, with a tab between them."""
+    alignments: Path | None = None
+    """Write where the model looked, for the first dozen lines, to this PNG."""
+    replace_unknown: bool = False
+    """Put the source word that was looked at most where the model writes the unknown word."""
+    beam_size: int | None = None
+    """Hypotheses kept for each sentence; as in training by default."""
+    length_penalty: float | None = None
+    """Exponent of the length that a translation's log-probability is divided by; as in training."""
+    max_length: int | None = None
+    """Most tokens of a translation; as in training by default."""
+    batch_size: int = 64
+    """Sentences translated at a time."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, mps; auto takes a GPU if there is one."""
+
+
+def main() -> None:
+    """Run the command that the arguments name."""
+    options = tyro.extras.subcommand_cli_from_dict(
+        {"train": TrainOptions, "evaluate": EvaluateOptions, "translate": TranslateOptions},
+        prog="python -m seq2seq",
+        description="Learn to translate sentences, and translate them.",
+        config=(OmitArgPrefixes, FlagCreatePairsOff),
+    )
+    if isinstance(options, TrainOptions):
+        train(options)
+    elif isinstance(options, EvaluateOptions):
+        evaluate(options)
+    else:
+        translate(options)
+
+
+def evaluate(options: EvaluateOptions) -> None:
+    """Print the scores of a split, each BLEU with its signature."""
+    evaluation = evaluate_run(
+        options.run,
+        options.split,
+        ensemble=options.ensemble,
+        data=options.data,
+        batch_size=options.batch_size,
+        device=options.device,
+        **_given(options, "beam_size", "length_penalty"),
+    )
+    for name, value in evaluation.metrics.items():
+        print(f"{name:<16}{value:>10.4f}  {evaluation.signatures.get(name, '')}".rstrip())
+
+
+def translate(options: TranslateOptions) -> None:
+    """Translate a file or standard input."""
+    translator = Translator.from_run(options.run, *options.ensemble, device=options.device)
+    search = {"n_best": options.n_best} | _given(
+        options, "beam_size", "length_penalty", "max_length"
+    )
+    beam_size = search.get("beam_size", translator.search["beam_size"])
+    if not 1 <= options.n_best <= beam_size:
+        raise UserError(
+            f"--n-best {options.n_best} is not between 1 and the beam size, {beam_size}. "
+            "Ask for fewer translations, or for a larger --beam-size."
+        )
+    interactive = options.file == "-" and sys.stdin.isatty()
+    shown: list[tuple[str, list[str]]] = []
+    lines = read_lines(options.file)
+    # At a terminal each line is answered at once; otherwise many together, which is far faster.
+    while chunk := list(islice(lines, 1 if interactive else 8 * options.batch_size)):
+        found = translator.translations(
+            chunk,
+            batch_size=options.batch_size,
+            replace_unknown=options.replace_unknown,
+            **search,
+        )
+        for text, best in zip(chunk, found, strict=True):
+            for translation in best:
+                print(_line(translation, options))
+            if len(shown) < SHOWN_ALIGNMENTS and best[0].tokens:
+                shown.append((text, best[0].tokens))
+        sys.stdout.flush()
+    if options.alignments is not None and shown:
+        sheet = alignment_sheet(translator, shown)
+        with atomic_write(options.alignments, "wb") as file:
+            sheet.save(file, format="PNG")
+
+
+def read_lines(name: str) -> Iterator[str]:
+    r"""The lines of a file, or of standard input if it is called -; a line ends at \n alone.
+
+    What is not UTF-8 is replaced and reported, so that the lines stay in step.
+
+    Raises:
+        UserError: there is no such file.
+    """
+    path = Path(name)
+    if name != "-" and not path.is_file():
+        raise UserError(
+            f"{name}: there is no such file. Name a text file, or - for standard input."
+        )
+    stream = sys.stdin.buffer if name == "-" else path.open("rb")
+    with stream:
+        for number, line in enumerate(stream, 1):
+            try:
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError:
+                print(f"{name}:{number}: not UTF-8: odd bytes are replaced", file=sys.stderr)
+                text = line.decode(errors="replace")
+            yield text.rstrip("\r\n")
+
+
+def _line(translation: Translation, options: TranslateOptions) -> str:
+    # A character model may write a line end, which would put the lines out of step.
+    text = translation.text.replace("\n", " ")
+    return f"{translation.score:.4f}\t{text}" if options.scores else text
+
+
+def _given(options: EvaluateOptions | TranslateOptions, *names: str) -> dict[str, Any]:
+    """Those of the options that the user gave."""
+    values = {name: getattr(options, name) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+if __name__ == "__main__":
+    run_command(main)

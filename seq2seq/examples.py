@@ -1,0 +1,89 @@
+"""What the translator is trained on: pairs of sentences as word ids, in length-bucketed batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from common.encoder_decoder import Batch
+from common.text.vocabulary import EOS, PAD
+from common.training.batching import Batches, bucketed_batches, pad_sequences
+
+Resample = Callable[[int, np.random.Generator], tuple[Sequence[int], Sequence[int]]]
+"""(pair, generator) -> its source and target anew, as another segmentation into subwords."""
+
+
+def source_batch(sentences: Sequence[Sequence[int] | np.ndarray]) -> tuple[Tensor, Tensor]:
+    """Sentences as `SentenceEncoder` reads them: ids (B, S) with end token and padding, lengths (B,).
+
+    The end token gives an empty sentence a word to read, and attention a place to rest.
+    """
+    tokens = pad_sequences([[*sentence, EOS] for sentence in sentences], PAD)
+    return tokens, torch.tensor([len(sentence) + 1 for sentence in sentences])
+
+
+class TranslationExamples:
+    """Pairs of sentences as word ids.
+
+    Args:
+        sources, targets: N sentences each, without start and end token: lists, or a `Corpus` on
+            disk, which is read batch by batch.
+        usable: indices of the pairs to learn from; all by default.
+        resample: gives a pair anew each time that it is used in training; None: always the same.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Any],
+        targets: Sequence[Any],
+        *,
+        lengths: np.ndarray | None = None,
+        usable: np.ndarray | None = None,
+        resample: Resample | None = None,
+    ) -> None:
+        if len(sources) != len(targets):
+            raise ValueError(f"{len(sources)} sources, but {len(targets)} targets")
+        self.sources = sources
+        self.targets = targets
+        self.usable = np.arange(len(sources)) if usable is None else usable
+        self.resample = resample
+        if lengths is None:
+            pairs = zip(sources, targets, strict=True)
+            lengths = np.array([(len(source), len(target)) for source, target in pairs])
+        # With the end tokens, which are read and written too.
+        self.lengths = lengths.reshape(-1, 2)[self.usable] + 1
+
+    def __len__(self) -> int:
+        return len(self.usable)
+
+    def batches(
+        self, epoch: int, *, batch_size: int, seed: int = 0, shuffle: bool = True
+    ) -> Batches[Batch]:
+        """The batches of an epoch, a function of (seed, epoch): training can be resumed in any.
+
+        Args:
+            epoch: counted from 0.
+            batch_size: pairs in a batch.
+            seed: of their order, and of what is drawn anew.
+            shuffle: False for evaluation, which also draws nothing.
+        """
+        indices = bucketed_batches(
+            self.lengths, batch_size, seed=seed, epoch=epoch, shuffle=shuffle
+        )
+
+        def collate(rows: np.ndarray) -> Batch:
+            pairs = self.usable[rows]
+            if self.resample is None or not shuffle:
+                sources = [self.sources[pair] for pair in pairs]
+                targets = [self.targets[pair] for pair in pairs]
+            else:
+                generator = np.random.default_rng([seed, epoch, int(pairs[0])])
+                drawn = [self.resample(int(pair), generator) for pair in pairs]
+                sources, targets = [s for s, _ in drawn], [t for _, t in drawn]
+            return Batch.collate(source_batch(sources), targets)
+
+        return Batches(indices, collate)

@@ -1,0 +1,109 @@
+"""What the translator's command line lets a user choose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from common.options import CellName, DecoderOptions, SearchOptions, TrainingOptions
+from seq2seq.encoder import Summary
+
+
+@dataclass(frozen=True)
+class TextOptions:
+    """How text becomes the tokens that the model reads and writes."""
+
+    tokenizer: Literal["words", "characters", "subwords"] = "words"
+    """Words with their punctuation, characters, or SentencePiece subwords learnt from the training
+    text."""
+    lowercase: bool = True
+    """Fold to lower case; scores are then of lower-cased text, and say so."""
+    min_count: int = 2
+    """Tokens that are rarer in the training text are unknown to the model."""
+    vocabulary_size: int = 8000
+    """Most tokens of a vocabulary; how many subwords are learnt."""
+    subword_model: Literal["bpe", "unigram"] = "bpe"
+    """How subwords are learnt: byte-pair encoding or a unigram language model."""
+    joint: bool = False
+    """One tokenizer and one vocabulary for both languages."""
+    subword_sampling: float = 0.0
+    """Segment the training text anew in every epoch, drawn with probability^THIS (unigram model
+    only; Kudo 2018 used 0.2); 0 to segment it always in the likeliest way."""
+
+
+@dataclass(frozen=True)
+class EncoderOptions:
+    """The network that reads the source sentence."""
+
+    encoder_cell: CellName = "gru"
+    """Recurrent cell; gru_cho resets before the product, as the paper has it."""
+    encoder_layers: int = 1
+    """Stacked layers."""
+    encoder_size: int = 256
+    """Features of a hidden state in each direction."""
+    source_embedding_size: int = 256
+    """Features of a source word."""
+    bidirectional: bool = True
+    """Read in both directions."""
+    summary: Summary = "last"
+    """What the context vector is: the last states, or max or mean of all hidden states."""
+    reverse_source: bool = False
+    """Read the sentence from its end to its beginning (Sutskever 2014)."""
+    source_dropout: float = 0.3
+    """Share of source embedding features dropped while training."""
+    encoder_dropout: float = 0.3
+    """Share of features dropped between layers and of what the encoder hands on."""
+    source_embeddings: Path | None = None
+    """Start from pretrained source embeddings: a word2vec or GloVe text file."""
+    target_embeddings: Path | None = None
+    """The same for the target."""
+    share_embeddings: bool = False
+    """One embedding matrix for both languages; needs --joint."""
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Learn to translate from pairs of sentences."""
+
+    data: str
+    """Folder of line-aligned files (train.de + train.en, .gz or plain), or tab-separated pairs, JSON
+    lines, CSV, or generated phrases; recognised by what it holds."""
+    run_dir: Path
+    """Folder for all that the run writes."""
+    format: Literal["lines", "tabs", "jsonl", "csv", "phrases"] | None = None
+    """Which of those the folder holds, if it is not recognised."""
+    source: str | None = None
+    """Language to translate from: the ending of its files, or the name of its column."""
+    target: str | None = None
+    """Language to translate into."""
+    max_problems: float = 0.01
+    """Share of damaged lines that are listed and passed over; more is an error."""
+    max_tokens: int = 100
+    """Pairs with more tokens than this on a side are not trained on."""
+    cache_dir: Path = Path("runs/corpus-cache")
+    """Folder for the training text as token ids, made once and shared by all runs."""
+    validation_sentences: int | None = None
+    """Translate so many sentences at each validation; all by default."""
+    monitor: str = "bleu"
+    """The validation metric that chooses the best weights and ends training: bleu, chrf,
+    exact_match."""
+    shown_sentences: int = 6
+    """Validation sentences that TensorBoard shows with translation and alignment."""
+    resume: bool = False
+    """Go on with the run in the folder, exactly where it was stopped."""
+    overwrite: bool = False
+    """Replace the run in the folder."""
+    text: TextOptions = TextOptions()
+    encoder: EncoderOptions = EncoderOptions()
+    decoder: DecoderOptions = DecoderOptions(
+        cell="gru", hidden_size=512, inject=("init",), attention="additive", attention_size=256
+    )
+    search: SearchOptions = SearchOptions(length_penalty=1.0, max_length=100)
+    training: TrainingOptions = TrainingOptions()
+
+
+MAY_CHANGE = (
+    "cache_dir", "resume", "overwrite", "data", "training.epochs", "training.patience",
+    "training.max_minutes", "training.threads", "shown_sentences",
+)  # fmt: skip

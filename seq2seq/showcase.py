@@ -1,0 +1,56 @@
+"""The same few validation sentences again and again, with their translations as they improve."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from common.training.tracking import Tracker
+from seq2seq.data import Pair
+from seq2seq.evaluation import alignment_sheet
+from seq2seq.translator import Translation, Translator
+
+
+class Showcase:
+    """Shows a few sentences in TensorBoard after every validation.
+
+    Args:
+        translator: the model in training.
+        pairs: those to show; a handful.
+        tracker: where to.
+        attention: whether the model has alignments to show.
+    """
+
+    def __init__(
+        self, translator: Translator, pairs: Sequence[Pair], tracker: Tracker, *, attention: bool
+    ) -> None:
+        self.translator = translator
+        self.pairs = pairs
+        self.tracker = tracker
+        self.attention = attention
+
+    def show(self, translations: Sequence[Sequence[Translation]]) -> None:
+        """Show what the model now writes for the sentences, and where it looked.
+
+        Args:
+            translations: of the sentences in their order, best first; more are passed over.
+        """
+        best = [found[0] for found in translations[: len(self.pairs)]]
+        rows = "".join(
+            f"| {_cell(pair.source)} | {_cell(translation.text)} "
+            f"| {translation.log_probability:.1f} | {_cell(pair.target)} |\n"
+            for pair, translation in zip(self.pairs, best, strict=True)
+        )
+        self.tracker.text(
+            "translations",
+            f"| source | translation | log-probability | a person's |\n|---|---|---|---|\n{rows}",
+        )
+        if not self.attention:
+            return
+        for number, (pair, translation) in enumerate(zip(self.pairs, best, strict=True)):
+            sheet = alignment_sheet(self.translator, [(pair.source, translation.tokens)])
+            self.tracker.images(f"alignment/{number}", sheet)
+
+
+def _cell(text: str) -> str:
+    """A text inside a Markdown table."""
+    return text.replace("|", "\\|").replace("\n", " ")

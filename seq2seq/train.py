@@ -1,0 +1,296 @@
+"""Training a translator, from a folder of text to a run folder; and reading it back."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from common.encoder_decoder import Batch, EncoderDecoder
+from common.errors import UserError
+from common.options import choose_device, from_dict, make_cell
+from common.run import Run
+from common.text.language import Language
+from common.text.vocabulary import Vocabulary
+from common.training.tracking import Tracker
+from common.training.trainer import Trainer
+from common.training.validation import teacher_forced
+from seq2seq.data import Pair, ParallelData, load
+from seq2seq.encoder import SentenceEncoder
+from seq2seq.evaluation import Evaluation, evaluate, write_evaluation
+from seq2seq.examples import TranslationExamples
+from seq2seq.options import MAY_CHANGE, TrainOptions
+from seq2seq.prepare import Prepared, prepare, usable_pairs
+from seq2seq.showcase import Showcase
+from seq2seq.translator import Translator
+
+KIND = "translator"
+
+
+def train(options: TrainOptions) -> Evaluation:
+    """Train a translator and evaluate its best weights on the validation sentences.
+
+    Returns:
+        The evaluation that is also written to the run folder.
+
+    Raises:
+        UserError: the data, the options or the folder cannot be used.
+    """
+    check(options)
+    Run.check(options.run_dir, resume=options.resume, overwrite=options.overwrite)
+    device = options.training.begin()
+    data = load_data(options)
+    print(data.summary(), file=sys.stderr)
+    validation = list(islice(data.split("val"), options.validation_sentences))
+    prepared = prepare(data, options.text, options.cache_dir)
+    source, target = prepared.source, prepared.target
+
+    model = build_model(options, source.vocabulary, target.vocabulary).to(device)
+    model.decoder.set_output_bias(torch.tensor(target.vocabulary.counts))
+    translator = Translator(model, source, target, options.search.arguments())
+
+    run = Run.create(
+        options.run_dir, KIND, options,
+        resume=options.resume, overwrite=options.overwrite, may_change=MAY_CHANGE,
+    )  # fmt: skip
+    source.save(run.path, "source_")
+    target.save(run.path, "target_")
+
+    with Tracker(run.path) as tracker:
+        tracker.configuration(asdict(options))
+        examples = training_examples(prepared, options)
+        trainer = make_trainer(translator, options, examples, validation, run, tracker)
+        trainer.fit()
+    model.eval()
+    evaluation = evaluate(translator, validation, lowercase=options.text.lowercase)
+    write_evaluation(run.path, "val", evaluation)
+    return evaluation
+
+
+def check(options: TrainOptions) -> None:
+    """Refuse options that do not go together, before anything slow is done.
+
+    Raises:
+        UserError: they do not.
+    """
+    if options.encoder.share_embeddings and not options.text.joint:
+        raise UserError("--share-embeddings needs one vocabulary for both languages: add --joint.")
+    unigram = (options.text.tokenizer, options.text.subword_model) == ("subwords", "unigram")
+    if options.text.subword_sampling and not unigram:
+        raise UserError(
+            "--subword-sampling draws from a unigram model: add --tokenizer subwords "
+            "--subword-model unigram."
+        )
+
+
+def make_trainer(
+    translator: Translator,
+    options: TrainOptions,
+    examples: TranslationExamples,
+    validation: Sequence[Pair],
+    run: Run,
+    tracker: Tracker,
+) -> Trainer:
+    """The trainer of a translator: what it learns from, and what it reports after each epoch."""
+    training, model = options.training, translator.model
+    assert isinstance(model, EncoderDecoder)
+    attention = model.decoder.attention is not None
+    showcase = Showcase(
+        translator, validation[: options.shown_sentences], tracker, attention=attention
+    )
+    checks = encoded(validation, translator.source, translator.target)
+
+    def validate() -> dict[str, float]:
+        evaluation = evaluate(
+            translator, validation, lowercase=options.text.lowercase, description="validation"
+        )
+        showcase.show(evaluation.translations)
+        batches = checks.batches(0, batch_size=2 * training.batch_size, shuffle=False)
+        return teacher_forced(model, batches) | evaluation.metrics
+
+    def batches(epoch: int) -> Sequence[Batch]:
+        return examples.batches(epoch, batch_size=training.batch_size, seed=training.seed)
+
+    return training.make_trainer(
+        model, training.make_optimizer(model), batches,
+        validate=validate, monitor=options.monitor, run=run, tracker=tracker,
+    )  # fmt: skip
+
+
+def training_examples(prepared: Prepared, options: TrainOptions) -> TranslationExamples:
+    """The training pairs, without those that are too long or have an empty side."""
+    sources, targets = prepared.sources, prepared.targets
+    usable = usable_pairs(sources, targets, options.max_tokens)
+    if not len(usable):
+        raise UserError(
+            f"no training pair has between 1 and {options.max_tokens} tokens on both sides. "
+            "Raise --max-tokens, or choose another tokenizer."
+        )
+    if len(usable) < len(sources):
+        left_out = len(sources) - len(usable)
+        print(f"{left_out:,} pairs are empty or too long and left out", file=sys.stderr)
+    lengths = np.stack([sources.lengths, targets.lengths], 1)
+    resample = None
+    if options.text.subword_sampling:
+        resample = partial(_segment_anew, prepared, options.text.subword_sampling)
+    return TranslationExamples(sources, targets, lengths=lengths, usable=usable, resample=resample)
+
+
+def _segment_anew(
+    prepared: Prepared, alpha: float, pair: int, generator: np.random.Generator
+) -> tuple[list[int], list[int]]:
+    """A pair in subwords that are drawn from the model of each language."""
+    drawn = []
+    for language, corpus in (
+        (prepared.source, prepared.sources),
+        (prepared.target, prepared.targets),
+    ):
+        text = language.decode(corpus[pair].tolist())
+        pieces = language.tokenizer.sample(text, generator, alpha=alpha)  # type: ignore[attr-defined]
+        drawn.append(language.vocabulary.encode(pieces))
+    return drawn[0], drawn[1]
+
+
+def encoded(pairs: Sequence[Pair], source: Language, target: Language) -> TranslationExamples:
+    """Pairs of text as examples, for teacher-forced figures."""
+    return TranslationExamples(
+        [source.encode(pair.source) for pair in pairs],
+        [target.encode(pair.target) for pair in pairs],
+    )
+
+
+def load_data(options: TrainOptions) -> ParallelData:
+    """The data set of a run."""
+    return load(
+        options.data,
+        options.format,
+        source=options.source,
+        target=options.target,
+        seed=options.training.seed,
+        max_problems=options.max_problems,
+    )
+
+
+def build_model(options: TrainOptions, source: Vocabulary, target: Vocabulary) -> EncoderDecoder:
+    """The network of these options for two vocabularies."""
+    chosen = options.encoder
+    encoder = SentenceEncoder(
+        len(source),
+        chosen.source_embedding_size,
+        chosen.encoder_size,
+        cell=make_cell(chosen.encoder_cell),
+        num_layers=chosen.encoder_layers,
+        bidirectional=chosen.bidirectional,
+        summary=chosen.summary,
+        attention=options.decoder.attention != "none",
+        reverse=chosen.reverse_source,
+        embedding_dropout=chosen.source_dropout,
+        layer_dropout=chosen.encoder_dropout,
+        output_dropout=chosen.encoder_dropout,
+    )
+    decoder = options.decoder.build(len(target), encoder.context_size, encoder.memory_size)
+    if chosen.share_embeddings:
+        if encoder.embedding.weight.shape != decoder.embedding.weight.shape:
+            raise UserError(
+                f"--share-embeddings needs --source-embedding-size "
+                f"{chosen.source_embedding_size} to equal --embedding-size "
+                f"{options.decoder.embedding_size}."
+            )
+        encoder.embedding.weight = decoder.embedding.weight
+    return EncoderDecoder(
+        encoder,
+        decoder,
+        label_smoothing=options.training.label_smoothing,
+        coverage=options.training.coverage,
+    )
+
+
+def read_options(run: Run) -> TrainOptions:
+    """The options that a run was trained with.
+
+    Raises:
+        UserError: the file lacks some, or has others.
+    """
+    return from_dict(TrainOptions, run.config, str(run.path / "config.json"))
+
+
+def load_translator(folder: Path, device: str = "auto") -> Translator:
+    """The translator of a run folder; see `Translator.from_run`."""
+    run = Run.open(folder, KIND)
+    options = read_options(run)
+    for side in ("source", "target"):
+        run.existing(f"{side}_tokenizer.json")
+        run.existing(f"{side}_vocabulary.json")
+    source, target = Language.load(run.path, "source_"), Language.load(run.path, "target_")
+    model = build_model(options, source.vocabulary, target.vocabulary)
+    run.load_model(model)
+    return Translator(model.to(choose_device(device)), source, target, options.search.arguments())
+
+
+def load_ensemble(folders: Sequence[Path], device: str = "auto") -> Translator:
+    """The translator of several run folders together; see `Translator.from_run`."""
+    members = [load_translator(folder, device) for folder in folders]
+    first = members[0]
+    for folder, member in zip(folders, members, strict=True):
+        for side in ("source", "target"):
+            ours, theirs = getattr(first, side), getattr(member, side)
+            if (
+                ours.vocabulary.tokens != theirs.vocabulary.tokens
+                or ours.tokenizer.to_dict() != theirs.tokenizer.to_dict()
+            ):
+                raise UserError(
+                    f"{folder} has another {side} vocabulary than {folders[0]}: an ensemble needs "
+                    "runs that were trained on the same text with the same --tokenizer."
+                )
+    if len(members) == 1:
+        return first
+    from common.decoding.ensemble import EnsembleModel
+
+    models = [member.model for member in members]
+    return Translator(EnsembleModel(models), first.source, first.target, first.search)
+
+
+def evaluate_run(
+    folder: Path,
+    split: str = "val",
+    *,
+    ensemble: Sequence[Path] = (),
+    data: str | None = None,
+    batch_size: int = 64,
+    device: str = "auto",
+    **search: Any,
+) -> Evaluation:
+    """Evaluate a run's best weights on a split of its data, and write the result to its folder.
+
+    Args:
+        folder: the run.
+        split: val, test, or any other split of the data.
+        ensemble: more runs, whose probabilities are averaged with those of the first.
+        data: the folder of the data; where the run was trained on it by default.
+        batch_size: sentences translated at a time.
+        device: cpu, cuda, ...; auto takes a GPU if there is one.
+        search: options of `beam_search`; as in training by default.
+
+    Raises:
+        UserError: a run or the data cannot be used.
+    """
+    translator = load_ensemble([folder, *ensemble], device)
+    options = read_options(Run.open(folder, KIND))
+    options = replace(options, data=data or options.data)
+    pairs = list(load_data(options).split(split))
+    evaluation = evaluate(
+        translator, pairs, batch_size=batch_size, lowercase=options.text.lowercase, **search
+    )
+    if isinstance(translator.model, EncoderDecoder):
+        examples = encoded(pairs, translator.source, translator.target)
+        batches = examples.batches(0, batch_size=batch_size, shuffle=False)
+        evaluation.metrics.update(teacher_forced(translator.model, batches))
+    write_evaluation(folder, split, evaluation)
+    return evaluation

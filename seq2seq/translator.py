@@ -1,0 +1,235 @@
+"""Sentence in, sentence out: the trained translator as a user of it sees it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from common.decoding.hypotheses import Hypothesis
+from common.text.language import Language
+from common.text.vocabulary import BOS, PAD, UNK
+from seq2seq.examples import source_batch
+
+MAX_SOURCE = 400  # tokens read at once: longer lines are translated in parts
+
+
+@dataclass(frozen=True)
+class Translation:
+    """A sentence in the target language.
+
+    Args:
+        text: the sentence.
+        tokens: its tokens, as the model wrote them.
+        score: the length-normalised log-probability by which translations are ranked.
+        log_probability: of the whole sentence, in nats.
+    """
+
+    text: str
+    tokens: list[str]
+    score: float
+    log_probability: float
+
+
+NOTHING = Translation("", [], 0.0, 0.0)
+
+
+class Model(Protocol):
+    """What the translator needs of its model: `EncoderDecoder` and an ensemble of them have it."""
+
+    def generate(self, *inputs: Tensor, **options: Any) -> list[list[Hypothesis]]: ...
+
+    def attention_weights(
+        self, inputs: tuple[Tensor, ...], sentences: Sequence[Sequence[int]]
+    ) -> list[Tensor] | None: ...
+
+    def parameters(self) -> Any: ...
+
+    def eval(self) -> Any: ...
+
+
+class Translator:
+    """Translates sentences.
+
+    Args:
+        model: an encoder of sentences and a decoder, or an ensemble.
+        source: the language that is read.
+        target: the language that is written.
+        search: options of `beam_search` where a call does not say otherwise.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        source: Language,
+        target: Language,
+        search: Mapping[str, Any] = MappingProxyType({"beam_size": 5, "max_length": 100}),
+    ) -> None:
+        model.eval()
+        self.model = model
+        self.source = source
+        self.target = target
+        self.search = dict(search)
+
+    @classmethod
+    def from_run(
+        cls, folder: str | os.PathLike[str], *more: str | os.PathLike[str], device: str = "auto"
+    ) -> Translator:
+        """The translator that a run has trained; with more runs, the ensemble of all of them.
+
+        The folders alone are needed, and no code in them is run.
+
+        Raises:
+            UserError: a folder is no translation run, or an incomplete one, or of a newer version;
+                or the runs of an ensemble do not share their vocabularies.
+        """
+        # The run's options know how it was built; importing them here keeps this class free of them.
+        from seq2seq.train import load_ensemble
+
+        return load_ensemble([Path(folder), *map(Path, more)], device)
+
+    @property
+    def device(self) -> torch.device:
+        return next(iter(self.model.parameters())).device
+
+    def translate(
+        self,
+        texts: Sequence[str],
+        *,
+        batch_size: int = 64,
+        replace_unknown: bool = False,
+        **search: Any,
+    ) -> list[str]:
+        """The best translation of each text; a blank text stays blank.
+
+        Args:
+            texts: one sentence each; one of more than a few hundred tokens is translated in parts.
+            batch_size: sentences translated at a time.
+            replace_unknown: allow the unknown word, and put the source word in its place that the
+                decoder looked at most. Needs attention; without it, unknown words are never written.
+            search: options of `beam_search`: beam_size, max_length, length_penalty, ...
+        """
+        options = {"batch_size": batch_size, "replace_unknown": replace_unknown} | search
+        return [found[0].text for found in self.translations(texts, **options)]
+
+    def translations(
+        self,
+        texts: Sequence[str],
+        *,
+        batch_size: int = 64,
+        replace_unknown: bool = False,
+        **search: Any,
+    ) -> list[list[Translation]]:
+        """As `translate`, but `n_best` (an option of the search) translations a text, best first."""
+        parts: list[list[int]] = []  # of all texts, one after the other
+        owners: list[int] = []
+        for number, text in enumerate(texts):
+            ids = self.source.encode(text)
+            pieces = [ids[at : at + MAX_SOURCE] for at in range(0, len(ids), MAX_SOURCE)]
+            parts += pieces
+            owners += [number] * len(pieces)
+        found = self.translate_ids(
+            parts, batch_size=batch_size, replace_unknown=replace_unknown, **search
+        )
+        by_text: list[list[list[Translation]]] = [[] for _ in texts]
+        for owner, best in zip(owners, found, strict=True):
+            by_text[owner].append(best)
+        return [_joined(each) for each in by_text]
+
+    def translate_ids(
+        self,
+        sentences: Sequence[Sequence[int]],
+        *,
+        batch_size: int = 64,
+        replace_unknown: bool = False,
+        **search: Any,
+    ) -> list[list[Translation]]:
+        """Translations of sentences that are word ids already.
+
+        Sentences of similar length are translated together, so that little is padded; the results
+        are in the order that was given.
+        """
+        order = sorted(range(len(sentences)), key=lambda number: len(sentences[number]))
+        results: list[list[Translation]] = [[] for _ in sentences]
+        for first in range(0, len(order), batch_size):
+            rows = order[first : first + batch_size]
+            chosen = [sentences[row] for row in rows]
+            for row, best in zip(rows, self._search(chosen, replace_unknown, search), strict=True):
+                results[row] = best
+        return results
+
+    def attention(self, source: Sequence[int], target: Sequence[int]) -> Tensor | None:
+        """Where the decoder looks while it writes: (T + 1, S + 1), end tokens included.
+
+        None for a model without attention.
+        """
+        inputs = self._inputs([source])
+        weights = self.model.attention_weights(inputs, [target])
+        return None if weights is None else weights[0]
+
+    def _inputs(self, sentences: Sequence[Sequence[int]]) -> tuple[Tensor, ...]:
+        return tuple(tensor.to(self.device) for tensor in source_batch(sentences))
+
+    def _search(
+        self, sentences: list[Sequence[int]], replace_unknown: bool, search: dict[str, Any]
+    ) -> list[list[Translation]]:
+        inputs = self._inputs(sentences)
+        forbidden = (PAD, BOS) if replace_unknown else (PAD, BOS, UNK)
+        options = self.search | search
+        if isinstance(options["max_length"], int):
+            # Never much longer than what is translated: what runs on is cut off soon.
+            limits = [min(options["max_length"], 2 * len(ids) + 10) for ids in sentences]
+            options["max_length"] = limits
+            floor = options.get("min_length", 0)
+            if isinstance(floor, int):
+                options["min_length"] = [min(floor, limit) for limit in limits]
+        found = self.model.generate(*inputs, forbidden=forbidden, **options)
+        return [
+            [self._translation(hypothesis, ids, replace_unknown) for hypothesis in best]
+            for ids, best in zip(sentences, found, strict=True)
+        ]
+
+    def _translation(
+        self, hypothesis: Hypothesis, source: Sequence[int], replace_unknown: bool
+    ) -> Translation:
+        tokens = self.target.tokens(hypothesis.tokens)
+        if replace_unknown and UNK in hypothesis.tokens:
+            tokens = self._replaced(hypothesis.tokens, source)
+        text = self.target.tokenizer.decode(tokens)
+        return Translation(text, tokens, hypothesis.score, hypothesis.log_probability)
+
+    def _replaced(self, target: list[int], source: Sequence[int]) -> list[str]:
+        """The tokens, each unknown one replaced by the source token that was looked at most."""
+        weights = self.attention(source, target)
+        tokens = [self.target.vocabulary.tokens[token] for token in target]
+        if weights is None or not source:
+            return tokens
+        looked = weights[:, : len(source)].argmax(1).tolist()
+        words = [self.source.vocabulary.tokens[token] for token in source]
+        return [
+            words[looked[step]] if token == UNK else tokens[step]
+            for step, token in enumerate(target)
+        ]
+
+
+def _joined(parts: list[list[Translation]]) -> list[Translation]:
+    """The translations of a text from those of its parts: the best of each, if it has several."""
+    if not parts:
+        return [NOTHING]
+    if len(parts) == 1:
+        return parts[0]
+    best = [found[0] for found in parts]
+    return [
+        Translation(
+            " ".join(each.text for each in best),
+            [token for each in best for token in each.tokens],
+            sum(each.score for each in best) / len(best),
+            sum(each.log_probability for each in best),
+        )
+    ]

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import math
 import os
-import posixpath
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from captioning.formats import TEXT_FOLDERS, Damage, Entry, Reading, find_format, is_unicode
-from captioning.images import is_image_name, walk_files
+from captioning.entries import Entry, Reading
+from captioning.formats import FORMATS, TEXT_FOLDERS, text_files
+from captioning.image_folder import ImageFolder
+from captioning.images import is_image_name
+from common.damage import Damage, check_problems
 from common.errors import UserError
-
-# Folders in which data sets keep their images; one of several files of a name is taken from there.
-_IMAGE_FOLDERS = frozenset(
-    ["images", "flicker8k_dataset", "flickr8k_dataset", "flickr30k_images", "flickr30k-images"]
-)
+from common.formats import find_format
+from common.splits import check_shares, in_order, seeded_split
 
 
 @dataclass(slots=True)
@@ -134,13 +131,9 @@ def load(
         raise UserError(
             f"{path}: there is no such folder. Name the folder that holds the data set."
         )
-    if not 0 <= max_problems <= 1:
-        raise UserError(f"max_problems is a share between 0 and 1, not {max_problems:g}.")
-    if min(val_share, test_share) < 0 or val_share + test_share >= 1:
-        raise UserError(
-            f"val_share {val_share:g} and test_share {test_share:g} leave no image for training."
-        )
-    kind, files, others = find_format(path, format)
+    check_shares(val_share, test_share, max_problems, "image")
+    files = [path] if path.is_file() else text_files(path)
+    kind, files, others = find_format(path, files, FORMATS, format, what="images with captions")
     reading = kind.read(files)
     if others:
         reading.notes.append(f"read as {kind.name}; it could also be read as {', '.join(others)}")
@@ -168,120 +161,6 @@ def _root(path: Path) -> Path:
     return folder.parent if folder.name.lower() in TEXT_FOLDERS else folder
 
 
-def check_problems(problems: Sequence[str], usable: int, max_problems: float, where: str) -> None:
-    """Refuse data of which too large a share is damaged.
-
-    Args:
-        problems: what was wrong, one line each.
-        usable: how many images are in order.
-        max_problems: the largest share of problems, among problems and usable images, that is
-            accepted.
-        where: the folder, for the message.
-
-    Raises:
-        UserError: more than that.
-    """
-    total = len(problems) + usable
-    share = len(problems) / max(1, total)
-    if share <= max_problems:
-        return
-    needed = math.ceil(share * 1000) / 1000
-    raise UserError(
-        f"{where}: {len(problems):,} of {total:,} items are damaged ({100 * share:.3g}%), more "
-        f"than the limit of {100 * max_problems:.3g}%. Put them right, or raise the limit: "
-        f"--max-problems {needed:g} (max_problems in code). The first: {'; '.join(problems[:3])}."
-    )
-
-
-def seeded_split(image: str, seed: int, val_share: float, test_share: float) -> str:
-    """The split of an image: a function of its name and the seed, whatever other images there are.
-
-    Returns:
-        "train", "val" or "test".
-    """
-    text = f"{seed}:{image}".encode(errors="surrogatepass")
-    position = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest()) / 2**64
-    if position < val_share:
-        return "val"
-    return "test" if position < val_share + test_share else "train"
-
-
-class ImageFolder:
-    """The files below a folder: listed once, then found by the names that data sets give them.
-
-    One listing instead of a question to the file system for each of 120,000 images.
-
-    Args:
-        root: the folder.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self._absolute = {os.path.abspath(root), os.path.realpath(root)}
-        self.files = set(walk_files(root))
-        self._by_name: dict[str, list[str]] = {}
-        for file in self.files:
-            self._by_name.setdefault(posixpath.basename(file), []).append(file)
-
-    def find(self, name: str) -> str:
-        """The file, relative to the folder, that a relative name with "/" means.
-
-        It is that path itself, or else the only file, or the least deep one, whose path ends so.
-
-        Raises:
-            Damage: there is none, or more than one.
-        """
-        if name in self.files:
-            return name
-        found = self._by_name.get(posixpath.basename(name), [])
-        found = [file for file in found if file.endswith(f"/{name}")]
-        found = [file for file in found if _in_image_folder(file)] or found
-        depth = min((file.count("/") for file in found), default=0)
-        found = [file for file in found if file.count("/") == depth]
-        if not found:
-            raise Damage(f"there is no image {name}")
-        if len(found) > 1:
-            raise Damage(f"{name} could be {' or '.join(sorted(found)[:2])}")
-        return found[0]
-
-    def locate(self, image: str, folder: str | None = None) -> tuple[str, str]:
-        """The id of an image and its file, relative to the folder.
-
-        Args:
-            image: its name, as the data set has it.
-            folder: in which the format keeps it, if it says so; the file may also lie elsewhere.
-
-        Raises:
-            Damage: there is no such file, or the name leads out of the folder.
-        """
-        name = self._inside(posixpath.join(folder, image) if folder else image)
-        try:
-            return name, self.find(name)
-        except Damage:
-            if not folder:
-                raise
-            return name, self.find(self._inside(image))
-
-    def _inside(self, name: str) -> str:
-        path = image_id(name)
-        for root in self._absolute:
-            path = path.removeprefix(f"{root}/")
-        if path.startswith(("/", "../")) or path in ("..", ".") or re.match("[A-Za-z]:/", path):
-            raise Damage(f"{name} lies outside {self.root}: refused")
-        if not is_unicode(path):
-            raise Damage(f"{name} holds half a character")
-        return path
-
-
-def image_id(name: str) -> str:
-    """The id of an image: its name with "/" between folders, and no detours."""
-    return posixpath.normpath(name.strip().replace("\\", "/"))
-
-
-def _in_image_folder(file: str) -> bool:
-    return posixpath.basename(posixpath.dirname(file)).lower() in _IMAGE_FOLDERS
-
-
 def _assemble(
     reading: Reading, root: Path, source: str, split_of: Callable[[str], str]
 ) -> dict[str, list[CaptionedImage]]:
@@ -305,10 +184,10 @@ def _assemble(
             "example, or name the folder that they are in."
         )
     reading.notes += _notes(reading, folder, mentioned)
-    splits: dict[str, list[CaptionedImage]] = {name: [] for name in ("train", "val", "test")}
+    splits: dict[str, list[CaptionedImage]] = {}
     for entry, image in kept.values():
         splits.setdefault(entry.split or "", []).append(image)
-    return {name: images for name, images in splits.items() if images}
+    return in_order(splits)
 
 
 def _keep(

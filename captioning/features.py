@@ -19,9 +19,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from captioning.backbone import Backbone, fast_dtype
-from captioning.data import check_problems
 from captioning.feature_record import FeatureRecord, alone, digest, file_stamps
 from captioning.images import ImageBatch, ImageFiles, ImageTransform
+from common.damage import check_problems
 from common.errors import UserError
 
 Precision: TypeAlias = Literal["fp32", "bf16", "auto"]

@@ -13,11 +13,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from captioning.backbone import Backbone
-from captioning.data import CaptionedImage, check_problems
+from captioning.data import CaptionedImage
 from captioning.encoder import ImageEncoder
 from captioning.examples import Inputs
 from captioning.features import FeatureCache
 from captioning.images import ImageTransform, image_batches
+from common.damage import check_problems
 
 
 class Pixels:

@@ -114,9 +114,15 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def first_line(path: Path) -> str:
-    """The first line of a file, or its beginning; with question marks for what is not UTF-8."""
-    with LineFile(path) as lines:
-        first = next(iter(lines), b"")
+    """The beginning of a file, up to 4096 bytes of its first line, to recognise it by.
+
+    What is not UTF-8 is replaced; of a file that cannot be read as text, it is empty.
+    """
+    try:
+        with LineFile(path) as lines:
+            first = next(iter(lines), b"")
+    except UserError:
+        return ""
     return first[:4096].decode(errors="replace").rstrip("\r\n")
 
 

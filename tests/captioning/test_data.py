@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from captioning.data import CaptionData, check_problems, load, seeded_split
+from captioning.data import CaptionData, load
 from common.errors import UserError
+from common.splits import seeded_split
 
 
 def add_images(folder: Path, *names: str) -> None:
@@ -225,26 +226,6 @@ def test_scenes_keep_their_facts(tmp_path: Path) -> None:
     assert list(data.splits) == ["train", "val", "val_held_out"]
     assert data.splits["val"][0].id == "val/000001.png"
     assert data.splits["val"][0].facts == {"shapes": [{"colour": "red", "kind": "star"}]}
-
-
-# ---- the seeded split
-
-
-def test_seeded_split_does_not_change_when_images_are_added() -> None:
-    names = [f"{number}.jpg" for number in range(2000)]
-    few = {name: seeded_split(name, 0, 0.1, 0.2) for name in names[:1000]}
-    many = {name: seeded_split(name, 0, 0.1, 0.2) for name in reversed(names)}
-    assert all(many[name] == split for name, split in few.items())
-    shares = {split: list(many.values()).count(split) / len(many) for split in set(many.values())}
-    assert shares == pytest.approx({"train": 0.7, "val": 0.1, "test": 0.2}, abs=0.03)
-    other = [seeded_split(name, 1, 0.1, 0.2) for name in names]
-    assert other != [many[name] for name in names]
-
-
-def test_seeded_split_is_the_same_on_every_machine() -> None:
-    # Fixed once: a change would move images of existing runs from validation to training.
-    splits = [seeded_split(f"{number}.jpg", 0, 0.25, 0.25) for number in range(8)]
-    assert splits == ["train", "test", "train", "train", "train", "train", "train", "val"]
 
 
 # ---- which format a folder has
@@ -556,14 +537,6 @@ def test_too_much_damage_is_an_error_that_says_how_much_and_what_to_do(tmp_path:
         assert part in message
     assert "captions.jsonl:99: there is no image gone0.png" in message and "\n" not in message
     assert len(load(tmp_path, max_problems=0.02).problems) == 2
-
-
-def test_the_limit_counts_the_share_of_problems() -> None:
-    check_problems([], 0, 0.0, "here")
-    check_problems(["x"], 99, 0.01, "here")
-    check_problems(["x"] * 5, 0, 1.0, "here")
-    with pytest.raises(UserError, match=r"here: 1 of 99 items are damaged \(1.01%\)"):
-        check_problems(["x"], 98, 0.01, "here")
 
 
 def test_nothing_usable_is_an_error_whatever_the_limit(tmp_path: Path) -> None:

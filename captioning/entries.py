@@ -1,0 +1,77 @@
+"""What a data set says of its images, before any of them was looked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from common.damage import Damage, problem
+from common.text.reading import is_unicode
+
+
+@dataclass(slots=True)
+class Entry:
+    """What a data set says of one image.
+
+    Args:
+        image: the image's name, as the data set writes it.
+        captions: its captions, none of them empty.
+        split: train, val, test or another name; None where the data set has no splits.
+        where: file and line, or file and item, for messages.
+        folder: the folder in which the format keeps the image, where it has one.
+        facts: what else is known of the image: the scene of a generated picture, an official id.
+    """
+
+    image: str
+    captions: list[str]
+    split: str | None
+    where: str
+    folder: str | None = None
+    facts: dict[str, Any] | None = None
+
+
+@dataclass
+class Reading:
+    """What a reader found: the entries in file order, and what was wrong.
+
+    Args:
+        entries: one per mention of an image.
+        problems: damage that was skipped, one line each, with file and line.
+        notes: remarks on what is unusual, but no damage.
+        left_out: images that have captions, but are in no split.
+    """
+
+    entries: list[Entry] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+    def report(self, where: str, what: object) -> None:
+        """Add a problem, on one line even if a name in it has line ends."""
+        self.problems.append(problem(where, what))
+
+    def usable(self, captions: list[Any], image: str, where: str) -> list[str]:
+        """The captions of an image without the empty and malformed ones, which are reported."""
+        texts = []
+        for number, caption in enumerate(captions):
+            try:
+                texts.append(caption_text(caption))
+            except Damage as damage:
+                self.report(where, f"caption {number} of {image} {damage}")
+        return texts
+
+
+def caption_text(caption: Any) -> str:
+    """A caption on one line, without the blanks at its ends and the doubled ones inside.
+
+    Raises:
+        Damage: it is empty, or no text at all.
+    """
+    if not isinstance(caption, str):
+        raise Damage("is not text")
+    text = " ".join(caption.split())
+    if not text:
+        raise Damage("is empty")
+    if not is_unicode(text):
+        raise Damage("holds half a character")
+    return text

@@ -25,9 +25,9 @@ LIBRARIES = ("torch", "torchvision", "numpy", "safetensors")
 
 # What a run writes, and therefore all that overwriting a run may delete.
 CONTENTS = (
-    "config.json", "model.safetensors", "training.pt", "metrics.jsonl", "tensorboard", "samples",
-    "*vocabulary*.json", "*tokenizer*.json", "*.model", "summary.json",
-    "evaluation-*.json", "captions-*.jsonl", "translations-*",
+    "config.json", "model.safetensors", "best-*.safetensors", "training.pt", "metrics.jsonl",
+    "tensorboard", "samples", "*vocabulary*.json", "*tokenizer*.json", "*.model",
+    "summary.json", "evaluation-*.json", "captions-*.jsonl", "translations-*",
 )  # fmt: skip
 
 
@@ -37,6 +37,7 @@ class Run:
         config.json          format, kind, library versions, and the configuration
         *vocabulary*.json    vocabularies and tokenizers, by their own classes
         model.safetensors    the best weights
+        best-*.safetensors   the weights of the best validations, where their average is asked for
         training.pt          the state from which training resumes, with the last weights
         metrics.jsonl        one line for every report
         tensorboard/         event files

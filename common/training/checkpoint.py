@@ -6,6 +6,7 @@ import io
 import math
 import os
 import random
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -96,7 +97,7 @@ class Checkpoint:
 
     Args:
         run: the folder; None saves nothing.
-        parts: the parts by name, the model as "model".
+        parts: the parts by name, the model as "model"; None for one that this training has not.
         world: the processes that train together: the state of the generators of each is kept.
         seed: seeds the generators where the run has no state yet; None leaves them.
     """
@@ -104,13 +105,13 @@ class Checkpoint:
     def __init__(
         self,
         run: Run | None,
-        parts: dict[str, Stateful],
+        parts: Mapping[str, Stateful | None],
         *,
         world: World,
         seed: int | None = None,
     ) -> None:
         self.run = run
-        self.parts = parts
+        self.parts = {name: part for name, part in parts.items() if part is not None}
         self.world = world
         self.seed = seed
 

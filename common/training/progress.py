@@ -20,6 +20,8 @@ class Progress:
         best_step: the step of the best weights.
         best_metrics: what validation gave for them.
         without_improvement: validations since then.
+        averaged: of how many validations' weights the best weights are the average, once training
+            has ended; 0 where they are those of `best_step`.
         finished: why training ended; empty while it goes on.
         reported: the size of `metrics.jsonl`.
     """
@@ -33,6 +35,7 @@ class Progress:
     best_step: int = 0
     best_metrics: dict[str, float] = field(default_factory=dict)
     without_improvement: int = 0
+    averaged: int = 0
     finished: str = ""
     reported: int = 0
 

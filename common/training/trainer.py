@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import torch
@@ -14,19 +13,16 @@ from torch import Tensor, nn
 from common.errors import UserError
 from common.training.averaging import WeightAverage
 from common.training.batching import count_examples, grouped, to_device
-from common.training.checkpoint import (
-    BestWeights,
-    Checkpoint,
-    Stateful,
-    random_state,
-    restore_random_state,
-)
+from common.training.checkpoint import Checkpoint
 from common.training.distributed import World, mean_per_token
 from common.training.interruption import Interruption
+from common.training.limits import Limits
 from common.training.loss import Loss, no_loss
-from common.training.meter import Meter, diverged, memory_in_use
+from common.training.meter import Meter, diverged
 from common.training.progress import Progress
+from common.training.reports import Reports
 from common.training.schedules import Constant, Schedule
+from common.training.selection import Selection
 from common.training.tracking import Tracker
 
 if TYPE_CHECKING:
@@ -37,7 +33,8 @@ class Trainer:
     """Trains any module that has `loss(batch) -> Loss`.
 
     After `fit`, the model holds its best weights: those of the validation with the best monitored
-    metric, or the last ones where nothing is monitored.
+    metric, or the average of the best few if that is better; the last ones where nothing is
+    monitored.
 
     With a `run`, everything is kept there: the best weights whenever they improve, and all of the
     training's state after every epoch and every few minutes. A run that holds such a state is
@@ -64,6 +61,9 @@ class Trainer:
         precision: "bf16" computes with bfloat16 where `torch.autocast` does; weights stay float32.
         average_decay: also keep an exponential moving average of the weights, with this decay;
             it is what is validated and saved. None for none.
+        average_best: validations, the best of all, whose weights are averaged at the end; the average
+            is validated, and becomes the model if it is better than each. The run keeps them
+            (best-*.safetensors). 0 for no such average.
         run: the folder to keep everything in; None keeps nothing on disk.
         tracker: where to report; None reports nowhere.
         seed: seeds all random generators when training starts; None leaves them.
@@ -93,6 +93,7 @@ class Trainer:
         accumulate: int = 1,
         precision: Literal["fp32", "bf16"] = "fp32",
         average_decay: float | None = None,
+        average_best: int = 0,
         run: Run | None = None,
         tracker: Tracker | None = None,
         seed: int | None = 0,
@@ -103,25 +104,18 @@ class Trainer:
         world: World | None = None,
         how_to_resume: str = "Run the same command with --resume to go on.",
     ) -> None:
-        if max_epochs is None and max_steps is None and max_minutes is None and patience is None:
-            raise ValueError("give max_epochs, max_steps, max_minutes or patience")
-        if patience is not None and monitor is None:
-            raise ValueError("patience needs a metric to monitor")
         if monitor is not None and validate is None:
             raise ValueError("monitor needs validate, which gives the metrics")
         if mode not in ("max", "min") or precision not in ("fp32", "bf16"):
             raise ValueError('mode is "max" or "min", and precision "fp32" or "bf16"')
         if min(accumulate, log_every, validate_every or 1, checkpoint_steps or 1) < 1:
             raise ValueError("counts of batches and steps must be at least 1")
+        self.limits = Limits(max_epochs, max_steps, max_minutes, patience, monitor)
         self.model = model
         self.optimizer = optimizer
         self.batches = batches
         self.validate = validate
         self.monitor = monitor
-        self.patience = patience
-        self.max_epochs = max_epochs
-        self.max_steps = max_steps
-        self.max_minutes = max_minutes
         self.validate_every = validate_every
         self.schedule = schedule or Constant()
         self.clip_norm = clip_norm
@@ -145,21 +139,35 @@ class Trainer:
         )
         self.progress = Progress()
         self.meter = Meter()
-        parts: dict[str, Stateful] = {
-            "model": model,
-            "optimizer": optimizer,
-            "schedule": self.schedule,
-            "progress": self.progress,
-            "meter": self.meter,
-        }
-        if self.average is not None:
-            parts["average"] = self.average
-        self.checkpoint = Checkpoint(run, parts, world=self.world, seed=seed)
-        self.best = BestWeights(run, monitor, mode)
+        self.reports = Reports(self.tracker, self.meter, optimizer, self.progress)
         self.interruption = Interruption()
+        self.selection = Selection(
+            model,
+            self.progress,
+            monitor=monitor,
+            mode=mode,
+            average=self.average,
+            average_best=average_best,
+            run=run,
+            world=self.world,
+            interruption=self.interruption,
+        )
+        self.checkpoint = Checkpoint(
+            run,
+            {
+                "model": model,
+                "optimizer": optimizer,
+                "schedule": self.schedule,
+                "progress": self.progress,
+                "meter": self.meter,
+                "average": self.average,
+                "best_few": self.selection.few,
+            },
+            world=self.world,
+            seed=seed,
+        )
         self._begun = self._saved_at = 0.0  # seconds
         self._stop = False
-        self._newest_loss = math.nan
 
     def fit(self) -> Progress:
         """Train until a limit is reached, from the beginning or from where the run stopped.
@@ -171,7 +179,7 @@ class Trainer:
         progress = self.progress
         with self.interruption.listening():
             self._begin()
-            while not self._limit():
+            while not self.limits.reached(progress):
                 batches = self._enter_epoch()
                 if self._validation_is_due():  # Ctrl-C had interrupted it
                     self._validate()
@@ -180,26 +188,13 @@ class Trainer:
                     progress.step += 1
                     progress.batch += size
                     self._after_update(size)
-                    if self._limit():
+                    if self.limits.reached(progress):
                         break
                 if progress.batch >= len(batches):
                     progress.epoch += 1
                     progress.batch = 0
             self._end()
         return progress
-
-    def _limit(self) -> str:
-        """Why training is to stop now; empty if it is not."""
-        progress = self.progress
-        if self.max_epochs is not None and progress.epoch >= self.max_epochs:
-            return f"{self.max_epochs} epochs"
-        if self.max_steps is not None and progress.step >= self.max_steps:
-            return f"{self.max_steps} steps"
-        if self.max_minutes is not None and progress.seconds >= 60 * self.max_minutes:
-            return f"{self.max_minutes:g} minutes"
-        if self.patience is not None and progress.without_improvement >= self.patience:
-            return f"no better {self.monitor} in {self.patience} validations"
-        return ""
 
     def _enter_epoch(self) -> Sequence[Any]:
         """The batches of the present epoch: the same again where it is resumed."""
@@ -268,7 +263,7 @@ class Trainer:
         self.tracker.advance(batches)
         self._read_clock()
         if progress.step % self.log_every == 0:
-            self._report()
+            self.reports.training(self.device)
         if self._validation_is_due():
             self._validate()
             self._save()
@@ -287,30 +282,6 @@ class Trainer:
             found = self.world.from_first(found)
         self.progress.seconds, self._stop = found
 
-    def _report(self) -> None:
-        """Report the updates since the last report."""
-        figures = self.meter.report()
-        figures |= self._learning_rates() | memory_in_use(self.device)
-        self._track(figures)
-        self.tracker.show(
-            loss=f"{figures['train/loss']:.3f}",
-            ppl=f"{figures['train/perplexity']:.4g}",
-            tokens=f"{figures.get('speed/tokens_per_second', 0):,.0f}/s",
-        )
-        self._newest_loss = figures["train/loss"]
-
-    def _learning_rates(self) -> dict[str, float]:
-        """The present rates by name, one for all groups of parameters that share it."""
-        rates = dict.fromkeys(group["lr"] for group in self.optimizer.param_groups)
-        return {
-            f"train/learning_rate{f'_{number}' if number else ''}": rate
-            for number, rate in enumerate(rates)
-        }
-
-    def _track(self, figures: dict[str, float]) -> None:
-        progress = self.progress
-        self.tracker.scalars(figures, epoch=progress.epoch + 1, seconds=round(progress.seconds, 2))
-
     def _validation_is_due(self) -> bool:
         """Every so many steps, or at the end of an epoch; once at a step."""
         progress = self.progress
@@ -321,79 +292,32 @@ class Trainer:
         return progress.step > 0 and progress.step % self.validate_every == 0
 
     def _validate(self) -> None:
-        """Validate the present weights, and keep them if they are the best."""
+        """Validate the present weights, and report all that is not reported yet."""
         progress = self.progress
         self.meter.read()
         if len(self.meter):
-            self._report()
-        metrics = self.world.from_first(self._metrics() if self.world.rank == 0 else None)
-        improved = self.best.improves(metrics, progress.best_metrics)
-        if improved:
-            progress.best_step, progress.best_metrics = progress.step, metrics
-            progress.without_improvement = 0
-            self._keep_best()
-        else:
-            progress.without_improvement += 1
+            self.reports.training(self.device)
+        found = self.selection.validate(self.validate)
+        if found is None:
+            self._stop_here()
+        metrics, improved = found
         self.schedule.validated(improved)
         progress.validated_step = progress.step
-
-        if metrics:
-            self._track({f"validation/{name}": value for name, value in metrics.items()})
-            if improved:
-                self.tracker.best(metrics)
-        scores = "".join(f"  {name} {value:.4g}" for name, value in metrics.items())
-        self.tracker.say(
-            f"epoch {progress.epoch + 1}  step {progress.step}"
-            f"  training loss {self._newest_loss:.4g}"
-            f"{'  |  validation' if scores else ''}{scores}"
-            f"{'  (best so far)' if improved and self.monitor else ''}"
-        )
+        self.reports.validation(metrics, improved=improved, monitored=self.monitor is not None)
         self.meter.restart_clock()
-
-    def _metrics(self) -> dict[str, float]:
-        """What `validate` gives. It changes nothing that training depends on, and Ctrl-C may
-        interrupt it: it is begun anew when the run is resumed."""
-        if self.validate is None:
-            return {}
-        # One of several processes cannot stop alone: there, Ctrl-C waits for the next report.
-        at_once = self.interruption.immediate() if self.world.size == 1 else nullcontext()
-        generators = random_state()
-        self.model.eval()
-        try:
-            with at_once, torch.no_grad(), self._averaged():
-                return {name: float(value) for name, value in self.validate().items()}
-        except KeyboardInterrupt:
-            if self.world.size > 1:
-                raise
-        finally:
-            restore_random_state(generators)
-            self.model.train()
-        self._stop_here()
-
-    def _averaged(self) -> AbstractContextManager[None]:
-        """Within the block, the model has its averaged weights, if there are any."""
-        return nullcontext() if self.average is None else self.average.applied()
-
-    def _keep_best(self) -> None:
-        if self.world.rank == 0:
-            with self._averaged():
-                self.best.keep(self.model)
 
     def _end(self) -> None:
         """Validate and save what was not, and put the best weights into the model."""
         progress = self.progress
         if progress.validated_step != progress.step:  # a limit fell between two validations
             self._validate()
-        if not progress.best_step:
-            self._keep_best()  # the monitored metric was never a number
-        progress.finished = self._limit()
+        progress.finished = self.limits.reached(progress)
         self._save()
         self.tracker.end_epoch()
-        if self.world.rank == 0:
-            self.best.load(self.model)
+        if not self.selection.finish(self.validate, self.reports):
+            self._stop_here(save=False)
         self.world.copy_from_first(self._tensors())
-        best = f", best at step {progress.best_step}" if self.monitor else ""
-        self.tracker.say(f"finished after step {progress.step}: {progress.finished}{best}")
+        self.reports.end(monitored=self.monitor is not None)
 
     # Starting, saving, stopping
 
@@ -418,6 +342,7 @@ class Trainer:
             raise diverged("weight", math.nan, self.progress.step)
         self.progress.reported = self.tracker.position()
         self.checkpoint.save()
+        self.selection.tidy()
         self._saved_at = self.progress.seconds
 
     def _save_is_due(self) -> bool:
@@ -429,9 +354,10 @@ class Trainer:
             return True
         return progress.seconds - self._saved_at >= 60 * self.checkpoint_minutes
 
-    def _stop_here(self) -> NoReturn:
+    def _stop_here(self, *, save: bool = True) -> NoReturn:
         """Save, and say how to go on."""
-        self._save()
+        if save:
+            self._save()
         self.tracker.end_epoch()
         saved = f"; {self.run.path} holds everything. {self.how_to_resume}" if self.run else "."
         raise KeyboardInterrupt(f"stopped after step {self.progress.step}{saved}")

@@ -1,14 +1,16 @@
-"""Teacher-forced figures on data that is not trained on."""
+"""Figures on data that is not trained on: teacher-forced ones, and any that a user wants."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 import torch
 from torch import nn
 
 from common.training.batching import to_device
+from common.training.checkpoint import random_state, restore_random_state
 from common.training.meter import perplexity
 
 
@@ -39,3 +41,32 @@ def teacher_forced(model: nn.Module, batches: Sequence[Any]) -> dict[str, float]
         "perplexity": perplexity(nll, tokens),
         "token_accuracy": correct / tokens,
     }
+
+
+def undisturbed(
+    model: nn.Module,
+    validate: Callable[[], dict[str, float]],
+    *within: AbstractContextManager[None],
+) -> dict[str, float] | None:
+    """Validate in the middle of a training, and change nothing that the training depends on.
+
+    Args:
+        model: put into evaluation mode meanwhile, without gradients.
+        validate: gives the metrics by name; it may draw random numbers.
+        within: entered around the validation, as to give the model other weights.
+
+    Returns:
+        The metrics; None if Ctrl-C interrupted it.
+    """
+    generators = random_state()
+    model.eval()
+    try:
+        with ExitStack() as stack, torch.no_grad():
+            for context in within:
+                stack.enter_context(context)
+            return {name: float(value) for name, value in validate().items()}
+    except KeyboardInterrupt:
+        return None
+    finally:
+        restore_random_state(generators)
+        model.train()

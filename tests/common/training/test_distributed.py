@@ -38,6 +38,7 @@ with world_of_torchrun() as (world, device):
     train("halves", max_epochs=1)
     train("halves")
     train("like-one", random=False, monitor=None)
+    train("averaged", average_best=2)
 """
 
 
@@ -73,7 +74,7 @@ def load(path: Path) -> dict[str, torch.Tensor]:
 
 
 def test_all_processes_have_the_same_weights(trained):
-    for name in ("whole", "halves", "like-one"):
+    for name in ("whole", "halves", "like-one", "averaged"):
         one, other = load(trained / f"{name}-0.pt"), load(trained / f"{name}-1.pt")
         for key in one:
             assert torch.equal(one[key], other[key]), key

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,8 @@ def everything(folder: Path) -> dict[str, Any]:
         {name: value for name, value in line.items() if not name.startswith(TIMED)}
         for line in lines
     ]
-    best = (folder / "model.safetensors").read_bytes()
-    return {"state": state, "lines": lines, "best": best}
+    weights = {path.name: path.read_bytes() for path in folder.glob("*.safetensors")}
+    return {"state": state, "lines": lines, "weights": weights}
 
 
 def assert_same(one: Any, other: Any, where: str = "") -> None:
@@ -206,6 +207,76 @@ def test_gradients_accumulated_and_validation_within_epochs(tmp_path, toy):
             toy.trainer(folder, killed_after=updates, **options).fit()
         toy.trainer(folder, **options).fit()
         assert_same(everything(tmp_path / "whole"), everything(folder))
+
+
+# The best validations come and go, and none of the best is the last.
+AVERAGING = {"average_best": 3, "validate_every": 1, "average_decay": None, "max_epochs": 2}
+
+
+@pytest.fixture(scope="module")
+def averaged(tmp_path_factory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("averaged") / "run"
+    runpy.run_path(str(TOY))["trainer"](folder, **AVERAGING).fit()
+    found = everything(folder)
+    kept = {step for step, _ in found["state"]["best_few"]["kept"]}
+    assert len(kept) == 3 and max(kept) < 14
+    names = {f"best-{step:08d}.safetensors" for step in kept}
+    assert found["weights"].keys() == names | {"model.safetensors"}
+    return found
+
+
+@pytest.mark.parametrize("updates", (1, 3, 4, 9, 13))
+def test_the_best_to_be_averaged_survive(tmp_path, toy, averaged, updates):
+    with pytest.raises(toy.Killed):
+        toy.trainer(tmp_path / "run", killed_after=updates, **AVERAGING).fit()
+    toy.trainer(tmp_path / "run", **AVERAGING).fit()
+    assert_same(averaged, everything(tmp_path / "run"))
+
+
+def test_killed_at_any_write_while_the_best_are_kept(tmp_path, toy, averaged, monkeypatch):
+    """Between the weights and the state that speaks of them, and while both are written."""
+    for writes in (*range(6), *range(32, 36)):
+        folder = tmp_path / str(writes)
+        trainer = toy.trainer(folder, **AVERAGING)
+        left = writes
+
+        def killed(descriptor: int) -> None:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise toy.Killed
+
+        with monkeypatch.context() as patch, suppress(toy.Killed):
+            patch.setattr(os, "fsync", killed)
+            trainer.fit()
+        toy.trainer(folder, **AVERAGING).fit()
+        assert_same(averaged, everything(folder))
+
+
+def test_ctrl_c_while_the_average_is_validated(tmp_path, toy, averaged):
+    """The model holds the average then, which must not be taken for the last weights."""
+    trainer = toy.trainer(tmp_path / "run", **AVERAGING)
+    count = itertools.count(1)
+
+    def interrupted(validate=trainer.validate):
+        if next(count) == 15:  # 14 of the training
+            signal.raise_signal(signal.SIGINT)
+            pytest.fail("the validation went on")
+        return validate()
+
+    trainer.validate = interrupted
+    with pytest.raises(KeyboardInterrupt, match="--resume"):
+        trainer.fit()
+    toy.trainer(tmp_path / "run", **AVERAGING).fit()
+    assert_same(averaged, everything(tmp_path / "run"))
+
+
+def test_a_run_that_ended_with_an_average_can_be_trained_further(tmp_path, toy, averaged):
+    options = AVERAGING | {"validate_every": 7}
+    toy.trainer(tmp_path / "whole", **options).fit()
+    for epochs in (1, 2, 2):
+        toy.trainer(tmp_path / "run", **options | {"max_epochs": epochs}).fit()
+    assert_same(everything(tmp_path / "whole"), everything(tmp_path / "run"))
 
 
 def test_a_finished_run_can_be_trained_further(tmp_path, toy, uninterrupted):

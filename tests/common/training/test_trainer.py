@@ -210,6 +210,76 @@ def test_averaged_weights_are_what_is_validated_and_saved(tmp_path):
     assert all(map(torch.equal, last.values(), history[-1]))
 
 
+@pytest.mark.parametrize("on_disk", [False, True])
+@pytest.mark.parametrize("of_average, better", [(3.5, True), (3.0, False), (math.nan, False)])
+def test_the_average_of_the_best_is_kept_where_it_is_better(tmp_path, on_disk, of_average, better):
+    model = Classifier()
+    validate = Scripted(model, [1.0, 3.0, math.nan, 2.0, 0.0, of_average])
+    run = Run.create(tmp_path, "classifier", {}) if on_disk else None
+    with Tracker(tmp_path, tensorboard=False, progress=False) as tracker:
+        progress = Trainer(
+            model, sgd(model), lambda epoch: TASK, validate=validate, monitor="score",
+            max_epochs=5, average_best=3, run=run, tracker=tracker,
+        ).fit()  # fmt: skip
+    first, best, _, third, _, averaged = validate.seen
+    for weights, mean in zip(zip(first, best, third, strict=True), averaged, strict=True):
+        torch.testing.assert_close(sum(weights) / 3, mean)
+    expected = averaged if better else best
+    assert all(map(torch.equal, parameters(model), expected))
+    assert (progress.averaged, progress.best_step) == (3 if better else 0, 6)
+    assert progress.best_metrics == {"score": of_average if better else 3.0}
+    line = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])
+    assert line["average/score"] == (None if math.isnan(of_average) else of_average)
+    if run is not None:
+        other = Classifier()
+        run.load_model(other)
+        assert all(map(torch.equal, parameters(other), expected))
+
+
+def test_the_best_few_are_averaged_as_they_were_validated():
+    """Where there is a moving average of the weights, it is what is averaged."""
+    model = Classifier()
+    validate = Scripted(model, [1.0, 2.0, 3.0])
+    Trainer(
+        model, sgd(model), lambda epoch: TASK, validate=validate, monitor="score", max_epochs=2,
+        average_best=5, average_decay=0.5,
+    ).fit()  # fmt: skip
+    for one, other, mean in zip(*validate.seen, strict=True):
+        torch.testing.assert_close((one + other) / 2, mean)
+
+
+def test_an_average_does_not_outlive_the_training_that_goes_on(tmp_path):
+    model = Classifier()
+    start = copy.deepcopy(model.state_dict())
+    seen = []
+    for epochs, scores, averaged in ((2, [1, 2, 5], 2), (4, [1.5, 1.7, 1], 0), (4, [1], 0)):
+        model.load_state_dict(start)
+        run = Run.create(tmp_path, "classifier", {}, resume=True)
+        validate = Scripted(model, scores)
+        progress = Trainer(
+            model, sgd(model), lambda epoch: TASK, validate=validate, monitor="score",
+            max_epochs=epochs, average_best=2, run=run,
+        ).fit()  # fmt: skip
+        seen.append(validate.seen)
+        assert progress.averaged == averaged and len(validate.seen) == len(scores)
+        expected = seen[0][2 if averaged else 1]
+        run.load_model(model)
+        assert all(map(torch.equal, parameters(model), expected))
+    for best, second, mean in zip(seen[0][1], seen[1][1], seen[1][2], strict=True):
+        torch.testing.assert_close((best + second) / 2, mean)
+    assert all(map(torch.equal, seen[1][2], seen[2][0]))
+
+
+def test_one_validation_is_not_averaged():
+    model = Classifier()
+    validate = Scripted(model, [1.0])
+    Trainer(
+        model, sgd(model), lambda epoch: TASK, validate=validate, monitor="score", max_epochs=1,
+        average_best=5,
+    ).fit()  # fmt: skip
+    assert len(validate.seen) == 1
+
+
 def test_bfloat16_learns_on_the_cpu(toy):
     torch.manual_seed(0)
     model = toy.Model()
@@ -325,6 +395,8 @@ def test_no_data_is_a_user_error():
         ({"patience": 1}, "monitor"),
         ({"max_epochs": 1, "precision": "fp8"}, "precision"),
         ({"max_epochs": 1, "accumulate": 0}, "at least 1"),
+        ({"max_epochs": 1, "average_best": 5}, "average_best needs a metric"),
+        ({"max_epochs": 1, "validate": dict, "monitor": "x", "average_best": 1}, "at least 2"),
     ],
 )
 def test_options_that_make_no_sense(options, message):

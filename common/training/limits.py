@@ -1,0 +1,47 @@
+"""When a training ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from common.training.progress import Progress
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Training stops at the first limit that is reached; None for no such limit.
+
+    Args:
+        epochs: passes over the training data.
+        steps: updates of the weights.
+        minutes: of training, validation included.
+        patience: validations without improvement.
+        monitor: the metric that is to improve.
+
+    Raises:
+        ValueError: no limit at all, or patience with nothing to monitor.
+    """
+
+    epochs: int | None = None
+    steps: int | None = None
+    minutes: float | None = None
+    patience: int | None = None
+    monitor: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.epochs, self.steps, self.minutes, self.patience) == (None,) * 4:
+            raise ValueError("give max_epochs, max_steps, max_minutes or patience")
+        if self.patience is not None and self.monitor is None:
+            raise ValueError("patience needs a metric to monitor")
+
+    def reached(self, progress: Progress) -> str:
+        """Why training is to stop now, in words; empty if it is not."""
+        if self.epochs is not None and progress.epoch >= self.epochs:
+            return f"{self.epochs} epochs"
+        if self.steps is not None and progress.step >= self.steps:
+            return f"{self.steps} steps"
+        if self.minutes is not None and progress.seconds >= 60 * self.minutes:
+            return f"{self.minutes:g} minutes"
+        if self.patience is not None and progress.without_improvement >= self.patience:
+            return f"no better {self.monitor} in {self.patience} validations"
+        return ""

@@ -1,0 +1,100 @@
+"""What a training tells while it goes on."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from common.training.meter import Meter, memory_in_use
+from common.training.progress import Progress
+from common.training.tracking import Tracker
+
+
+class Reports:
+    """Figures for the tracker, and lines for who watches.
+
+    Args:
+        tracker: where they go.
+        meter: has the losses of the updates since the last report.
+        optimizer: its learning rates are reported.
+        progress: when it is.
+    """
+
+    def __init__(
+        self,
+        tracker: Tracker,
+        meter: Meter,
+        optimizer: torch.optim.Optimizer,
+        progress: Progress,
+    ) -> None:
+        self.tracker = tracker
+        self.meter = meter
+        self.optimizer = optimizer
+        self.progress = progress
+        self._newest_loss = math.nan
+
+    def training(self, device: torch.device) -> None:
+        """Report the updates since the last report; this waits for the device."""
+        figures = self.meter.report()
+        figures |= self._learning_rates() | memory_in_use(device)
+        self._track(figures)
+        self.tracker.show(
+            loss=f"{figures['train/loss']:.3f}",
+            ppl=f"{figures['train/perplexity']:.4g}",
+            tokens=f"{figures.get('speed/tokens_per_second', 0):,.0f}/s",
+        )
+        self._newest_loss = figures["train/loss"]
+
+    def validation(self, metrics: dict[str, float], *, improved: bool, monitored: bool) -> None:
+        """Report a validation.
+
+        Args:
+            metrics: what it gave; empty if there is nothing to validate with.
+            improved: whether these are the best so far.
+            monitored: whether that was asked at all.
+        """
+        self._track({f"validation/{name}": value for name, value in metrics.items()})
+        if metrics and improved:
+            self.tracker.best(metrics)
+        scores = f"  |  validation{_listed(metrics)}" if metrics else ""
+        self.tracker.say(
+            f"epoch {self.progress.epoch + 1}  step {self.progress.step}"
+            f"  training loss {self._newest_loss:.4g}{scores}"
+            f"{'  (best so far)' if improved and monitored else ''}"
+        )
+
+    def average(self, metrics: dict[str, float], *, count: int, improved: bool) -> None:
+        """Report the validation of the averaged weights of the `count` best validations."""
+        self._track({f"average/{name}": value for name, value in metrics.items()})
+        if improved:
+            self.tracker.best(metrics)
+        self.tracker.say(
+            f"average of the best {count} validations' weights{_listed(metrics)}"
+            f"  ({'better than each' if improved else 'no better than the best of them: not kept'})"
+        )
+
+    def end(self, *, monitored: bool) -> None:
+        """Say why training ended, and with which weights."""
+        progress = self.progress
+        best = f", best at step {progress.best_step}" if monitored else ""
+        if progress.averaged:
+            best = f", best the average of {progress.averaged} validations"
+        self.tracker.say(f"finished after step {progress.step}: {progress.finished}{best}")
+
+    def _learning_rates(self) -> dict[str, float]:
+        """The present rates by name, one for all groups of parameters that share it."""
+        rates = dict.fromkeys(group["lr"] for group in self.optimizer.param_groups)
+        return {
+            f"train/learning_rate{f'_{number}' if number else ''}": rate
+            for number, rate in enumerate(rates)
+        }
+
+    def _track(self, figures: dict[str, float]) -> None:
+        if figures:
+            seconds = round(self.progress.seconds, 2)
+            self.tracker.scalars(figures, epoch=self.progress.epoch + 1, seconds=seconds)
+
+
+def _listed(metrics: dict[str, float]) -> str:
+    return "".join(f"  {name} {value:.4g}" for name, value in metrics.items())

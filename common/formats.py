@@ -22,7 +22,7 @@ class Format(NamedTuple, Generic[Reader]):
 
 
 class Found(NamedTuple, Generic[Reader]):
-    """The format of a folder, its files, and the names of the other formats it could be read as."""
+    """The format of a folder, its files, and the formats of which it has other files."""
 
     format: Format[Reader]
     files: list[Path]
@@ -64,7 +64,9 @@ def find_format(
         raise UserError(
             f"{path}: no {what} in a known format here (found: {seen}). Looked for {known}."
         )
-    return Found(found[0][0], found[0][1], [each.name for each, _ in found[1:]])
+    best, its_files = found[0]
+    others = [each.name for each, other_files in found[1:] if other_files != its_files]
+    return Found(best, its_files, others)
 
 
 def visible_files(folder: Path) -> list[Path]:

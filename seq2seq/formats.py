@@ -47,9 +47,11 @@ def choose(
         what: they are, for messages: languages, columns, keys.
 
     Raises:
-        UserError: one is not there; or there are more than two, and they are not named.
+        UserError: one is not there; or there are more than two, and not all is named.
     """
     there = list(dict.fromkeys(there))
+    if len(there) < 2:
+        raise UserError(f"{folder}: no two {what} in it, but {', '.join(there) or 'none'}.")
     for name in (source, target):
         if name is not None and name not in there:
             raise UserError(f"{folder}: no {name!r} among the {what} {', '.join(there)}.")
@@ -138,7 +140,7 @@ def _by_split(files: Sequence[Path], what: str) -> list[tuple[str | None, Path]]
     for split, _ in named:
         only([other for name, other in named if name == split], f"{what} of the split {split}")
     if named:
-        return [(split, file) for split, file in named]
+        return sorted(named, key=lambda each: USUAL.index(each[0]))
     return [(None, only(files, what))]
 
 

@@ -1,0 +1,103 @@
+"""Lines, JSON and tables as they come from disk, whatever is in them."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from common.damage import Damage
+from common.errors import UserError
+from common.text.reading import (
+    LineFile,
+    decode_line,
+    first_line,
+    json_object,
+    numbered_lines,
+    table_rows,
+)
+
+
+def lines_of(path: Path) -> list[str]:
+    with LineFile(path) as lines:
+        return [decode_line(line) for line in lines]
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_line_ends_at_the_end_of_a_line_and_nowhere_else(tmp_path: Path, pack) -> None:
+    odd = "one\u2028still one\u0085and\x0bstill\x0cone\x1c\x00\rhere"
+    text = f"{odd}\r\n\n \n\ufefftwo\nlast"
+    (tmp_path / "text").write_bytes(pack(b"\xef\xbb\xbf" + text.encode()))
+    assert lines_of(tmp_path / "text") == [odd, "", " ", "\ufefftwo", "last"]
+    assert [number for number, _ in numbered_lines(tmp_path / "text")] == [1, 4, 5]
+    assert first_line(tmp_path / "text") == odd
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_an_empty_file_has_no_lines(tmp_path: Path, pack) -> None:
+    (tmp_path / "text").write_bytes(pack(b""))
+    assert lines_of(tmp_path / "text") == []
+    assert first_line(tmp_path / "text") == ""
+
+
+def test_a_compressed_file_that_is_cut_off_or_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "text.gz"
+    whole = gzip.compress("".join(f"line {n}\n" for n in range(10_000)).encode())
+    damaged = bytearray(whole)
+    damaged[len(whole) // 2] ^= 255
+    for data in (whole[: len(whole) // 2], whole[:-4], bytes(damaged), whole + b"tail"):
+        path.write_bytes(data)
+        with pytest.raises(UserError, match=r"text.gz: a damaged or incomplete gzip file"):
+            lines_of(path)
+
+
+def test_what_is_no_text_file_is_said_in_a_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="nowhere does not exist"):
+        LineFile(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="is a folder"):
+        LineFile(tmp_path)
+    (tmp_path / "wide").write_text("Hallo\n", encoding="utf-16")
+    with pytest.raises(UserError, match="wide: UTF-16, not UTF-8"):
+        LineFile(tmp_path / "wide")
+    assert first_line(tmp_path / "wide") == ""  # not to be recognised, but nothing to stop at
+
+
+def test_what_is_not_utf8_is_named_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "text").write_bytes("\nja\nMädchen\n".encode("latin-1"))
+    with pytest.raises(UserError, match=r"text:3: not UTF-8 text \(byte 0xe4\)"):
+        list(numbered_lines(tmp_path / "text"))
+
+
+@pytest.mark.parametrize("line", ["", "{", "[]", "1" * 10_000, "[" * 100_000, '"x"'])
+def test_what_is_no_json_object_is_damage(line: str) -> None:
+    with pytest.raises(Damage):
+        json_object(line)
+    assert json_object('{"a": 1}') == {"a": 1}
+
+
+def rows(text: str, delimiter: str = ",", width: int = 2) -> list[tuple[int, list[str]]]:
+    return list(table_rows(enumerate(text.split("\n"), start=1), delimiter, width))
+
+
+def test_a_row_may_take_several_lines() -> None:
+    assert rows('a,"b ""c"""\n"d\ne\nf",g\nh,i') == [
+        (1, ["a", 'b "c"']),
+        (2, ["d\ne\nf", "g"]),
+        (5, ["h", "i"]),
+    ]
+
+
+def test_a_quote_that_is_never_closed_spoils_one_row() -> None:
+    found = rows('a,"b\n' + "\n".join(f"{n},x" for n in range(30)))
+    assert found[0] == (1, [])
+    assert found[1:] == [(n + 2, [str(n), "x"]) for n in range(30)]
+    assert rows('a,"b\nc,d') == [(1, []), (2, ["c", "d"])]  # also where the file ends before
+
+
+def test_quotes_that_are_damaged_spoil_one_row() -> None:
+    assert rows('"a" b,c\nd,e') == [(1, []), (2, ["d", "e"])]
+
+
+def test_between_bars_quotes_mean_nothing() -> None:
+    assert rows('a|"b|c\nd', "|") == [(1, ["a", '"b|c']), (2, ["d"])]

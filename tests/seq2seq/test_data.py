@@ -1,0 +1,462 @@
+"""Every format that parallel text comes in, and every way in which it can be damaged."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import pickle
+import tracemalloc
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from common.errors import UserError
+from common.splits import seeded_split
+from seq2seq.data import Pair, ParallelData, load
+
+
+def write(folder: Path, name: str, *lines: str, end: str = "\n") -> Path:
+    """A file of lines, compressed if its name says so."""
+    folder.mkdir(parents=True, exist_ok=True)
+    data = "".join(line + end for line in lines).encode()
+    (folder / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    return folder / name
+
+
+def pairs(data: ParallelData, split: str = "train") -> list[tuple[str, str]]:
+    return [tuple(pair) for pair in data.splits[split]]
+
+
+def all_pairs(data: ParallelData) -> list[tuple[str, str]]:
+    return [pair for split in data.splits for pair in pairs(data, split)]
+
+
+def lenient(path: Path, **options) -> ParallelData:
+    """Load whatever is usable, all of it for training if the data has no splits."""
+    return load(path, max_problems=1.0, val_share=0, test_share=0, **options)
+
+
+# ---- lines
+
+
+@pytest.fixture
+def multi(tmp_path: Path) -> Path:
+    """Three languages, as Multi30k has them."""
+    for language in ("de", "en", "fr"):
+        write(tmp_path, f"train.{language}.gz", f"{language} 1", f"{language} 2")
+        write(tmp_path, f"valid.{language}.gz", f"{language} 3")
+        write(tmp_path, f"test_2016_flickr.{language}", f"{language} 4")
+    for split in ("train", "valid", "test_2016_flickr"):
+        write(tmp_path, f"{split}.images.txt", "1.jpg", "2.jpg", "3.jpg")
+    write(tmp_path, "README.md", "Read me")
+    return tmp_path
+
+
+def test_every_stem_with_both_languages_is_a_split(multi: Path) -> None:
+    data = load(multi, source="de", target="fr")
+    assert data.format == "lines"
+    assert (data.source_language, data.target_language) == ("de", "fr")
+    assert list(data.splits) == ["train", "val", "test_2016_flickr"]
+    assert pairs(data) == [("de 1", "fr 1"), ("de 2", "fr 2")]
+    assert pairs(data, "val") == [("de 3", "fr 3")]
+    assert pairs(data, "test_2016_flickr") == [("de 4", "fr 4")]
+    assert data.problems == data.notes == []
+
+
+def test_more_than_two_languages_must_be_named(multi: Path) -> None:
+    for options in ({}, {"source": "de"}, {"target": "en"}):
+        with pytest.raises(UserError, match="the languages de, en, fr are there. Name two"):
+            load(multi, **options)
+    with pytest.raises(UserError, match="no 'ko' among the languages de, en, fr"):
+        load(multi, source="de", target="ko")
+    with pytest.raises(UserError, match="source and target are both 'de'"):
+        load(multi, source="de", target="de")
+
+
+def test_two_languages_need_no_names_and_one_name_gives_the_other(tmp_path: Path) -> None:
+    write(tmp_path, "train.pt-BR", "um")
+    write(tmp_path, "train.en", "one")
+    assert pairs(load(tmp_path)) == [("one", "um")]
+    assert pairs(load(tmp_path, source="pt-BR")) == [("um", "one")]
+    assert pairs(load(tmp_path, target="en")) == [("um", "one")]
+
+
+def test_a_stem_without_one_of_the_languages_is_left_out(multi: Path) -> None:
+    (multi / "valid.fr.gz").unlink()
+    data = load(multi, source="de", target="fr")
+    assert list(data.splits) == ["train", "test_2016_flickr"]
+    assert data.notes == ["left out, for want of de or fr: valid"]
+
+
+def test_two_texts_of_one_split_are_not_guessed_among(multi: Path) -> None:
+    write(multi, "dev.de", "x")
+    write(multi, "dev.en", "x")
+    with pytest.raises(UserError, match=r"more than one text of the split val.*dev.de.*valid.de"):
+        load(multi, source="de", target="en")
+
+
+def test_a_plain_file_wins_over_its_compressed_twin(multi: Path) -> None:
+    write(multi, "train.de", "plain 1", "plain 2")
+    assert pairs(load(multi, source="de", target="en"))[0] == ("plain 1", "en 1")
+
+
+def test_lines_without_splits_are_split_by_the_seed(tmp_path: Path) -> None:
+    write(tmp_path, "europarl-v7.de-en.de", *(f"Satz {n}" for n in range(300)))
+    write(tmp_path, "europarl-v7.de-en.en", *(f"sentence {n}" for n in range(300)))
+    data = load(tmp_path, seed=4, val_share=0.2, test_share=0.2)
+    assert list(data.splits) == ["train", "val", "test"]
+    assert sorted(all_pairs(data)) == sorted((f"Satz {n}", f"sentence {n}") for n in range(300))
+    # A test set alone is not cut into pieces.
+    write(tmp_path / "other", "newstest2014.de", "x")
+    write(tmp_path / "other", "newstest2014.en", "y")
+    assert list(load(tmp_path / "other").splits) == ["newstest2014"]
+
+
+def test_unequal_line_counts_name_both_files_and_both_counts(tmp_path: Path) -> None:
+    write(tmp_path, "train.de.gz", *["ja"] * 5003)
+    write(tmp_path, "train.en", *["yes"] * 5001)
+    with pytest.raises(UserError) as raised:
+        load(tmp_path)
+    message = str(raised.value)
+    assert "train.de.gz has 5,003 lines" in message and "train.en has 5,001" in message
+    assert "\n" not in message
+
+
+def test_lines_stay_aligned_whatever_is_in_them(tmp_path: Path) -> None:
+    odd = "a\u2028b\u0085c\x0bd\x00e\x1cf"
+    long = "lang " * 20_000
+    write(tmp_path, "test.de", odd, "", " ", long, "Ende", end="\r\n")
+    write(tmp_path, "test.en", "odd", "blank", "", "long\t", "end")
+    data = load(tmp_path)
+    assert pairs(data, "test") == [
+        (odd, "odd"),
+        ("", "blank"),
+        (" ", ""),
+        (long, "long\t"),
+        ("Ende", "end"),
+    ]
+    assert data.splits["test"].longest == (20_000, 1)
+    assert data.notes == ["test: 2 pairs have an empty side"]
+    assert data.problems == []
+
+
+def test_a_byte_order_mark_and_no_end_of_the_last_line(tmp_path: Path) -> None:
+    (tmp_path / "train.de").write_bytes(b"\xef\xbb\xbfeins\nzwei")
+    (tmp_path / "train.en").write_bytes(b"one\r\ntwo\r\n")
+    assert pairs(load(tmp_path)) == [("eins", "one"), ("zwei", "two")]
+
+
+def test_what_is_not_utf8_is_listed_and_read_as_an_empty_sentence(tmp_path: Path) -> None:
+    (tmp_path / "test.de").write_bytes("gut\nM\xe4dchen\nschön\n".encode("latin-1"))
+    write(tmp_path, "test.en", "good", "girl", "beautiful")
+    with pytest.raises(UserError, match=r"2 of 5 items are damaged.*test.de:2: not UTF-8"):
+        load(tmp_path)
+    data = lenient(tmp_path)
+    assert pairs(data, "test") == [("gut", "good"), ("", "girl"), ("", "beautiful")]
+    assert data.problems == [
+        "test.de:2: not UTF-8 text (byte 0xe4)",
+        "test.de:3: not UTF-8 text (byte 0xf6)",
+    ]
+
+
+def test_a_compressed_file_that_is_cut_off_is_named(multi: Path) -> None:
+    path = multi / "train.de.gz"
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(UserError, match="train.de.gz: a damaged or incomplete gzip file"):
+        load(multi, source="de", target="en")
+
+
+def test_phrases_go_from_english_to_korean(tmp_path: Path) -> None:
+    write(tmp_path, "phrases.json", "{}")
+    for split in ("train", "val", "val_held_out"):
+        write(tmp_path, f"{split}.en", "the cat sleeps .")
+        write(tmp_path, f"{split}.ko", "고양이가 잔다 .")
+    data = load(tmp_path)
+    assert data.format == "phrases"
+    assert list(data.splits) == ["train", "val", "val_held_out"]
+    assert pairs(data, "val_held_out") == [("the cat sleeps .", "고양이가 잔다 .")]
+    assert pairs(load(tmp_path, source="ko")) == [("고양이가 잔다 .", "the cat sleeps .")]
+
+
+# ---- tabs
+
+
+def test_tabs_with_an_attribution(tmp_path: Path) -> None:
+    credit = "CC-BY 2.0 (France) Attribution: tatoeba.org #1 (CM) & #2 (x)"
+    write(tmp_path, "deu.txt", f"Go.\tGeh.\t{credit}", f"Hi.\tHallo!\t{credit}")
+    write(tmp_path, "_about.txt", "This file is from")
+    data = lenient(tmp_path)
+    assert data.format == "tabs"
+    assert pairs(data) == [("Go.", "Geh."), ("Hi.", "Hallo!")]
+    assert pairs(lenient(tmp_path, source="2")) == [("Geh.", "Go."), ("Hallo!", "Hi.")]
+    assert pairs(lenient(tmp_path / "deu.txt", source="2", target="1"))[0] == ("Geh.", "Go.")
+    with pytest.raises(UserError, match="no 'en' among the columns 1, 2"):
+        load(tmp_path, source="en")
+
+
+def test_tabs_of_tatoebas_own_site(tmp_path: Path) -> None:
+    write(tmp_path, "pairs.tsv", "1276\tGo.\t8\tGeh.")
+    assert pairs(lenient(tmp_path, source="4", target="2")) == [("Geh.", "Go.")]
+
+
+def test_a_source_sentence_never_falls_into_two_splits(tmp_path: Path) -> None:
+    lines = [f"Sentence  {n // 4}.\tSatz {n}" for n in range(800)]
+    lines += [f"sentence {n}.\tsatz {n}" for n in range(200)]
+    write(tmp_path, "deu.txt", *lines)
+    data = load(tmp_path, val_share=0.2, test_share=0.2)
+    found = [
+        {" ".join(source.lower().split()) for source, _ in pairs(data, split)}
+        for split in ("train", "val", "test")
+    ]
+    assert all(found) and sum(map(len, found)) == len(set.union(*found)) == 200
+    assert len(all_pairs(data)) == len(lines)
+    for split in data.splits:
+        for source, _ in pairs(data, split):
+            sentence = " ".join(source.casefold().split())
+            assert split == seeded_split(sentence, 0, 0.2, 0.2)
+
+
+def test_damage_between_tabs_is_named_and_skipped(tmp_path: Path) -> None:
+    path = write(tmp_path, "deu.txt", "a\tb", "only one", "", "\t", "c\td\te\tf")
+    path.write_bytes(path.read_bytes() + b"\xff\tg\n")
+    data = lenient(tmp_path)
+    assert pairs(data) == [("a", "b"), ("c", "d")]
+    assert data.problems == [
+        "deu.txt:2: 1 column, where column 2 is needed",
+        "deu.txt:6: not UTF-8 text (byte 0xff)",
+    ]
+
+
+# ---- jsonl
+
+
+def test_json_lines_flat_and_as_hugging_face_has_them(tmp_path: Path) -> None:
+    for name, record in (
+        ("flat", {"id": "7", "en": "a", "de": "b"}),
+        ("nested", {"id": 7, "translation": {"en": "a", "de": "b"}}),
+    ):
+        write(tmp_path / name, "data.jsonl", json.dumps(record))
+        data = lenient(tmp_path / name)
+        assert data.format == "jsonl"
+        assert (data.source_language, data.target_language) == ("en", "de")
+        assert pairs(data) == [("a", "b")]
+        assert pairs(lenient(tmp_path / name, source="de")) == [("b", "a")]
+
+
+def test_json_lines_with_a_file_per_split_and_with_splits_in_the_lines(tmp_path: Path) -> None:
+    record = {"en": "a", "de": "b"}
+    write(tmp_path / "files", "train.jsonl.gz", json.dumps(record))
+    write(tmp_path / "files", "dev.jsonl", json.dumps(record))
+    write(tmp_path / "files", "other.jsonl", json.dumps(record))
+    assert list(load(tmp_path / "files").splits) == ["train", "val"]
+    lines = [json.dumps({**record, "split": split}) for split in ("Test", "gallery", "train")]
+    write(tmp_path / "lines", "all.jsonl", *lines, json.dumps(record))
+    data = lenient(tmp_path / "lines")
+    assert list(data.splits) == ["train", "test", "gallery"]
+    assert data.problems == ['all.jsonl:4: no "split", which other pairs have']
+
+
+def test_a_split_in_two_files_is_refused(tmp_path: Path) -> None:
+    record = {"en": "a", "de": "b"}
+    write(tmp_path, "train.jsonl", json.dumps({**record, "split": "val"}))
+    write(tmp_path, "val.jsonl", json.dumps(record))
+    with pytest.raises(UserError, match="the split val is in another file too"):
+        load(tmp_path)
+
+
+def test_damage_in_json_lines_is_named_and_skipped(tmp_path: Path) -> None:
+    good = {"en": "two\r\nlines\u2028here", "de": "b"}
+    bad = [
+        "{",
+        "[]",
+        '{"en": "a"}',
+        '{"en": "a", "de": 3}',
+        '{"en": "a", "de": "\\ud800"}',
+        '{"translation": []}',
+        '{"en": "a", "de": "b", "split": "../up"}',
+        '{"en": "a", "de": "b", "split": 3}',
+        "[" * 100_000,
+    ]
+    write(tmp_path, "data.jsonl", json.dumps(good, ensure_ascii=False), *bad)
+    data = lenient(tmp_path)
+    assert pairs(data) == [("two lines\u2028here", "b")]
+    assert [int(each.split(":")[1]) for each in data.problems] == list(range(2, 11))
+    assert not any("\n" in each for each in data.problems)
+
+
+def test_a_file_without_two_texts_in_a_line_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, "data.jsonl", '{"en": "a", "score": 1}')
+    with pytest.raises(UserError, match="no parallel text in a known format"):
+        load(tmp_path)
+    with pytest.raises(UserError, match="data.jsonl: no two keys in it, but en"):
+        load(tmp_path, "jsonl")
+
+
+def test_more_than_two_keys_must_be_named(tmp_path: Path) -> None:
+    write(tmp_path, "data.jsonl", '{"en": "a", "de": "b", "fr": "c", "score": 1}')
+    with pytest.raises(UserError, match="the keys en, de, fr are there"):
+        load(tmp_path)
+    assert pairs(lenient(tmp_path, source="fr", target="en")) == [("c", "a")]
+
+
+# ---- csv
+
+
+def test_a_table_with_named_columns(tmp_path: Path) -> None:
+    write(tmp_path, "pairs.csv", "id,en,de,split", '1,"a, b","sagte ""x""",train', "2,c,d,dev")
+    data = load(tmp_path)
+    assert data.format == "csv"
+    assert pairs(data) == [("a, b", 'sagte "x"')]
+    assert pairs(data, "val") == [("c", "d")]
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "row"),
+    [("x.csv", "Q;A;label", "q;a;0"), ("x.csv", "Q,A,C", "q,a,c"), ("x.tsv", "A\tQ", "a\tq")],
+)
+def test_tables_of_other_columns_and_delimiters(
+    tmp_path: Path, name: str, header: str, row: str
+) -> None:
+    write(tmp_path, name, header, row)
+    assert pairs(lenient(tmp_path, format="csv", source="Q", target="A")) == [("q", "a")]
+
+
+def test_a_tsv_with_a_header_is_a_table_and_without_one_is_not(tmp_path: Path) -> None:
+    write(tmp_path / "with", "x.tsv", "de\ten", "a\tb")
+    assert pairs(lenient(tmp_path / "with")) == [("a", "b")]
+    write(tmp_path / "without", "x.tsv", "Go.\tGeh.", "a\tb")
+    assert pairs(lenient(tmp_path / "without")) == [("Go.", "Geh."), ("a", "b")]
+
+
+def test_damage_in_a_table_is_named_and_skipped(tmp_path: Path) -> None:
+    write(tmp_path, "x.csv", "en,de", "a,b", 'c,"never closed', "d,e,f", "g,h")
+    data = lenient(tmp_path)
+    assert pairs(data) == [("a", "b"), ("g", "h")]
+    assert [each.split(": ")[0] for each in data.problems] == ["x.csv:3", "x.csv:4"]
+    with pytest.raises(UserError, match="no 'ko' among the columns en, de"):
+        load(tmp_path, source="ko")
+
+
+def test_a_table_of_another_split_without_the_columns_is_named(tmp_path: Path) -> None:
+    write(tmp_path, "train.csv", "en,de", "a,b")
+    write(tmp_path, "test.csv", "en,fr", "a,b")
+    with pytest.raises(UserError, match="test.csv:1: the first line must name the columns en, de"):
+        load(tmp_path)
+
+
+# ---- what holds for all
+
+
+def test_what_is_not_there_is_named(tmp_path: Path, multi: Path) -> None:
+    with pytest.raises(UserError, match="nowhere: there is no such folder"):
+        load(tmp_path / "nowhere")
+    data = load(multi, source="de", target="en")
+    with pytest.raises(UserError, match="no pairs in a split 'test'; it has train, val, test_2016"):
+        data.split("test")
+    with pytest.raises(UserError, match="no data format 'tmx'. The formats are phrases, lines,"):
+        load(multi, "tmx")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=r"no parallel text in a known format here \(found: no"):
+        load(tmp_path / "empty")
+
+
+def test_nothing_usable_is_an_error_whatever_the_limit(tmp_path: Path) -> None:
+    write(tmp_path, "train.de")
+    write(tmp_path, "train.en")
+    with pytest.raises(UserError, match="no pair of sentences"):
+        lenient(tmp_path)
+
+
+def test_pairs_that_are_there_twice_or_in_two_splits_are_noted(tmp_path: Path) -> None:
+    for language in ("de", "en"):
+        write(tmp_path, f"train.{language}", *"abcab", "", "")
+        write(tmp_path, f"test.{language}", *"axa")
+    data = load(tmp_path)
+    assert data.notes == [
+        "train: 2 pairs have an empty side",
+        "train: 2 pairs are there more than once",
+        "test: 1 pairs are there more than once",
+        "test: 2 of 3 pairs are also in train",
+    ]
+
+
+def test_the_digest_follows_the_sentences_and_not_the_files(tmp_path: Path) -> None:
+    for folder, ending in (("plain", ""), ("packed", ".gz")):
+        write(tmp_path / folder, f"train.de{ending}", "a b", "c")
+        write(tmp_path / folder, f"train.en{ending}", "d", "e")
+    texts = [load(tmp_path / folder).split("train") for folder in ("plain", "packed")]
+    assert texts[0].digest == texts[1].digest
+    seen = {texts[0].digest}
+    for folder, lines in (("a", ["a", "b c"]), ("b", ["c", "a b"]), ("c", ["a b", "c "])):
+        write(tmp_path / folder, "train.de", *lines)
+        write(tmp_path / folder, "train.en", "d", "e")
+        seen.add(load(tmp_path / folder).split("train").digest)
+    seen.add(load(tmp_path / "plain", source="en").split("train").digest)
+    assert len(seen) == 5
+
+
+def test_a_seeded_split_has_a_digest_of_its_own_pairs(tmp_path: Path) -> None:
+    write(tmp_path, "deu.txt", *(f"{n}\t{n}" for n in range(100)))
+    one, same, other = (load(tmp_path, seed=seed, val_share=0.3) for seed in (0, 0, 1))
+    assert one.split("val").digest == same.split("val").digest != other.split("val").digest
+    assert one.split("val").digest != one.split("train").digest
+
+
+def test_a_text_can_be_gone_through_again_and_handed_to_another_process(tmp_path: Path) -> None:
+    write(tmp_path, "deu.txt", *(f"{n}\tx" for n in range(50)))
+    text = load(tmp_path).split("train")
+    assert list(islice(text, 2)) == list(islice(text, 2)) == [Pair("0", "x"), Pair("1", "x")]
+    assert list(pickle.loads(pickle.dumps(text))) == list(text)
+    assert len(text) == len(list(text))
+
+
+def test_a_file_that_changes_while_it_is_in_use_is_noticed(multi: Path) -> None:
+    text = load(multi, source="de", target="en").split("train")
+    for language in ("de", "en"):
+        write(multi, f"train.{language}.gz", "x", "y", "z")
+    with pytest.raises(UserError, match="train: 3 pairs, where there were 2 before"):
+        list(text)
+
+
+def test_the_summary_counts(multi: Path) -> None:
+    summary = load(multi, source="de", target="en").summary().splitlines()
+    assert summary[0].endswith("(lines): de to en")
+    assert summary[2].split() == ["train", "2", "2.0", "(2)", "2.0", "(2)"]
+    words = [line.split() for line in summary[2:]]
+    assert [line[0] for line in words] == ["train", "val", "test_2016_flickr"]
+
+
+def test_memory_does_not_grow_with_the_text(tmp_path: Path) -> None:
+    sentence = "ein Hund rennt über die Wiese " * 10
+    write(tmp_path / "lines", "train.de", *[sentence] * 20_000)  # 6 MB
+    write(tmp_path / "lines", "train.en", *[sentence] * 20_000)
+    write(tmp_path / "tabs", "x.txt", *[f"{sentence}\t{sentence}"] * 20_000)
+    for folder in ("lines", "tabs"):
+        tracemalloc.start()
+        data = load(tmp_path / folder)
+        for text in data.splits.values():
+            assert sum(1 for _ in text) == len(text)
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+        tracemalloc.stop()
+
+
+def test_multi30k(shared: Path) -> None:
+    data = load(shared / "multi30k", source="de", target="en")
+    assert {name: len(text) for name, text in data.splits.items()} == {
+        "train": 29_000,
+        "val": 1_014,
+        "test_2016_flickr": 1_000,
+    }
+    assert data.problems == []
+    assert next(iter(data.split("test_2016_flickr"))) == (
+        "Ein Mann mit einem orangefarbenen Hut, der etwas anstarrt.",
+        "A man in an orange hat starring at something.",
+    )
+    assert all(len(text) == sum(1 for _ in text) for text in data.splits.values())
+
+
+def test_a_table_of_korean_questions(shared: Path) -> None:
+    data = load(shared / "korean_chatbot", source="Q", target="A")
+    assert sum(map(len, data.splits.values())) == 11_823
+    assert data.problems == []

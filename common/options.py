@@ -140,6 +140,9 @@ class TrainingOptions:
     """Weight of doubly stochastic attention (Show, Attend and Tell used 1)."""
     average_decay: float = 0.0
     """Decay of an exponential moving average of the weights that is validated and saved; 0 for none."""
+    average_best: int = 0
+    """At the end, average the weights of so many best validations, and keep the average if it is
+    better; 0 for none."""
     patience: int = 5
     """Epochs without a better validation score after which training ends."""
     max_minutes: float | None = None
@@ -212,6 +215,7 @@ class TrainingOptions:
             accumulate=self.accumulate,
             precision=self.precision,
             average_decay=self.average_decay or None,
+            average_best=self.average_best,
             seed=self.seed,
             **arguments,
         )

@@ -100,10 +100,10 @@ def alignment_sheet(
     """
     maps = []
     for text, tokens in sentences:
-        source = translator.source.encode(text)
-        weights = translator.attention(source, translator.target.vocabulary.encode(list(tokens)))
+        source = translator.source.tokenizer.encode(text)
+        weights = translator.attention(source, tokens)
         if weights is None:
             raise UserError("this translator has no attention to show: it was trained without.")
-        columns = [*translator.source.tokenizer.encode(text), "<eos>"]
-        maps.append(heat_map(weights.float().cpu().numpy(), [*tokens, "<eos>"], columns))
+        values = weights.float().cpu().numpy()
+        maps.append(heat_map(values, [*tokens, "<eos>"], [*source, "<eos>"]))
     return stacked(maps)

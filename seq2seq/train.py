@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from common.encoder_decoder import Batch, EncoderDecoder
+from common.ensemble import EnsembleModel
 from common.errors import UserError
 from common.options import choose_device, from_dict, make_cell
 from common.run import Run
@@ -251,8 +252,6 @@ def load_ensemble(folders: Sequence[Path], device: str = "auto") -> Translator:
                 )
     if len(members) == 1:
         return first
-    from common.decoding.ensemble import EnsembleModel
-
     models = [member.model for member in members]
     return Translator(EnsembleModel(models), first.source, first.target, first.search)
 
@@ -288,9 +287,8 @@ def evaluate_run(
     evaluation = evaluate(
         translator, pairs, batch_size=batch_size, lowercase=options.text.lowercase, **search
     )
-    if isinstance(translator.model, EncoderDecoder):
-        examples = encoded(pairs, translator.source, translator.target)
-        batches = examples.batches(0, batch_size=batch_size, shuffle=False)
-        evaluation.metrics.update(teacher_forced(translator.model, batches))
+    examples = encoded(pairs, translator.source, translator.target)
+    batches = examples.batches(0, batch_size=batch_size, shuffle=False)
+    evaluation.metrics.update(teacher_forced(translator.model, batches))
     write_evaluation(folder, split, evaluation)
     return evaluation

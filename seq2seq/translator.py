@@ -7,12 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from common.decoding.hypotheses import Hypothesis
+from common.encoder_decoder import EncoderDecoder
+from common.ensemble import EnsembleModel
+from common.errors import UserError
 from common.text.language import Language
 from common.text.vocabulary import BOS, PAD, UNK
 from seq2seq.examples import source_batch
@@ -40,20 +43,6 @@ class Translation:
 NOTHING = Translation("", [], 0.0, 0.0)
 
 
-class Model(Protocol):
-    """What the translator needs of its model: `EncoderDecoder` and an ensemble of them have it."""
-
-    def generate(self, *inputs: Tensor, **options: Any) -> list[list[Hypothesis]]: ...
-
-    def attention_weights(
-        self, inputs: tuple[Tensor, ...], sentences: Sequence[Sequence[int]]
-    ) -> list[Tensor] | None: ...
-
-    def parameters(self) -> Any: ...
-
-    def eval(self) -> Any: ...
-
-
 class Translator:
     """Translates sentences.
 
@@ -66,13 +55,12 @@ class Translator:
 
     def __init__(
         self,
-        model: Model,
+        model: EncoderDecoder | EnsembleModel,
         source: Language,
         target: Language,
         search: Mapping[str, Any] = MappingProxyType({"beam_size": 5, "max_length": 100}),
     ) -> None:
-        model.eval()
-        self.model = model
+        self.model = model.eval()
         self.source = source
         self.target = target
         self.search = dict(search)
@@ -96,7 +84,7 @@ class Translator:
 
     @property
     def device(self) -> torch.device:
-        return next(iter(self.model.parameters())).device
+        return next(self.model.parameters()).device
 
     def translate(
         self,
@@ -112,7 +100,7 @@ class Translator:
             texts: one sentence each; one of more than a few hundred tokens is translated in parts.
             batch_size: sentences translated at a time.
             replace_unknown: allow the unknown word, and put the source word in its place that the
-                decoder looked at most. Needs attention; without it, unknown words are never written.
+                decoder looked at most; needs attention. Otherwise the unknown word is never written.
             search: options of `beam_search`: beam_size, max_length, length_penalty, ...
         """
         options = {"batch_size": batch_size, "replace_unknown": replace_unknown} | search
@@ -127,14 +115,14 @@ class Translator:
         **search: Any,
     ) -> list[list[Translation]]:
         """As `translate`, but `n_best` (an option of the search) translations a text, best first."""
-        parts: list[list[int]] = []  # of all texts, one after the other
+        parts: list[list[str]] = []  # of all texts, one after the other
         owners: list[int] = []
         for number, text in enumerate(texts):
-            ids = self.source.encode(text)
-            pieces = [ids[at : at + MAX_SOURCE] for at in range(0, len(ids), MAX_SOURCE)]
+            tokens = self.source.tokenizer.encode(text) if text.strip() else []
+            pieces = [tokens[at : at + MAX_SOURCE] for at in range(0, len(tokens), MAX_SOURCE)]
             parts += pieces
             owners += [number] * len(pieces)
-        found = self.translate_ids(
+        found = self.translate_tokens(
             parts, batch_size=batch_size, replace_unknown=replace_unknown, **search
         )
         by_text: list[list[list[Translation]]] = [[] for _ in texts]
@@ -142,15 +130,15 @@ class Translator:
             by_text[owner].append(best)
         return [_joined(each) for each in by_text]
 
-    def translate_ids(
+    def translate_tokens(
         self,
-        sentences: Sequence[Sequence[int]],
+        sentences: Sequence[Sequence[str]],
         *,
         batch_size: int = 64,
         replace_unknown: bool = False,
         **search: Any,
     ) -> list[list[Translation]]:
-        """Translations of sentences that are word ids already.
+        """Translations of sentences that are tokens of the source language already.
 
         Sentences of similar length are translated together, so that little is padded; the results
         are in the order that was given.
@@ -164,57 +152,50 @@ class Translator:
                 results[row] = best
         return results
 
-    def attention(self, source: Sequence[int], target: Sequence[int]) -> Tensor | None:
-        """Where the decoder looks while it writes: (T + 1, S + 1), end tokens included.
+    def attention(self, source: Sequence[str], target: Sequence[str]) -> Tensor | None:
+        """Where the decoder looks while it writes given tokens: (T + 1, S + 1), end tokens included.
 
         None for a model without attention.
         """
-        inputs = self._inputs([source])
-        weights = self.model.attention_weights(inputs, [target])
+        sentences = [self.target.vocabulary.encode(list(target))]
+        weights = self.model.attention_weights(self._inputs([source]), sentences)
         return None if weights is None else weights[0]
 
-    def _inputs(self, sentences: Sequence[Sequence[int]]) -> tuple[Tensor, ...]:
-        return tuple(tensor.to(self.device) for tensor in source_batch(sentences))
+    def _inputs(self, sentences: Sequence[Sequence[str]]) -> tuple[Tensor, ...]:
+        ids = [self.source.vocabulary.encode(list(tokens)) for tokens in sentences]
+        return tuple(tensor.to(self.device) for tensor in source_batch(ids))
 
     def _search(
-        self, sentences: list[Sequence[int]], replace_unknown: bool, search: dict[str, Any]
+        self, sentences: list[Sequence[str]], replace_unknown: bool, search: dict[str, Any]
     ) -> list[list[Translation]]:
-        inputs = self._inputs(sentences)
         forbidden = (PAD, BOS) if replace_unknown else (PAD, BOS, UNK)
         options = self.search | search
-        if isinstance(options["max_length"], int):
-            # Never much longer than what is translated: what runs on is cut off soon.
-            limits = [min(options["max_length"], 2 * len(ids) + 10) for ids in sentences]
-            options["max_length"] = limits
-            floor = options.get("min_length", 0)
-            if isinstance(floor, int):
-                options["min_length"] = [min(floor, limit) for limit in limits]
-        found = self.model.generate(*inputs, forbidden=forbidden, **options)
+        # Never much longer than what is translated: what runs on is cut off soon.
+        limits = [min(options["max_length"], 2 * len(tokens) + 10) for tokens in sentences]
+        floors = [min(options.get("min_length", 0), limit) for limit in limits]
+        options |= {"max_length": limits, "min_length": floors}
+        found = self.model.generate(*self._inputs(sentences), forbidden=forbidden, **options)
         return [
-            [self._translation(hypothesis, ids, replace_unknown) for hypothesis in best]
-            for ids, best in zip(sentences, found, strict=True)
+            [self._translation(hypothesis, tokens) for hypothesis in best]
+            for tokens, best in zip(sentences, found, strict=True)
         ]
 
-    def _translation(
-        self, hypothesis: Hypothesis, source: Sequence[int], replace_unknown: bool
-    ) -> Translation:
-        tokens = self.target.tokens(hypothesis.tokens)
-        if replace_unknown and UNK in hypothesis.tokens:
-            tokens = self._replaced(hypothesis.tokens, source)
+    def _translation(self, hypothesis: Hypothesis, source: Sequence[str]) -> Translation:
+        tokens = [self.target.vocabulary.tokens[token] for token in hypothesis.tokens]
+        if UNK in hypothesis.tokens:
+            tokens = self._without_unknown(tokens, source)
         text = self.target.tokenizer.decode(tokens)
         return Translation(text, tokens, hypothesis.score, hypothesis.log_probability)
 
-    def _replaced(self, target: list[int], source: Sequence[int]) -> list[str]:
+    def _without_unknown(self, target: list[str], source: Sequence[str]) -> list[str]:
         """The tokens, each unknown one replaced by the source token that was looked at most."""
         weights = self.attention(source, target)
-        tokens = [self.target.vocabulary.tokens[token] for token in target]
-        if weights is None or not source:
-            return tokens
+        if weights is None:
+            raise UserError("unknown words are replaced by attention: this translator has none.")
         looked = weights[:, : len(source)].argmax(1).tolist()
-        words = [self.source.vocabulary.tokens[token] for token in source]
+        unknown = self.target.vocabulary.tokens[UNK]
         return [
-            words[looked[step]] if token == UNK else tokens[step]
-            for step, token in enumerate(target)
+            source[looked[step]] if token == unknown else token for step, token in enumerate(target)
         ]
 
 

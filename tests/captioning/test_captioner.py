@@ -229,8 +229,8 @@ def test_errors_are_one_line_without_a_traceback(run, scenes, tmp_path, argument
     done = command(*(names.get(each, each) for each in arguments))
     assert done.returncode == 1
     assert message in done.stderr and "Traceback" not in done.stderr
-    assert len(done.stderr.strip().splitlines()[-1]) == len(done.stderr.strip().splitlines()[-1])
-    assert done.stderr.strip().splitlines()[-1].startswith("error: ")
+    *before, last = done.stderr.strip().splitlines()
+    assert last.startswith("error: ") and not any(line.startswith("error") for line in before)
 
 
 def test_damaged_runs_are_named(run, tmp_path):

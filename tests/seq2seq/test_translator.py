@@ -1,0 +1,263 @@
+"""The whole translator: trained, saved, loaded, resumed, evaluated, and asked at the command line."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from common.errors import UserError
+from common.options import DecoderOptions, SearchOptions, TrainingOptions
+from common.text.vocabulary import UNK
+from seq2seq import Translator
+from seq2seq.options import EncoderOptions, TextOptions, TrainOptions
+from seq2seq.train import evaluate_run, train
+
+ROOT = Path(__file__).resolve().parents[2]
+WORDS = {"one": "eins", "two": "zwei", "three": "drei", "four": "vier", "cats": "katzen"}
+
+
+def tiny_options(data: Path, run: Path, **changes) -> TrainOptions:
+    """A translator so small that an epoch takes a second."""
+    options = TrainOptions(
+        data=str(data), run_dir=run, source="en", target="de", cache_dir=run.parent / "cache",
+        shown_sentences=2,
+        text=TextOptions(min_count=1),
+        encoder=EncoderOptions(
+            encoder_size=16, source_embedding_size=16, source_dropout=0.0, encoder_dropout=0.0
+        ),
+        decoder=DecoderOptions(
+            cell="gru", inject=("init",), attention="additive", embedding_size=16,
+            hidden_size=32, attention_size=16, embedding_dropout=0.0, output_dropout=0.0,
+        ),
+        search=SearchOptions(beam_size=2, max_length=20),
+        training=TrainingOptions(epochs=2, batch_size=16, patience=0, device="cpu"),
+    )  # fmt: skip
+    return replace(options, **changes)
+
+
+def write_pairs(folder: Path, name: str, count: int, seed: int) -> None:
+    """Sentences of number words, whose translation is word for word, backwards."""
+    generator = random.Random(seed)
+    folder.mkdir(exist_ok=True, parents=True)
+    with (
+        gzip.open(folder / f"{name}.en.gz", "wt") as en,
+        gzip.open(folder / f"{name}.de.gz", "wt") as de,
+    ):
+        for _ in range(count):
+            words = generator.choices(list(WORDS), k=generator.randint(1, 6))
+            en.write(" ".join(words) + "\n")
+            de.write(" ".join(WORDS[word] for word in reversed(words)) + "\n")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "numbers"
+    for name, count, seed in (("train", 300, 0), ("val", 20, 1), ("test", 12, 2)):
+        write_pairs(folder, name, count, seed)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    train(tiny_options(data, folder))
+    return folder
+
+
+def command(*arguments: object, text: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "seq2seq", *map(str, arguments)],
+        cwd=ROOT, capture_output=True, text=True, input=text,
+    )  # fmt: skip
+
+
+SENTENCES = ["one two three", "cats", "", "four four one two cats three", "   "]
+
+
+def test_a_run_holds_all_that_its_translations_need(run, tmp_path):
+    moved = run.rename(tmp_path / "moved")
+    try:
+        translator = Translator.from_run(moved, device="cpu")
+        lines = (moved / "translations-val.txt").read_text().splitlines()
+        with gzip.open(
+            Path(json.loads((moved / "config.json").read_text())["config"]["data"]) / "val.en.gz",
+            "rt",
+        ) as file:
+            assert translator.translate(file.read().splitlines()) == lines
+    finally:
+        moved.rename(run)
+
+
+def test_a_sentence_is_translated_the_same_alone_and_in_any_batch(run):
+    translator = Translator.from_run(run, device="cpu")
+    together = translator.translations(SENTENCES, n_best=2, beam_size=3)
+    for text, best in zip(SENTENCES, together, strict=True):
+        (alone,) = translator.translations([text], n_best=2, beam_size=3)
+        assert [each.text for each in alone] == [each.text for each in best]
+        for one, other in zip(alone, best, strict=True):
+            assert one.log_probability == pytest.approx(other.log_probability, abs=1e-4)
+
+
+def test_blank_text_stays_blank_and_long_text_is_translated_in_parts(run):
+    translator = Translator.from_run(run, device="cpu")
+    blank, spaces, long = translator.translate(["", "  ", "one two " * 500])
+    assert blank == spaces == ""
+    assert len(long.split()) > 20  # more than max_length: no part was lost
+
+
+def test_attention_covers_every_token_and_sums_to_one(run):
+    translator = Translator.from_run(run, device="cpu")
+    weights = translator.attention(["one", "two", "three"], ["drei", "zwei"])
+    assert weights is not None
+    assert weights.shape == (3, 4)
+    torch.testing.assert_close(weights.sum(1), torch.ones(3))
+
+
+def test_unknown_words_are_written_only_to_be_replaced(run):
+    translator = Translator.from_run(run, device="cpu")
+    with torch.no_grad():  # a model that always finds the unknown word likeliest
+        translator.model.decoder.output.bias[UNK] += 100
+    banned = translator.translate(["one zebra"], max_length=3)[0]
+    assert "<unk>" not in banned and "zebra" not in banned
+    replaced = translator.translate(["zebra"], max_length=3, replace_unknown=True)[0]
+    # The source word is unknown too: its own spelling is what a reader can use.
+    assert set(replaced.split()) == {"zebra"}
+
+
+@pytest.mark.parametrize("attention", ["none", "general"])
+def test_a_run_repeats_and_a_resumed_one_ends_the_same(data, tmp_path, attention):
+    whole = tiny_options(data, tmp_path / "whole")
+    whole = replace(whole, decoder=replace(whole.decoder, attention=attention, inject=("init",)))
+    train(whole)
+    part = replace(whole, run_dir=tmp_path / "part")
+    part = replace(part, training=replace(whole.training, epochs=1))
+    train(part)
+    train(replace(part, training=whole.training, resume=True))
+    ends = [(tmp_path / name / "training.pt") for name in ("whole", "part")]
+    first, second = (torch.load(path, weights_only=True)["model"] for path in ends)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize(
+    ("text", "attention"),
+    [
+        (TextOptions(min_count=1), "none"),
+        (TextOptions(tokenizer="characters"), "additive"),
+        (
+            TextOptions(
+                tokenizer="subwords", vocabulary_size=40, joint=True, subword_model="unigram",
+                subword_sampling=0.2,
+            ),
+            "general",
+        ),
+    ],
+    ids=["words", "characters", "subwords"],
+)  # fmt: skip
+def test_learns_a_handful_of_pairs_by_heart(tmp_path, text, attention):
+    write_pairs(tmp_path / "few", "train", 8, 0)
+    for language in ("en", "de"):
+        shutil.copy(tmp_path / f"few/train.{language}.gz", tmp_path / f"few/val.{language}.gz")
+    options = tiny_options(tmp_path / "few", tmp_path / "run", text=text, shown_sentences=0)
+    options = replace(
+        options,
+        encoder=replace(options.encoder, share_embeddings=text.joint, encoder_size=32),
+        decoder=replace(
+            options.decoder, attention=attention, hidden_size=64, inject=("init", "every")
+        ),
+        monitor="exact_match",
+        training=replace(
+            options.training, epochs=150, learning_rate=0.01, label_smoothing=0.0, batch_size=8,
+            patience=200,
+        ),
+    )  # fmt: skip
+    assert train(options).metrics["exact_match"] == 1.0
+
+
+def test_evaluation_writes_scores_signatures_and_translations(run):
+    evaluation = evaluate_run(run, "test", device="cpu")
+    written = json.loads((run / "evaluation-test.json").read_text())
+    assert written.pop("signatures") == evaluation.signatures
+    assert "case:lc" in evaluation.signatures["bleu"]
+    assert written == pytest.approx(evaluation.metrics)
+    assert {"bleu", "chrf", "exact_match", "perplexity", "tokens", "seconds"} <= set(written)
+    assert len((run / "translations-test.txt").read_text().splitlines()) == 12
+
+
+def test_an_ensemble_of_a_run_with_itself_says_the_same(run):
+    alone, twice = Translator.from_run(run, device="cpu"), Translator.from_run(run, run)
+    assert alone.translate(SENTENCES) == twice.translate(SENTENCES)
+
+
+def test_an_ensemble_needs_one_vocabulary(run, data, tmp_path):
+    other = tiny_options(data, tmp_path / "other", text=TextOptions(tokenizer="characters"))
+    train(replace(other, training=replace(other.training, epochs=1)))
+    with pytest.raises(UserError, match="another source vocabulary"):
+        Translator.from_run(run, tmp_path / "other")
+
+
+def test_tensorboard_holds_what_it_promises(run):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(run / "tensorboard"))
+    events.Reload()
+    tags = events.Tags()
+    scalars = {"train/loss", "train/gradient_norm", "speed/tokens_per_second"}
+    scalars |= {"validation/bleu", "validation/perplexity", "best/bleu"}
+    assert scalars <= set(tags["scalars"])
+    assert sum(tag.startswith("alignment/") for tag in tags["images"]) == 2
+    assert any("translations" in tag for tag in tags["tensors"])
+
+
+def test_the_command_writes_one_line_for_each_line(run, tmp_path):
+    sheet = tmp_path / "sheet.png"
+    text = "one two\n\ncats\x85three\r\nfour"  # \x85 ends no line, and the last needs no end
+    done = command("translate", run, "-", "--alignments", sheet, text=text)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.split("\n")) == 5 and done.stdout.split("\n")[1] == ""
+    assert Image.open(sheet).width > 100
+
+    (tmp_path / "file.txt").write_text("one\ntwo\n")
+    done = command("translate", run, tmp_path / "file.txt", "--n-best", 2, "--scores")
+    lines = [line.split("\t") for line in done.stdout.splitlines()]
+    assert len(lines) == 4 and all(float(score) < 0 for score, _ in lines)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("train", "--data", "nowhere", "--run-dir", "NEW"), "nowhere"),
+        (("train", "--data", "DATA", "--run-dir", "OLD"), "holds a run already"),
+        (("train", "--data", "DATA", "--run-dir", "NEW", "--share-embeddings"), "--joint"),
+        (("train", "--data", "DATA", "--run-dir", "NEW", "--subword-sampling", 0.1), "unigram"),
+        (("evaluate", "nowhere"), "nowhere"),
+        (("evaluate", "OLD", "--split", "tset"), "tset"),
+        (("translate", "OLD", "nowhere.txt"), "nowhere.txt"),
+        (("translate", "OLD", "--n-best", "9"), "--n-best"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value[0],
+)
+def test_errors_are_one_line_without_a_traceback(run, data, tmp_path, arguments, message):
+    names = {"DATA": data, "OLD": run, "NEW": tmp_path / "new"}
+    done = command(*(names.get(each, each) for each in arguments))
+    assert done.returncode == 1
+    assert message in done.stderr and "Traceback" not in done.stderr
+    *before, last = done.stderr.strip().splitlines()
+    assert last.startswith("error: ") and not any(line.startswith("error") for line in before)
+
+
+def test_a_run_without_its_vocabulary_is_named(run, tmp_path):
+    copy = Path(shutil.copytree(run, tmp_path / "copy"))
+    (copy / "target_vocabulary.json").unlink()
+    with pytest.raises(UserError, match="incomplete: target_vocabulary.json"):
+        Translator.from_run(copy)

@@ -252,7 +252,7 @@ def load_ensemble(folders: Sequence[Path], device: str = "auto") -> Translator:
                 )
     if len(members) == 1:
         return first
-    models = [member.model for member in members]
+    models = [m.model for m in members if isinstance(m.model, EncoderDecoder)]
     return Translator(EnsembleModel(models), first.source, first.target, first.search)
 
 

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from captioning.captioner import Caption, Captioner, Picture
 from captioning.data import CaptionedImage
-from captioning.scenes import Scene
+from captioning.scenes import Scene, true_share
 from common.errors import UserError
 from common.evaluation.captions import score_captions
 from common.evaluation.pictures import attention_overlay, stacked
@@ -60,7 +60,9 @@ def evaluate(
     """
     start = time.perf_counter()
     captions: dict[str, list[Caption]] = {}
-    with tqdm(total=len(images), desc=description, unit=" images", leave=False) as bar:
+    with tqdm(
+        total=len(images), desc=description, unit=" images", leave=False, disable=None
+    ) as bar:
         for first in range(0, len(images), batch_size):
             rows = np.arange(first, min(first + batch_size, len(images)))
             described = captioner.describe(inputs(rows), **search)
@@ -72,8 +74,8 @@ def evaluate(
     metrics = score_captions(texts, {image.id: image.captions for image in images})
     facts = {image.id: image.facts for image in images if image.facts is not None}
     if facts:
-        true = [Scene.from_dict(scene).is_true(texts[name]) for name, scene in facts.items()]
-        metrics["true_captions"] = sum(true) / len(true)
+        scenes = {name: Scene.from_dict(scene) for name, scene in facts.items()}
+        metrics["true_captions"] = true_share({name: texts[name] for name in scenes}, scenes)
     metrics["tokens"] = float(np.mean([len(best[0].words) for best in captions.values()]))
     metrics["seconds"] = seconds
     return Evaluation(metrics, captions)

@@ -61,7 +61,9 @@ def read_pixels(
     pixels = torch.empty(len(images), 3, transform.size, transform.size, dtype=torch.uint8)
     kept: list[int] = []
     problems: list[str] = []
-    with tqdm(total=len(images), desc="reading images", unit=" images", leave=False) as bar:
+    with tqdm(
+        total=len(images), desc="reading images", unit=" images", leave=False, disable=None
+    ) as bar:
         for batch in batches:
             pixels[len(kept) : len(kept) + len(batch.indices)] = batch.pixels
             kept += batch.indices.tolist()

@@ -59,7 +59,9 @@ def evaluate(
     start = time.perf_counter()
     found: list[list[Translation]] = []
     chunk = 8 * batch_size  # enough to put sentences of similar length together
-    with tqdm(total=len(pairs), desc=description, unit=" sentences", leave=False) as bar:
+    with tqdm(
+        total=len(pairs), desc=description, unit=" sentences", leave=False, disable=None
+    ) as bar:
         for first in range(0, len(pairs), chunk):
             texts = [pair.source for pair in pairs[first : first + chunk]]
             found += translator.translations(texts, batch_size=batch_size, **search)

@@ -94,7 +94,9 @@ def _languages(train: ParallelText, options: TextOptions) -> tuple[Language, Lan
 
 def _language(texts: list[Iterable[str]], name: str, options: TextOptions) -> Language:
     tokenizer = _tokenizer(texts, name, options)
-    every = tqdm(chain(*texts), desc=f"vocabulary of {name}", unit=" lines", leave=False)
+    every = tqdm(
+        chain(*texts), desc=f"vocabulary of {name}", unit=" lines", leave=False, disable=None
+    )
     tokens = (tokenizer.encode(text) for text in every)
     # Every subword is kept, however rare: without it, its text could not be written.
     words = options.tokenizer == "words"
@@ -111,7 +113,9 @@ def _tokenizer(texts: list[Iterable[str]], name: str, options: TextOptions) -> T
         return WordTokenizer(lowercase=options.lowercase, punctuation=True)
     if options.tokenizer == "characters":
         return CharacterTokenizer(lowercase=options.lowercase)
-    every = tqdm(chain(*texts), desc=f"subwords of {name}", unit=" lines", leave=False)
+    every = tqdm(
+        chain(*texts), desc=f"subwords of {name}", unit=" lines", leave=False, disable=None
+    )
     return SubwordTokenizer.train(
         every, options.vocabulary_size, kind=options.subword_model, lowercase=options.lowercase
     )
@@ -130,6 +134,11 @@ class _Side:
 
 def _encoded(train: ParallelText, side: str, language: Language) -> Iterator[list[int]]:
     lines = tqdm(
-        _Side(train, side), desc=f"{side} as ids", total=len(train), unit=" lines", leave=False
+        _Side(train, side),
+        desc=f"{side} as ids",
+        total=len(train),
+        unit=" lines",
+        leave=False,
+        disable=None,
     )
     return (language.encode(text) for text in lines)

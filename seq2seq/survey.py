@@ -17,7 +17,7 @@ from seq2seq.readers import AlignedLines, Pair, Reader, Record
 _BLANK = 32  # this byte and those below it: the blank, tabs, line ends, control characters
 _BLOCK = 2000  # pairs that are counted at a time
 _MOST_SPLITS = 255
-_BAR = {"unit": " pairs", "leave": False, "delay": 1.0}  # short files need no bar
+_BAR = {"unit": " pairs", "leave": False, "delay": 1.0, "disable": None}  # short files need no bar
 
 
 class Side:

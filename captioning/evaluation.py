@@ -72,13 +72,29 @@ def evaluate(
 
     texts = {name: best[0].text for name, best in captions.items()}
     metrics = score_captions(texts, {image.id: image.captions for image in images})
-    facts = {image.id: image.facts for image in images if image.facts is not None}
-    if facts:
-        scenes = {name: Scene.from_dict(scene) for name, scene in facts.items()}
+    if scenes := generated_scenes(images):
         metrics["true_captions"] = true_share({name: texts[name] for name in scenes}, scenes)
     metrics["tokens"] = float(np.mean([len(best[0].words) for best in captions.values()]))
     metrics["seconds"] = seconds
     return Evaluation(metrics, captions)
+
+
+def generated_scenes(images: Sequence[CaptionedImage]) -> dict[str, Scene]:
+    """The scenes that images were drawn from, by image id; photographs have none.
+
+    Raises:
+        UserError: what is said of an image begins like a scene, and is none.
+    """
+    scenes = {}
+    for image in images:
+        if image.facts is not None and "shapes" in image.facts:
+            try:
+                scenes[image.id] = Scene.from_dict(image.facts)
+            except ValueError as error:
+                raise UserError(
+                    f"{image.path}: its scene is damaged ({error}). Make the data set again."
+                ) from None
+    return scenes
 
 
 def write_evaluation(

@@ -14,7 +14,8 @@ from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional
 
 from captioning.captioner import Caption, Captioner
 from captioning.evaluation import attention_sheet
-from captioning.images import ImageError, list_images, open_image
+from captioning.image_files import list_images
+from captioning.images import ImageError, open_image
 from captioning.train import TrainOptions, evaluate_run, train
 from common.errors import UserError, run_command
 from common.evaluation.pictures import contact_sheet

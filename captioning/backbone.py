@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models import DenseNet, GoogLeNet, Inception3
 
-from common.errors import UserError
+from common.errors import UserError, one_line
 
 # Children of torchvision's networks that come after the grid: pooling, classifier, auxiliary heads.
 _HEAD = frozenset(
@@ -197,7 +197,7 @@ class Backbone(nn.Module):
         except (RuntimeError, ValueError, AssertionError) as error:
             raise UserError(
                 f"{self.name} cannot take images of {image_size} x {image_size} pixels "
-                f"({_first_line(error)}). Use another image size: 224 suits every network."
+                f"({one_line(error)}). Use another image size: 224 suits every network."
             ) from None
         return (x.shape[2], x.shape[3]), x.shape[1]
 
@@ -283,7 +283,7 @@ def _downloaded(name: str, weights: str) -> nn.Module:
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         cache = Path(torch.hub.get_dir()) / "checkpoints" / choice.url.rsplit("/", 1)[-1]
         raise UserError(
-            f"the ImageNet weights of {name} could not be loaded ({_first_line(error)}). Download "
+            f"the ImageNet weights of {name} could not be loaded ({one_line(error)}). Download "
             f"{choice.url} elsewhere and put it at {cache}, or give the path of a state dict."
         ) from None
 
@@ -327,7 +327,7 @@ def _state_dict(path: Path) -> dict[str, Tensor]:
         SafetensorError, OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError,
         AttributeError,
     ) as error:  # fmt: skip
-        raise UserError(f"{path} is damaged, or no state dict: {_first_line(error)}.") from None
+        raise UserError(f"{path} is damaged, or no state dict: {one_line(error)}.") from None
     for wrapper in ("state_dict", "model", "model_state_dict"):
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]
@@ -360,8 +360,3 @@ def _steps(network: nn.Module) -> Iterator[str]:
 
 def _has_parameters(network: nn.Module, step: str) -> bool:
     return any(True for _ in network.get_submodule(step).parameters())
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(". ") if lines else type(error).__name__

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from captioning.encoder import ImageEncoder
-from captioning.images import ImageTransform
+from captioning.transform import ImageTransform
 from common.encoder_decoder import EncoderDecoder
 from common.text.tokenizer import Tokenizer
 from common.text.vocabulary import BOS, PAD, UNK, Vocabulary

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from captioning.entries import Entry, Reading
 from captioning.formats import FORMATS, TEXT_FOLDERS, text_files
+from captioning.image_files import is_image_name
 from captioning.image_folder import ImageFolder
-from captioning.images import is_image_name
 from common.damage import Damage, check_problems
 from common.errors import UserError
 from common.formats import find_format

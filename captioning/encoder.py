@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from captioning.backbone import Backbone
-from captioning.images import IMAGENET_MEAN, IMAGENET_STD
+from captioning.transform import IMAGENET_MEAN, IMAGENET_STD
 from common.decoding.context import Context
 
 __all__ = ["Activation", "Backbone", "ImageEncoder", "SmallCNN"]

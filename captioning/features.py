@@ -20,7 +20,8 @@ from tqdm import tqdm
 
 from captioning.backbone import Backbone, fast_dtype
 from captioning.feature_record import FeatureRecord, alone, digest, file_stamps
-from captioning.images import ImageBatch, ImageFiles, ImageTransform
+from captioning.image_batches import ImageBatch, ImageFiles
+from captioning.transform import ImageTransform
 from common.damage import check_problems
 from common.errors import UserError
 

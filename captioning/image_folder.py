@@ -7,7 +7,7 @@ import posixpath
 import re
 from pathlib import Path
 
-from captioning.images import walk_files
+from captioning.image_files import walk_files
 from common.damage import Damage
 from common.text.reading import is_unicode
 

@@ -17,7 +17,8 @@ from captioning.data import CaptionedImage
 from captioning.encoder import ImageEncoder
 from captioning.examples import Inputs
 from captioning.features import FeatureCache
-from captioning.images import ImageTransform, image_batches
+from captioning.image_batches import image_batches
+from captioning.transform import ImageTransform
 from common.damage import check_problems
 
 

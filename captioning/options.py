@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from captioning.transform import Fit
 from common.options import DecoderOptions, SearchOptions, TrainingOptions
 
 
@@ -34,7 +35,7 @@ class EncoderOptions:
     """Show each picture mirrored half of the time, unless its caption says left or right."""
     image_size: int = 224
     """Pixels per side of the network's square input."""
-    fit: Literal["squash", "crop", "pad"] = "squash"
+    fit: Fit = "squash"
     """How a picture becomes a square."""
 
 

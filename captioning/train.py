@@ -16,10 +16,10 @@ from captioning.data import CaptionData, CaptionedImage, load
 from captioning.encoder import ImageEncoder, SmallCNN
 from captioning.evaluation import Evaluation, evaluate, write_evaluation
 from captioning.examples import CaptionExamples
-from captioning.images import ImageTransform
 from captioning.inputs import make_inputs
 from captioning.options import MAY_CHANGE, EncoderOptions, TrainOptions
 from captioning.showcase import Showcase
+from captioning.transform import ImageTransform
 from common.encoder_decoder import Batch, EncoderDecoder
 from common.files import read_json, write_json
 from common.options import choose_device, from_dict

@@ -44,3 +44,9 @@ def describe_os_error(error: OSError) -> str:
             f"no space left on the device{where}. Free some space and run the same command again."
         )
     return f"{error.strerror or error}{where}"
+
+
+def one_line(error: BaseException) -> str:
+    """The first line of an error's message, to stand inside a sentence; its type if it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(". ") if lines else type(error).__name__

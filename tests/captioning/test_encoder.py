@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from captioning.backbone import Backbone, backbone_names, fast_dtype
 from captioning.encoder import ImageEncoder, SmallCNN
-from captioning.images import ImageTransform
+from captioning.transform import ImageTransform
 from common.errors import UserError
 
 SIZE = 96

@@ -23,7 +23,7 @@ from torch import nn
 import captioning.features
 from captioning.backbone import Backbone
 from captioning.features import FeatureCache
-from captioning.images import ImageTransform
+from captioning.transform import ImageTransform
 from common.errors import UserError
 
 COUNT = 22
@@ -270,7 +270,7 @@ import sys, time
 from pathlib import Path
 import captioning.features
 from captioning.backbone import Backbone
-from captioning.images import ImageTransform
+from captioning.transform import ImageTransform
 
 captioning.features.CHUNK = 4
 forward = Backbone.forward

@@ -1,4 +1,4 @@
-"""Every image that people have on disk, and the one transform that all of them go through."""
+"""Every image that people have on disk is opened as they see it; what cannot be is named."""
 
 from __future__ import annotations
 
@@ -10,50 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from captioning.images import (
-    ImageError,
-    ImageFiles,
-    ImageTransform,
-    image_batches,
-    list_images,
-    open_image,
-)
+from captioning.images import ImageError, open_image
+from captioning.transform import ImageTransform
 from common.errors import UserError
-
-
-def saved(path: Path, image: Image.Image, **options) -> Path:
-    image.save(path, **options)
-    return path
-
-
-def scene(width: int = 60, height: int = 40) -> Image.Image:
-    """A picture whose four corners differ: red, green, blue, white, and no symmetry."""
-    image = Image.new("RGB", (width, height))
-    half = (width // 2, height // 2)
-    for colour, at in (
-        ("red", (0, 0)),
-        ("lime", (half[0], 0)),
-        ("blue", (0, half[1])),
-        ("white", half),
-    ):
-        image.paste(colour, (*at, at[0] + half[0], at[1] + half[1]))
-    return image
-
-
-def corners(image: Image.Image) -> list[tuple[int, ...]]:
-    """Pixels of the four quarters: top left, top right, bottom left, bottom right."""
-    width, height = image.size
-    places = [(1, 1), (3, 1), (1, 3), (3, 3)]
-    return [image.getpixel((x * width // 4, y * height // 4)) for x, y in places]  # type: ignore[misc]
-
-
-RED, LIME, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
-
-
-# ---- open_image: what it reads
+from tests.captioning.pictures import BLUE, LIME, RED, WHITE, corners, saved, scene
 
 
 @pytest.mark.parametrize(
@@ -221,9 +183,6 @@ def test_damaged_exif_is_no_reason_to_lose_the_picture(tmp_path: Path) -> None:
         assert open_image(path).size == (60, 40)
 
 
-# ---- open_image: size
-
-
 def test_one_pixel(tmp_path: Path) -> None:
     path = saved(tmp_path / "dot.png", Image.new("L", (1, 1), 9))
     assert open_image(path).getpixel((0, 0)) == (9, 9, 9)
@@ -256,9 +215,6 @@ def test_a_decompression_bomb_is_refused(tmp_path: Path) -> None:
         warnings.simplefilter("error")
         with pytest.raises(ImageError, match=r"20000 x 20000 pixels, more than the limit"):
             open_image(path)
-
-
-# ---- open_image: what it cannot read
 
 
 def test_a_truncated_image_is_named_with_the_reason(tmp_path: Path) -> None:
@@ -309,170 +265,3 @@ def test_missing_files_and_folders(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="a folder, not an image"):
         open_image(tmp_path)
     assert issubclass(ImageError, UserError)
-
-
-# ---- ImageTransform
-
-
-def test_squash_crop_and_pad() -> None:
-    image = scene()  # 60 x 40
-    image.paste("black", (0, 0, 5, 40))
-    squashed = ImageTransform(size=20, fit="squash").fitted(image)
-    assert squashed.getpixel((0, 10)) != RED and corners(squashed) == [RED, LIME, BLUE, WHITE]
-    cropped = ImageTransform(size=20, fit="crop").fitted(image)
-    assert corners(cropped) == [RED, LIME, BLUE, WHITE]
-    assert cropped.getpixel((0, 0)) == RED  # the black edge is cut off
-    padded = ImageTransform(size=30, fit="pad", mean=(0.5, 0.0, 1.0)).fitted(image)
-    assert padded.getpixel((15, 0)) == padded.getpixel((15, 29)) == (128, 0, 255)
-    assert padded.getpixel((15, 5)) != (128, 0, 255) != padded.getpixel((15, 24))
-    assert padded.getpixel((0, 15)) == (0, 0, 0)
-
-
-@pytest.mark.parametrize("fit", ["squash", "crop", "pad"])
-@pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1), (7, 3), (224, 224)])
-def test_every_shape_fits(fit, size: tuple[int, int]) -> None:
-    transform = ImageTransform(size=16, fit=fit)
-    assert transform.pixels(Image.new("RGB", size, "white")).shape == (3, 16, 16)
-
-
-def test_an_image_of_the_right_size_is_untouched() -> None:
-    noise = Image.merge("RGB", [Image.effect_noise((32, 32), 90) for _ in range(3)])
-    for fit in ("squash", "crop", "pad"):
-        pixels = ImageTransform(size=32, fit=fit).pixels(noise)  # type: ignore[arg-type]
-        assert np.array_equal(pixels.permute(1, 2, 0).numpy(), np.asarray(noise))
-
-
-def test_normalisation_by_hand() -> None:
-    transform = ImageTransform(size=2, mean=(0.0, 0.5, 1.0), std=(1.0, 0.5, 0.25))
-    batch = transform(Image.new("RGB", (2, 2), (255, 0, 51)))
-    assert batch.dtype == torch.float32
-    assert batch[0, :, 0, 0].tolist() == pytest.approx([1.0, -1.0, -3.2])
-
-
-def test_one_or_several_alone_or_in_a_batch(tmp_path: Path) -> None:
-    transform = ImageTransform(size=8)
-    paths = [saved(tmp_path / f"{n}.png", scene(20 + n, 30)) for n in range(3)]
-    batch = transform(paths)
-    assert batch.shape == (3, 3, 8, 8)
-    for row, path in zip(batch, paths, strict=True):
-        assert torch.equal(transform(path)[0], row)
-        assert torch.equal(transform(open_image(path))[0], row)
-        assert torch.equal(transform.normalize(transform.pixels(path)), row)
-    assert transform([]).shape == (0, 3, 8, 8)
-
-
-def test_mirror_flips_left_to_right() -> None:
-    for fit in ("squash", "crop", "pad"):
-        transform = ImageTransform(size=8, fit=fit)  # type: ignore[arg-type]
-        plain, mirrored = transform(scene()), transform(scene(), mirror=True)
-        assert torch.equal(mirrored, plain.flip(-1))
-        assert not torch.equal(mirrored, plain)
-
-
-def test_a_transform_travels_as_json() -> None:
-    transform = ImageTransform(size=96, fit="pad", mean=(0.5, 0.5, 0.5), std=(1.0, 1.0, 1.0))
-    again = ImageTransform.from_dict(transform.to_dict())
-    assert again == transform and again.digest == transform.digest
-    assert all(isinstance(value, (int, str, list)) for value in transform.to_dict().values())
-
-
-def test_the_digest_changes_with_everything_that_changes_the_pixels() -> None:
-    others = [
-        ImageTransform(),
-        ImageTransform(size=225),
-        ImageTransform(fit="crop"),
-        ImageTransform(mean=(0.0, 0.0, 0.0)),
-        ImageTransform(std=(1.0, 1.0, 1.0)),
-    ]
-    assert len({transform.digest for transform in others}) == len(others)
-    # Fixed once: a change makes every feature cache on every disk useless.
-    assert ImageTransform().digest == "e7371337ab87ed04"
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        {},
-        {"size": 224},
-        {"size": 0, "fit": "squash", "mean": [0, 0, 0], "std": [1, 1, 1]},
-        {"size": 8, "fit": "stretch", "mean": [0, 0, 0], "std": [1, 1, 1]},
-        {"size": 8, "fit": "pad", "mean": [0, 0, 0], "std": [0, 1, 1]},
-        {"size": 8, "fit": "pad", "mean": [0, 0, 0], "std": [1, 1, 1], "newer": 1},
-        {"size": 8, "fit": "pad", "mean": 3, "std": [1, 1, 1]},
-        {"size": 8, "fit": "pad", "mean": ["a", 0, 0], "std": [1, 1, 1]},
-        {"size": 8.5, "fit": "pad", "mean": [0, 0, 0], "std": [1, 1, 1]},
-    ],
-)
-def test_a_damaged_transform_is_a_clear_error(values: dict) -> None:
-    with pytest.raises(UserError, match="the image transform .* cannot be used"):
-        ImageTransform.from_dict(values)
-
-
-# ---- batches of files
-
-
-@pytest.mark.parametrize("workers", [0, 1])
-def test_damaged_files_are_reported_and_the_others_go_on(tmp_path: Path, workers: int) -> None:
-    paths = [saved(tmp_path / f"{n}.png", Image.new("RGB", (4, 4), (n, 0, 0))) for n in range(7)]
-    for n in (2, 4, 5):
-        paths[n].write_bytes(b"damaged")
-    transform = ImageTransform(size=4)
-    indices, problems = [], []
-    state = torch.get_rng_state()
-    for batch in image_batches(paths, transform, batch_size=2, workers=workers):
-        assert batch.pixels.dtype == torch.uint8
-        assert batch.pixels.shape == (len(batch.indices), 3, 4, 4)
-        assert batch.pixels[:, 0, 0, 0].tolist() == batch.indices.tolist()
-        indices += batch.indices.tolist()
-        problems += batch.problems
-    assert indices == [0, 1, 3, 6]
-    assert [index for index, _ in problems] == [2, 4, 5]
-    assert all(str(paths[index]) in problem for index, problem in problems)
-    assert torch.equal(torch.get_rng_state(), state)  # or an exact resume would not be exact
-
-
-def test_a_batch_of_damaged_files_alone(tmp_path: Path) -> None:
-    files = ImageFiles([tmp_path / "a.jpg", tmp_path / "b.jpg"], ImageTransform(size=4))
-    batch = files.collate([files[0], files[1]])
-    assert batch.pixels.shape == (0, 3, 4, 4)
-    assert batch.indices.tolist() == []
-    assert len(batch.problems) == len(files) == 2
-
-
-def test_mirrored_batches(tmp_path: Path) -> None:
-    path = saved(tmp_path / "a.png", scene())
-    plain, mirrored = (
-        next(iter(image_batches([path], ImageTransform(size=8), mirror=mirror))).pixels
-        for mirror in (False, True)
-    )
-    assert torch.equal(mirrored, plain.flip(-1))
-
-
-# ---- list_images
-
-
-def test_folders_stand_for_the_images_below_them(tmp_path: Path) -> None:
-    names = ["b.jpg", "a.PNG", "deep/er/c.webp", "notes.txt", ".hidden.jpg", ".cache/d.jpg"]
-    for name in names:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    found = list_images([tmp_path / "notes.txt", tmp_path, tmp_path / "b.jpg"])
-    expected = ["notes.txt", "a.PNG", "b.jpg", "deep/er/c.webp"]
-    assert found == [tmp_path / name for name in expected]
-
-
-def test_nothing_to_list_is_a_clear_error(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").touch()
-    with pytest.raises(UserError, match=r"no image in this folder or below it .*\.jpg"):
-        list_images([tmp_path])
-    with pytest.raises(UserError, match="gone.jpg: there is no such image or folder"):
-        list_images([tmp_path / "gone.jpg"])
-    with pytest.raises(UserError, match="no image was given"):
-        list_images([])
-
-
-def test_photographs_of_flickr8k(shared: Path) -> None:
-    path = min((shared / "flickr8k" / "images").iterdir())
-    transform = ImageTransform()
-    with Image.open(path) as image:
-        assert np.array_equal(transform.pixels(path).permute(1, 2, 0).numpy(), np.asarray(image))

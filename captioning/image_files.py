@@ -1,0 +1,72 @@
+"""Which files are images: by their names, below a folder, or as a command line lists them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from common.errors import UserError
+
+# fmt: off
+IMAGE_SUFFIXES = (
+    ".avif", ".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm",
+    ".tif", ".tiff", ".webp",
+)
+# fmt: on
+
+
+def walk_files(folder: str | os.PathLike[str]) -> Iterator[str]:
+    """The files below a folder as relative paths with "/", hidden ones left out, in no order.
+
+    Links to folders are followed (photographs often lie on another disk), each folder once.
+    """
+    visited: set[str] = set()
+    waiting = [(os.fspath(folder), "")]
+    while waiting:
+        directory, prefix = waiting.pop()
+        real = os.path.realpath(directory)
+        if real in visited:
+            continue
+        visited.add(real)
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir():
+                    waiting.append((entry.path, f"{prefix}{entry.name}/"))
+                else:
+                    yield f"{prefix}{entry.name}"
+
+
+def list_images(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """The image files that a command line means by "IMAGE_OR_FOLDER...".
+
+    A file stands for itself, whatever its name; a folder for the images below it, sorted. A file
+    that is named twice is listed once.
+
+    Raises:
+        UserError: a path does not exist, or a folder holds no image.
+    """
+    found: dict[Path, None] = {}
+    for path in map(Path, paths):
+        if path.is_dir():
+            inside = sorted(name for name in walk_files(path) if is_image_name(name))
+            if not inside:
+                raise UserError(
+                    f"{path}: no image in this folder or below it "
+                    f"(looked for {', '.join(IMAGE_SUFFIXES)})."
+                )
+            found.update(dict.fromkeys(path / name for name in inside))
+        elif path.exists():
+            found[path] = None
+        else:
+            raise UserError(f"{path}: there is no such image or folder.")
+    if not found:
+        raise UserError("no image was given: name image files, or folders that hold some.")
+    return list(found)
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file's name ends as image files do."""
+    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES

@@ -1,0 +1,144 @@
+"""The one transform from an image of any size to the pixels that every encoder sees."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from captioning.images import ImageSource, open_image
+from common.errors import UserError, one_line
+
+Fit: TypeAlias = Literal["squash", "crop", "pad"]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class ImageTransform:
+    """From an image of any size to the square input of an encoder.
+
+    One transform serves training, evaluation and the user's own image; it has no randomness.
+
+    Args:
+        size: pixels per side of the result.
+        fit: "squash" the whole frame into the square (all of the picture, distorted), "crop" the
+            square in its centre (undistorted, the edges lost), or "pad" the shorter sides with the
+            mean colour (undistorted, all of the picture).
+        mean: of red, green and blue, in 0..1; subtracted.
+        std: of red, green and blue, in 0..1; divided by.
+    """
+
+    size: int = 224
+    fit: Fit = "squash"
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.size, int) or self.size < 1:
+            raise ValueError(f"size must be a whole number of pixels, not {self.size}")
+        if self.fit not in get_args(Fit):
+            raise ValueError(f"fit must be one of {', '.join(get_args(Fit))}, not {self.fit!r}")
+        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+            raise ValueError("mean and std must be three numbers each, std greater than zero")
+
+    def __call__(self, images: ImageSource | Iterable[ImageSource], mirror: bool = False) -> Tensor:
+        """Open, fit and normalise one image or several.
+
+        Returns:
+            (B, 3, size, size) float32, normalised.
+
+        Raises:
+            ImageError: an image cannot be read.
+        """
+        sources = [images] if _is_source(images) else list(images)  # type: ignore[arg-type]
+        empty = torch.empty((0, 3, self.size, self.size), dtype=torch.uint8)
+        pixels = [self.pixels(source, mirror) for source in sources]  # type: ignore[arg-type]
+        return self.normalize(torch.stack(pixels) if pixels else empty)
+
+    def pixels(self, source: ImageSource, mirror: bool = False) -> Tensor:
+        """Open and fit one image: (3, size, size) uint8, to be normalised later, in batches."""
+        # A Pillow image's array is read-only, and torch wants memory that it may write to.
+        values = np.array(self.fitted(source, mirror))
+        return torch.from_numpy(values).permute(2, 0, 1).contiguous()
+
+    def normalize(self, pixels: Tensor) -> Tensor:
+        """(..., 3, H, W) uint8 to float32 of the same shape, on whichever device the pixels are."""
+        mean = torch.tensor(self.mean, device=pixels.device).view(3, 1, 1)
+        std = torch.tensor(self.std, device=pixels.device).view(3, 1, 1)
+        return (pixels.float() / 255 - mean) / std
+
+    def fitted(self, source: ImageSource, mirror: bool = False) -> Image.Image:
+        """The image (size x size, RGB) as an encoder sees it; what attention is drawn upon."""
+        # Twice the final size, so that decoding a huge JPEG at a fraction costs no visible detail.
+        image = open_image(source, size=2 * self.size)
+        if self.fit == "pad":
+            image = self._padded(image)
+        else:
+            width, height = image.size
+            side = min(image.size)
+            left, top = (width - side) / 2, (height - side) / 2
+            box = (left, top, left + side, top + side) if self.fit == "crop" else None
+            image = self._resized(image, (self.size, self.size), box)
+        return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirror else image
+
+    def _padded(self, image: Image.Image) -> Image.Image:
+        scale = self.size / max(image.size)
+        width, height = (max(1, round(side * scale)) for side in image.size)
+        canvas = Image.new("RGB", (self.size, self.size), self._mean_colour())
+        inner = self._resized(image, (width, height), None)
+        canvas.paste(inner, ((self.size - width) // 2, (self.size - height) // 2))
+        return canvas
+
+    def _mean_colour(self) -> tuple[int, int, int]:
+        red, green, blue = (min(255, max(0, round(255 * value))) for value in self.mean)
+        return red, green, blue
+
+    @staticmethod
+    def _resized(
+        image: Image.Image, size: tuple[int, int], box: tuple[float, float, float, float] | None
+    ) -> Image.Image:
+        # Pillow filters before it shrinks (antialiasing); reducing_gap makes that fast on huge
+        # images, at a gap (3) where the result is hardly distinguishable.
+        return image.resize(size, Image.Resampling.BILINEAR, box=box, reducing_gap=3.0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON, for a run's config; `from_dict` reads it."""
+        mean, std = ([float(value) for value in values] for values in (self.mean, self.std))
+        return {"size": self.size, "fit": self.fit, "mean": mean, "std": std}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> ImageTransform:
+        """The transform that `to_dict` wrote.
+
+        Raises:
+            UserError: the values are damaged, or of a newer version.
+        """
+        try:
+            mean, std = (tuple(map(float, values[name])) for name in ("mean", "std"))
+            return cls(**{**values, "mean": mean, "std": std})
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                f"the image transform {values!r} cannot be used ({one_line(error)}). "
+                "It is damaged, or was written by a newer version."
+            ) from None
+
+    @property
+    def digest(self) -> str:
+        """Sixteen characters that change with anything that changes the pixels."""
+        method = "pillow bilinear 1"  # the method's name and version: part of what is digested
+        text = json.dumps([method, self.to_dict()], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _is_source(value: object) -> bool:
+    return isinstance(value, (str, os.PathLike, Image.Image)) or hasattr(value, "read")

@@ -1,0 +1,116 @@
+"""The one transform that all images go through: fitted, normalised, and known by its digest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from captioning.images import open_image
+from captioning.transform import ImageTransform
+from common.errors import UserError
+from tests.captioning.pictures import BLUE, LIME, RED, WHITE, corners, saved, scene
+
+
+def test_squash_crop_and_pad() -> None:
+    image = scene()  # 60 x 40
+    image.paste("black", (0, 0, 5, 40))
+    squashed = ImageTransform(size=20, fit="squash").fitted(image)
+    assert squashed.getpixel((0, 10)) != RED and corners(squashed) == [RED, LIME, BLUE, WHITE]
+    cropped = ImageTransform(size=20, fit="crop").fitted(image)
+    assert corners(cropped) == [RED, LIME, BLUE, WHITE]
+    assert cropped.getpixel((0, 0)) == RED  # the black edge is cut off
+    padded = ImageTransform(size=30, fit="pad", mean=(0.5, 0.0, 1.0)).fitted(image)
+    assert padded.getpixel((15, 0)) == padded.getpixel((15, 29)) == (128, 0, 255)
+    assert padded.getpixel((15, 5)) != (128, 0, 255) != padded.getpixel((15, 24))
+    assert padded.getpixel((0, 15)) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("fit", ["squash", "crop", "pad"])
+@pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1), (7, 3), (224, 224)])
+def test_every_shape_fits(fit, size: tuple[int, int]) -> None:
+    transform = ImageTransform(size=16, fit=fit)
+    assert transform.pixels(Image.new("RGB", size, "white")).shape == (3, 16, 16)
+
+
+def test_an_image_of_the_right_size_is_untouched() -> None:
+    noise = Image.merge("RGB", [Image.effect_noise((32, 32), 90) for _ in range(3)])
+    for fit in ("squash", "crop", "pad"):
+        pixels = ImageTransform(size=32, fit=fit).pixels(noise)  # type: ignore[arg-type]
+        assert np.array_equal(pixels.permute(1, 2, 0).numpy(), np.asarray(noise))
+
+
+def test_normalisation_by_hand() -> None:
+    transform = ImageTransform(size=2, mean=(0.0, 0.5, 1.0), std=(1.0, 0.5, 0.25))
+    batch = transform(Image.new("RGB", (2, 2), (255, 0, 51)))
+    assert batch.dtype == torch.float32
+    assert batch[0, :, 0, 0].tolist() == pytest.approx([1.0, -1.0, -3.2])
+
+
+def test_one_or_several_alone_or_in_a_batch(tmp_path: Path) -> None:
+    transform = ImageTransform(size=8)
+    paths = [saved(tmp_path / f"{n}.png", scene(20 + n, 30)) for n in range(3)]
+    batch = transform(paths)
+    assert batch.shape == (3, 3, 8, 8)
+    for row, path in zip(batch, paths, strict=True):
+        assert torch.equal(transform(path)[0], row)
+        assert torch.equal(transform(open_image(path))[0], row)
+        assert torch.equal(transform.normalize(transform.pixels(path)), row)
+    assert transform([]).shape == (0, 3, 8, 8)
+
+
+def test_mirror_flips_left_to_right() -> None:
+    for fit in ("squash", "crop", "pad"):
+        transform = ImageTransform(size=8, fit=fit)  # type: ignore[arg-type]
+        plain, mirrored = transform(scene()), transform(scene(), mirror=True)
+        assert torch.equal(mirrored, plain.flip(-1))
+        assert not torch.equal(mirrored, plain)
+
+
+def test_a_transform_travels_as_json() -> None:
+    transform = ImageTransform(size=96, fit="pad", mean=(0.5, 0.5, 0.5), std=(1.0, 1.0, 1.0))
+    again = ImageTransform.from_dict(transform.to_dict())
+    assert again == transform and again.digest == transform.digest
+    assert all(isinstance(value, (int, str, list)) for value in transform.to_dict().values())
+
+
+def test_the_digest_changes_with_everything_that_changes_the_pixels() -> None:
+    others = [
+        ImageTransform(),
+        ImageTransform(size=225),
+        ImageTransform(fit="crop"),
+        ImageTransform(mean=(0.0, 0.0, 0.0)),
+        ImageTransform(std=(1.0, 1.0, 1.0)),
+    ]
+    assert len({transform.digest for transform in others}) == len(others)
+    # Fixed once: a change makes every feature cache on every disk useless.
+    assert ImageTransform().digest == "e7371337ab87ed04"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"size": 224},
+        {"size": 0, "fit": "squash", "mean": [0, 0, 0], "std": [1, 1, 1]},
+        {"size": 8, "fit": "stretch", "mean": [0, 0, 0], "std": [1, 1, 1]},
+        {"size": 8, "fit": "pad", "mean": [0, 0, 0], "std": [0, 1, 1]},
+        {"size": 8, "fit": "pad", "mean": [0, 0, 0], "std": [1, 1, 1], "newer": 1},
+        {"size": 8, "fit": "pad", "mean": 3, "std": [1, 1, 1]},
+        {"size": 8, "fit": "pad", "mean": ["a", 0, 0], "std": [1, 1, 1]},
+        {"size": 8.5, "fit": "pad", "mean": [0, 0, 0], "std": [1, 1, 1]},
+    ],
+)
+def test_a_damaged_transform_is_a_clear_error(values: dict) -> None:
+    with pytest.raises(UserError, match="the image transform .* cannot be used"):
+        ImageTransform.from_dict(values)
+
+
+def test_photographs_of_flickr8k(shared: Path) -> None:
+    path = min((shared / "flickr8k" / "images").iterdir())
+    transform = ImageTransform()
+    with Image.open(path) as image:
+        assert np.array_equal(transform.pixels(path).permute(1, 2, 0).numpy(), np.asarray(image))

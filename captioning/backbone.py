@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import hashlib
 import os
-import pickle
-import re
-from collections import OrderedDict
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import torch
-import torchvision
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models import DenseNet, GoogLeNet, Inception3
 
+from captioning.networks import headless_network
 from common.errors import UserError, one_line
 
-# Children of torchvision's networks that come after the grid: pooling, classifier, auxiliary heads.
-_HEAD = frozenset(
-    ["avgpool", "flatten", "dropout", "fc", "classifier", "head", "heads"]
-    + ["aux1", "aux2", "AuxLogits"]
-)
 # Children that are a sequence of the stages proper.
 _SEQUENCES = frozenset(["features", "layers", "trunk_output", "blocks"])
 _BATCH_NORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
@@ -65,7 +53,7 @@ class Backbone(nn.Module):
     ) -> None:
         super().__init__()
         self.name = name
-        self.network = _network(name, weights)
+        self.network = headless_network(name, weights)
         self._steps = tuple(_steps(self.network))
         # DenseNet's last activation stands in its forward and not among its modules.
         self.activation = nn.ReLU() if isinstance(self.network, DenseNet) else nn.Identity()
@@ -239,114 +227,6 @@ def fast_dtype(device: torch.device | str = "cpu") -> torch.dtype:
     else:
         native = False
     return torch.bfloat16 if native else torch.float32
-
-
-def backbone_names() -> list[str]:
-    """The networks of torchvision that `Backbone` takes."""
-    names = torchvision.models.list_models(module=torchvision.models)
-    return [name for name in names if not name.startswith("vit_")]
-
-
-def _network(name: str, weights: str | os.PathLike[str]) -> nn.Module:
-    """The network without its head."""
-    if name not in torchvision.models.list_models(module=torchvision.models):
-        close = difflib.get_close_matches(name, backbone_names(), n=3)
-        hint = f"Did you mean {' or '.join(close)}?" if close else "resnet50, for example, is."
-        raise UserError(f"{name!r} is no classification network of torchvision. {hint}")
-    if name.startswith("vit_"):
-        raise UserError(
-            f"{name} is a transformer with a class token, not a network with a grid of features. "
-            "Use a convolutional one, or swin_*."
-        )
-    known = torchvision.models.get_model_weights(name).__members__
-    if weights == "imagenet" or weights in known:
-        network = _downloaded(name, "DEFAULT" if weights == "imagenet" else str(weights))
-    else:
-        # Inception's own initialisation takes half a minute, and is overwritten by the weights.
-        quick = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
-        if quick:
-            quick["aux_logits"] = False
-        network = torchvision.models.get_model(name, weights=None, **quick)
-    for child in [child for child, _ in network.named_children() if child in _HEAD]:
-        delattr(network, child)
-    if isinstance(network, (GoogLeNet, Inception3)):
-        network.transform_input = True  # as with ImageNet's weights; harmless without
-    if weights not in ("imagenet", "none", *known):
-        _load(network, Path(weights))
-    return network
-
-
-def _downloaded(name: str, weights: str) -> nn.Module:
-    choice = torchvision.models.get_model_weights(name)[weights]
-    try:
-        return torchvision.models.get_model(name, weights=choice)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        cache = Path(torch.hub.get_dir()) / "checkpoints" / choice.url.rsplit("/", 1)[-1]
-        raise UserError(
-            f"the ImageNet weights of {name} could not be loaded ({one_line(error)}). Download "
-            f"{choice.url} elsewhere and put it at {cache}, or give the path of a state dict."
-        ) from None
-
-
-def _load(network: nn.Module, path: Path) -> None:
-    """Load a state dict strictly, but for the head, which the network no longer has."""
-    if not path.is_file():
-        raise UserError(
-            f"{path}: there is no such file of weights. Give imagenet, none, or the path of one."
-        )
-    weights = _state_dict(path)
-    expected = network.state_dict()
-    kept = OrderedDict(
-        (name, tensor) for name, tensor in weights.items() if name.split(".")[0] not in _HEAD
-    )
-    for name in expected:
-        # Optional in state dicts, and without effect on anything.
-        if name.endswith("num_batches_tracked"):
-            kept.setdefault(name, expected[name])
-    problem = _first_mismatch(kept, expected)
-    if problem:
-        raise UserError(f"{path} holds the weights of another network: {problem}.")
-    kept._metadata = expected._metadata  # type: ignore[attr-defined]
-    network.load_state_dict(kept)
-
-
-def _state_dict(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file by name, without the prefixes that wrappers put before them."""
-    try:
-        if path.suffix == ".safetensors":
-            content: Any = load_file(path)
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        # PyTorch's own message advises to load the file unsafely.
-        raise UserError(
-            f"{path} is damaged, or holds more than tensors, which is not safe to load. Save a "
-            "network's state_dict(), with torch.save or as safetensors."
-        ) from None
-    except (
-        SafetensorError, OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError,
-        AttributeError,
-    ) as error:  # fmt: skip
-        raise UserError(f"{path} is damaged, or no state dict: {one_line(error)}.") from None
-    for wrapper in ("state_dict", "model", "model_state_dict"):
-        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
-            content = content[wrapper]
-    if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
-        raise UserError(f"{path} is no state dict: it must map names to tensors.")
-    prefix = re.compile(r"^(?:module\.|_orig_mod\.|network\.)+")
-    # DenseNet's published weights have names of 2017: "norm.1" for "norm1".
-    old = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
-    return {old.sub(r"\1\2", prefix.sub("", name)): each for name, each in content.items()}
-
-
-def _first_mismatch(weights: dict[str, Tensor], expected: dict[str, Tensor]) -> str | None:
-    for name, tensor in expected.items():
-        if name not in weights:
-            return f"{name} is missing"
-        if weights[name].shape != tensor.shape:
-            there, here = tuple(weights[name].shape), tuple(tensor.shape)
-            return f"{name} has the shape {there}, not {here}"
-    return next((f"{name} is unknown" for name in weights if name not in expected), None)
 
 
 def _steps(network: nn.Module) -> Iterator[str]:

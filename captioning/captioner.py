@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from captioning.encoder import ImageEncoder
 from captioning.transform import ImageTransform
+from common.decoding.hypotheses import Hypothesis
 from common.encoder_decoder import EncoderDecoder
 from common.text.tokenizer import Tokenizer
 from common.text.vocabulary import BOS, PAD, UNK, Vocabulary
@@ -130,11 +130,8 @@ class Captioner:
         weights = self.model.attention_weights((inputs,), [self.vocabulary.encode(list(words))])
         return None if weights is None else weights[0]
 
-    def _caption(self, hypothesis) -> Caption:
+    def _caption(self, hypothesis: Hypothesis) -> Caption:
         words = self.vocabulary.decode(hypothesis.tokens)
         return Caption(
             self.tokenizer.decode(words), words, hypothesis.score, hypothesis.log_probability
         )
-
-
-__all__ = ["Caption", "Captioner", "ImageEncoder", "Picture"]

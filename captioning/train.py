@@ -13,12 +13,13 @@ import torch
 from captioning.backbone import Backbone
 from captioning.captioner import Captioner
 from captioning.data import CaptionData, CaptionedImage, load
-from captioning.encoder import ImageEncoder, SmallCNN
+from captioning.encoder import ImageEncoder
 from captioning.evaluation import Evaluation, evaluate, write_evaluation
 from captioning.examples import CaptionExamples
 from captioning.inputs import make_inputs
 from captioning.options import MAY_CHANGE, EncoderOptions, TrainOptions
 from captioning.showcase import Showcase
+from captioning.small_cnn import SmallCNN
 from captioning.transform import ImageTransform
 from common.encoder_decoder import Batch, EncoderDecoder
 from common.files import read_json, write_json

@@ -8,15 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import zip_longest
-from pathlib import Path
 
 import matplotlib
 import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw, ImageFont
 
-RGB = tuple[int, int, int]
-PAPER = (255, 255, 255)
+from common.evaluation.lettering import (
+    PAPER,
+    fit_line,
+    font_of,
+    line_height,
+    slanted,
+    text_block,
+    wrapped,
+)
+
 INK = (28, 30, 36)
 FAINT = (118, 122, 132)
 RULE = (222, 224, 230)
@@ -49,14 +56,17 @@ def contact_sheet(
     if columns < 1 or tile < 16:
         raise ValueError(f"columns must be at least 1 and tile at least 16, not {columns}, {tile}")
     pictures, below = [], []
-    caption_font, reference_font = _font(max(12, tile // 16 + 1)), _font(max(11, tile // 20 + 1))
+    caption_font, reference_font = (
+        font_of(max(12, tile // 16 + 1)),
+        font_of(max(11, tile // 20 + 1)),
+    )
     others = captions if references is None else references
     for image, caption, reference in zip_longest(images, captions, others):
         if image is None or caption is None or reference is None:
             raise ValueError("there must be one caption, and one reference if any, for each image")
         pictures.append(_fitted(image, tile))
         texts = [(caption, caption_font, INK), (reference, reference_font, FAINT)]
-        below.append(_text(texts if references is not None else texts[:1], tile))
+        below.append(text_block(texts if references is not None else texts[:1], tile))
     if not pictures:
         raise ValueError("there are no images to show")
     cells = []
@@ -104,7 +114,7 @@ def attention_overlay(
         raise ValueError(f"columns must be at least 1 and tile at least 16, not {columns}, {tile}")
     values = _checked(weights, len(words), grid[0] * grid[1], "rows and columns of the grid")
     picture = _fitted(image, tile)
-    font = _font(tile // 13 + 1, bold=True)
+    font = font_of(tile // 13 + 1, bold=True)
     cells = [_headed(picture, "", font, tile)]
     for word, regions in zip(words, values, strict=True):
         full = max(regions.max(), 3 / regions.size)
@@ -135,11 +145,11 @@ def heat_map(
     """
     values = _checked(weights, len(rows), len(columns), "columns")
     cell = int(np.clip(1400 / max(values.shape), 4, 34))
-    font = _font(int(np.clip(cell * 0.55, 11, 17)))
+    font = font_of(int(np.clip(cell * 0.55, 11, 17)))
     most = 12 * font.size
     every = -(-round(font.size * 1.15) // cell)  # labels that would touch each other are left out
-    left = [_fit_line(text, font, most) if k % every == 0 else "" for k, text in enumerate(rows)]
-    above = [_slanted(text, font, most) for text in columns]
+    left = [fit_line(text, font, most) if k % every == 0 else "" for k, text in enumerate(rows)]
+    above = [slanted(text, font, most) for text in columns]
     wide, high = cell * len(columns), cell * len(rows)
     x = MARGIN + round(max(font.getlength(text) for text in left)) + 8
     y = MARGIN + max(label.height for label in above[::every])
@@ -192,13 +202,6 @@ def _checked(weights: ArrayLike, rows: int, columns: int, what: str) -> np.ndarr
     return values
 
 
-def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which comes with matplotlib: Latin, Greek, Cyrillic, Arabic and many symbols."""
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name
-    return ImageFont.truetype(str(path), size)
-
-
 def _fitted(image: Image.Image, side: int) -> Image.Image:
     """The image as RGB, as large as it can be in a square, with transparency over white."""
     width, height = image.size
@@ -226,28 +229,14 @@ def _lit(picture: Image.Image, light: np.ndarray) -> Image.Image:
     return Image.fromarray((dim + amount * (warm - dim)).clip(0, 255).astype(np.uint8))
 
 
-def _text(texts: Iterable[tuple[str, ImageFont.FreeTypeFont, RGB]], width: int) -> Image.Image:
-    """Texts below each other, each with its font and colour, in lines of this width."""
-    blocks = [(_wrapped(text, font, width), font, colour) for text, font, colour in texts]
-    height = sum(len(lines) * _line_height(font) + 4 for lines, font, _ in blocks)
-    picture = Image.new("RGB", (width, height), PAPER)
-    draw, y = ImageDraw.Draw(picture), 0
-    for lines, font, colour in blocks:
-        for line in lines:
-            draw.text((0, y), line, fill=colour, font=font)
-            y += _line_height(font)
-        y += 4
-    return picture
-
-
 def _headed(
     picture: Image.Image, word: str, font: ImageFont.FreeTypeFont, tile: int
 ) -> Image.Image:
     """The picture with a word above it."""
-    head = _line_height(font) + 4
+    head = line_height(font) + 4
     cell = Image.new("RGB", (tile, head + picture.height), PAPER)
     cell.paste(picture, ((tile - picture.width) // 2, head))
-    text = _fit_line(word, font, tile)
+    text = fit_line(word, font, tile)
     ImageDraw.Draw(cell).text((tile / 2, head / 2), text, fill=INK, font=font, anchor="mm")
     return cell
 
@@ -270,60 +259,15 @@ def _grid(cells: Sequence[Image.Image], columns: int, title: str) -> Image.Image
 def _titled(sheet: Image.Image, title: str) -> Image.Image:
     if not title:
         return sheet
-    font = _font(18, bold=True)
-    lines = _wrapped(title, font, sheet.width - 2 * MARGIN)
-    head = MARGIN + len(lines) * _line_height(font)
+    font = font_of(18, bold=True)
+    lines = wrapped(title, font, sheet.width - 2 * MARGIN)
+    head = MARGIN + len(lines) * line_height(font)
     result = Image.new("RGB", (sheet.width, head + sheet.height), PAPER)
     draw = ImageDraw.Draw(result)
     for k, line in enumerate(lines):
-        draw.text((MARGIN, MARGIN + k * _line_height(font)), line, fill=INK, font=font)
+        draw.text((MARGIN, MARGIN + k * line_height(font)), line, fill=INK, font=font)
     result.paste(sheet, (0, head))
     return result
-
-
-def _wrapped(text: str, font: ImageFont.FreeTypeFont, width: int, most: int = 8) -> list[str]:
-    """The text in lines not wider than `width`, the last one cut with "…" if there are too many."""
-    lines = [""]
-    for word in text[: width * most].split():  # a letter is wider than a pixel
-        longer = f"{lines[-1]} {word}" if lines[-1] else word
-        if font.getlength(longer) <= width:
-            lines[-1] = longer
-            continue
-        if lines[-1]:
-            lines.append("")
-        while font.getlength(word) > width:  # a word that is wider than a line goes over several
-            end = len(_fit_line(word, font, width, mark=""))
-            lines[-1:] = [word[: max(end, 1)], ""]
-            word = word[max(end, 1) :]
-        lines[-1] = word
-        if len(lines) > most:
-            return [*lines[: most - 1], _fit_line(f"{lines[most - 1]} …", font, width, mark="…")]
-    return lines
-
-
-def _fit_line(text: str, font: ImageFont.FreeTypeFont, width: float, mark: str = "…") -> str:
-    """The text, or as much of its beginning as fits with a mark after it."""
-    text = " ".join(text[: round(width) + 1].split())
-    if font.getlength(text) <= width:
-        return text
-    low, high = 0, len(text)
-    while low < high:
-        middle = (low + high + 1) // 2
-        fits = font.getlength(text[:middle] + mark) <= width
-        low, high = (middle, high) if fits else (low, middle - 1)
-    return text[:low] + mark
-
-
-def _line_height(font: ImageFont.FreeTypeFont) -> int:
-    return round(1.3 * font.size)
-
-
-def _slanted(text: str, font: ImageFont.FreeTypeFont, most: float) -> Image.Image:
-    """A mask of the text rising to the right, its beginning in the lower left corner."""
-    text = _fit_line(text, font, most)
-    flat = Image.new("L", (max(1, round(font.getlength(text))), round(1.25 * font.size)))
-    ImageDraw.Draw(flat).text((0, flat.height / 2), text, fill=255, font=font, anchor="lm")
-    return flat.rotate(50, Image.Resampling.BICUBIC, expand=True)
 
 
 def _colours(name: str, values: np.ndarray) -> np.ndarray:

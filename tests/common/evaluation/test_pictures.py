@@ -7,14 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from common.evaluation.lettering import PAPER
 from common.evaluation.pictures import (
     FAINT,
     INK,
     MARGIN,
-    PAPER,
-    _fit_line,
-    _font,
-    _wrapped,
     attention_overlay,
     contact_sheet,
     heat_map,
@@ -127,58 +124,6 @@ def test_impossible_layouts_are_refused(options):
         contact_sheet([plain()], ["a"], **options)
     with pytest.raises(ValueError):
         attention_overlay(plain(), ["a"], [[1.0]], (1, 1), **options)
-
-
-# --- text
-
-
-TEXTS = [
-    "",
-    "a dog",
-    "a brown dog runs along the beach with a red ball in its mouth",
-    "Donaudampfschifffahrtsgesellschaftskapitänsmütze " * 2,
-    "a" * 300,
-    "\n a\tb \n",
-    "собака бежит по пляжу, ο σκύλος τρέχει",
-]
-
-
-@pytest.mark.parametrize("text", TEXTS)
-@pytest.mark.parametrize("width", [60, 150])
-def test_wrapped_text_is_whole_and_no_line_is_too_wide(text: str, width: int):
-    font = _font(13)
-    lines = _wrapped(text, font, width, most=1000)
-    assert all(font.getlength(line) <= width for line in lines)
-    assert "".join("".join(lines).split()) == "".join(text.split())
-
-
-def test_words_are_kept_whole_where_they_fit():
-    font = _font(13)
-    text = TEXTS[2]
-    lines = _wrapped(text, font, 150)
-    assert " ".join(lines) == text
-    # No line could have taken the first word of the next one.
-    for line, following in zip(lines, lines[1:], strict=False):
-        assert font.getlength(f"{line} {following.split()[0]}") > 150
-
-
-@pytest.mark.parametrize("text", ["word " * 500, "w" * 5000])
-def test_text_without_end_is_cut_with_a_mark(text: str):
-    font = _font(13)
-    lines = _wrapped(text, font, 100, most=3)
-    assert len(lines) == 3 and lines[-1].endswith("…")
-    assert all(font.getlength(line) <= 100 for line in lines)
-
-
-def test_a_line_is_cut_as_late_as_possible():
-    font = _font(13)
-    cut = _fit_line("abcdefghijklmnopqrstuvwxyz", font, 80)
-    kept = cut.removesuffix("…")
-    assert "abcdefghijklmnopqrstuvwxyz".startswith(kept) and len(kept) < 26
-    assert font.getlength(cut) <= 80
-    longer = "abcdefghijklmnopqrstuvwxyz"[: len(kept) + 1] + "…"
-    assert font.getlength(longer) > 80
-    assert _fit_line("abc", font, 80) == "abc"
 
 
 # --- attention

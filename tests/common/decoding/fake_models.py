@@ -1,0 +1,137 @@
+"""Models small enough for arithmetic: by a table, and recurrent with random weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from hypothesis import HealthCheck, settings
+from torch import Tensor
+
+PAD, BOS, EOS = 0, 1, 2
+SPECIAL = {"bos": BOS, "eos": EOS, "forbidden": (PAD, BOS)}
+quick = settings(
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
+
+@dataclass
+class Rows:
+    """A context that refuses to be copied: rows may be dropped, never repeated."""
+
+    rows: Tensor
+    steps: list[int] = field(default_factory=list)
+    selections: list[int] = field(default_factory=list)
+
+    @property
+    def batch_size(self) -> int:
+        return len(self.rows)
+
+    def select(self, rows: Tensor) -> Rows:
+        kept = rows.tolist()
+        assert len(set(kept)) == len(kept) < self.batch_size
+        self.selections.append(len(kept))
+        return Rows(self.rows[rows], self.steps, self.selections)
+
+
+class TableModel:
+    """The next word depends on the last one alone, by a table of probabilities."""
+
+    def __init__(self, table: dict[int, dict[int, float]], vocabulary: int) -> None:
+        probabilities = torch.zeros(vocabulary, vocabulary)
+        for last, following in table.items():
+            for word, probability in following.items():
+                probabilities[last, word] = probability
+        probabilities[probabilities.sum(1) == 0, PAD] = 1.0  # rows that can never be reached
+        self.logits = probabilities.log()
+
+    def prepare(self, context: Rows) -> Rows:
+        return context
+
+    def start(self, context: Rows) -> tuple[Tensor, ...]:
+        return (torch.full((context.batch_size, 1), -1),)
+
+    def step(self, tokens, state, context):
+        assert len(tokens) % context.batch_size == 0 and len(state[0]) == len(tokens)
+        context.steps.append(len(tokens))
+        return self.logits[tokens], (tokens[:, None],)
+
+
+class RandomModel:
+    """A recurrent network of random weights: the next word depends on context and all words."""
+
+    def __init__(self, vocabulary: int, seed: int, *, ending: float = 1.0, sharp: float = 2.0):
+        generator = torch.Generator().manual_seed(seed)
+        self.vocabulary = vocabulary
+        self.words = torch.randn(vocabulary, 6, generator=generator)
+        self.recurrent = torch.randn(6, 6, generator=generator)
+        self.out = torch.randn(6, vocabulary, generator=generator) * sharp
+        self.bias = torch.zeros(vocabulary)
+        self.bias[EOS] = ending
+        self.prepared = 0
+
+    def prepare(self, context: Rows) -> Rows:
+        self.prepared += 1
+        return context
+
+    def start(self, context: Rows) -> tuple[Tensor, ...]:
+        zeros = torch.zeros(context.batch_size, 6)
+        return zeros, zeros[:, :1]
+
+    def step(self, tokens, state, context):
+        context.steps.append(len(tokens))
+        h, length = state
+        shared = context.rows[:, None]  # (B, 1, 6): every hypothesis of a sentence sees its row
+        h = (h @ self.recurrent + self.words[tokens]).view(len(shared), -1, 6) + shared
+        h = h.flatten(0, 1).tanh()
+        return h @ self.out + self.bias, (h, length + 1)
+
+
+def contexts(batch: int, seed: int = 0) -> Rows:
+    return Rows(torch.randn(batch, 6, generator=torch.Generator().manual_seed(seed + 1000)))
+
+
+def log_probabilities(model, context: Rows, prefix: tuple[int, ...]) -> list[float]:
+    """Of the next token of one sentence, given the words before it."""
+    context = Rows(context.rows)
+    state = model.start(context)
+    for token in (BOS, *prefix):
+        logits, state = model.step(torch.tensor([token]), state, context)
+    return logits[0].double().log_softmax(0).tolist()
+
+
+def rescored(model, context: Rows, tokens: list[int], *, finished: bool) -> float:
+    spoken = [*tokens, EOS] if finished else tokens
+    return sum(
+        log_probabilities(model, context, tuple(spoken[:t]))[token]
+        for t, token in enumerate(spoken)
+    )
+
+
+def repeats(tokens: tuple[int, ...], n: int) -> bool:
+    ngrams = [tokens[i : i + n] for i in range(len(tokens) - n + 1)]
+    return n > 0 and len(set(ngrams)) < len(ngrams)
+
+
+THE, A, DOG, CAT, RUNS, SLEEPS, FAST = range(3, 10)
+STORY = {
+    BOS: {THE: 0.6, A: 0.4},
+    THE: {DOG: 0.5, CAT: 0.4, EOS: 0.1},
+    A: {DOG: 0.1, CAT: 0.9},
+    DOG: {RUNS: 0.5, SLEEPS: 0.3, EOS: 0.2},
+    CAT: {RUNS: 0.2, SLEEPS: 0.75, EOS: 0.05},
+    RUNS: {EOS: 0.4, FAST: 0.6},
+    SLEEPS: {EOS: 0.9, FAST: 0.1},
+    FAST: {EOS: 1.0},
+}
+
+
+def story() -> TableModel:
+    return TableModel(STORY, 10)
+
+
+def one() -> Rows:
+    return Rows(torch.zeros(1, 1))

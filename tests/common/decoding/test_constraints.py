@@ -1,0 +1,90 @@
+"""What a search must not say, it never says, and answers all the same."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.decoding.search import beam_search, greedy, sample
+from tests.common.decoding.fake_models import (
+    BOS,
+    EOS,
+    PAD,
+    SPECIAL,
+    RandomModel,
+    TableModel,
+    contexts,
+    one,
+    quick,
+    repeats,
+)
+
+
+@quick
+@given(
+    seed=st.integers(0, 10_000),
+    n=st.integers(1, 3),
+    low=st.integers(0, 6),
+    extra=st.integers(0, 6),
+    unknown=st.booleans(),
+    searcher=st.sampled_from(["beam", "sample", "greedy"]),
+)
+def test_constraints_hold(seed, n, low, extra, unknown, searcher):
+    high = max(1, low + extra)
+    model = RandomModel(20, seed, ending=3.0)
+    model.bias[PAD] = model.bias[BOS] = model.bias[3] = 4.0  # what must not be said is likely
+    forbidden = (PAD, BOS, 3) if unknown else (PAD, BOS)
+    options = {"bos": BOS, "eos": EOS, "forbidden": forbidden, "no_repeat_ngram": n}
+    options |= {"min_length": low, "max_length": high}
+    if searcher == "beam":
+        found = beam_search(model, contexts(3, seed), **options, beam_size=4, n_best=4)
+    elif searcher == "greedy":
+        found = greedy(model, contexts(3, seed), **options)
+    else:
+        generator = torch.Generator().manual_seed(seed)
+        found = sample(
+            model, contexts(3, seed), **options, num_samples=4, temperature=2.0, generator=generator
+        )
+    for h in itertools.chain.from_iterable(found):
+        assert low <= len(h.tokens) <= high
+        assert not {*h.tokens} & {EOS, *forbidden}
+        assert not repeats(tuple(h.tokens), n)
+        assert h.finished or len(h.tokens) == high
+
+
+def test_a_model_that_never_ends_still_answers():
+    """It says one word for ever: greedy, beam and samples are cut at the maximum."""
+    table = {BOS: {3: 1.0}, 3: {3: 0.75, 4: 0.25}, 4: {3: 1.0}}
+    model = TableModel(table, 5)
+    (found,) = greedy(model, one(), **SPECIAL, max_length=50)
+    assert (found[0].tokens, found[0].finished) == ([3] * 50, False)
+    assert found[0].score == pytest.approx(49 * math.log(0.75), rel=1e-5)
+    (found,) = beam_search(
+        model, one(), **SPECIAL, max_length=50, beam_size=3, n_best=3, length_penalty=1.0
+    )
+    assert len(found) == 3 and not any(h.finished for h in found)
+    assert found[0].score == pytest.approx(49 * math.log(0.75) / 50, rel=1e-5)
+    (found,) = sample(model, one(), **SPECIAL, max_length=50, num_samples=2)
+    assert [len(h.tokens) for h in found] == [50, 50]
+
+
+def test_a_dead_end_answers_with_what_was_said():
+    """Three words and no bigram twice; with every word used up nothing is left to say."""
+    table = {BOS: {3: 1.0}, 3: {4: 1.0}, 4: {3: 1.0}}
+    (found,) = beam_search(
+        TableModel(table, 5), one(), **SPECIAL, max_length=9, no_repeat_ngram=1, beam_size=3
+    )
+    assert (found[0].tokens, found[0].finished, found[0].log_probability) == ([3, 4], False, 0.0)
+    (found,) = beam_search(
+        TableModel(table, 5), one(), bos=BOS, eos=EOS, forbidden=(3,), max_length=9
+    )
+    assert (found[0].tokens, found[0].finished) == ([], False)
+    (found,) = sample(
+        TableModel(table, 5), one(), **SPECIAL, max_length=9, no_repeat_ngram=1, num_samples=3
+    )
+    assert [(h.tokens, h.finished) for h in found] == [([3, 4], False)] * 3

@@ -1,0 +1,213 @@
+"""Search against exhaustive search, and against a slow, plain beam search."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.decoding.length_penalty import gnmt
+from common.decoding.search import beam_search, greedy, sample
+from tests.common.decoding.fake_models import (
+    BOS,
+    EOS,
+    PAD,
+    SPECIAL,
+    RandomModel,
+    Rows,
+    contexts,
+    log_probabilities,
+    quick,
+    repeats,
+    rescored,
+)
+
+
+def plain_beam_search(
+    model,
+    context: Rows,
+    *,
+    beam_size: int,
+    n_best: int,
+    penalty,
+    max_length: int,
+    min_length: int = 0,
+    no_repeat_ngram: int = 0,
+):
+    """One sentence, one hypothesis at a time, never stopping early: what the search must equal."""
+    live: list[tuple[float, tuple[int, ...]]] = [(0.0, ())]
+    finished, cut_off = [], []
+    for length in range(max_length + 1):
+        candidates = []
+        for total, prefix in live:
+            for token, value in enumerate(log_probabilities(model, context, prefix)):
+                if token in (PAD, BOS) or (token == EOS and length < min_length):
+                    continue
+                if token != EOS and repeats((*prefix, token), no_repeat_ngram):
+                    continue
+                if value > -math.inf:
+                    candidates.append((total + value, (*prefix, token)))
+        best = sorted(candidates, reverse=True)[:beam_size]
+        ended = {words[:-1]: total for total, words in best if words[-1] == EOS}
+        finished += [
+            (total / penalty(length + 1), total, words, True) for words, total in ended.items()
+        ]
+        before = [(t / penalty(max(1, length)), t, w, False) for t, w in live if w not in ended]
+        live = [(total, words) for total, words in best if words[-1] != EOS]
+        if not live or length == max_length:
+            cut_off = before
+            break
+    answers = sorted(finished, reverse=True) + sorted(cut_off, reverse=True)
+    return answers[:n_best]
+
+
+def every_sentence(model, context: Rows, max_length: int, penalty):
+    """All sentences of up to max_length words, best first."""
+    words = [word for word in range(model.vocabulary) if word not in (PAD, BOS, EOS)]
+    found = []
+    totals = {(): 0.0}
+    for length in range(max_length + 1):
+        grown = {}
+        for prefix, total in totals.items():
+            values = log_probabilities(model, context, prefix)
+            found.append(((total + values[EOS]) / penalty(length + 1), total + values[EOS], prefix))
+            grown |= {(*prefix, word): total + values[word] for word in words}
+        totals = grown
+    return sorted(found, reverse=True)
+
+
+PENALTIES = {0.0: lambda n: 1.0, 0.7: lambda n: n**0.7, 1.0: float, "gnmt": gnmt(0.9)}
+
+
+def as_option(penalty):
+    return gnmt(0.9) if penalty == "gnmt" else penalty
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("seed", range(6))
+def test_wide_beam_equals_exhaustive_search(seed, penalty):
+    model = RandomModel(6, seed)
+    context = contexts(3, seed)
+    found = beam_search(
+        model,
+        context,
+        **SPECIAL,
+        max_length=4,
+        beam_size=600,
+        n_best=25,
+        length_penalty=as_option(penalty),
+    )
+    for sentence, hypotheses in enumerate(found):
+        row = Rows(context.rows[sentence : sentence + 1])
+        expected = every_sentence(model, row, 4, PENALTIES[penalty])[:25]
+        assert [tuple(h.tokens) for h in hypotheses] == [words for _, _, words in expected]
+        assert [h.score for h in hypotheses] == pytest.approx([s for s, _, _ in expected], abs=1e-4)
+        assert [h.log_probability for h in hypotheses] == pytest.approx(
+            [total for _, total, _ in expected], abs=1e-4
+        )
+        assert all(h.finished for h in hypotheses)
+
+
+@quick
+@given(
+    seed=st.integers(0, 10_000),
+    beam_size=st.integers(1, 5),
+    penalty=st.sampled_from(list(PENALTIES)),
+    ending=st.sampled_from([-4.0, 0.0, 2.0]),
+    no_repeat_ngram=st.integers(0, 3),
+    lengths=st.lists(
+        st.tuples(st.integers(0, 3), st.integers(0, 5)).map(lambda p: (p[0], max(1, sum(p)))),
+        min_size=1,
+        max_size=4,
+    ),
+    prune=st.booleans(),
+    data=st.data(),
+)
+def test_equals_plain_beam_search(
+    seed, beam_size, penalty, ending, no_repeat_ngram, lengths, prune, data
+):
+    n_best = data.draw(st.integers(1, beam_size))
+    model = RandomModel(8, seed, ending=ending, sharp=1.0)
+    context = contexts(len(lengths), seed)
+    found = beam_search(
+        model,
+        context,
+        **SPECIAL,
+        beam_size=beam_size,
+        n_best=n_best,
+        length_penalty=as_option(penalty),
+        min_length=[low for low, _ in lengths],
+        max_length=torch.tensor([high for _, high in lengths]),
+        no_repeat_ngram=no_repeat_ngram,
+        prune=prune,
+    )
+    assert len(found) == len(lengths)
+    for sentence, (hypotheses, (low, high)) in enumerate(zip(found, lengths, strict=True)):
+        row = Rows(context.rows[sentence : sentence + 1])
+        expected = plain_beam_search(
+            model,
+            row,
+            beam_size=beam_size,
+            n_best=n_best,
+            penalty=PENALTIES[penalty],
+            max_length=high,
+            min_length=low,
+            no_repeat_ngram=no_repeat_ngram,
+        )
+        got = [(tuple(h.tokens), h.finished) for h in hypotheses]
+        assert got == [(words, finished) for _, _, words, finished in expected]
+        assert [h.score for h in hypotheses] == pytest.approx([e[0] for e in expected], abs=1e-4)
+        assert [h.log_probability for h in hypotheses] == pytest.approx(
+            [e[1] for e in expected], abs=1e-4
+        )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_beam_of_one_is_greedy(seed):
+    model = RandomModel(30, seed)
+    context = contexts(7, seed)
+    found = greedy(model, context, **SPECIAL, max_length=12)
+    assert found == beam_search(
+        model, context, **SPECIAL, max_length=12, beam_size=1, length_penalty=0.0
+    )
+    for sentence, (hypothesis,) in enumerate(found):
+        row = Rows(context.rows[sentence : sentence + 1])
+        words: tuple[int, ...] = ()
+        while True:
+            values = log_probabilities(model, row, words)
+            word = max(range(2, model.vocabulary), key=values.__getitem__)
+            if word == EOS or len(words) == 12:
+                break
+            words = (*words, word)
+        assert (tuple(hypothesis.tokens), hypothesis.finished) == (words, word == EOS)
+
+
+@pytest.mark.parametrize("normalised", [False, True])
+def test_greedy_does_not_depend_on_the_length_penalty(normalised):
+    """An early end is final for greedy search, even if the penalty prefers longer sentences."""
+    model, context = RandomModel(20, 3, ending=2.0), contexts(9)
+    found = greedy(model, context, **SPECIAL, max_length=15, length_penalty=2.0 * normalised)
+    expected = greedy(model, context, **SPECIAL, max_length=15)
+    assert [h[0].tokens for h in found] == [h[0].tokens for h in expected]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_log_probability_is_the_models_own(seed):
+    """Whatever was banned and however it was found."""
+    model, context = RandomModel(12, seed), contexts(4, seed)
+    options = {"max_length": 6, "min_length": 2, "no_repeat_ngram": 1} | SPECIAL
+    generator = torch.Generator().manual_seed(seed)
+    for found in (
+        beam_search(model, context, **options, n_best=3, length_penalty=1.0),
+        sample(
+            model, context, **options, num_samples=3, temperature=0.7, top_k=5, generator=generator
+        ),
+    ):
+        for sentence, hypotheses in enumerate(found):
+            row = Rows(context.rows[sentence : sentence + 1])
+            for h in hypotheses:
+                expected = rescored(model, row, h.tokens, finished=h.finished)
+                assert h.log_probability == pytest.approx(expected, abs=1e-4)

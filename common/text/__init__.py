@@ -1,5 +1,8 @@
 """From text to numbers and back: tokenizers and the vocabulary."""
 
+from common.text.corpus import Corpus, write_corpus
+from common.text.language import Language
+from common.text.subword import SubwordTokenizer
 from common.text.tokenizer import (
     CharacterTokenizer,
     Tokenizer,
@@ -15,8 +18,12 @@ __all__ = [
     "SPECIALS",
     "UNK",
     "CharacterTokenizer",
+    "Corpus",
+    "Language",
+    "SubwordTokenizer",
     "Tokenizer",
     "Vocabulary",
     "WordTokenizer",
     "tokenizer_from_dict",
+    "write_corpus",
 ]

@@ -11,6 +11,7 @@ from itertools import groupby
 from typing import Any, Protocol
 
 from common.errors import UserError
+from common.text.subword import SubwordTokenizer
 
 
 class Tokenizer(Protocol):
@@ -86,8 +87,7 @@ class WordTokenizer:
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> WordTokenizer:
         """The tokenizer of `to_dict`."""
-        options = {name: option for name, option in value.items() if name != "kind"}
-        return cls(**options)
+        return cls(**_switches(value))
 
 
 class CharacterTokenizer:
@@ -119,8 +119,7 @@ class CharacterTokenizer:
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> CharacterTokenizer:
         """The tokenizer of `to_dict`."""
-        options = {name: option for name, option in value.items() if name != "kind"}
-        return cls(**options)
+        return cls(**_switches(value))
 
 
 def tokenizer_from_dict(value: Any, where: str = "tokenizer") -> Tokenizer:
@@ -136,15 +135,25 @@ def tokenizer_from_dict(value: Any, where: str = "tokenizer") -> Tokenizer:
     value = value if isinstance(value, dict) else {}
     kind = value.get("kind")
     try:
-        if not all(type(option) is bool for name, option in value.items() if name != "kind"):
-            raise TypeError("each must be true or false")
         if kind == "word":
             return WordTokenizer.from_dict(value)
         if kind == "character":
             return CharacterTokenizer.from_dict(value)
+        if kind == "subword":
+            return SubwordTokenizer.from_dict(value)
     except TypeError as error:
         raise UserError(f"{where}: no options of a {kind} tokenizer: {error}.") from None
+    except ValueError as error:
+        raise UserError(f"{where}: {error}. Restore the file that the run wrote.") from None
     raise UserError(f"{where}: unknown tokenizer {kind!r}. Was it written by a newer version?")
+
+
+def _switches(value: dict[str, Any]) -> dict[str, bool]:
+    """The options of a tokenizer that has nothing but switches."""
+    options = {name: option for name, option in value.items() if name != "kind"}
+    if not all(type(option) is bool for option in options.values()):
+        raise TypeError("each must be true or false")
+    return options
 
 
 # One spelling for each mark that has many, those of Windows' code page read as Latin-1 among them;

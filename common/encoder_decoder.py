@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from common.decoding.attention import coverage_penalty
 from common.decoding.context import Context
 from common.decoding.decoder import RecurrentDecoder
+from common.decoding.scheduled_sampling import ScheduledSampling
 from common.decoding.search import Hypothesis, beam_search
 from common.text.vocabulary import BOS, EOS, PAD
 from common.training.batching import pad_sequences
@@ -75,6 +76,8 @@ class EncoderDecoder(nn.Module):
         label_smoothing: share of the probability that the target spreads over all words evenly
             (Szegedy et al. 2016).
         coverage: weight of the doubly stochastic regularisation of attention (Xu et al. 2015, eq. 14).
+        scheduled_sampling: when the decoder is told its own last word instead of the right one while
+            it trains; None: never. What it counts is part of the state dict.
 
     Raises:
         ValueError: coverage without attention.
@@ -87,6 +90,7 @@ class EncoderDecoder(nn.Module):
         *,
         label_smoothing: float = 0.0,
         coverage: float = 0.0,
+        scheduled_sampling: ScheduledSampling | None = None,
     ) -> None:
         super().__init__()
         if coverage and decoder.attention is None:
@@ -95,6 +99,7 @@ class EncoderDecoder(nn.Module):
         self.decoder = decoder
         self.label_smoothing = label_smoothing
         self.coverage = coverage
+        self.scheduled_sampling = scheduled_sampling
 
     def encode(self, *inputs: Tensor) -> Context:
         return self.encoder(*inputs)
@@ -102,13 +107,20 @@ class EncoderDecoder(nn.Module):
     def loss(self, batch: Batch) -> Loss:
         """Cross-entropy under teacher forcing, computed at real words only.
 
+        With scheduled sampling, training mode feeds some of the model's own words instead of the
+        right ones; evaluation mode never does.
+
         `Loss.value` is the mean per word with smoothing and regularisation, to be differentiated;
         `Loss.nll` is the plain sum of negative log-likelihoods in nats, from which perplexity follows.
         """
         context = self.encode(*batch.inputs)
         if batch.rows is not None:
             context = context.select(batch.rows)
-        features, weights = self.decoder.unroll(context, batch.targets[:, :-1])
+        words = batch.targets[:, :-1]
+        own = None
+        if self.training and self.scheduled_sampling is not None:
+            own = self.scheduled_sampling.draw(*words.shape)
+        features, weights = self.decoder.unroll(context, words, own)
         real = features.flatten(0, 1).index_select(0, batch.positions)  # (N, R)
         labels = batch.targets[:, 1:].flatten().index_select(0, batch.positions)  # (N,)
         smoothing = self.label_smoothing if self.training else 0.0

@@ -10,15 +10,27 @@ from common.decoding.attention import (
 )
 from common.decoding.context import Context
 from common.decoding.decoder import RecurrentDecoder, Unrolled
+from common.decoding.scheduled_sampling import (
+    ConstantRatio,
+    ExponentialRatio,
+    InverseSigmoidRatio,
+    LinearRatio,
+    ScheduledSampling,
+)
 
 __all__ = [
     "AdditiveAttention",
     "Attention",
     "ConcatAttention",
+    "ConstantRatio",
     "Context",
     "DotAttention",
+    "ExponentialRatio",
     "GeneralAttention",
+    "InverseSigmoidRatio",
+    "LinearRatio",
     "RecurrentDecoder",
+    "ScheduledSampling",
     "Unrolled",
     "coverage_penalty",
 ]

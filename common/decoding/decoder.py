@@ -9,26 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from common.decoding.attention import AttentionKind, make_attention
 from common.decoding.context import Context
+from common.decoding.readout import Readout, ReadoutKind
+from common.decoding.scheduled_sampling import OwnWords
+from common.decoding.unrolling import Unrolled, unroll_step_by_step
 from common.recurrent import Recurrent, State
 from common.recurrent.cells import CellFactory
 from common.recurrent.layer import StandardCell
 
 Injection = Literal["init", "first", "every", "output"]
 INJECTIONS: tuple[Injection, ...] = ("init", "first", "every", "output")
-
-
-class Unrolled(NamedTuple):
-    """What a teacher-forced pass yields: features of the output layer, and where attention looked."""
-
-    features: Tensor  # (B, T, R)
-    weights: Tensor | None  # (B, T, S)
 
 
 class RecurrentDecoder(nn.Module):
@@ -86,7 +82,7 @@ class RecurrentDecoder(nn.Module):
         attend: Literal["before", "after"] = "before",
         attention_size: int | None = None,
         gate: bool = False,
-        readout: Literal["linear", "tanh", "maxout"] = "tanh",
+        readout: ReadoutKind = "tanh",
         readout_size: int | None = None,
         deep_output: bool = False,
         tie_embeddings: bool = False,
@@ -113,7 +109,7 @@ class RecurrentDecoder(nn.Module):
         # The columns of the input product: [embedding; vector; what attention read].
         vector_end = embedding_size + (context_size if joins_input else 0)
         self._vector_columns = slice(embedding_size, vector_end)
-        self._read_columns = slice(vector_end, vector_end + read_before)
+        self.read_columns = slice(vector_end, vector_end + read_before)
         self.recurrent = Recurrent(
             cell,
             vector_end + read_before,
@@ -136,7 +132,7 @@ class RecurrentDecoder(nn.Module):
 
         joined = [read_size, context_size if "output" in self.inject else 0]
         joined.append(embedding_size if deep_output else 0)
-        self.readout = _Readout(
+        self.readout = Readout(
             hidden_size,
             *joined,
             size=readout_size or (embedding_size if tie_embeddings else hidden_size),
@@ -170,44 +166,31 @@ class RecurrentDecoder(nn.Module):
         """
         return self.logits(self.unroll(context, tokens).features)
 
-    def unroll(self, context: Context, tokens: Tensor) -> Unrolled:
-        """As `forward`, but short of the word scores, which a loss wants at real tokens only."""
+    def unroll(self, context: Context, tokens: Tensor, own: OwnWords | None = None) -> Unrolled:
+        """As `forward`, but short of the word scores, which a loss wants at real tokens only.
+
+        Args:
+            context: of B inputs.
+            tokens: (B, T) as in `forward`.
+            own: at which steps the decoder is fed its own last word instead (scheduled sampling);
+                None: nowhere. No gradient flows through the choice of a word.
+        """
         context = self.prepare(context)
         state = self.start(context)
-        embedded = self._embed(tokens)  # (B, T, E)
-        if self.attention is not None and self.attend == "before":
-            outputs, read, weights = self._attend_and_step(embedded, state, context)
-        else:
-            inputs = embedded
-            if "every" in self.inject:
-                repeated = context.vector.unsqueeze(1).expand(-1, tokens.shape[1], -1)
-                inputs = torch.cat([embedded, repeated.to(embedded.dtype)], dim=2)
-            outputs, _ = self.recurrent(inputs, state=state)
-            read, weights = self._read(outputs, context)
-        return Unrolled(self._join(outputs, read, embedded, context), weights)
+        embedded = self.embed(tokens)  # (B, T, E)
+        if own is not None or (self.attention is not None and self.attend == "before"):
+            return unroll_step_by_step(self, embedded, state, context, own)
+        inputs = embedded
+        if "every" in self.inject:
+            repeated = context.vector.unsqueeze(1).expand(-1, tokens.shape[1], -1)
+            inputs = torch.cat([embedded, repeated.to(embedded.dtype)], dim=2)
+        outputs, _ = self.recurrent(inputs, state=state)
+        read, weights = self.read(outputs, context)
+        return Unrolled(self.join(outputs, read, embedded, context), weights)
 
     def logits(self, features: Tensor) -> Tensor:
         """features: (..., R) from `unroll`. Returns (..., V) word scores."""
         return self.output(features)
-
-    def _attend_and_step(
-        self, embedded: Tensor, state: State, context: Context
-    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """The loop that attention before the step forces; all that it does not need is hoisted out."""
-        projected = self._project_words(embedded, context).transpose(0, 1).contiguous()
-        recurrent = self.recurrent.deferred() if torch.is_grad_enabled() else self.recurrent
-        outputs, reads, all_weights = [], [], []
-        for projected_t in projected.unbind(0):  # (B, P)
-            read, weights = self._read(state[0][:, -1:], context)
-            assert read is not None and weights is not None
-            output, state = recurrent.step_projected(
-                projected_t + recurrent.project(read.squeeze(1), self._read_columns, bias=False),
-                state,
-            )
-            outputs.append(output)
-            reads.append(read)
-            all_weights.append(weights)
-        return torch.stack(outputs, 1), torch.cat(reads, 1), torch.cat(all_weights, 1)
 
     # -- one step at a time ------------------------------------------------------------------------
 
@@ -255,10 +238,10 @@ class RecurrentDecoder(nn.Module):
             (R, V) logits of the next word, and the state to go on with.
         """
         context = self.prepare(context)
-        embedded = self._embed(tokens)
+        embedded = self.embed(tokens)
         embedded = embedded.view(context.batch_size, -1, self.embedding_size)  # (B, K, E)
         output, state, read = self._step(embedded, state, context)
-        features = self._join(output, read, embedded, context)  # (B, K, R)
+        features = self.join(output, read, embedded, context)  # (B, K, R)
         return self.logits(features.flatten(0, 1)), state
 
     def _step(
@@ -266,22 +249,22 @@ class RecurrentDecoder(nn.Module):
     ) -> tuple[Tensor, State, Tensor | None]:
         """embedded: (B, K, E). Returns the output (B, K, H), the state of B K rows, what was read."""
         batch, hypotheses, _ = embedded.shape
-        projected = self._project_words(embedded, context)  # (B, K, P)
+        projected = self.project_words(embedded, context)  # (B, K, P)
         read = None
         if self.attention is not None and self.attend == "before":
             queries = state[0][:, -1].view(batch, hypotheses, -1)
-            read, _ = self._read(queries, context)
+            read, _ = self.read(queries, context)
             assert read is not None
-            projected = projected + self.recurrent.project(read, self._read_columns, bias=False)
+            projected = projected + self.recurrent.project(read, self.read_columns, bias=False)
         output, state = self.recurrent.step_projected(projected.flatten(0, 1), state)
         output = output.view(batch, hypotheses, -1)
         if self.attend == "after":
-            read, _ = self._read(output, context)
+            read, _ = self.read(output, context)
         return output, state, read
 
     # -- what both share -----------------------------------------------------------------------------
 
-    def _embed(self, tokens: Tensor) -> Tensor:
+    def embed(self, tokens: Tensor) -> Tensor:
         """tokens: (...). Returns (..., E)."""
         embedded = self.embedding(tokens)
         if self.training and self.word_dropout:
@@ -289,12 +272,18 @@ class RecurrentDecoder(nn.Module):
             embedded = embedded.masked_fill(hidden.unsqueeze(-1), 0.0)
         return self.embedding_dropout(embedded)
 
-    def _project_words(self, embedded: Tensor, context: Context) -> Tensor:
-        """The input product of words (B, Q, E) and of the vector, if it joins every step: (B, Q, P)."""
-        projected = self.recurrent.project(embedded, slice(0, self.embedding_size))
+    def project_words(
+        self, embedded: Tensor, context: Context, recurrent: Recurrent | None = None
+    ) -> Tensor:
+        """The input product of words (B, Q, E) and of the vector, if it joins every step: (B, Q, P).
+
+        In a loop, `recurrent` is the deferred view of it.
+        """
+        words = slice(0, self.embedding_size)
+        projected = (recurrent or self.recurrent).project(embedded, words)
         return projected if context.joined is None else projected + context.joined.unsqueeze(1)
 
-    def _read(self, queries: Tensor, context: Context) -> tuple[Tensor | None, Tensor | None]:
+    def read(self, queries: Tensor, context: Context) -> tuple[Tensor | None, Tensor | None]:
         """queries: (B, Q, H). Returns what attention reads (B, Q, M) and its weights (B, Q, S)."""
         if self.attention is None:
             return None, None
@@ -304,7 +293,7 @@ class RecurrentDecoder(nn.Module):
             read = self.gate(queries).sigmoid() * read
         return read, weights
 
-    def _join(
+    def join(
         self, outputs: Tensor, read: Tensor | None, embedded: Tensor, context: Context
     ) -> Tensor:
         """The features (B, Q, R) that word scores are a linear map of."""
@@ -323,54 +312,6 @@ class RecurrentDecoder(nn.Module):
         with torch.no_grad():
             share = (counts.to(self.output.bias) + 1) / (counts.sum() + len(counts))
             self.output.bias.copy_(share.log())
-
-
-class _Readout(nn.Module):
-    """Joins hidden state, attended memory, vector and previous word into the output features."""
-
-    def __init__(
-        self,
-        hidden_size: int,
-        read_size: int,
-        vector_size: int,
-        embedding_size: int,
-        *,
-        size: int,
-        kind: Literal["linear", "tanh", "maxout"],
-        optional: bool,
-    ) -> None:
-        super().__init__()
-        joins = read_size + vector_size + embedding_size > 0
-        self.is_identity = optional and not joins and kind != "maxout"
-        self.kind = kind
-        self.size = hidden_size if self.is_identity else size
-        width = 2 * size if kind == "maxout" else size
-        if self.is_identity:
-            return
-        self.hidden = nn.Linear(hidden_size, width)
-        if read_size:
-            self.read = nn.Linear(read_size, width, bias=False)
-        if vector_size:
-            self.vector = nn.Linear(vector_size, width, bias=False)
-        if embedding_size:
-            self.word = nn.Linear(embedding_size, width, bias=False)
-
-    def forward(
-        self, hidden: Tensor, read: Tensor | None, embedded: Tensor, vector: Tensor | None
-    ) -> Tensor:
-        """hidden (B, Q, H), read (B, Q, M), embedded (B, Q, E), vector (B, W) already projected."""
-        if self.is_identity:
-            return hidden
-        joined = self.hidden(hidden)  # (B, Q, W)
-        if read is not None:
-            joined = joined + self.read(read)
-        if vector is not None:
-            joined = joined + vector.unsqueeze(1)
-        if hasattr(self, "word"):
-            joined = joined + self.word(embedded)
-        if self.kind == "maxout":
-            return joined.unflatten(-1, (-1, 2)).amax(dim=-1)
-        return joined.tanh() if self.kind == "tanh" else joined
 
 
 def _check_choices(

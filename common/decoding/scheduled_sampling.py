@@ -1,0 +1,199 @@
+"""Scheduled sampling: while it trains, a decoder is sometimes told its own last word, not the right one.
+
+Under teacher forcing a decoder never meets its own mistakes, which it has to live with when it writes.
+Bengio et al. 2015 (arXiv:1506.03099) therefore feed the right word with a probability that falls over
+the updates, and what the model itself said otherwise.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+
+class RatioSchedule(Protocol):
+    """The teacher-forcing ratio over time: how likely the right word is fed."""
+
+    def ratio(self, step: int) -> float:
+        """step: training batches before this one. Returns a probability."""
+        ...
+
+
+@dataclass(frozen=True)
+class ConstantRatio:
+    """The same ratio throughout: the "teacher forcing ratio" of tutorials.
+
+    Args:
+        value: that ratio.
+    """
+
+    value: float
+
+    def __post_init__(self) -> None:
+        _check_probability("the teacher-forcing ratio", self.value)
+
+    def ratio(self, step: int) -> float:
+        return self.value
+
+
+@dataclass(frozen=True)
+class LinearRatio:
+    """From 1 down to a floor in a straight line: max(floor, 1 - step / steps).
+
+    Args:
+        steps: after which the line would reach 0.
+        floor: the ratio is never lower.
+    """
+
+    steps: int
+    floor: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_probability("floor", self.floor)
+        if self.steps < 1:
+            raise ValueError(f"steps is at least 1, not {self.steps}")
+
+    def ratio(self, step: int) -> float:
+        return max(self.floor, 1 - step / self.steps)
+
+
+@dataclass(frozen=True)
+class ExponentialRatio:
+    """k ** step, down to a floor.
+
+    Args:
+        k: below 1; 0.9999 halves the ratio in about 7,000 steps.
+        floor: the ratio is never lower.
+    """
+
+    k: float
+    floor: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_probability("floor", self.floor)
+        if not 0 < self.k < 1:
+            raise ValueError(f"k is between 0 and 1, not {self.k}")
+
+    def ratio(self, step: int) -> float:
+        return max(self.floor, self.k**step)
+
+
+@dataclass(frozen=True)
+class InverseSigmoidRatio:
+    """k / (k + exp(step / k)): near 1 for long, then falling quickly, down to a floor.
+
+    Args:
+        k: at least 1; the ratio is one half after k log k steps (1,000: 6,900 steps).
+        floor: the ratio is never lower.
+    """
+
+    k: float
+    floor: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_probability("floor", self.floor)
+        if self.k < 1:
+            raise ValueError(f"k is at least 1, not {self.k}")
+
+    def ratio(self, step: int) -> float:
+        exponent = step / self.k - math.log(self.k)
+        # exp(700) is nearly the largest float: far beyond it the ratio is 0 anyway.
+        return max(self.floor, 1 / (1 + math.exp(min(exponent, 700.0))))
+
+
+class OwnWords(NamedTuple):
+    """Which words of a pass are to be the model's own, and how it says them."""
+
+    where: Tensor  # (B, T), True where the word fed at that step is the model's own; on the CPU
+    choose: Callable[[Tensor], Tensor]  # (N, V) logits of the step before -> (N,) words
+
+
+class ScheduledSampling(nn.Module):
+    """Tosses the coins of scheduled sampling, and counts the batches that its schedule falls over.
+
+    The count is part of the state dict, so that a resumed training goes on where it was; it is the
+    only thing here that changes. (With gradient accumulation several batches make one update.)
+
+    Args:
+        schedule: the probability of the right word after so many training batches.
+        per: toss for every "token" (Bengio et al.), or once for a "sentence", all of whose words are
+            then the model's own or all right.
+        words: the model says what is "likeliest", or a word "sampled" from its distribution.
+        forbidden: ids that the model cannot say: padding, the start token.
+
+    Raises:
+        ValueError: an unknown choice.
+    """
+
+    def __init__(
+        self,
+        schedule: RatioSchedule,
+        *,
+        per: Literal["token", "sentence"] = "token",
+        words: Literal["likeliest", "sampled"] = "likeliest",
+        forbidden: Collection[int] = (),
+    ) -> None:
+        super().__init__()
+        if per not in ("token", "sentence"):
+            raise ValueError(f"a coin is tossed per 'token' or per 'sentence', not {per!r}")
+        if words not in ("likeliest", "sampled"):
+            raise ValueError(f"the model's own words are 'likeliest' or 'sampled', not {words!r}")
+        self.schedule = schedule
+        self.per = per
+        self.words = words
+        self.forbidden = list(forbidden)
+        self.batches = 0
+
+    def extra_repr(self) -> str:
+        return f"{self.schedule}, per={self.per!r}, words={self.words!r}"
+
+    def draw(self, batch: int, steps: int) -> OwnWords | None:
+        """Toss the coins of one training batch, and count it.
+
+        The coins come from PyTorch's generator on the CPU: a GPU need not be waited for to know
+        which steps have words to choose.
+
+        Args:
+            batch: B sentences.
+            steps: T words of each; the first is the start token, and stays.
+
+        Returns:
+            What `RecurrentDecoder.unroll` takes; None where all words are right: the fast pass.
+        """
+        ratio = self.schedule.ratio(self.batches)
+        self.batches += 1
+        if ratio >= 1:
+            return None
+        coins = torch.rand(batch, steps if self.per == "token" else 1)
+        where = (coins >= ratio).expand(batch, steps).clone()
+        where[:, :1] = False
+        return OwnWords(where, self.choose) if where.any() else None
+
+    def choose(self, logits: Tensor) -> Tensor:
+        """logits: (N, V). Returns (N,) what the model says."""
+        logits = logits.float()
+        if self.forbidden:
+            logits = logits.index_fill(
+                1, torch.tensor(self.forbidden, device=logits.device), -torch.inf
+            )
+        if self.words == "likeliest":
+            return logits.argmax(dim=1)
+        return torch.multinomial(logits.softmax(dim=1), 1).squeeze(1)
+
+    # A number in the state dict and no buffer: reading a buffer would wait for the GPU it is on.
+
+    def get_extra_state(self) -> Tensor:
+        return torch.tensor(self.batches)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        self.batches = int(state)
+
+
+def _check_probability(name: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} is a probability, not {value}")

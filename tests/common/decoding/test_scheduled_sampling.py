@@ -1,0 +1,259 @@
+"""Scheduled sampling: all right words are teacher forcing, all own words are greedy search."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from common.decoding import (
+    ConstantRatio,
+    Context,
+    ExponentialRatio,
+    InverseSigmoidRatio,
+    LinearRatio,
+    RecurrentDecoder,
+    ScheduledSampling,
+)
+from common.decoding.scheduled_sampling import OwnWords
+from common.decoding.search import greedy
+from common.text.vocabulary import BOS, EOS, PAD
+
+B, T, S, V, E, H, C, M = 4, 6, 4, 11, 6, 8, 7, 8
+
+ATTENTIONS = [None] + list(
+    itertools.product(("additive", "dot", "general", "concat"), ("before", "after"))
+)
+INJECTIONS = [("init",), ("first", "every"), ("init", "first", "every", "output")]
+
+
+def make_context() -> Context:
+    generator = torch.Generator().manual_seed(1)
+    memory = torch.randn(B, S, M, generator=generator)
+    mask = torch.arange(S) < torch.tensor([4, 2, 3, 1]).unsqueeze(1)
+    return Context(torch.randn(B, C, generator=generator), memory, mask)
+
+
+def make_decoder(attention=None, **options) -> RecurrentDecoder:
+    torch.manual_seed(0)
+    chosen = {"attention": attention[0], "attend": attention[1]} if attention else {}
+    chosen = {"inject": ("init", "every"), "memory_size": M} | chosen | options
+    decoder = RecurrentDecoder(V, E, H, C, **chosen).eval()
+    with torch.no_grad():  # a fresh decoder says the same word again and again
+        for parameter in decoder.parameters():
+            parameter.mul_(3)
+    return decoder
+
+
+def make_tokens() -> Tensor:
+    tokens = torch.randint(4, V, (B, T), generator=torch.Generator().manual_seed(2))
+    tokens[:, 0] = BOS
+    return tokens
+
+
+def likeliest(logits: Tensor) -> Tensor:
+    return logits.argmax(dim=1)
+
+
+def some(share: float = 0.5) -> Tensor:
+    where = torch.rand(B, T, generator=torch.Generator().manual_seed(3)) < share
+    where[:, 0] = False
+    return where
+
+
+def gradients(decoder: RecurrentDecoder, features: Tensor) -> dict[str, Tensor]:
+    weights = torch.randn(B, T, V, generator=torch.Generator().manual_seed(4))
+    parameters = dict(decoder.named_parameters())
+    total = (decoder.logits(features) * weights).sum()
+    found = torch.autograd.grad(total, list(parameters.values()), allow_unused=True)
+    return {name: grad for name, grad in zip(parameters, found, strict=True) if grad is not None}
+
+
+def assert_alike(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
+    assert one.keys() == other.keys()
+    for name, gradient in one.items():
+        torch.testing.assert_close(gradient, other[name], rtol=1e-4, atol=1e-4, msg=name)
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("inject", INJECTIONS, ids="+".join)
+@pytest.mark.parametrize("attention", ATTENTIONS, ids=str)
+def test_all_right_words_are_teacher_forcing(cell, inject, attention):
+    decoder = make_decoder(attention, cell=cell, inject=inject)
+    context, tokens = make_context(), make_tokens()
+    forced = decoder.unroll(context, tokens)
+    nowhere = OwnWords(torch.zeros(B, T, dtype=torch.bool), likeliest)
+    stepped = decoder.unroll(context, tokens, nowhere)
+    torch.testing.assert_close(stepped.features, forced.features, rtol=1e-4, atol=1e-5)
+    if attention:
+        torch.testing.assert_close(stepped.weights, forced.weights, rtol=1e-4, atol=1e-5)
+    assert_alike(gradients(decoder, stepped.features), gradients(decoder, forced.features))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"inject": inject, "attention": attention}
+        for inject, attention in itertools.product(INJECTIONS, ATTENTIONS)
+    ]
+    + [
+        {"num_layers": 2, "attention": ("additive", "before"), "cell": "lstm"},
+        {"deep_output": True, "gate": True, "attention": ("additive", "before")},
+        {"deep_output": True, "readout": "maxout", "attention": ("general", "after")},
+        {"tie_embeddings": True},
+    ],
+    ids=str,
+)
+def test_a_naive_loop_feeds_the_same_words_and_has_the_same_gradient(options):
+    decoder = make_decoder(**options)
+    context, tokens, where = make_context(), make_tokens(), some()
+    own = decoder.unroll(context, tokens, OwnWords(where, likeliest))
+
+    state, fed, logits = decoder.start(context), tokens[:, 0], []
+    for t in range(T):
+        if t:
+            fed = torch.where(where[:, t], logits[-1].argmax(dim=1), tokens[:, t])
+        step_logits, state = decoder.step(fed, state, context)
+        logits.append(step_logits)
+    naive = torch.stack(logits, 1)
+    torch.testing.assert_close(decoder.logits(own.features), naive, rtol=1e-4, atol=1e-4)
+
+    weights = torch.randn(B, T, V, generator=torch.Generator().manual_seed(4))
+    parameters = dict(decoder.named_parameters())
+    found = torch.autograd.grad(
+        (naive * weights).sum(), list(parameters.values()), allow_unused=True
+    )
+    expected = {n: g for n, g in zip(parameters, found, strict=True) if g is not None}
+    assert_alike(gradients(decoder, own.features), expected)
+
+
+@pytest.mark.parametrize("attention", ATTENTIONS, ids=str)
+def test_all_own_words_are_what_greedy_search_says(attention):
+    decoder = make_decoder(attention)
+    context = make_context()
+    sampling = ScheduledSampling(ConstantRatio(0.0), forbidden=(PAD, BOS))
+    drawn = sampling.draw(B, T)
+    assert drawn is not None
+    said: list[Tensor] = []
+
+    def choose(logits: Tensor) -> Tensor:
+        said.append(drawn.choose(logits))
+        return said[-1]
+
+    decoder.unroll(context, make_tokens(), OwnWords(drawn.where, choose))
+    options = {"bos": BOS, "eos": EOS, "forbidden": (PAD, BOS), "max_length": T - 1}
+    found = greedy(decoder, context, **options)
+    lengths = []
+    for row, (hypothesis, *_) in zip(torch.stack(said, 1).tolist(), found, strict=True):
+        length = row.index(EOS) if EOS in row else T - 1
+        assert row[:length] == hypothesis.tokens
+        lengths.append(length)
+    assert max(lengths) > 1
+
+
+@pytest.mark.parametrize("attention", [None, ("additive", "before"), ("general", "after")])
+def test_padding_reaches_no_gradient_even_where_the_decoder_speaks(attention):
+    decoder = make_decoder(attention)
+    context, tokens, where = make_context(), make_tokens(), some()
+    lengths = torch.tensor([6, 2, 4, 1])
+    real = torch.arange(T) < lengths.unsqueeze(1)
+
+    def of_real_steps(where: Tensor) -> dict[str, Tensor]:
+        padded = tokens.masked_fill(~real, PAD)
+        features = decoder.unroll(context, padded, OwnWords(where, likeliest)).features
+        return gradients(decoder, features * real.unsqueeze(2))
+
+    assert_alike(of_real_steps(where | ~real), of_real_steps(where & real))
+
+
+@pytest.mark.parametrize("attention", [None, ("additive", "before"), ("general", "after")])
+def test_no_weight_loses_its_gradient_under_autocast(attention):
+    """Autocast remembers what it casts for a choice of words: the loss needs it with a gradient."""
+    decoder = make_decoder(attention, inject=("init", "every", "output"))
+
+    def norms(where: Tensor) -> dict[str, float]:
+        with torch.autocast("cpu", torch.bfloat16):
+            unrolled = decoder.unroll(make_context(), make_tokens(), OwnWords(where, likeliest))
+            found = gradients(decoder, unrolled.features)
+        return {name: gradient.norm().item() for name, gradient in found.items()}
+
+    spoken, forced = norms(some()), norms(torch.zeros(B, T, dtype=torch.bool))
+    assert spoken.keys() == forced.keys()
+    assert all(norm > 0 for name, norm in spoken.items() if forced[name] > 0)
+
+
+def test_the_ratio_falls_as_the_paper_says():
+    assert [ConstantRatio(0.3).ratio(step) for step in (0, 10**9)] == [0.3, 0.3]
+    assert [LinearRatio(100, floor=0.2).ratio(step) for step in (0, 25, 80, 500)] == [
+        1, 0.75, pytest.approx(0.2), 0.2,
+    ]  # fmt: skip
+    assert ExponentialRatio(0.5).ratio(3) == 0.125
+    assert ExponentialRatio(0.5, floor=0.25).ratio(3) == 0.25
+    k = 20.0
+    for step in (0, 10, 60, 200):
+        assert InverseSigmoidRatio(k).ratio(step) == pytest.approx(k / (k + math.exp(step / k)))
+    assert InverseSigmoidRatio(k).ratio(round(k * math.log(k))) == pytest.approx(0.5, abs=0.01)
+    assert InverseSigmoidRatio(1.0).ratio(10**9) == pytest.approx(0, abs=1e-12)
+    assert InverseSigmoidRatio(1.0, floor=0.1).ratio(10**9) == 0.1
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: ConstantRatio(1.5),
+        lambda: LinearRatio(0),
+        lambda: LinearRatio(10, floor=-0.1),
+        lambda: ExponentialRatio(1.0),
+        lambda: InverseSigmoidRatio(0.5),
+        lambda: ScheduledSampling(ConstantRatio(1), per="batch"),
+        lambda: ScheduledSampling(ConstantRatio(1), words="best"),
+    ],
+)
+def test_what_cannot_be_is_named(make):
+    with pytest.raises(ValueError, match=r"probability|at least|between|token|likeliest"):
+        make()
+
+
+def test_coins_per_token_and_per_sentence():
+    torch.manual_seed(0)
+    tokens = ScheduledSampling(ConstantRatio(0.7)).draw(400, 20)
+    sentences = ScheduledSampling(ConstantRatio(0.7), per="sentence").draw(400, 20)
+    assert tokens is not None and sentences is not None
+    for own in (tokens.where, sentences.where):
+        assert own.shape == (400, 20)
+        assert not own[:, 0].any()  # the start token is always right
+        assert own[:, 1:].float().mean() == pytest.approx(0.3, abs=0.06)
+    assert (sentences.where[:, 1:] == sentences.where[:, 1:2]).all()
+    assert not (tokens.where[:, 1:] == tokens.where[:, 1:2]).all()
+
+
+def test_teacher_forcing_costs_nothing_and_draws_nothing():
+    sampling = ScheduledSampling(LinearRatio(2))
+    before = torch.get_rng_state()
+    assert sampling.draw(B, T) is None
+    assert torch.equal(torch.get_rng_state(), before)
+    assert sampling.draw(100, T) is not None  # the second batch: one half
+    assert sampling.batches == 2
+
+
+def test_own_words_are_likeliest_or_sampled_and_never_forbidden():
+    logits = torch.tensor([[9.0, 0.0, 1.0, 1.0]]).expand(2_000, 4)
+    said = ScheduledSampling(ConstantRatio(0), forbidden=[0]).choose(logits)
+    assert set(said.tolist()) <= {2, 3}
+    torch.manual_seed(0)
+    said = ScheduledSampling(ConstantRatio(0), words="sampled", forbidden=[0]).choose(logits)
+    shares = said.bincount(minlength=4) / 2_000
+    expected = torch.tensor([-torch.inf, 0.0, 1.0, 1.0]).softmax(0)
+    torch.testing.assert_close(shares, expected, rtol=0, atol=0.04)
+
+
+def test_the_count_is_part_of_the_state_dict():
+    sampling = ScheduledSampling(LinearRatio(10))
+    for _ in range(3):
+        sampling.draw(B, T)
+    restored = ScheduledSampling(LinearRatio(10))
+    restored.load_state_dict(sampling.state_dict())
+    assert restored.batches == 3

@@ -1,0 +1,92 @@
+"""Training an encoder-decoder on its own words: counted, resumed, and never where it is validated."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from common.decoding import ConstantRatio, Context, LinearRatio, RecurrentDecoder, ScheduledSampling
+from common.encoder_decoder import Batch, EncoderDecoder
+from common.run import Run
+from common.text.vocabulary import BOS, PAD
+from common.training.trainer import Trainer
+from common.training.weights import load_weights, save_weights
+
+V, C = 11, 7
+SENTENCES = [[4, 5, 6, 7], [7, 7], [8, 9, 10, 4, 5], [9]]
+
+
+def make_model(schedule=None, **options) -> EncoderDecoder:
+    torch.manual_seed(0)
+    decoder = RecurrentDecoder(V, 16, 32, C, inject=("init", "every"))
+    sampling = ScheduledSampling(schedule, forbidden=(PAD, BOS), **options) if schedule else None
+    return EncoderDecoder(lambda vector: Context(vector), decoder, scheduled_sampling=sampling)
+
+
+def make_batch(seed: int = 1) -> Batch:
+    generator = torch.Generator().manual_seed(seed)
+    return Batch.collate((torch.randn(4, C, generator=generator),), SENTENCES)
+
+
+def test_a_ratio_of_one_is_teacher_forcing_to_the_bit():
+    batch = make_batch()
+    plain, always = make_model(), make_model(ConstantRatio(1))
+    assert torch.equal(plain.loss(batch).value, always.loss(batch).value)
+
+
+def test_validation_is_teacher_forced_and_not_counted():
+    batch = make_batch()
+    plain, never = make_model().eval(), make_model(ConstantRatio(0)).eval()
+    assert torch.equal(plain.loss(batch).value, never.loss(batch).value)
+    assert never.scheduled_sampling.batches == 0
+    assert never.train().loss(batch).value != plain.loss(batch).value
+    assert never.scheduled_sampling.batches == 1
+
+
+@pytest.mark.parametrize("per", ["token", "sentence"])
+@pytest.mark.parametrize("words", ["likeliest", "sampled"])
+def test_it_learns_from_its_own_words(per, words):
+    model, batch = make_model(LinearRatio(150), per=per, words=words), make_batch()
+    optimizer = torch.optim.Adam(model.parameters(), 0.01)
+    for _ in range(150):
+        optimizer.zero_grad()
+        loss = model.loss(batch)
+        loss.value.backward()
+        optimizer.step()
+    assert loss.value.item() < 0.1  # by now it says every word itself
+    found = model.eval().generate(*batch.inputs, beam_size=1, max_length=10)
+    assert [hypotheses[0].tokens for hypotheses in found] == SENTENCES
+
+
+def test_weights_without_scheduled_sampling_are_as_before(tmp_path):
+    assert "scheduled_sampling" not in " ".join(make_model().state_dict())
+    trained = make_model(LinearRatio(4))
+    trained.loss(make_batch())
+    save_weights(tmp_path / "model.safetensors", trained.state_dict())
+    restored = make_model(LinearRatio(4))
+    load_weights(tmp_path / "model.safetensors", restored)
+    assert restored.scheduled_sampling.batches == 1
+
+
+def test_a_resumed_training_goes_on_down_the_schedule_bit_for_bit(tmp_path):
+    def train(name: str, *limits: int) -> dict[str, Tensor]:
+        for limit in limits:
+            model = make_model(LinearRatio(12))
+            trainer = Trainer(
+                model,
+                torch.optim.AdamW(model.parameters(), 0.01),
+                lambda epoch: [make_batch(4 * epoch + i) for i in range(4)],
+                max_steps=limit,
+                accumulate=2,
+                average_decay=0.9,
+                run=Run.create(tmp_path / name, "toy", {}, resume=(tmp_path / name).exists()),
+            )
+            trainer.fit()
+        return model.state_dict()
+
+    whole, resumed = train("whole", 7), train("resumed", 3, 7)
+    assert whole.keys() == resumed.keys()
+    for name, tensor in whole.items():
+        assert torch.equal(tensor, resumed[name]), name
+    assert whole["scheduled_sampling._extra_state"] == 14

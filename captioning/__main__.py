@@ -30,6 +30,8 @@ class EvaluateOptions:
     """A folder that `train` wrote."""
     split: str = "val"
     """Which images: val, test, or any other split of the data."""
+    ensemble: tuple[Path, ...] = ()
+    """More runs with the same words: the probabilities of all are averaged at every step."""
     data: str | None = None
     """Folder of the data, if it is no longer where the run was trained on it."""
     beam_size: int | None = None
@@ -50,6 +52,8 @@ class CaptionOptions:
     """A folder that `train` wrote."""
     images: Positional[tuple[Path, ...]]
     """Image files, or folders of them."""
+    ensemble: tuple[Path, ...] = ()
+    """More runs with the same words: the probabilities of all are averaged at every step."""
     n_best: int = 1
     """Captions for each picture, best first."""
     json: bool = False
@@ -82,6 +86,7 @@ def main() -> None:
         evaluation = evaluate_run(
             options.run,
             options.split,
+            ensemble=options.ensemble,
             data=options.data,
             batch_size=options.batch_size,
             device=options.device,
@@ -95,7 +100,7 @@ def main() -> None:
 
 def caption(options: CaptionOptions) -> None:
     """Print a caption for each picture; a picture that cannot be read is named and passed over."""
-    captioner = Captioner.from_run(options.run, options.device)
+    captioner = Captioner.from_run(options.run, *options.ensemble, device=options.device)
     search = {"n_best": options.n_best} | _given(options, "beam_size", "max_length")
     beam_size = search.get("beam_size", captioner.search["beam_size"])
     if not 1 <= options.n_best <= beam_size:

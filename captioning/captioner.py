@@ -13,9 +13,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from captioning.encoder import ImageEncoder
 from captioning.transform import ImageTransform
 from common.decoding.hypotheses import Hypothesis
 from common.encoder_decoder import EncoderDecoder
+from common.ensemble import EnsembleModel
 from common.text.tokenizer import Tokenizer
 from common.text.vocabulary import BOS, PAD, UNK, Vocabulary
 
@@ -43,7 +45,7 @@ class Captioner:
     """Describes pictures.
 
     Args:
-        model: an encoder of images and a decoder.
+        model: an encoder of images and a decoder, or an ensemble.
         vocabulary: the words of the decoder.
         tokenizer: turns words into text.
         transform: the one transform from a picture to the encoder's input.
@@ -52,7 +54,7 @@ class Captioner:
 
     def __init__(
         self,
-        model: EncoderDecoder,
+        model: EncoderDecoder | EnsembleModel,
         vocabulary: Vocabulary,
         tokenizer: Tokenizer,
         transform: ImageTransform,
@@ -65,16 +67,27 @@ class Captioner:
         self.search = dict(search)
 
     @classmethod
-    def from_run(cls, folder: str | os.PathLike[str], device: str = "auto") -> Captioner:
-        """The captioner that a run has trained. The folder alone is needed, and no code is run.
+    def from_run(
+        cls, folder: str | os.PathLike[str], *more: str | os.PathLike[str], device: str = "auto"
+    ) -> Captioner:
+        """The captioner that a run has trained; with more runs, the ensemble of all of them.
+
+        The folders alone are needed, and no code in them is run.
 
         Raises:
-            UserError: the folder is no captioning run, or an incomplete one, or of a newer version.
+            UserError: a folder is no captioning run, or an incomplete one, or of a newer version;
+                or the runs of an ensemble do not share their words or their transform.
         """
         # The run's options know how it was built; importing them here keeps this class free of them.
-        from captioning.train import load_captioner
+        from captioning.train import load_ensemble
 
-        return load_captioner(Path(folder), device)
+        return load_ensemble([Path(folder), *map(Path, more)], device)
+
+    @property
+    def encoders(self) -> list[ImageEncoder]:
+        """The encoder of the model; of an ensemble, those of its members."""
+        members = self.model.models if isinstance(self.model, EnsembleModel) else [self.model]
+        return [m.encoder for m in members if isinstance(m.encoder, ImageEncoder)]
 
     @property
     def device(self) -> torch.device:

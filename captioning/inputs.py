@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from captioning.backbone import Backbone
@@ -84,7 +84,7 @@ def report_damage(problems: Sequence[str], usable: int, max_damaged: float) -> N
 
 
 def make_inputs(
-    encoder: ImageEncoder,
+    encoders: Sequence[ImageEncoder],
     transform: ImageTransform,
     images: Sequence[CaptionedImage],
     *,
@@ -95,8 +95,9 @@ def make_inputs(
     """What the encoder needs of the images: cached features if its network is frozen, else pixels.
 
     Args:
-        encoder: with its network.
-        transform: fits images to it.
+        encoders: one with its network, or those of an ensemble, which take the same inputs:
+            features if all have the same frozen network.
+        transform: fits images to them.
         images: of a data set.
         folder: of feature caches.
         mirror: whether mirrored images will be asked for.
@@ -105,18 +106,19 @@ def make_inputs(
     Returns:
         The inputs, and the images that could be read, in the same order.
     """
-    if not isinstance(encoder.cnn, Backbone) or not encoder.cnn.frozen:
+    network = encoders[0].cnn
+    if not isinstance(network, Backbone) or not all(_same(network, e.cnn) for e in encoders):
         return read_pixels(images, transform, max_damaged)
     cache = FeatureCache.build(
         folder,
         [image.path for image in images],
-        encoder.cnn,
+        network,
         transform,
-        grid=encoder.attention,
+        grid=any(encoder.attention for encoder in encoders),
         mirror=mirror,
         # What a caption is asked for later is computed in full precision: so are these.
         precision="fp32",
-        device=next(encoder.parameters()).device,
+        device=next(network.parameters()).device,
         max_damaged=max_damaged,
     )
     report_damage(cache.problems, int(cache.valid.sum()), max_damaged)
@@ -126,3 +128,11 @@ def make_inputs(
         return cache.read(kept[rows], mirrored)
 
     return features, [images[row] for row in kept.tolist()]
+
+
+def _same(network: Backbone, other: nn.Module | None) -> bool:
+    """Whether another network is this one, frozen, with the same weights."""
+    if not network.frozen or not isinstance(other, Backbone) or not other.frozen:
+        return False
+    ours, theirs = network.state_dict(), other.state_dict()
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[n], theirs[n]) for n in ours)

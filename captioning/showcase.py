@@ -18,14 +18,21 @@ class Showcase:
         captioner: the model in training.
         images: those to show; a handful.
         tracker: where to.
+        attention: whether the model has attention to show.
     """
 
     def __init__(
-        self, captioner: Captioner, images: Sequence[CaptionedImage], tracker: Tracker
+        self,
+        captioner: Captioner,
+        images: Sequence[CaptionedImage],
+        tracker: Tracker,
+        *,
+        attention: bool,
     ) -> None:
         self.captioner = captioner
         self.images = images
         self.tracker = tracker
+        self.attention = attention
 
     def show(self, captions: Mapping[str, Sequence[Caption]]) -> None:
         """Show what the model now says of the images, and where it looked.
@@ -48,7 +55,7 @@ class Showcase:
             "captions",
             f"| image | caption | log-probability | a person's |\n|---|---|---|---|\n{rows}",
         )
-        if self.captioner.model.decoder.attention is not None:
+        if self.attention:
             for image, caption in list(zip(self.images, best, strict=True))[:4]:
                 overlay = attention_sheet(self.captioner, [(image.path, caption.words)])
                 self.tracker.images(f"attention/{image.id}", overlay)

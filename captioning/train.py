@@ -22,6 +22,8 @@ from captioning.showcase import Showcase
 from captioning.small_cnn import SmallCNN
 from captioning.transform import ImageTransform
 from common.encoder_decoder import Batch, EncoderDecoder
+from common.ensemble import EnsembleModel
+from common.errors import UserError
 from common.files import read_json, write_json
 from common.options import choose_device, from_dict
 from common.run import Run
@@ -90,7 +92,9 @@ def make_trainer(
 ) -> Trainer:
     """The trainer of a captioner: what it learns from, and what it reports after each epoch."""
     training, model = options.training, captioner.model
-    showcase = Showcase(captioner, validation[: options.shown_images], tracker)
+    assert isinstance(model, EncoderDecoder)
+    attention = model.decoder.attention is not None
+    showcase = Showcase(captioner, validation[: options.shown_images], tracker, attention=attention)
 
     def validate() -> dict[str, float]:
         evaluation = evaluate(captioner, validation, checks.inputs, description="validation")
@@ -98,8 +102,7 @@ def make_trainer(
         batches = checks.batches(0, batch_size=2 * training.batch_size, shuffle=False)
         return teacher_forced(model, batches) | evaluation.metrics
 
-    encoder = model.encoder
-    assert isinstance(encoder, ImageEncoder)
+    (encoder,) = captioner.encoders
     learnt = encoder.cnn is not None and any(p.requires_grad for p in encoder.cnn.parameters())
 
     def batches(epoch: int) -> Sequence[Batch]:
@@ -124,10 +127,8 @@ def make_examples(
     mirror: bool = False,
 ) -> tuple[CaptionExamples, list[CaptionedImage]]:
     """Every caption of some images with the inputs of the encoder, and the images without damage."""
-    encoder = captioner.model.encoder
-    assert isinstance(encoder, ImageEncoder)
     inputs, usable = make_inputs(
-        encoder, captioner.transform, images,
+        captioner.encoders, captioner.transform, images,
         folder=options.cache_dir, mirror=mirror, max_damaged=options.max_problems,
     )  # fmt: skip
     words = [
@@ -216,10 +217,32 @@ def load_captioner(folder: Path, device: str = "auto") -> Captioner:
     )
 
 
+def load_ensemble(folders: Sequence[Path], device: str = "auto") -> Captioner:
+    """The captioner of several run folders together; see `Captioner.from_run`."""
+    members = [load_captioner(folder, device) for folder in folders]
+    first = members[0]
+    for folder, member in zip(folders, members, strict=True):
+        if (
+            member.vocabulary.tokens != first.vocabulary.tokens
+            or member.transform != first.transform
+        ):
+            raise UserError(
+                f"{folder} has other words, or sees pictures otherwise, than {folders[0]}: an "
+                "ensemble needs runs of the same data, --min-count, --image-size and --fit."
+            )
+    if len(members) == 1:
+        return first
+    models = [m.model for m in members if isinstance(m.model, EncoderDecoder)]
+    return Captioner(
+        EnsembleModel(models), first.vocabulary, first.tokenizer, first.transform, first.search
+    )
+
+
 def evaluate_run(
     folder: Path,
     split: str = "val",
     *,
+    ensemble: Sequence[Path] = (),
     data: str | None = None,
     batch_size: int = 64,
     device: str = "auto",
@@ -230,6 +253,7 @@ def evaluate_run(
     Args:
         folder: the run.
         split: val, test, or any other split of the data.
+        ensemble: more runs, whose probabilities are averaged with those of the first.
         data: the folder of the data; where the run was trained on it by default.
         batch_size: images described at a time.
         device: cpu, cuda, ...; auto takes a GPU if there is one.
@@ -238,7 +262,7 @@ def evaluate_run(
     Raises:
         UserError: the run or the data cannot be used.
     """
-    captioner = load_captioner(folder, device)
+    captioner = load_ensemble([folder, *ensemble], device)
     options = read_options(Run.open(folder, KIND))
     options = replace(options, data=data or options.data)
     examples, images = make_examples(captioner, options, load_data(options).split(split))

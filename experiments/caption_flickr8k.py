@@ -10,6 +10,8 @@ What was learnt on the way (development images, beam 5):
 
 - Attention is worth it before the step, where what was read joins the recurrence: read after the
   fused pass (Luong) it gains little over the pooled vector alone.
+- Photographs enlarged to 288 pixels give 81 regions in place of 49, and show the network smaller
+  things: 0.014 of CIDEr-D, for half as much time again.
 - The features must be normalised (layer normalisation of each region): raw, they learn slowly.
 - Six thousand photographs are few: dropout 0.4 on words and 0.5 on outputs, label smoothing 0.1,
   mirrored photographs, a cosine that ends after a few epochs, and an average of the weights keep
@@ -17,6 +19,8 @@ What was learnt on the way (development images, beam 5):
 - One caption in ten repeats itself ("a red shirt and a red shirt"). A search that never writes the
   same two words twice gains half a point of BLEU-4 and 0.01 of CIDEr-D.
 - The length penalty trades: 1.0 writes longer captions and gains CIDEr-D, 0.7 gains BLEU-1.
+- BLEU-1 stays between 63 and 64 whatever is tried: it is highest after four epochs (63.7), when
+  CIDEr-D still rises. Dropout of 0.4 on the features gains BLEU-4 (21.8) and loses CIDEr-D (0.521).
 - Hiding a tenth of the previous words while training changed nothing; doubly stochastic attention
   (0.5), with weight decay 0.01 and the vector in the output layer, was worse after two epochs.
 """
@@ -38,7 +42,7 @@ ATTENTION = TrainOptions(
     data=tyro.MISSING,
     run_dir=Path("runs/flickr8k-attention"),
     min_count=4,
-    encoder=EncoderOptions(encoder="mobilenet_v2", mirror=True),
+    encoder=EncoderOptions(encoder="mobilenet_v2", image_size=288, mirror=True),
     decoder=DecoderOptions(
         cell="lstm", inject=("init",), attention="additive", attend="before", gate=True,
         deep_output=True, embedding_dropout=0.4, output_dropout=0.5,
@@ -53,6 +57,7 @@ ATTENTION = TrainOptions(
 CONTEXT = replace(
     ATTENTION,
     run_dir=Path("runs/flickr8k-context"),
+    encoder=EncoderOptions(encoder="mobilenet_v2", mirror=True),
     decoder=DecoderOptions(
         cell="lstm", inject=("init", "every", "output"), attention="none", deep_output=True,
         embedding_dropout=0.4, output_dropout=0.5,

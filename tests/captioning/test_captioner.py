@@ -92,6 +92,17 @@ def test_a_picture_gets_the_same_caption_alone_and_in_any_batch(run, scenes):
             assert one.log_probability == pytest.approx(other.log_probability, abs=1e-4)
 
 
+def test_an_ensemble_of_a_run_with_itself_says_the_same(run, scenes, tmp_path):
+    alone, twice = Captioner.from_run(run, device="cpu"), Captioner.from_run(run, run, device="cpu")
+    assert alone.caption(pictures(scenes)) == twice.caption(pictures(scenes))
+    (path, *_) = pictures(scenes)
+    torch.testing.assert_close(alone.attention(path, ["a"]), twice.attention(path, ["a"]))
+    alone = evaluate_run(run, "val_held_out", device="cpu")
+    together = evaluate_run(run, "val_held_out", ensemble=[run], device="cpu")
+    for name in ("cider_d", "perplexity"):
+        assert together.metrics[name] == pytest.approx(alone.metrics[name], rel=1e-4)
+
+
 def test_attention_covers_every_word_and_sums_to_one(run, scenes):
     captioner = Captioner.from_run(run, device="cpu")
     (path, *_) = pictures(scenes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,8 +28,7 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[A
         OSError: the file could not be written; it is named.
     """
     path = Path(path)
-    # Hidden, and beside the file: only within one file system is a replacement atomic.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+    temporary = _beside(path)
     try:
         with open(temporary, mode.replace("w", "x"), encoding=_encoding(mode)) as file:
             yield file
@@ -42,6 +42,35 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[A
         if isinstance(error, OSError) and error.filename in (None, str(temporary)):
             error.filename, error.filename2 = str(path), None
         raise
+
+
+@contextmanager
+def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A folder to fill, which appears as `path` only once all of it is written.
+
+    Folders above it are made. A failure removes what was written.
+
+    Args:
+        path: does not exist, or is an empty folder.
+
+    Raises:
+        OSError: the folder could not be written, or there is something in it.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _beside(path)
+    temporary.mkdir()
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def _beside(path: Path) -> Path:
+    # Hidden, and in the same folder: only within one file system is a replacement atomic.
+    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
 
 
 def _encoding(mode: str) -> str | None:

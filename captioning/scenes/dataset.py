@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -14,7 +12,7 @@ from tqdm import tqdm
 from captioning.scenes.generation import SPLITS, generate
 from captioning.scenes.scene import Scene
 from common.errors import UserError
-from common.files import atomic_write, read_text
+from common.files import atomic_folder, atomic_write, read_text
 
 
 def write_scenes(
@@ -55,19 +53,13 @@ def write_scenes(
     if folder.is_file() or folder.is_dir() and any(folder.iterdir()):
         _check_same(folder, lines, sum(counts.values()))
         return
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
+    with atomic_folder(folder) as unfinished:
         for split in SPLITS:
             (unfinished / split).mkdir()
         with atomic_write(unfinished / "scenes.jsonl") as file:
             for name, scene, line in tqdm(lines, "drawing scenes", sum(counts.values())):
                 scene.draw(size).save(unfinished / name, compress_level=1)
                 file.write(line)
-        unfinished.chmod(0o755)  # mkdtemp makes folders that nobody else may read
-        os.replace(unfinished, folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _lines(

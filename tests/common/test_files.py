@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import UserError, describe_os_error, run_command
-from common.files import atomic_write, read_json, read_text, write_json
+from common.files import atomic_folder, atomic_write, read_json, read_text, write_json
 
 
 def names(folder: Path) -> list[str]:
@@ -54,6 +54,34 @@ def test_a_full_disk_leaves_the_old_file_and_names_it(tmp_path, monkeypatch, cal
     assert names(tmp_path) == ["a.txt"]
     message = describe_os_error(error.value)
     assert message.startswith(f"no space left on the device: {path}.") and "\n" not in message
+
+
+def test_a_folder_appears_only_when_it_is_complete(tmp_path):
+    path = tmp_path / "above" / "data"
+    with atomic_folder(path) as folder:
+        (folder / "a.txt").write_text("new")
+        assert not path.exists()
+    assert names(path) == ["a.txt"] and names(path.parent) == ["data"]
+    assert path.stat().st_mode == path.parent.stat().st_mode
+    (tmp_path / "empty").mkdir()
+    with atomic_folder(tmp_path / "empty") as folder:
+        (folder / "b.txt").touch()
+    assert names(tmp_path / "empty") == ["b.txt"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
+def test_a_failure_leaves_no_folder(tmp_path, error):
+    with pytest.raises(error), atomic_folder(tmp_path / "data") as folder:
+        (folder / "a.txt").write_text("half")
+        raise error
+    assert names(tmp_path) == []
+
+
+def test_a_folder_with_something_in_it_is_never_replaced(tmp_path):
+    (tmp_path / "a.txt").write_text("old")
+    with pytest.raises(OSError), atomic_folder(tmp_path) as folder:
+        (folder / "a.txt").write_text("new")
+    assert names(tmp_path) == ["a.txt"] and (tmp_path / "a.txt").read_text() == "old"
 
 
 def test_a_limit_of_the_system_leaves_the_old_file(tmp_path):

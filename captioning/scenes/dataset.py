@@ -57,7 +57,9 @@ def write_scenes(
         for split in SPLITS:
             (unfinished / split).mkdir()
         with atomic_write(unfinished / "scenes.jsonl") as file:
-            for name, scene, line in tqdm(lines, "drawing scenes", sum(counts.values())):
+            for name, scene, line in tqdm(
+                lines, "drawing scenes", sum(counts.values()), unit=" scenes", disable=None
+            ):
                 scene.draw(size).save(unfinished / name, compress_level=1)
                 file.write(line)
 

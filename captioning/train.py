@@ -186,6 +186,7 @@ def build_model(options: TrainOptions, vocabulary: Vocabulary, weights: str) -> 
         decoder,
         label_smoothing=options.training.label_smoothing,
         coverage=options.training.coverage,
+        scheduled_sampling=options.training.make_scheduled_sampling(),
     )
 
 

@@ -18,9 +18,18 @@ from torch import nn
 
 from common.decoding.attention import AttentionKind
 from common.decoding.decoder import Injection, RecurrentDecoder
+from common.decoding.scheduled_sampling import (
+    ConstantRatio,
+    ExponentialRatio,
+    InverseSigmoidRatio,
+    LinearRatio,
+    RatioSchedule,
+    ScheduledSampling,
+)
 from common.errors import UserError
 from common.recurrent import GRUCell
 from common.recurrent.layer import CellFactory, StandardCell
+from common.text.vocabulary import BOS, PAD
 from common.training.schedules import Constant, Cosine, InverseSquareRoot, Plateau, Schedule
 from common.training.trainer import Trainer
 
@@ -136,6 +145,17 @@ class TrainingOptions:
     """Batches whose gradients make one update."""
     label_smoothing: float = 0.1
     """Share of the target probability spread over all words."""
+    teacher_forcing: Literal["always", "constant", "linear", "exponential", "inverse_sigmoid"] = (
+        "always"
+    )
+    """Whether the decoder is always told the right previous word while training, or sometimes its
+    own (scheduled sampling, Bengio 2015): how the ratio of right words falls."""
+    teacher_forcing_ratio: float = 0.5
+    """The constant ratio of right words, or the floor that it falls to."""
+    teacher_forcing_steps: int = 5000
+    """Batches after which a falling ratio has come to one half."""
+    teacher_forcing_per: Literal["token", "sentence"] = "token"
+    """Toss the coin for every token, or once for a sentence."""
     coverage: float = 0.0
     """Weight of doubly stochastic attention (Show, Attend and Tell used 1)."""
     average_decay: float = 0.0
@@ -198,6 +218,25 @@ class TrainingOptions:
         if self.schedule == "inverse_sqrt":
             return InverseSquareRoot(warmup_steps=self.warmup_steps or 4000)
         return Constant(warmup_steps=self.warmup_steps)
+
+    def make_scheduled_sampling(self) -> ScheduledSampling | None:
+        """What feeds the decoder its own words while it trains; None under teacher forcing."""
+        floor, steps = self.teacher_forcing_ratio, self.teacher_forcing_steps
+        if self.teacher_forcing == "always":
+            return None
+        try:
+            ratio: RatioSchedule
+            if self.teacher_forcing == "constant":
+                ratio = ConstantRatio(floor)
+            elif self.teacher_forcing == "linear":
+                ratio = LinearRatio(2 * steps, floor)
+            elif self.teacher_forcing == "exponential":
+                ratio = ExponentialRatio(0.5 ** (1 / max(1, steps)), floor)
+            else:
+                ratio = InverseSigmoidRatio.with_half_life(steps, floor)
+            return ScheduledSampling(ratio, per=self.teacher_forcing_per, forbidden=(PAD, BOS))
+        except ValueError as error:
+            raise UserError(f"--teacher-forcing {self.teacher_forcing}: {error}.") from None
 
     def make_trainer(
         self, model: nn.Module, optimizer: torch.optim.Optimizer, batches, **arguments: Any

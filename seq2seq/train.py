@@ -210,6 +210,7 @@ def build_model(options: TrainOptions, source: Vocabulary, target: Vocabulary) -
         decoder,
         label_smoothing=options.training.label_smoothing,
         coverage=options.training.coverage,
+        scheduled_sampling=options.training.make_scheduled_sampling(),
     )
 
 

@@ -100,6 +100,14 @@ class InverseSigmoidRatio:
         if self.k < 1:
             raise ValueError(f"k is at least 1, not {self.k}")
 
+    @classmethod
+    def with_half_life(cls, steps: int, floor: float = 0.0) -> InverseSigmoidRatio:
+        """The schedule whose ratio is one half after so many steps: k log k = steps."""
+        k = max(float(steps), 2.0)
+        for _ in range(50):  # Newton's method; k log k is convex, so it converges from above
+            k -= (k * math.log(k) - steps) / (math.log(k) + 1)
+        return cls(k, floor)
+
     def ratio(self, step: int) -> float:
         exponent = step / self.k - math.log(self.k)
         # exp(700) is nearly the largest float: far beyond it the ratio is 0 anyway.

@@ -34,7 +34,7 @@ def write_phrases(
     Line n of a `.ko` file is the only right translation of line n of its `.en` file. The folder
     appears when all of it is written, so that a call that was killed leaves nothing that could be
     taken for a data set. Where the same data set is already, nothing is done. Memory does not grow
-    with the number of sentences (but by 8 bytes or so for each block of the grammar).
+    with the number of sentences.
 
     Args:
         folder: made by this call, or empty.

@@ -269,12 +269,8 @@ def pronouns_and_names() -> Iterator[Others]:
 def other_people() -> Iterator[Others]:
     """Those, and others of whom nouns speak."""
     yield from pronouns_and_names()
-    nouns = ("child", "boy", "girl")
-    yield Others(
-        (
-            *((f"the {name}", NOUNS[name].korean) for name in nouns),
-            ("the students", "학생들"),
-            ("my friend", "내 친구"),
-        ),
-        frozenset((*nouns, "student", "friend")),
-    )
+    for names in (("girl", "child"), ("boy",)):
+        nouns = tuple((f"the {name}", NOUNS[name].korean) for name in names)
+        yield Others(nouns, frozenset(names))
+    nouns = (("the students", "학생들"), ("my friend", "내 친구"))
+    yield Others(nouns, frozenset(("student", "friend")))

@@ -53,12 +53,12 @@ def available(split: Split) -> int:
 
 
 def _draw(count: int, split: Split, seed: int) -> Iterator[Pair]:
-    there = _blocks(split == "val_held_out")
+    there = blocks_of(split == "val_held_out")
     lengths = np.array([block.lengths for block in there])  # (blocks, slots)
     sizes, capacities = lengths.prod(1), _capacities(split)
     random = np.random.default_rng([seed, SPLITS.index(split)])
     weights = np.array([block.weight for block in there])
-    ends = _quotas(count, weights, capacities, random).cumsum()
+    ends = quotas(count, weights, capacities, random).cumsum()
     # A block's training sentences come after those for validation, in the block's own order.
     first = sizes - capacities if split == "train" else np.zeros_like(sizes)
     first = first - np.concatenate([[0], ends[:-1]])
@@ -78,7 +78,8 @@ def _draw(count: int, split: Split, seed: int) -> Iterator[Pair]:
 
 
 @cache
-def _blocks(held_out: bool) -> tuple[Block, ...]:
+def blocks_of(held_out: bool) -> tuple[Block, ...]:
+    """The blocks of the sentences with a new combination, or of those without; made once."""
     return tuple(blocks(held_out))
 
 
@@ -86,19 +87,25 @@ def _capacities(split: Split) -> np.ndarray:
     """How many sentences of each block a split may have: (blocks,)."""
     if split not in SPLITS:
         raise ValueError(f"{split!r} is none of {', '.join(SPLITS)}")
-    sizes = np.array([block.size for block in _blocks(split == "val_held_out")])
+    sizes = np.array([block.size for block in blocks_of(split == "val_held_out")])
     if split == "val_held_out":
         return sizes
     return sizes // _VAL_SHARE if split == "val" else sizes - sizes // _VAL_SHARE
 
 
-def _quotas(
+def quotas(
     count: int, weights: np.ndarray, capacities: np.ndarray, random: np.random.Generator
 ) -> np.ndarray:
     """How many sentences come from each block: (blocks,), `count` in sum.
 
     By weight; what a block has too few for, the others give. Shares are rounded so that many small
     ones add up to what they should: along their sum, whoever passes a whole number gets one.
+
+    Args:
+        count: at most the sum of the capacities.
+        weights: (blocks,) any positive numbers.
+        capacities: (blocks,) the most that come from each.
+        random: of the rounding.
     """
     full = np.zeros(len(weights), bool)
     shares = np.zeros(len(weights))
@@ -114,9 +121,9 @@ def _quotas(
     parts[room.argmax()] += (count << _FRACTION) - parts.sum()  # what was cut off above
     order = random.permutation(len(parts))
     passed = (parts[order].cumsum() + int(random.integers(1 << _FRACTION))) >> _FRACTION
-    quotas = np.zeros_like(parts)
-    quotas[order] = np.diff(passed, prepend=0)
-    return quotas
+    numbers = np.zeros_like(parts)
+    numbers[order] = np.diff(passed, prepend=0)
+    return numbers
 
 
 def shuffled(index: np.ndarray, size: np.ndarray, key: np.ndarray) -> np.ndarray:

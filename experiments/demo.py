@@ -1,8 +1,9 @@
 """The whole of Unroll in a few minutes, on data that it makes itself: `make demo`.
 
-A small CNN and an LSTM learn, from scratch and together, to describe pictures of coloured shapes. A
-caption of such a picture can be checked, so the score is the share of captions that are true: on new
-pictures, and on pictures with combinations of colour and shape that training never showed.
+A small CNN and an LSTM learn, from scratch and together, to describe pictures of coloured shapes. Two
+GRU translators learn to turn English into Korean, one with attention and one that is told a single
+vector. What they write can be checked: a caption is true of its picture or not, and each sentence has
+exactly one right translation. All are asked about combinations that training never showed.
 """
 
 from __future__ import annotations
@@ -21,6 +22,15 @@ from common.errors import run_command
 from common.evaluation.pictures import contact_sheet
 from common.files import write_json
 from common.options import DecoderOptions, SearchOptions, TrainingOptions
+from seq2seq.data import load as load_pairs
+from seq2seq.evaluation import alignment_sheet
+from seq2seq.options import EncoderOptions as SourceOptions
+from seq2seq.options import TextOptions
+from seq2seq.options import TrainOptions as TranslatorOptions
+from seq2seq.phrases import write_phrases
+from seq2seq.train import evaluate_run as evaluate_translator
+from seq2seq.train import train as train_translator
+from seq2seq.translator import Translator
 
 FOLDER = Path("runs/demo")
 CAPTIONER: dict[str, Any] = {
@@ -40,36 +50,82 @@ CAPTIONER: dict[str, Any] = {
         label_smoothing=0.0, average_decay=0.99, patience=0, precision="bf16",
     ),
 }  # fmt: skip
+TRANSLATOR: dict[str, Any] = {
+    "text": TextOptions(tokenizer="words", min_count=1),
+    "encoder": SourceOptions(
+        encoder_size=192, source_embedding_size=128, source_dropout=0.1, encoder_dropout=0.1
+    ),
+    "search": SearchOptions(beam_size=3, length_penalty=1.0, max_length=30),
+    "training": TrainingOptions(
+        epochs=4, batch_size=128, learning_rate=4e-3, schedule="cosine", warmup_steps=100,
+        label_smoothing=0.0, patience=0, precision="bf16",
+    ),
+}  # fmt: skip
+DECODERS = {
+    "attention": DecoderOptions(
+        cell="gru", inject=("init",), attention="additive", embedding_size=128, hidden_size=192,
+        attention_size=128, embedding_dropout=0.1, output_dropout=0.2,
+    ),
+    # The only way from one language to the other is the last state of the encoder.
+    "context": DecoderOptions(
+        cell="gru", inject=("init", "every"), embedding_size=128, hidden_size=256,
+        embedding_dropout=0.1, output_dropout=0.2,
+    ),
+}  # fmt: skip
 
 
 def main(folder: Path = FOLDER) -> None:
     """Run the demo and print its table."""
-    start = time.perf_counter()
-    write_scenes(folder / "scenes", train=6000, val=500, held_out=500, fewest=2)
-    train(
-        TrainOptions(
-            data=str(folder / "scenes"), run_dir=folder / "captioning", overwrite=True,
-            min_count=1, monitor="true_captions", **CAPTIONER,
-        )
-    )  # fmt: skip
-    seen = evaluate_run(folder / "captioning", "val")
-    held_out = evaluate_run(folder / "captioning", "val_held_out")
-    draw(folder)
-    seconds = time.perf_counter() - start
-    summary = {
-        "captioning": {
-            "true_captions_seen": seen.metrics["true_captions"],
-            "true_captions_held_out": held_out.metrics["true_captions"],
-            "bleu4": seen.metrics["bleu4"],
-            "cider_d": seen.metrics["cider_d"],
-            "seconds": round(seconds, 1),
-        }
-    }
+    summary = {"captioning": caption(folder), "translation": translate(folder)}
     write_json(folder / "summary.json", summary)
     show(summary, folder)
 
 
-def draw(folder: Path) -> None:
+def caption(folder: Path) -> dict[str, float]:
+    """Train the captioner on scenes; its scores."""
+    start = time.perf_counter()
+    print("A CNN and an LSTM learn to describe coloured shapes ...")
+    write_scenes(folder / "scenes", train=6000, val=500, held_out=500, fewest=2)
+    run = folder / "captioning"
+    train(
+        TrainOptions(
+            data=str(folder / "scenes"), run_dir=run, overwrite=True,
+            min_count=1, monitor="true_captions", **CAPTIONER,
+        )
+    )  # fmt: skip
+    seen = evaluate_run(run, "val").metrics
+    held_out = evaluate_run(run, "val_held_out").metrics
+    draw_captions(folder)
+    return {
+        "true_captions_seen": seen["true_captions"],
+        "true_captions_held_out": held_out["true_captions"],
+        "bleu4": seen["bleu4"],
+        "cider_d": seen["cider_d"],
+        "seconds": round(time.perf_counter() - start, 1),
+    }
+
+
+def translate(folder: Path) -> dict[str, float]:
+    """Train both translators on phrases; their scores on combinations never seen."""
+    start = time.perf_counter()
+    write_phrases(folder / "phrases", train=20_000, val=500, held_out=500)
+    scores = {}
+    for name, decoder in DECODERS.items():
+        print(f"A GRU learns to translate English into Korean, with {name} ...")
+        run = folder / f"translation-{name}"
+        train_translator(
+            TranslatorOptions(
+                data=str(folder / "phrases"), run_dir=run, overwrite=True, decoder=decoder,
+                cache_dir=folder / "corpus-cache", monitor="exact_match", **TRANSLATOR,
+            )
+        )  # fmt: skip
+        metrics = evaluate_translator(run, "val_held_out").metrics
+        scores[f"exact_match_{name}"] = metrics["exact_match"]
+    draw_alignments(folder)
+    return scores | {"seconds": round(time.perf_counter() - start, 1)}
+
+
+def draw_captions(folder: Path) -> None:
     """Write a contact sheet and the attention, word by word, over a few new pictures."""
     captioner = Captioner.from_run(folder / "captioning")
     pictures = folder / "pictures"
@@ -87,19 +143,35 @@ def draw(folder: Path) -> None:
         attention_sheet(captioner, few).save(pictures / f"attention-{name.replace(' ', '-')}.png")
 
 
+def draw_alignments(folder: Path) -> None:
+    """Write which English words were looked at while each Korean word was written."""
+    translator = Translator.from_run(folder / "translation-attention")
+    pairs = load_pairs(folder / "phrases").split("val_held_out")
+    texts = [pair.source for pair, _ in zip(pairs, range(4), strict=False)]
+    found = translator.translations(texts)
+    few = [(text, best[0].tokens) for text, best in zip(texts, found, strict=True)]
+    pictures = folder / "pictures"
+    pictures.mkdir(exist_ok=True)
+    alignment_sheet(translator, few).save(pictures / "alignments.png")
+
+
 def show(summary: dict[str, dict[str, float]], folder: Path) -> None:
     """Print the table of scores, and where to look."""
-    scores = summary["captioning"]
+    captions, translations = summary["captioning"], summary["translation"]
     rows = [
-        ("true captions, new scenes", f"{scores['true_captions_seen']:.1%}"),
-        ("true captions, combinations never seen", f"{scores['true_captions_held_out']:.1%}"),
-        ("BLEU-4", f"{100 * scores['bleu4']:.1f}"),
-        ("CIDEr-D", f"{scores['cider_d']:.2f}"),
-        ("seconds", f"{scores['seconds']:.0f}"),
+        ("captioning: true captions of new scenes", f"{captions['true_captions_seen']:.1%}"),
+        ("  of combinations never seen", f"{captions['true_captions_held_out']:.1%}"),
+        ("  BLEU-4", f"{100 * captions['bleu4']:.1f}"),
+        ("  CIDEr-D", f"{captions['cider_d']:.2f}"),
+        ("  seconds", f"{captions['seconds']:.0f}"),
+        ("translation: exact, combinations never seen", ""),
+        ("  with attention", f"{translations['exact_match_attention']:.1%}"),
+        ("  from the context vector alone", f"{translations['exact_match_context']:.1%}"),
+        ("  seconds", f"{translations['seconds']:.0f}"),
     ]
-    print("\ncaptioning: a CNN and an LSTM describe coloured shapes")
+    print()
     for name, value in rows:
-        print(f"  {name:<42}{value:>8}")
+        print(f"{name:<46}{value:>8}".rstrip())
     print(f"\npictures:    {folder / 'pictures'}")
     print(f"TensorBoard: .venv/bin/tensorboard --logdir {folder}")
 

@@ -6,7 +6,6 @@ import json
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import tyro
@@ -20,6 +19,7 @@ from captioning.train import TrainOptions, evaluate_run, train
 from common.errors import UserError, run_command
 from common.evaluation.pictures import contact_sheet
 from common.files import atomic_write
+from common.options import check_n_best, given_options
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def main() -> None:
             data=options.data,
             batch_size=options.batch_size,
             device=options.device,
-            **_given(options, "beam_size", "length_penalty"),
+            **given_options(options, "beam_size", "length_penalty"),
         )
         for name, value in evaluation.metrics.items():
             print(f"{name:<16}{value:.4f}")
@@ -101,13 +101,8 @@ def main() -> None:
 def caption(options: CaptionOptions) -> None:
     """Print a caption for each picture; a picture that cannot be read is named and passed over."""
     captioner = Captioner.from_run(options.run, *options.ensemble, device=options.device)
-    search = {"n_best": options.n_best} | _given(options, "beam_size", "max_length")
-    beam_size = search.get("beam_size", captioner.search["beam_size"])
-    if not 1 <= options.n_best <= beam_size:
-        raise UserError(
-            f"--n-best {options.n_best} is not between 1 and the beam size, {beam_size}. "
-            "Ask for fewer captions, or for a larger --beam-size."
-        )
+    search = {"n_best": options.n_best} | given_options(options, "beam_size", "max_length")
+    check_n_best(options.n_best, search.get("beam_size", captioner.search["beam_size"]))
     paths = list_images(options.images)
     described: list[tuple[Path, list[Caption]]] = []
     damaged = 0
@@ -154,12 +149,6 @@ def _draw(
         sheet = contact_sheet(images, [best[0].text for _, best in described])
     with atomic_write(options.picture, "wb") as file:
         sheet.save(file, format="PNG")
-
-
-def _given(options: EvaluateOptions | CaptionOptions, *names: str) -> dict[str, Any]:
-    """Those of the options that the user gave."""
-    values = {name: getattr(options, name) for name in names}
-    return {name: value for name, value in values.items() if value is not None}
 
 
 if __name__ == "__main__":

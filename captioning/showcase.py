@@ -46,14 +46,13 @@ class Showcase:
         seen = [self.captioner.transform.fitted(image.path) for image in self.images]
         sheet = contact_sheet(seen, [caption.text for caption in best])
         self.tracker.images("captions", sheet)
-        rows = "".join(
-            f"| {image.id} | {caption.text} | {caption.log_probability:.1f} "
-            f"| {image.captions[0]} |\n"
-            for image, caption in zip(self.images, best, strict=True)
-        )
-        self.tracker.text(
+        self.tracker.table(
             "captions",
-            f"| image | caption | log-probability | a person's |\n|---|---|---|---|\n{rows}",
+            ("image", "caption", "log-probability", "a person's"),
+            [
+                (image.id, caption.text, f"{caption.log_probability:.1f}", image.captions[0])
+                for image, caption in zip(self.images, best, strict=True)
+            ],
         )
         if self.attention:
             for image, caption in list(zip(self.images, best, strict=True))[:4]:

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import tyro
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional
 
 from common.errors import UserError, run_command
 from common.files import atomic_write
+from common.options import check_n_best, given_options
 from seq2seq.evaluation import alignment_sheet
 from seq2seq.options import TrainOptions
 from seq2seq.train import evaluate_run, train
@@ -99,7 +99,7 @@ def evaluate(options: EvaluateOptions) -> None:
         data=options.data,
         batch_size=options.batch_size,
         device=options.device,
-        **_given(options, "beam_size", "length_penalty"),
+        **given_options(options, "beam_size", "length_penalty"),
     )
     for name, value in evaluation.metrics.items():
         print(f"{name:<16}{value:>10.4f}  {evaluation.signatures.get(name, '')}".rstrip())
@@ -108,15 +108,10 @@ def evaluate(options: EvaluateOptions) -> None:
 def translate(options: TranslateOptions) -> None:
     """Translate a file or standard input."""
     translator = Translator.from_run(options.run, *options.ensemble, device=options.device)
-    search = {"n_best": options.n_best} | _given(
+    search = {"n_best": options.n_best} | given_options(
         options, "beam_size", "length_penalty", "max_length"
     )
-    beam_size = search.get("beam_size", translator.search["beam_size"])
-    if not 1 <= options.n_best <= beam_size:
-        raise UserError(
-            f"--n-best {options.n_best} is not between 1 and the beam size, {beam_size}. "
-            "Ask for fewer translations, or for a larger --beam-size."
-        )
+    check_n_best(options.n_best, search.get("beam_size", translator.search["beam_size"]))
     interactive = options.file == "-" and sys.stdin.isatty()
     shown: list[tuple[str, list[str]]] = []
     lines = read_lines(options.file)
@@ -168,12 +163,6 @@ def _line(translation: Translation, options: TranslateOptions) -> str:
     # A character model may write a line end, which would put the lines out of step.
     text = translation.text.replace("\n", " ")
     return f"{translation.score:.4f}\t{text}" if options.scores else text
-
-
-def _given(options: EvaluateOptions | TranslateOptions, *names: str) -> dict[str, Any]:
-    """Those of the options that the user gave."""
-    values = {name: getattr(options, name) for name in names}
-    return {name: value for name, value in values.items() if value is not None}
 
 
 if __name__ == "__main__":

@@ -35,22 +35,17 @@ class Showcase:
             translations: of the sentences in their order, best first; more are passed over.
         """
         best = [found[0] for found in translations[: len(self.pairs)]]
-        rows = "".join(
-            f"| {_cell(pair.source)} | {_cell(translation.text)} "
-            f"| {translation.log_probability:.1f} | {_cell(pair.target)} |\n"
-            for pair, translation in zip(self.pairs, best, strict=True)
-        )
-        self.tracker.text(
+        shown = list(zip(self.pairs, best, strict=True))
+        self.tracker.table(
             "translations",
-            f"| source | translation | log-probability | a person's |\n|---|---|---|---|\n{rows}",
+            ("source", "translation", "log-probability", "a person's"),
+            [
+                (pair.source, written.text, f"{written.log_probability:.1f}", pair.target)
+                for pair, written in shown
+            ],
         )
         if not self.attention:
             return
-        for number, (pair, translation) in enumerate(zip(self.pairs, best, strict=True)):
-            sheet = alignment_sheet(self.translator, [(pair.source, translation.tokens)])
+        for number, (pair, written) in enumerate(shown):
+            sheet = alignment_sheet(self.translator, [(pair.source, written.tokens)])
             self.tracker.images(f"alignment/{number}", sheet)
-
-
-def _cell(text: str) -> str:
-    """A text inside a Markdown table."""
-    return text.replace("|", "\\|").replace("\n", " ")

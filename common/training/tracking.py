@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -102,6 +102,12 @@ class Tracker:
         """Write a text, as Markdown."""
         if self._writer is not None:
             self._writer.add_text(name, text, self.step if step is None else step)
+
+    def table(self, name: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Write a table of texts, whatever signs are in them."""
+        lines = [columns, ["---"] * len(columns)]
+        lines += [[_cell(text) for text in row] for row in rows]
+        self.text(name, "\n".join(f"| {' | '.join(line)} |" for line in lines))
 
     def images(self, name: str, images: Image | Iterable[Image], step: int | None = None) -> None:
         """Write a picture as `name`, or several as name/0, name/1, ..."""
@@ -222,3 +228,8 @@ def _dotted(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield from _dotted(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value
+
+
+def _cell(text: str) -> str:
+    """A text inside a Markdown table."""
+    return text.replace("|", "\\|").replace("\n", " ")

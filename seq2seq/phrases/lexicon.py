@@ -96,9 +96,9 @@ NOUNS = {
         Noun("apple", "사과", "개", _FOOD + " red"),
         Noun("egg", "달걀", "개", "big small fresh"),
         Noun("potato", "감자", "개", _FOOD, plural="potatoes"),
-        Noun("bread", "빵", adjectives="fresh delicious"),
+        Noun("bread", "빵", adjectives="fresh delicious cheap expensive"),
         Noun("coffee", "커피", "잔", "hot cold delicious", container="cup"),
-        Noun("milk", "우유", "잔", "hot cold fresh", container="glass"),
+        Noun("milk", "우유", "잔", "hot cold fresh delicious", container="glass"),
         Noun("juice", "주스", "잔", "cold fresh delicious", container="glass"),
         Noun("water", "물", "잔", "hot cold", container="glass"),
         Noun("book", "책", "권", "new old heavy interesting expensive"),
@@ -194,7 +194,7 @@ TRANSITIVE = (
          "apple egg potato bread milk book bag hat chair umbrella car bicycle camera flower",
          "market station", habitual=True),
     Verb("sell", Predicate("팔"), "sold",
-         "apple potato bread coffee juice book bag hat umbrella bicycle horse flower",
+         "apple egg potato bread coffee juice book bag hat umbrella bicycle horse flower",
          "market station park", habitual=True),
     Verb("read", Predicate("읽"), "read", "book novel letter", "library park school room",
          habitual=True),
@@ -202,7 +202,7 @@ TRANSITIVE = (
          habitual=True, never="old"),
     Verb("choose", Predicate("고르"), "chose", "book bag hat camera bicycle umbrella flower photo",
          "market"),
-    Verb("draw", Predicate("그리"), "drew", "dog cat rabbit bird horse apple flower tree house car",
+    Verb("draw", Predicate("그리"), "drew", "dog cat rabbit bird horse apple egg flower tree house car",
          "park garden school room", habitual=True),
     Verb("see", Predicate("보"), "saw", "dog cat rabbit bird horse singer photo tree car",
          "park station", animals=True),
@@ -225,7 +225,7 @@ TRANSITIVE = (
 
 # With an object and somebody who gets it: "Minsu gave an apple to the girl".
 GIVING = (
-    Verb("give", Predicate("주"), "gave", "apple bread milk book letter hat bag flower"),
+    Verb("give", Predicate("주"), "gave", "apple egg bread milk juice book letter hat bag flower"),
     Verb("show", Predicate("보여 주"), "showed", "photo book letter bag camera dog"),
     Verb("send", Predicate("보내"), "sent", "letter photo book flower"),
 )

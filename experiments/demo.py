@@ -9,6 +9,7 @@ exactly one right translation. All are asked about combinations that training ne
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,25 +53,34 @@ CAPTIONER: dict[str, Any] = {
 }  # fmt: skip
 TRANSLATOR: dict[str, Any] = {
     "text": TextOptions(tokenizer="words", min_count=1),
-    "encoder": SourceOptions(
-        encoder_size=192, source_embedding_size=128, source_dropout=0.1, encoder_dropout=0.1
-    ),
     "search": SearchOptions(beam_size=3, length_penalty=1.0, max_length=30),
-    "training": TrainingOptions(
-        epochs=4, batch_size=128, learning_rate=4e-3, schedule="cosine", warmup_steps=100,
-        label_smoothing=0.0, patience=0, precision="bf16",
-    ),
-}  # fmt: skip
-DECODERS = {
-    "attention": DecoderOptions(
-        cell="gru", inject=("init",), attention="additive", embedding_size=128, hidden_size=192,
-        attention_size=128, embedding_dropout=0.1, output_dropout=0.2,
-    ),
+}
+TRANSLATION = TrainingOptions(
+    epochs=3, batch_size=128, learning_rate=4e-3, schedule="cosine", warmup_steps=100,
+    label_smoothing=0.0, patience=0, precision="bf16",
+)  # fmt: skip
+TRANSLATORS: dict[str, dict[str, Any]] = {
+    "attention": {
+        "encoder": SourceOptions(
+            encoder_size=192, source_embedding_size=128, source_dropout=0.1, encoder_dropout=0.1
+        ),
+        "decoder": DecoderOptions(
+            cell="gru", inject=("init",), attention="additive", embedding_size=128,
+            hidden_size=192, attention_size=128, embedding_dropout=0.1, output_dropout=0.2,
+        ),
+        "training": TRANSLATION,
+    },
     # The only way from one language to the other is the last state of the encoder.
-    "context": DecoderOptions(
-        cell="gru", inject=("init", "every"), embedding_size=128, hidden_size=256,
-        embedding_dropout=0.1, output_dropout=0.2,
-    ),
+    "context": {
+        "encoder": SourceOptions(
+            encoder_size=256, source_embedding_size=128, source_dropout=0.1, encoder_dropout=0.1
+        ),
+        "decoder": DecoderOptions(
+            cell="gru", inject=("init", "every"), embedding_size=128, hidden_size=256,
+            embedding_dropout=0.1, output_dropout=0.2,
+        ),
+        "training": replace(TRANSLATION, epochs=5),
+    },
 }  # fmt: skip
 
 
@@ -110,13 +120,13 @@ def translate(folder: Path) -> dict[str, float]:
     start = time.perf_counter()
     write_phrases(folder / "phrases", train=20_000, val=500, held_out=500)
     scores = {}
-    for name, decoder in DECODERS.items():
+    for name, options in TRANSLATORS.items():
         print(f"A GRU learns to translate English into Korean, with {name} ...")
         run = folder / f"translation-{name}"
         train_translator(
             TranslatorOptions(
-                data=str(folder / "phrases"), run_dir=run, overwrite=True, decoder=decoder,
-                cache_dir=folder / "corpus-cache", monitor="exact_match", **TRANSLATOR,
+                data=str(folder / "phrases"), run_dir=run, overwrite=True,
+                cache_dir=folder / "corpus-cache", monitor="exact_match", **TRANSLATOR, **options,
             )
         )  # fmt: skip
         metrics = evaluate_translator(run, "val_held_out").metrics

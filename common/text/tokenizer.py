@@ -43,7 +43,9 @@ class WordTokenizer:
 
     Args:
         lowercase: fold to lower case, after the words are found (`AT&T` is one word).
-        punctuation: keep the punctuation that the metrics drop, each mark as its own token.
+        punctuation: keep the punctuation that the metrics drop, each mark as its own token and as
+            it is written (\u201e \u201c \u00ab \u2013 are not made into `"` and `--`); only the
+            hyphen of `Vor- und Nachteile` stays with its word. For text that is to be written.
     """
 
     def __init__(self, *, lowercase: bool = True, punctuation: bool = False) -> None:
@@ -52,31 +54,40 @@ class WordTokenizer:
 
     def encode(self, text: str) -> list[str]:
         """The words of a text in any script, composed (NFC); none is empty or holds a space."""
-        text = unicodedata.normalize("NFC", text.translate(_UNIFORM))
+        if not text.isascii() or not text.isprintable():
+            text = text.translate(_AS_WRITTEN if self.punctuation else _UNIFORM)
+            text = unicodedata.normalize("NFC", text)
         if "&" in text:
             text = _ENTITY.sub(lambda match: _ENTITIES[match[1]], text)
-        tokens = _pattern().findall(text)
-        if not self.punctuation:
-            tokens = [token for token in tokens if token not in _DROPPED]
-        return [token.lower() for token in tokens] if self.lowercase else tokens
+        # Words that stand apart are found apart, but for "no. 5"; so each is looked at only once.
+        parts = [text] if _NUMBERED.search(text) else text.split()
+        tokens: list[str] = []
+        for part in parts:
+            find = _remembered if len(part) <= _LONGEST_REMEMBERED else _find
+            tokens += find(part, self.lowercase, self.punctuation)
+        return tokens
 
     def decode(self, tokens: Sequence[str]) -> str:
         """Join words as people write them: clitics and marks on the word that they belong to."""
         text = ""
         glue = True  # whether the next token joins the text without a space
-        open_quote = False
+        quote = single = False  # whether a double quotation mark is open, a single one
         previous = ""
-        for token in tokens:
+        for place, token in enumerate(tokens):
             low = token.lower()
-            pair = (previous.lower(), low)
-            joined = glue or _joins_left(low, previous) or pair in _ONE_WORD
-            if token == '"':
-                joined = glue or open_quote
-                open_quote = not open_quote
+            after, glue = glue, token in _OPENING or low in ("y'", "'t")
+            joined = _joins_left(low, previous) or (previous.lower(), low) in _ONE_WORD
+            if token in _QUOTES:
+                joined, quote = quote and token != "\u201e", not quote or token == "\u201e"
+                glue = quote
+            elif token == "'":
+                single = not single and _opens(tokens, place)
+                joined, glue = not single, single
+            elif token == "-" and previous in _QUOTES and not quote and place + 1 < len(tokens):
+                joined = glue = True  # ein "Stop"-Schild
             # Only capitals make one word with &; written so, it is the same word when read again.
             written = token.upper() if _JOINED_CAPITALS.fullmatch(token) else token
-            text += written if joined else " " + written
-            glue = token in _OPENING or low in ("y'", "'t") or (token == '"' and open_quote)
+            text += written if after or joined else " " + written
             previous = token
         return text
 
@@ -170,6 +181,11 @@ _UNIFORM: dict[int, str | None] = {
     **dict.fromkeys(map(ord, "\u2026\x85"), "..."),
 }
 
+# What is left of it where marks are kept: quotation marks and dashes are.
+_AS_WRITTEN = {
+    code: sign for code, sign in _UNIFORM.items() if sign not in ('"', "--", "...") or code < 0xA0
+}
+
 # The escapes of web pages that caption files are full of.
 _ENTITIES = {"amp": "&", "lt": "<", "gt": ">", "quot": '"'}
 _ENTITY = re.compile("&(amp|lt|gt|quot);")
@@ -184,16 +200,41 @@ _ONE_WORD = frozenset(
     [("can", "not"), ("gon", "na"), ("wan", "na"), ("got", "ta"), ("gim", "me"), ("lem", "me")]
 )
 _JOINED_CAPITALS = re.compile("[a-z]+(&[a-z]+)+")
+_QUOTES = frozenset('"\u201c\u201d\u201e\u00ab\u00bb')
 _OPENING = frozenset("([{$\u00a3\u00a5\u20ac\u00a1\u00bf\u300c\u300e")
 _CLOSING = frozenset(
-    ".,;:?!)]}%'\u060c\u061b\u061f\u0964\u0965\u3001\u3002\u300d\u300f\uff01\uff0c\uff1a\uff1b\uff1f"
+    ".,;:?!)]}%'\u2026\u060c\u061b\u061f\u0964\u0965\u3001\u3002\u300d\u300f\uff01\uff0c\uff1a\uff1b\uff1f"
 )
 
 
 def _joins_left(token: str, previous: str) -> bool:
     if token == "n't":
         return previous.isalpha()
+    if previous == "#" and token[0].isdigit() or token == "\u00b0" and previous[-1:].isdigit():
+        return True  # #8, 360 degrees
     return token in _CLITICS or all(character in _CLOSING for character in token)
+
+
+def _opens(tokens: Sequence[str], place: int) -> bool:
+    """Whether a single quotation mark opens: another follows, and it is not that of `dogs'`."""
+    if tokens[place - 1 : place] and tokens[place - 1].endswith("s"):
+        return False
+    following = tokens[place + 1 : place + 2]
+    # With some words it would be a clitic when read again.
+    return "'" in tokens[place + 2 :] and _find("'" + following[0], False, True)[0] == "'"
+
+
+def _find(text: str, lowercase: bool, punctuation: bool) -> tuple[str, ...]:
+    """The words of a text that is clean and composed."""
+    tokens = _pattern(punctuation).findall(text)
+    if not punctuation:
+        tokens = [token for token in tokens if token not in _DROPPED]
+    return tuple(token.lower() for token in tokens) if lowercase else tuple(tokens)
+
+
+_remembered = functools.lru_cache(1 << 15)(_find)
+_LONGEST_REMEMBERED = 40
+_NUMBERED = re.compile(r"\.\s\s*+\d")
 
 
 # Each line is one kind of word; the first that fits at a place is taken. {W} is a letter, digit or
@@ -214,6 +255,7 @@ _WORDS = r"""
   | (?i: o[lh]' | cap'n | ma'am ) (?!{W})
   | \d{{1,2}}:\d\d (?=[ap]\.?m)                                   # 5:30|pm
   | [-+]? \.? \d++ (?: [.,:/-] \d++ )*+ (?! -?{W} )               # 1,000  1/2  -5  555-1234
+  {HYPHENS}
   | {W}++ (?: (?: [-/@] | (?<=\d)[.,:](?=\d) | (?<=[A-Za-z])\.(?=[A-Za-z])
         | (?<={L})' (?! (?i:{CLITICS}|n)(?!{W}) ) (?={L}) ) {W}++ )*+
   | [#@] {L} {W}*                                                 # a handle
@@ -229,12 +271,18 @@ _ABBREVIATIONS = (
 
 
 @functools.cache
-def _pattern() -> re.Pattern[str]:
-    """The expression whose matches are the words of a text."""
+def _pattern(hyphens: bool) -> re.Pattern[str]:
+    """The expression whose matches are the words of a text.
+
+    Args:
+        hyphens: keep them where a part of the word is left out: Vor- und Nachteile.
+    """
     marks = _combining_marks()
+    word = rf"[\w{marks}]"
     return re.compile(
         _WORDS.format(
-            W=rf"[\w{marks}]",
+            HYPHENS=rf"| {word}++ (?: - {word}++ )*+ - (?![^\s,)])" if hyphens else "",
+            W=word,
             M=rf"[{marks}]",
             L=r"[^\W\d_]",
             CLITICS="s|d|m|ll|re|ve",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import re
 import unicodedata
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -16,6 +19,12 @@ from common.text.tokenizer import (
     WordTokenizer,
     tokenizer_from_dict,
 )
+
+PIECES = """
+a dog dogs' man's isn't can't cannot gonna y'all 'tis o'clock and/or U.S. Mr. AT at&t Q&A AT&T
+50% $5 3,000 1/2 9:30 10:30pm #1 # & (big) [x] "so" 'no' well... wait! hey!! what?! , ; : -- - –
+t-shirt 'n' '70s 1950s 4x4 한국어 über café हिन्दी 日本語 ❤️
+"""
 
 # What Stanford's PTBTokenizer 3.4.1 (-lowerCase) gives, less the COCO caption code's punctuation;
 # brackets under their own names.
@@ -98,11 +107,45 @@ def test_the_way_of_typing_does_not_matter(tokenizer: Tokenizer, form) -> None:
         "'tis the kid's rock 'n' roll t-shirt...",
         'a sign says "stop" at 9:30; a man waits: no.',
         "Mr. Smith's U.S. dog [a poodle].",
+        "Ein „Stop“-Schild – und noch “eins”… mit «Guillemets».",
+        "Vor- und Nachteile, die Vor-, Mit- und Nachteile.",
+        "a sign that said 'free dinner' in the dogs' park, no. 5",
+        "#8 turns by 360° in 2,5 min",
+        "l'été d'une fille, aujourd'hui: l'eau n'est-elle pas là?",
+        "나는 어제 학교에 갔다. 정말요?",
     ],
 )
 def test_text_with_punctuation_reads_as_it_was_written(text: str) -> None:
     tokenizer = WordTokenizer(lowercase=False, punctuation=True)
     assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_marks_are_kept_as_written_or_made_uniform() -> None:
+    text = "„so“ – “so” «so» so… l’eau a‑b"
+    kept = ["„", "so", "“", "–", "“", "so", "”", "«", "so", "»", "so", "…", "l'eau", "a-b"]
+    assert WordTokenizer(punctuation=True).encode(text) == kept
+    assert WordTokenizer().encode(text) == ["so", "so", "so", "so", "l'eau", "a-b"]
+
+
+@pytest.mark.parametrize(("language", "share"), [("de", 0.99), ("en", 0.99), ("fr", 0.99)])
+def test_real_text_reads_as_it_was_written(shared: Path, language: str, share: float) -> None:
+    with gzip.open(shared / "multi30k" / f"val.{language}.gz", "rt", encoding="utf-8") as file:
+        lines = [" ".join(line.lower().split()) for line in file]
+    words, characters = WordTokenizer(punctuation=True), CharacterTokenizer(lowercase=True)
+    same = sum(words.decode(words.encode(line)) == line for line in lines)
+    assert same / len(lines) > share
+    assert all(characters.decode(characters.encode(line)) == line for line in lines)
+
+
+@given(st.lists(st.sampled_from([*PIECES.split(), "No.", "5", "x -y", '"', "“", "„", "'"])))
+def test_words_that_stand_apart_are_found_apart(pieces: list[str]) -> None:
+    """But for the full stop of "No. 5"."""
+    for tokenizer in (WordTokenizer(), WordTokenizer(lowercase=False, punctuation=True)):
+        text = " ".join(pieces).replace("No. 5", "No. x")
+        words = [word for piece in text.split() for word in tokenizer.encode(piece)]
+        if not re.search(r"No\. \d", text):
+            assert tokenizer.encode(text) == words
+    assert WordTokenizer().encode("No. 5 no. x") == ["no.", "5", "no", "x"]
 
 
 def test_captions_read_well_without_punctuation() -> None:
@@ -112,13 +155,6 @@ def test_captions_read_well_without_punctuation() -> None:
     assert WordTokenizer().decode([]) == ""
     assert WordTokenizer().decode(["'s"]) == "'s"
     assert WordTokenizer().decode(["n't", "5", "n't"]) == "n't 5 n't"
-
-
-PIECES = """
-a dog dogs' man's isn't can't cannot gonna y'all 'tis o'clock and/or U.S. Mr. AT at&t Q&A AT&T
-50% $5 3,000 1/2 9:30 10:30pm #1 # & (big) [x] "so" 'no' well... wait! hey!! what?! , ; : -- - –
-t-shirt 'n' '70s 1950s 4x4 한국어 über café हिन्दी 日本語 ❤️
-"""
 
 
 @settings(deadline=None)

@@ -19,10 +19,10 @@ from tyro.conf import Positional
 
 from common.errors import run_command
 from common.files import write_json
-from experiments.benchmarks import beam, decoder, padding, recurrent
+from experiments.benchmarks import beam, corpus, decoder, padding, recurrent
 from experiments.benchmarks.harness import Comparison, machine
 
-Name = Literal["recurrent", "decoder", "beam", "padding"]
+Name = Literal["recurrent", "decoder", "beam", "padding", "corpus"]
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,15 @@ class BenchmarkOptions:
     """Measure the speed of the parts that training and decoding spend their time in."""
 
     names: Positional[tuple[Name, ...]] = ("recurrent", "decoder", "beam", "padding")
-    """Which of them."""
+    """Which of them; corpus, which takes some minutes and 2 GB of disk, only if it is named."""
     threads: int = 1
     """CPU threads; one gives the steadiest ratios."""
     data: Path | None = None
     """A folder of captions, for the padding of its batches; lengths are made up if not given."""
+    corpus_dir: Path = Path("runs/benchmark-corpus")
+    """Where corpus puts its generated pairs; it can be deleted afterwards."""
+    corpus_pairs: int = 5_000_000
+    """How many pairs corpus generates."""
     json: Path | None = None
     """Write the figures and the machine's description to this file."""
 
@@ -63,6 +67,10 @@ def main() -> None:
             waste = padding.caption_padding(options.data)
             print(waste.line() + "\n", flush=True)
             results.append(dataclasses.asdict(waste))
+        if name == "corpus":
+            taken = corpus.footprint(options.corpus_dir, options.corpus_pairs)
+            print(taken.line() + "\n", flush=True)
+            results.append(dataclasses.asdict(taken))
     if options.json is not None:
         write_json(options.json, {"machine": machine(), "results": results})
 

@@ -14,11 +14,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from common.decoding.attention import AttentionKind, make_attention
+from common.decoding.attention import Attention, AttentionKind, make_attention
 from common.decoding.context import Context
 from common.decoding.readout import Readout, ReadoutKind
 from common.decoding.scheduled_sampling import OwnWords
 from common.decoding.unrolling import Unrolled, unroll_step_by_step
+from common.dropout import Dropout
 from common.recurrent import Recurrent, State
 from common.recurrent.cells import CellFactory
 from common.recurrent.layer import StandardCell
@@ -149,8 +150,8 @@ class RecurrentDecoder(nn.Module):
             self.output.weight = self.embedding.weight
         nn.init.zeros_(self.output.bias)
         self.word_dropout = word_dropout
-        self.embedding_dropout = nn.Dropout(embedding_dropout)
-        self.output_dropout = nn.Dropout(output_dropout)
+        self.embedding_dropout = Dropout(embedding_dropout)
+        self.output_dropout = Dropout(output_dropout)
 
     # -- all steps at once -------------------------------------------------------------------------
 
@@ -199,15 +200,17 @@ class RecurrentDecoder(nn.Module):
         if context.joined is not None or context.keys is not None or context.readout is not None:
             return context
         keys = joined = readout = None
+        memory = context.memory
         if self.attention is not None:
-            if context.memory is None:
+            if memory is None:
                 raise ValueError("attention needs a context with a memory: this one has none")
-            keys = self.attention.keys(context.memory)
+            memory = self.attention.values(memory)
+            keys = self.attention.keys(memory)
         if "every" in self.inject:
             joined = self.recurrent.project(context.vector, self._vector_columns, bias=False)
         if "output" in self.inject:
             readout = self.readout.vector(context.vector)
-        return replace(context, keys=keys, joined=joined, readout=readout)
+        return replace(context, memory=memory, keys=keys, joined=joined, readout=readout)
 
     def start(self, context: Context) -> State:
         """The state before the start token: a tuple of (B, L, H)."""
@@ -283,12 +286,18 @@ class RecurrentDecoder(nn.Module):
         projected = (recurrent or self.recurrent).project(embedded, words)
         return projected if context.joined is None else projected + context.joined.unsqueeze(1)
 
-    def read(self, queries: Tensor, context: Context) -> tuple[Tensor | None, Tensor | None]:
-        """queries: (B, Q, H). Returns what attention reads (B, Q, M) and its weights (B, Q, S)."""
-        if self.attention is None:
+    def read(
+        self, queries: Tensor, context: Context, attention: Attention | None = None
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """queries: (B, Q, H). Returns what attention reads (B, Q, M) and its weights (B, Q, S).
+
+        In a loop, `attention` is the deferred view of it.
+        """
+        attention = attention or self.attention
+        if attention is None:
             return None, None
         assert context.keys is not None and context.memory is not None
-        read, weights = self.attention(queries, context.keys, context.memory, context.mask)
+        read, weights = attention(queries, context.keys, context.memory, context.mask)
         if self.gate is not None:
             read = self.gate(queries).sigmoid() * read
         return read, weights

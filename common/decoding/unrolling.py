@@ -42,8 +42,11 @@ def unroll_step_by_step(
         context: prepared.
         own: where the model's own words take their place.
     """
-    recurrent = decoder.recurrent.deferred() if torch.is_grad_enabled() else decoder.recurrent
-    before = decoder.attention is not None and decoder.attend == "before"
+    recurrent, attention = decoder.recurrent, decoder.attention
+    before = attention is not None and decoder.attend == "before"
+    if torch.is_grad_enabled():
+        recurrent = recurrent.deferred()
+        attention = attention.deferred() if attention is not None and before else attention
     projected = decoder.project_words(embedded, context).transpose(0, 1).contiguous()
     words = list(embedded.unbind(1))  # (B, E) each
     outputs: list[Tensor] = []
@@ -60,7 +63,7 @@ def unroll_step_by_step(
             projected_t = projected_t.index_copy(0, rows, product)
             words[t] = words[t].index_copy(0, rows, said.squeeze(1))
         if before:
-            read, weights = decoder.read(state[0][:, -1:], context)
+            read, weights = decoder.read(state[0][:, -1:], context, attention)
             assert read is not None and weights is not None
             reads.append(read.squeeze(1))
             all_weights.append(weights.squeeze(1))

@@ -8,7 +8,7 @@ from common.recurrent.cells import (
     SimpleRNNCell,
     State,
 )
-from common.recurrent.deferred import deferred
+from common.recurrent.deferred import deferred, deferred_mixture
 from common.recurrent.gradient_flow import gradient_flow
 from common.recurrent.initialization import Initialization, initialize_
 from common.recurrent.layer import Recurrent
@@ -26,6 +26,7 @@ __all__ = [
     "SimpleRNNCell",
     "State",
     "deferred",
+    "deferred_mixture",
     "gradient_flow",
     "initialize_",
     "scan",

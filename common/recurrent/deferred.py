@@ -1,4 +1,4 @@
-"""The weight gradient of a product that a loop repeats, computed once after the loop."""
+"""The gradient of what a loop multiplies by again and again, computed once after the loop."""
 
 from __future__ import annotations
 
@@ -27,6 +27,19 @@ def deferred(weight: Tensor, bias: Tensor | None = None) -> DeferredProduct:
     return DeferredProduct(weight, bias)
 
 
+def deferred_mixture() -> DeferredMixture:
+    """A stand-in for `torch.bmm(weights, memory)` inside a loop that reads one memory at every step.
+
+    As in `deferred`, a step's backward returns the gradient of its weights alone; that of the memory
+    is one product when all steps have run backward.
+
+    Returns:
+        A callable: weights (B, Q, S), memory (B, S, M) -> (B, Q, M); the memory is the same one at
+        every call. Make a new one for every pass.
+    """
+    return DeferredMixture()
+
+
 class DeferredProduct:
     """What `deferred` returns."""
 
@@ -45,9 +58,25 @@ class DeferredProduct:
         if self._token is None:
             self._token = _WeightGradient.apply(self._pairs, weight, bias)
             # Once: autocast would cast parts of a weight in every step, for it remembers leaves.
-            self._cast = (_autocast(weight), None if bias is None else _autocast(bias))
+            self._cast = (as_autocast(weight), None if bias is None else as_autocast(bias))
         inputs = inputs.to(self._cast[0].dtype)
         return _Product.apply(self._pairs, self._token, inputs, *self._cast)
+
+
+class DeferredMixture:
+    """What `deferred_mixture` returns."""
+
+    def __init__(self) -> None:
+        self._pairs = _Pairs()
+        self._token: Tensor | None = None
+
+    def __call__(self, weights: Tensor, memory: Tensor) -> Tensor:
+        """weights: (B, Q, S); memory: (B, S, M). Returns (B, Q, M)."""
+        if not (memory.requires_grad and torch.is_grad_enabled()):
+            return torch.bmm(weights, memory)
+        if self._token is None:
+            self._token = _MemoryGradient.apply(self._pairs, memory)
+        return _Mixture.apply(self._pairs, self._token, weights, memory)
 
 
 class _Pairs:
@@ -69,14 +98,12 @@ class _Pairs:
         # Detached: a graph that held its own output would never be freed.
         self._pairs.append((inputs.detach(), gradient))
 
-    def take(self) -> tuple[Tensor, Tensor] | None:
-        """All pairs of this run: inputs (N, F) and gradients (N, P); None if there are none."""
+    def take(self) -> tuple[list[Tensor], list[Tensor]] | None:
+        """The inputs and the gradients of this run, in the same order; None if there are none."""
         pairs, self._pairs = self._pairs, []
         if not pairs or torch._C._current_graph_task_id() != self._run:
             return None
-        inputs = [pair[0].flatten(0, -2) for pair in pairs]
-        gradients = [pair[1].flatten(0, -2) for pair in pairs]
-        return torch.cat(inputs), torch.cat(gradients)
+        return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
 
 
 class _WeightGradient(torch.autograd.Function):
@@ -97,7 +124,7 @@ class _WeightGradient(torch.autograd.Function):
         taken = ctx.pairs.take()
         if taken is None:
             return None, None, None
-        inputs, gradients = taken
+        inputs, gradients = (torch.cat([t.flatten(0, -2) for t in part]) for part in taken)
         weight_dtype, bias_dtype = ctx.dtypes
         weight = bias = None
         if ctx.needs_input_grad[1]:
@@ -131,7 +158,44 @@ class _Product(torch.autograd.Function):
         return None, None, gradient @ weight if ctx.needs_input_grad[2] else None, None, None
 
 
-def _autocast(tensor: Tensor) -> Tensor:
+class _MemoryGradient(torch.autograd.Function):
+    """As `_WeightGradient`, of a memory."""
+
+    @staticmethod
+    def forward(ctx: Any, pairs: _Pairs, memory: Tensor) -> Tensor:
+        ctx.set_materialize_grads(False)
+        ctx.pairs = pairs
+        return memory.new_empty(0)
+
+    @staticmethod
+    def backward(ctx: Any, _: Tensor | None) -> tuple[None, Tensor | None]:
+        taken = ctx.pairs.take()
+        if taken is None:
+            return None, None
+        weights, gradients = (torch.cat(part, dim=1) for part in taken)  # (B, N, S), (B, N, M)
+        return None, torch.bmm(weights.transpose(1, 2), gradients)
+
+
+class _Mixture(torch.autograd.Function):
+    """One step's mixture; its backward leaves the memory to the token."""
+
+    @staticmethod
+    def forward(ctx: Any, pairs: _Pairs, token: Tensor, weights: Tensor, memory: Tensor) -> Tensor:
+        ctx.pairs = pairs
+        ctx.save_for_backward(weights, memory)
+        return torch.bmm(weights, memory)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, None, Tensor | None, Tensor | None]:
+        weights, memory = ctx.saved_tensors
+        of_weights = torch.bmm(gradient, memory.transpose(1, 2))
+        if torch.is_grad_enabled():  # create_graph: what goes through the pairs has no graph
+            return None, None, of_weights, torch.bmm(weights.transpose(1, 2), gradient)
+        ctx.pairs.add(weights, gradient)
+        return None, None, of_weights, None
+
+
+def as_autocast(tensor: Tensor) -> Tensor:
     """The tensor as autocast would hand it to a product."""
     device = tensor.device.type
     if tensor.dtype == torch.float32 and torch.is_autocast_enabled(device):

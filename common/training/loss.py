@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+# Scores that are worked on together: on a CPU as many as stay in its cache, on a GPU as many as
+# keep it busy and do not fill its memory.
+CPU_CHUNK, GPU_CHUNK = 2**18, 2**26
 
 
 class Loss(NamedTuple):
@@ -54,18 +58,60 @@ def token_loss(
         label_smoothing: share of the target spread evenly over all V tokens (Szegedy et al. 2016).
         pad: targets with this id count for nothing; None if every target is real.
     """
-    log_probabilities = F.log_softmax(logits.flatten(0, -2).float(), dim=-1)  # (N, V)
-    targets = targets.flatten()  # (N,)
+    logits, targets = logits.flatten(0, -2), targets.flatten()  # (N, V), (N,)
     real = torch.ones_like(targets, dtype=torch.bool) if pad is None else targets != pad
     tokens = real.sum()
+    value, nll, correct = _CrossEntropy.apply(logits, targets, real, tokens, label_smoothing)
+    return Loss(value, nll, correct, tokens)
 
-    of_target = log_probabilities.gather(1, targets.unsqueeze(1)).squeeze(1)  # (N,)
-    nll = -of_target.where(real, 0.0).sum()
-    total = nll
-    if label_smoothing:
-        spread = -log_probabilities.mean(dim=-1).where(real, 0.0).sum()
-        total = (1 - label_smoothing) * nll + label_smoothing * spread
 
-    with torch.no_grad():
-        correct = ((log_probabilities.argmax(dim=-1) == targets) & real).sum()
-    return Loss(total / tokens.clamp(min=1), nll.detach(), correct, tokens)
+class _CrossEntropy(torch.autograd.Function):
+    """The mean cross-entropy, its plain sum, and how many predictions are right.
+
+    The gradient, softmax less target, is made on the way forward, a few rows at a time, while their
+    exponentials are still in the processor's cache: autograd would go through several tensors as
+    large as the logits, in float32, twice.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, logits: Tensor, targets: Tensor, real: Tensor, tokens: Tensor, smoothing: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        gradient = torch.empty_like(logits) if ctx.needs_input_grad[0] else None
+        scale = 1 / tokens.clamp(min=1)
+        rows, size = logits.shape
+        chunk = max(1, (CPU_CHUNK if logits.device.type == "cpu" else GPU_CHUNK) // max(1, size))
+        total = nll = scale.new_zeros(())
+        correct = tokens.new_zeros(())
+        for start in range(0, rows, chunk):
+            part = slice(start, start + chunk)
+            target, is_real = targets[part].unsqueeze(1), real[part].unsqueeze(1)  # (n, 1)
+            values = logits[part].float()
+            top, prediction = values.max(dim=1, keepdim=True)
+            values = values - top
+            of_target = values.gather(1, target)
+            mean = values.mean(dim=1, keepdim=True) if smoothing else of_target
+            exponentials = values.exp_()  # (n, V)
+            sums = exponentials.sum(dim=1, keepdim=True)
+            expected = (1 - smoothing) * of_target + smoothing * mean
+            total = total + (sums.log() - expected).where(is_real, 0.0).sum()
+            nll = nll + (sums.log() - of_target).where(is_real, 0.0).sum()
+            correct = correct + ((prediction == target) & is_real).sum()
+            if gradient is not None:
+                share = is_real * scale  # (n, 1)
+                softmax = exponentials.mul_(share / sums)
+                if smoothing:
+                    softmax.sub_(share * (smoothing / size))
+                softmax.scatter_add_(1, target, (smoothing - 1) * share)
+                gradient[part] = softmax
+        ctx.save_for_backward(gradient)
+        ctx.mark_non_differentiable(nll, correct)
+        return total * scale, nll, correct
+
+    @staticmethod
+    @once_differentiable
+    def backward(
+        ctx: Any, gradient: Tensor, *_: Tensor
+    ) -> tuple[Tensor | None, None, None, None, None]:
+        (of_logits,) = ctx.saved_tensors
+        return None if of_logits is None else of_logits * gradient, None, None, None, None

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from common.recurrent import deferred
+from common.recurrent import deferred, deferred_mixture
 
 STEPS = 5
 
@@ -141,3 +141,39 @@ def test_under_autocast_the_weight_is_cast_once():
     expected = torch.autograd.grad(loop(lambda x: F.linear(x, weight), h)[-1].sum(), weight)
     assert weight.grad.dtype == torch.float32
     torch.testing.assert_close((weight.grad,), expected, rtol=0.02, atol=0.02)
+
+
+def mixed(memory, first, *, defer: bool):
+    """A loop whose every step's weights depend on what the step before read."""
+    mixture = deferred_mixture() if defer else torch.bmm
+    weights, read = first, None
+    for _ in range(4):
+        read = mixture(weights, memory)  # (B, Q, M)
+        weights = (read @ memory.transpose(1, 2)).softmax(-1)
+    return read
+
+
+def test_a_mixture_equals_the_plain_product_and_its_gradients():
+    memory = torch.randn(3, 5, 4, dtype=torch.double, requires_grad=True)
+    first = torch.rand(3, 2, 5, dtype=torch.double, requires_grad=True)
+    results = []
+    for defer in (False, True):
+        read = mixed(memory, first, defer=defer)
+        results.append((read, *torch.autograd.grad(read.square().sum(), (memory, first))))
+    for plain, once in zip(*results, strict=True):
+        torch.testing.assert_close(once, plain)
+
+
+def test_a_mixture_twice_through_one_graph_and_to_the_second_derivative():
+    memory = torch.randn(2, 3, 2, dtype=torch.double, requires_grad=True)
+    first = torch.rand(2, 1, 3, dtype=torch.double, requires_grad=True)
+    read = mixed(memory, first, defer=True)
+    once = torch.autograd.grad(read.sum(), memory, retain_graph=True)
+    torch.testing.assert_close(torch.autograd.grad(read.sum(), memory), once)
+    assert torch.autograd.gradgradcheck(lambda m, w: mixed(m, w, defer=True), (memory, first))
+
+
+def test_a_mixture_of_a_memory_that_learns_nothing():
+    memory, weights = torch.randn(2, 3, 4), torch.rand(2, 1, 3, requires_grad=True)
+    (gradient,) = torch.autograd.grad(deferred_mixture()(weights, memory).sum(), weights)
+    torch.testing.assert_close(gradient, memory.sum(-1).unsqueeze(1))

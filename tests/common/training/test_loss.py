@@ -97,3 +97,29 @@ def test_no_loss_is_neutral():
     assert isinstance(added, Loss)
     for one, other in zip(added, loss, strict=True):
         torch.testing.assert_close(one, other, check_dtype=False)
+
+
+def test_gradients_equal_those_of_torch_however_many_rows_are_worked_on_together(monkeypatch):
+    logits, targets = example(rows=9)
+    for chunk in (1, 20, 10**6):
+        monkeypatch.setattr("common.training.loss.CPU_CHUNK", chunk)
+        for smoothing in (0.0, 0.2):
+            loss = token_loss(logits, targets, label_smoothing=smoothing, pad=PAD)
+            expected = F.cross_entropy(
+                logits.flatten(0, 1), targets.flatten(), ignore_index=PAD, label_smoothing=smoothing
+            )
+            for factor in (1.0, 3.0):
+                torch.testing.assert_close(
+                    torch.autograd.grad(factor * loss.value, logits, retain_graph=True),
+                    torch.autograd.grad(factor * expected, logits, retain_graph=True),
+                    rtol=1e-5,
+                    atol=1e-7,
+                )
+
+
+def test_no_score_is_too_large_or_impossible():
+    logits = torch.tensor([[1e4, 0.0, -torch.inf], [0.0, -1e4, -torch.inf]], requires_grad=True)
+    loss = token_loss(logits, torch.tensor([0, 0]))
+    loss.value.backward()
+    assert loss.value.item() == 0
+    assert not logits.grad.any()

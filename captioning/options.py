@@ -56,6 +56,8 @@ class TrainOptions:
     """Share of damaged pictures and captions that are listed and passed over; more is an error."""
     min_count: int = 2
     """Words of the training captions that are rarer are unknown to the model."""
+    word_embeddings: Path | None = None
+    """Start from pretrained word embeddings: a word2vec or GloVe text file."""
     max_words: int = 40
     """Longer training captions are cut."""
     cache_dir: Path = Path("runs/feature-cache")

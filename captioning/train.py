@@ -27,6 +27,7 @@ from common.errors import UserError
 from common.files import read_json, write_json
 from common.options import choose_device, from_dict
 from common.run import Run
+from common.text.embeddings import start_from_pretrained
 from common.text.tokenizer import WordTokenizer, tokenizer_from_dict
 from common.text.vocabulary import Vocabulary
 from common.training.tracking import Tracker
@@ -58,6 +59,10 @@ def train(options: TrainOptions) -> Evaluation:
     )
     model = build_model(options, vocabulary, weights=options.encoder.weights).to(device)
     model.decoder.set_output_bias(torch.tensor(vocabulary.counts))
+    if options.word_embeddings is not None:
+        embedding = model.decoder.embedding
+        said = start_from_pretrained(embedding, options.word_embeddings, vocabulary, lowercase=True)
+        print(said, file=sys.stderr)
     captioner = Captioner(
         model, vocabulary, tokenizer, make_transform(options.encoder), options.search.arguments()
     )

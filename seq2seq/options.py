@@ -20,16 +20,17 @@ class TextOptions:
     lowercase: bool = True
     """Fold to lower case; scores are then of lower-cased text, and say so."""
     min_count: int = 2
-    """Tokens that are rarer in the training text are unknown to the model."""
+    """Words that are rarer in the training text are unknown to the model."""
     vocabulary_size: int = 8000
-    """Most tokens of a vocabulary; how many subwords are learnt."""
+    """Most words of a vocabulary; how many subwords are learnt."""
     subword_model: Literal["bpe", "unigram"] = "bpe"
     """How subwords are learnt: byte-pair encoding or a unigram language model."""
     joint: bool = False
     """One tokenizer and one vocabulary for both languages."""
     subword_sampling: float = 0.0
-    """Segment the training text anew in every epoch, drawn with probability^THIS (unigram model
-    only; Kudo 2018 used 0.2); 0 to segment it always in the likeliest way."""
+    """Segment the training text anew in every epoch: a unigram model draws a segmentation of
+    probability P with P^THIS (Kudo 2018; try 0.3), byte-pair encoding leaves out each merge with
+    probability THIS (Provilkov 2020; try 0.1). 0 to segment it always alike."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from common.text.vocabulary import Vocabulary
 from seq2seq.data import ParallelData, ParallelText
 from seq2seq.options import TextOptions
 
-VERSION = 1
+VERSION = 2  # of the files and of how text becomes tokens
 SIDES = ("source", "target")
 
 
@@ -98,12 +98,11 @@ def _language(texts: list[Iterable[str]], name: str, options: TextOptions) -> La
         chain(*texts), desc=f"vocabulary of {name}", unit=" lines", leave=False, disable=None
     )
     tokens = (tokenizer.encode(text) for text in every)
-    # Every subword is kept, however rare: without it, its text could not be written.
-    words = options.tokenizer == "words"
+    # Every character and subword is kept, however rare: without it, its text could not be written.
     vocabulary = Vocabulary.build(
         tokens,
-        options.min_count if words else 1,
-        options.vocabulary_size if words else None,
+        options.min_count if options.tokenizer == "words" else 1,
+        None if options.tokenizer == "characters" else options.vocabulary_size,
     )
     return Language(tokenizer, vocabulary)
 

@@ -18,6 +18,7 @@ from common.ensemble import EnsembleModel
 from common.errors import UserError
 from common.options import choose_device, from_dict, make_cell
 from common.run import Run
+from common.text.embeddings import start_from_pretrained
 from common.text.language import Language
 from common.text.vocabulary import Vocabulary
 from common.training.tracking import Tracker
@@ -55,6 +56,7 @@ def train(options: TrainOptions) -> Evaluation:
 
     model = build_model(options, source.vocabulary, target.vocabulary).to(device)
     model.decoder.set_output_bias(torch.tensor(target.vocabulary.counts))
+    start_from_pretrained_embeddings(model, options, source, target)
     translator = Translator(model, source, target, options.search.arguments())
 
     run = Run.create(
@@ -83,12 +85,23 @@ def check(options: TrainOptions) -> None:
     """
     if options.encoder.share_embeddings and not options.text.joint:
         raise UserError("--share-embeddings needs one vocabulary for both languages: add --joint.")
-    unigram = (options.text.tokenizer, options.text.subword_model) == ("subwords", "unigram")
-    if options.text.subword_sampling and not unigram:
-        raise UserError(
-            "--subword-sampling draws from a unigram model: add --tokenizer subwords "
-            "--subword-model unigram."
-        )
+    if options.text.subword_sampling and options.text.tokenizer != "subwords":
+        raise UserError("--subword-sampling draws subwords: add --tokenizer subwords.")
+
+
+def start_from_pretrained_embeddings(
+    model: EncoderDecoder, options: TrainOptions, source: Language, target: Language
+) -> None:
+    """Put in the embeddings of the files that the options name, if they do."""
+    assert isinstance(model.encoder, SentenceEncoder)
+    for path, language, embedding in (
+        (options.encoder.source_embeddings, source, model.encoder.embedding),
+        (options.encoder.target_embeddings, target, model.decoder.embedding),
+    ):
+        if path is not None:
+            lowercase = options.text.lowercase
+            said = start_from_pretrained(embedding, path, language.vocabulary, lowercase=lowercase)
+            print(said, file=sys.stderr)
 
 
 def make_trainer(

@@ -12,7 +12,7 @@ from math import isfinite
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from common.errors import UserError
@@ -124,6 +124,31 @@ def read_embeddings(
         )
     _draw_others(vectors, known, seed)
     return PretrainedEmbeddings(vectors, known)
+
+
+@torch.no_grad()
+def start_from_pretrained(
+    embedding: nn.Embedding,
+    path: str | os.PathLike[str],
+    vocabulary: Vocabulary,
+    *,
+    lowercase: bool = False,
+) -> str:
+    """Put the vectors of a file into an embedding, from which it is then trained further.
+
+    Args:
+        embedding: (V, D) of the vocabulary.
+        path, vocabulary, lowercase: as `read_embeddings` takes them.
+
+    Returns:
+        How many words were found, as a line for the user.
+
+    Raises:
+        UserError: as `read_embeddings`; its vectors must have D values.
+    """
+    found = read_embeddings(path, vocabulary, size=embedding.embedding_dim, lowercase=lowercase)
+    embedding.weight.copy_(found.vectors)
+    return found.summary(vocabulary)
 
 
 class _Reader:

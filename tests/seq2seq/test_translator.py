@@ -186,6 +186,24 @@ def test_learns_a_handful_of_pairs_by_heart(tmp_path, text, attention):
     assert train(options).metrics["exact_match"] == 1.0
 
 
+def test_training_starts_from_pretrained_embeddings(data, tmp_path):
+    vectors = {word: [float(n)] * 16 for n, word in enumerate(["One", "two", "zebra"], 1)}
+    path = tmp_path / "vectors.txt"
+    path.write_text("".join(f"{w} {' '.join(map(str, v))}\n" for w, v in vectors.items()))
+    options = tiny_options(data, tmp_path / "run", shown_sentences=0)
+    frozen = replace(options.training, epochs=1, learning_rate=0.0)
+    encoder = replace(options.encoder, source_embeddings=path)
+    train(replace(options, encoder=encoder, training=frozen))
+    translator = Translator.from_run(tmp_path / "run", device="cpu")
+    weights = translator.model.encoder.embedding.weight
+    one, two = translator.source.vocabulary.encode(["one", "two"])
+    assert (weights[one] == 1).all() and (weights[two] == 2).all()  # folded to lower case
+
+    too_wide = replace(options.encoder, source_embeddings=path, source_embedding_size=8)
+    with pytest.raises(UserError, match=r"vectors\.txt"):
+        train(replace(options, encoder=too_wide, overwrite=True))
+
+
 def test_evaluation_writes_scores_signatures_and_translations(run):
     evaluation = evaluate_run(run, "test", device="cpu")
     written = json.loads((run / "evaluation-test.json").read_text())
@@ -241,7 +259,7 @@ def test_the_command_writes_one_line_for_each_line(run, tmp_path):
         (("train", "--data", "nowhere", "--run-dir", "NEW"), "nowhere"),
         (("train", "--data", "DATA", "--run-dir", "OLD"), "holds a run already"),
         (("train", "--data", "DATA", "--run-dir", "NEW", "--share-embeddings"), "--joint"),
-        (("train", "--data", "DATA", "--run-dir", "NEW", "--subword-sampling", 0.1), "unigram"),
+        (("train", "--data", "DATA", "--run-dir", "NEW", "--subword-sampling", 0.1), "subwords"),
         (("evaluate", "nowhere"), "nowhere"),
         (("evaluate", "OLD", "--split", "tset"), "tset"),
         (("translate", "OLD", "nowhere.txt"), "nowhere.txt"),

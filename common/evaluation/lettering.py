@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
 import matplotlib
+from matplotlib.ft2font import FT2Font
 from PIL import Image, ImageDraw, ImageFont
 
 RGB = tuple[int, int, int]
@@ -17,6 +20,29 @@ def font_of(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
     path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name
     return ImageFont.truetype(str(path), size)
+
+
+def drawable(text: str) -> str:
+    """The text as DejaVu Sans can show it: a letter that it lacks by the sound in its Unicode name.
+
+        개를 -> gaereul
+
+    A sign without such a name stays, and is drawn as an empty box.
+    """
+    text = unicodedata.normalize("NFC", text)
+    return "".join(c if ord(c) in _glyphs() else _sound(c) for c in text)
+
+
+@functools.cache
+def _glyphs() -> frozenset[int]:
+    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    return frozenset(FT2Font(str(path)).get_charmap())
+
+
+def _sound(character: str) -> str:
+    name = unicodedata.name(character, "")
+    spelt = " SYLLABLE " in name or " LETTER " in name
+    return name.rsplit(" ", 1)[1].lower() if spelt else character
 
 
 def text_block(texts: Iterable[tuple[str, ImageFont.FreeTypeFont, RGB]], width: int) -> Image.Image:
@@ -36,7 +62,8 @@ def text_block(texts: Iterable[tuple[str, ImageFont.FreeTypeFont, RGB]], width: 
 def wrapped(text: str, font: ImageFont.FreeTypeFont, width: int, most: int = 8) -> list[str]:
     """The text in lines not wider than `width`, the last one cut with "…" if there are too many."""
     lines = [""]
-    for word in text[: width * most].split():  # a letter is wider than a pixel
+    text = drawable(text[: width * most])
+    for word in text.split():  # a letter is wider than a pixel
         longer = f"{lines[-1]} {word}" if lines[-1] else word
         if font.getlength(longer) <= width:
             lines[-1] = longer
@@ -55,7 +82,7 @@ def wrapped(text: str, font: ImageFont.FreeTypeFont, width: int, most: int = 8) 
 
 def fit_line(text: str, font: ImageFont.FreeTypeFont, width: float, mark: str = "…") -> str:
     """The text, or as much of its beginning as fits with a mark after it."""
-    text = " ".join(text[: round(width) + 1].split())
+    text = drawable(" ".join(text[: round(width) + 1].split()))
     if font.getlength(text) <= width:
         return text
     low, high = 0, len(text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from common.evaluation.lettering import fit_line, font_of, wrapped
+from common.evaluation.lettering import drawable, fit_line, font_of, wrapped
 
 TEXTS = [
     "",
@@ -53,3 +53,12 @@ def test_a_line_is_cut_as_late_as_possible():
     longer = "abcdefghijklmnopqrstuvwxyz"[: len(kept) + 1] + "…"
     assert font.getlength(longer) > 80
     assert fit_line("abc", font, 80) == "abc"
+
+
+def test_letters_that_the_font_lacks_are_spelt_by_their_sound():
+    assert drawable("개를 먹었다.") == "gaereul meogeossda."
+    assert drawable("\u1100\u1162") == "gae"  # decomposed
+    assert drawable("ひらがな") == "hiragana"
+    for text in ("a dog, été, ß", "собака", "ο σκύλος", "\U0001f415"):
+        assert drawable(text) == text
+    assert fit_line("개를", font_of(13), 200) == "gaereul"

@@ -16,32 +16,15 @@ from captioning.evaluation import attention_sheet
 from captioning.image_files import list_images
 from captioning.images import ImageError, open_image
 from captioning.train import TrainOptions, evaluate_run, train
+from common.command_line import EvaluationOptions, check_n_best, given_options
 from common.errors import UserError, run_command
 from common.evaluation.pictures import contact_sheet
 from common.files import atomic_write
-from common.options import check_n_best, given_options
 
 
 @dataclass(frozen=True)
-class EvaluateOptions:
+class EvaluateOptions(EvaluationOptions):
     """Caption a split by beam search and score what was written, by the COCO caption code's rules."""
-
-    run: Positional[Path]
-    """A folder that `train` wrote."""
-    split: str = "val"
-    """Which images: val, test, or any other split of the data."""
-    ensemble: tuple[Path, ...] = ()
-    """More runs with the same words: the probabilities of all are averaged at every step."""
-    data: str | None = None
-    """Folder of the data, if it is no longer where the run was trained on it."""
-    beam_size: int | None = None
-    """Hypotheses kept for each caption; as in training by default."""
-    length_penalty: float | None = None
-    """Exponent of the length that a caption's log-probability is divided by; as in training."""
-    batch_size: int = 64
-    """Images described at a time."""
-    device: str = "auto"
-    """cpu, cuda, cuda:1, mps; auto takes a GPU if there is one."""
 
 
 @dataclass(frozen=True)
@@ -83,15 +66,7 @@ def main() -> None:
     if isinstance(options, TrainOptions):
         train(options)
     elif isinstance(options, EvaluateOptions):
-        evaluation = evaluate_run(
-            options.run,
-            options.split,
-            ensemble=options.ensemble,
-            data=options.data,
-            batch_size=options.batch_size,
-            device=options.device,
-            **given_options(options, "beam_size", "length_penalty"),
-        )
+        evaluation = evaluate_run(options.run, **options.arguments())
         for name, value in evaluation.metrics.items():
             print(f"{name:<16}{value:.4f}")
     else:

@@ -277,25 +277,6 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def given_options(options: Any, *names: str) -> dict[str, Any]:
-    """Those of the options that the user gave: the others are None, and leave the default alone."""
-    values = {name: getattr(options, name) for name in names}
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def check_n_best(n_best: int, beam_size: int) -> None:
-    """Refuse to ask a search for more sentences than it keeps.
-
-    Raises:
-        UserError: more than the beam size, or none.
-    """
-    if not 1 <= n_best <= beam_size:
-        raise UserError(
-            f"--n-best {n_best} is not between 1 and the beam size, {beam_size}. "
-            "Ask for fewer sentences, or for a larger --beam-size."
-        )
-
-
 Options = TypeVar("Options")
 
 

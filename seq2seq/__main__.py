@@ -11,9 +11,9 @@ from pathlib import Path
 import tyro
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional
 
+from common.command_line import EvaluationOptions, check_n_best, given_options
 from common.errors import UserError, run_command
 from common.files import atomic_write
-from common.options import check_n_best, given_options
 from seq2seq.evaluation import alignment_sheet
 from seq2seq.options import TrainOptions
 from seq2seq.train import evaluate_run, train
@@ -23,25 +23,8 @@ SHOWN_ALIGNMENTS = 12
 
 
 @dataclass(frozen=True)
-class EvaluateOptions:
+class EvaluateOptions(EvaluationOptions):
     """Translate a split by beam search and score what was written, by sacreBLEU."""
-
-    run: Positional[Path]
-    """A folder that `train` wrote."""
-    split: str = "val"
-    """Which sentences: val, test, or any other split of the data."""
-    ensemble: tuple[Path, ...] = ()
-    """More runs on the same vocabularies: the probabilities of all are averaged at every step."""
-    data: str | None = None
-    """Folder of the data, if it is no longer where the run was trained on it."""
-    beam_size: int | None = None
-    """Hypotheses kept for each sentence; as in training by default."""
-    length_penalty: float | None = None
-    """Exponent of the length that a translation's log-probability is divided by; as in training."""
-    batch_size: int = 64
-    """Sentences translated at a time."""
-    device: str = "auto"
-    """cpu, cuda, cuda:1, mps; auto takes a GPU if there is one."""
 
 
 @dataclass(frozen=True)
@@ -92,15 +75,7 @@ def main() -> None:
 
 def evaluate(options: EvaluateOptions) -> None:
     """Print the scores of a split, each BLEU with its signature."""
-    evaluation = evaluate_run(
-        options.run,
-        options.split,
-        ensemble=options.ensemble,
-        data=options.data,
-        batch_size=options.batch_size,
-        device=options.device,
-        **given_options(options, "beam_size", "length_penalty"),
-    )
+    evaluation = evaluate_run(options.run, **options.arguments())
     for name, value in evaluation.metrics.items():
         print(f"{name:<16}{value:>10.4f}  {evaluation.signatures.get(name, '')}".rstrip())
 

@@ -1,0 +1,57 @@
+"""What the command lines of both pipelines have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tyro.conf import Positional
+
+from common.errors import UserError
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """Write a sentence for everything in a split by beam search, and score what was written."""
+
+    run: Positional[Path]
+    """A folder that `train` wrote."""
+    split: str = "val"
+    """Which part of the data: val, test, or any other split."""
+    ensemble: tuple[Path, ...] = ()
+    """More runs with the same words: the probabilities of all are averaged at every step."""
+    data: str | None = None
+    """Folder of the data, if it is no longer where the run was trained on it."""
+    beam_size: int | None = None
+    """Hypotheses kept for each sentence; as in training by default."""
+    length_penalty: float | None = None
+    """Exponent of the length that a sentence's log-probability is divided by; as in training."""
+    batch_size: int = 64
+    """Sentences written at a time."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, mps; auto takes a GPU if there is one."""
+
+    def arguments(self) -> dict[str, Any]:
+        """As the pipelines' `evaluate_run` takes them, after the run."""
+        names = ("split", "ensemble", "data", "beam_size", "length_penalty", "batch_size", "device")
+        return given_options(self, *names)
+
+
+def given_options(options: Any, *names: str) -> dict[str, Any]:
+    """Those of the options that the user gave: the others are None, and leave the default alone."""
+    values = {name: getattr(options, name) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def check_n_best(n_best: int, beam_size: int) -> None:
+    """Refuse to ask a search for more sentences than it keeps.
+
+    Raises:
+        UserError: more than the beam size, or none.
+    """
+    if not 1 <= n_best <= beam_size:
+        raise UserError(
+            f"--n-best {n_best} is not between 1 and the beam size, {beam_size}. "
+            "Ask for fewer sentences, or for a larger --beam-size."
+        )

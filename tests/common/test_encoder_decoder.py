@@ -44,8 +44,7 @@ def test_validation_is_teacher_forced_and_not_counted():
     assert never.scheduled_sampling.batches == 1
 
 
-@pytest.mark.parametrize("per", ["token", "sentence"])
-@pytest.mark.parametrize("words", ["likeliest", "sampled"])
+@pytest.mark.parametrize(("per", "words"), [("token", "likeliest"), ("sentence", "sampled")])
 def test_it_learns_from_its_own_words(per, words):
     model, batch = make_model(LinearRatio(150), per=per, words=words), make_batch()
     optimizer = torch.optim.Adam(model.parameters(), 0.01)

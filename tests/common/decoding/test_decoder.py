@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
+from functools import partial
 
 import pytest
 import torch
 
 from common.decoding import Context, RecurrentDecoder
 from common.encoder_decoder import Batch, EncoderDecoder
+from common.recurrent import GRUCell
 
 B, T, S, V, E, H, C, M = 3, 5, 4, 11, 6, 8, 7, 8
 
@@ -60,6 +62,13 @@ def test_steps_equal_the_teacher_forced_pass(cell, inject, attention):
         {"attention": "general", "attend": "after", "gate": True, "readout": "linear"},
         {"tie_embeddings": True, "readout_size": E},
         {"readout": "maxout", "readout_size": 5},
+        {  # Cho et al. 2014, to the letter
+            "cell": partial(GRUCell, reset_after=False),
+            "inject": ("init", "every", "output"),
+            "readout": "maxout",
+            "deep_output": True,
+        },
+        {"cell": "lstm", "num_layers": 2, "inject": ("init",)},  # Sutskever et al. 2014
     ],
     ids=str,
 )
@@ -188,6 +197,7 @@ def test_gradients_agree_with_finite_differences(attend):
         {"cell": "gru", "inject": ("init",)},
         {"cell": "lstm", "inject": ("first",)},
         {"cell": "rnn", "inject": ("every", "output")},
+        {"cell": partial(GRUCell, reset_after=False), "inject": ("init", "every", "output")},
         {"cell": "gru", "inject": ("init",), "attention": "additive"},
         {"cell": "lstm", "inject": ("init",), "attention": "general", "attend": "after"},
     ],

@@ -12,6 +12,7 @@ from captioning.backbone import Backbone
 from captioning.small_cnn import SmallCNN
 from captioning.transform import IMAGENET_MEAN, IMAGENET_STD
 from common.decoding.context import Context
+from common.dropout import Dropout
 
 Activation: TypeAlias = Literal["relu", "tanh", "none"]
 
@@ -71,7 +72,7 @@ class ImageEncoder(nn.Module):
         projected = memory_size if attention else 0
         self.memory_projection = _projection(size, projected, activation)
         self.normalize = nn.LayerNorm(size) if normalize else nn.Identity()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         # A matter of the transform, which is stored with a run anyway: not of the weights.
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)

@@ -47,7 +47,7 @@ CAPTIONER: dict[str, Any] = {
     ),
     "search": SearchOptions(beam_size=5, length_penalty=0.0, max_length=30),
     "training": TrainingOptions(
-        epochs=10, batch_size=160, learning_rate=4e-3, schedule="cosine", warmup_steps=100,
+        epochs=12, batch_size=160, learning_rate=4e-3, schedule="cosine", warmup_steps=100,
         label_smoothing=0.0, average_decay=0.99, patience=0, precision="bf16",
     ),
 }  # fmt: skip

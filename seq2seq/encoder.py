@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from common.decoding.context import Context
+from common.dropout import Dropout
 from common.recurrent import Recurrent
 from common.recurrent.layer import CellFactory, StandardCell
 from common.text.vocabulary import PAD
@@ -73,8 +74,8 @@ class SentenceEncoder(nn.Module):
         self.summary = summary
         self.attention = attention
         self.reverse = reverse
-        self.embedding_dropout = nn.Dropout(embedding_dropout)
-        self.output_dropout = nn.Dropout(output_dropout)
+        self.embedding_dropout = Dropout(embedding_dropout)
+        self.output_dropout = Dropout(output_dropout)
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Context:
         """Read a batch of sentences.

@@ -5,6 +5,15 @@ The defaults are the best settings found on the validation sentences; every opti
 
     python -m experiments.translate_multi30k attention --data DIR --source de --target en
     python -m experiments.translate_multi30k context   --data DIR --source de --target en
+
+What was learnt on the way (validation sentences, beam 5, German to English):
+
+- Little dropout: 0.2 on embeddings and what the encoder hands on, 0.3 on outputs. With 0.3 and 0.5
+  the model of words ends at 37.1 and its training loss shows that it has not learnt its own text;
+  with 0.4 on the encoder, tied embeddings and a hidden size of 320 it is at 34 after six epochs.
+- 8,000 subwords learnt from both languages together (byte-pair encoding) in place of words, with
+  that: 39.9. Drawing the segmentation anew at every epoch slows learning down too much for ten.
+- A cosine over ten epochs, and an average of the weights, which is what is validated.
 """
 
 from __future__ import annotations
@@ -27,16 +36,17 @@ ATTENTION = TrainOptions(
     run_dir=Path("runs/multi30k-attention"),
     source="de",
     target="en",
-    text=TextOptions(tokenizer="words", min_count=2),
-    encoder=EncoderOptions(encoder_size=256, source_dropout=0.3, encoder_dropout=0.3),
+    text=TextOptions(tokenizer="subwords", subword_model="bpe", joint=True, vocabulary_size=8000),
+    encoder=EncoderOptions(encoder_size=256, source_dropout=0.2, encoder_dropout=0.2),
     decoder=DecoderOptions(
         cell="gru", hidden_size=512, inject=("init",), attention="additive",
-        attention_size=256, embedding_dropout=0.3, output_dropout=0.5,
+        attention_size=256, embedding_dropout=0.2, output_dropout=0.3,
     ),
     search=SearchOptions(beam_size=5, length_penalty=1.0, max_length=100),
     training=TrainingOptions(
-        epochs=14, batch_size=64, learning_rate=1.5e-3, schedule="cosine", warmup_steps=200,
-        label_smoothing=0.1, average_decay=0.998, clip_norm=1.0, precision="bf16", patience=4,
+        epochs=10, batch_size=64, learning_rate=1.5e-3, schedule="cosine", warmup_steps=200,
+        label_smoothing=0.1, average_decay=0.998, average_best=3, clip_norm=1.0,
+        precision="bf16", patience=6,
     ),
 )  # fmt: skip
 
@@ -44,11 +54,11 @@ CONTEXT = replace(
     ATTENTION,
     run_dir=Path("runs/multi30k-context"),
     encoder=EncoderOptions(
-        encoder_size=512, summary="max", source_dropout=0.3, encoder_dropout=0.3
+        encoder_size=512, summary="max", source_dropout=0.2, encoder_dropout=0.2
     ),
     decoder=DecoderOptions(
-        cell="gru", hidden_size=768, inject=("init", "every", "output"), attention="none",
-        embedding_dropout=0.3, output_dropout=0.5, word_dropout=0.1,
+        cell="gru", hidden_size=640, inject=("init", "every", "output"), attention="none",
+        embedding_dropout=0.2, output_dropout=0.3, word_dropout=0.1,
     ),
 )  # fmt: skip
 

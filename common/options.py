@@ -7,6 +7,7 @@ keyword arguments and works without them.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
@@ -178,6 +179,10 @@ class TrainingOptions:
 
     def begin(self) -> torch.device:
         """Set the threads and the random generators of this process; the device to work on."""
+        # oneDNN keeps what it compiles for each shape of a product. Sentences make so many shapes
+        # that its default, a thousand, takes gigabytes, and a training is no faster for it.
+        for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+            os.environ.setdefault(name, "128")
         if self.threads:
             torch.set_num_threads(self.threads)
         torch.manual_seed(self.seed)

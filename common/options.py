@@ -180,7 +180,7 @@ class TrainingOptions:
     def begin(self) -> torch.device:
         """Set the threads and the random generators of this process; the device to work on."""
         # oneDNN keeps what it compiles for each shape of a product. Sentences make so many shapes
-        # that its default, a thousand, takes gigabytes, and a training is no faster for it.
+        # that its default, a thousand, takes gigabytes; most of them do not come back soon.
         for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
             os.environ.setdefault(name, "128")
         if self.threads:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from common.files import read_json, write_json
+from common.files import write_json
 from common.text.corpus import Corpus, write_corpus
 from common.text.language import Language
 from common.text.subword import SubwordTokenizer
@@ -63,7 +63,6 @@ def prepare(data: ParallelData, options: TextOptions, cache: Path) -> Prepared:
             sentences = _encoded(train, side, language)
             write_corpus(folder / f"{side}.ids", sentences, len(language.vocabulary))
         write_json(marker, {"version": VERSION, "pairs": len(train), "options": asdict(options)})
-    read_json(marker)
     return Prepared(
         Language.load(folder, "source_"),
         Language.load(folder, "target_"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,10 +30,6 @@ class Language:
     def decode(self, ids: Iterable[int]) -> str:
         """The text of ids, as a person would write it."""
         return self.tokenizer.decode(self.vocabulary.decode(list(ids)))
-
-    def tokens(self, ids: Sequence[int]) -> list[str]:
-        """The tokens of ids, up to the end token."""
-        return self.vocabulary.decode(list(ids))
 
     def save(self, folder: Path, name: str = "") -> None:
         """Write NAMEtokenizer.json and NAMEvocabulary.json to a folder."""

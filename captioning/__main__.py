@@ -17,6 +17,7 @@ from captioning.image_files import list_images
 from captioning.images import ImageError, open_image
 from captioning.train import TrainOptions, evaluate_run, train
 from common.command_line import EvaluationOptions, check_n_best, given_options
+from common.encoder_decoder import Precision
 from common.errors import UserError, run_command
 from common.evaluation.pictures import contact_sheet
 from common.files import atomic_write
@@ -51,6 +52,9 @@ class CaptionOptions:
     """Most words of a caption; as in training by default."""
     batch_size: int = 32
     """Pictures described at a time."""
+    precision: Precision | None = None
+    """Arithmetic of the search: bf16 is faster where the hardware has it; as that of
+    training's validations by default."""
     device: str = "auto"
     """cpu, cuda, cuda:1, mps; auto takes a GPU if there is one."""
 
@@ -76,7 +80,9 @@ def main() -> None:
 def caption(options: CaptionOptions) -> None:
     """Print a caption for each picture; a picture that cannot be read is named and passed over."""
     captioner = Captioner.from_run(options.run, *options.ensemble, device=options.device)
-    search = {"n_best": options.n_best} | given_options(options, "beam_size", "max_length")
+    search = {"n_best": options.n_best} | given_options(
+        options, "beam_size", "max_length", "precision"
+    )
     check_n_best(options.n_best, search.get("beam_size", captioner.search["beam_size"]))
     paths = list_images(options.images)
     described: list[tuple[Path, list[Caption]]] = []

@@ -49,7 +49,7 @@ class Captioner:
         vocabulary: the words of the decoder.
         tokenizer: turns words into text.
         transform: the one transform from a picture to the encoder's input.
-        search: options of `beam_search` where a call does not say otherwise.
+        search: options of `SentenceWriter.generate` where a call does not say otherwise.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Captioner:
         Args:
             images: paths or PIL images.
             batch_size: images encoded and described at a time.
-            search: options of `beam_search`: beam_size, max_length, length_penalty, ...
+            search: options of `SentenceWriter.generate`: beam_size, max_length, length_penalty, ...
 
         Raises:
             ImageError: an image cannot be read; the message names it.
@@ -123,7 +123,7 @@ class Captioner:
 
         Args:
             inputs: (B, 3, height, width) transformed images, or (B, S, C) features of the cache.
-            search: options of `beam_search`.
+            search: options of `SentenceWriter.generate`.
         """
         options = self.search | search
         # A reader has no use for the token that stands for unknown words.

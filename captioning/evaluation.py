@@ -56,7 +56,7 @@ def evaluate(
         inputs: from positions in `images` to the encoder's input of those images.
         batch_size: images described at a time.
         description: what the progress bar says.
-        search: options of `beam_search`.
+        search: options of `SentenceWriter.generate`.
     """
     start = time.perf_counter()
     captions: dict[str, list[Caption]] = {}

@@ -8,6 +8,7 @@ from typing import Any
 
 from tyro.conf import Positional
 
+from common.encoder_decoder import Precision
 from common.errors import UserError
 
 
@@ -29,13 +30,16 @@ class EvaluationOptions:
     """Exponent of the length that a sentence's log-probability is divided by; as in training."""
     batch_size: int = 64
     """Sentences written at a time."""
+    precision: Precision | None = None
+    """Arithmetic of the search: bf16 is faster where the hardware has it; as that of
+    training's validations by default."""
     device: str = "auto"
     """cpu, cuda, cuda:1, mps; auto takes a GPU if there is one."""
 
     def arguments(self) -> dict[str, Any]:
         """As the pipelines' `evaluate_run` takes them, after the run."""
-        names = ("split", "ensemble", "data", "beam_size", "length_penalty", "batch_size", "device")
-        return given_options(self, *names)
+        names = ("split", "ensemble", "data", "beam_size", "length_penalty", "batch_size")
+        return given_options(self, *names, "precision", "device")
 
 
 def given_options(options: Any, *names: str) -> dict[str, Any]:

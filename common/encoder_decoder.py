@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,8 @@ from common.decoding.search import Hypothesis, beam_search
 from common.text.vocabulary import BOS, EOS, PAD
 from common.training.batching import pad_sequences
 from common.training.loss import Loss, token_loss
+
+Precision: TypeAlias = Literal["fp32", "bf16"]
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,43 @@ class Batch:
         return len(self.targets)
 
 
-class EncoderDecoder(nn.Module):
+class SentenceWriter(nn.Module):
+    """A model that encodes its inputs and writes a sentence for each, by search.
+
+    A subclass has a `decoder`, which a search can drive with what `encode` returns.
+    """
+
+    decoder: Any
+
+    def encode(self, *inputs: Tensor) -> Any:
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def generate(
+        self,
+        *inputs: Tensor,
+        search: Callable[..., list[list[Hypothesis]]] = beam_search,
+        precision: Precision = "fp32",
+        **options: Any,
+    ) -> list[list[Hypothesis]]:
+        """Write a sentence for each input.
+
+        Args:
+            inputs: what the encoder is called with.
+            search: `greedy`, `sample` or `beam_search` of common.decoding.search.
+            precision: "bf16" multiplies matrices in bfloat16, which is faster where the hardware is
+                made for it; probabilities are still summed up in float32.
+            options: of that search: beam_size, max_length, length_penalty, ...
+
+        Returns:
+            For each input its hypotheses, best first.
+        """
+        defaults = {"bos": BOS, "eos": EOS, "forbidden": (PAD, BOS), "max_length": 50}
+        with torch.autocast(inputs[0].device.type, torch.bfloat16, precision == "bf16"):
+            return search(self.decoder, self.encode(*inputs), **(defaults | options))
+
+
+class EncoderDecoder(SentenceWriter):
     """Any encoder that returns a `Context`, and the decoder that turns it into words.
 
     Args:
@@ -130,26 +168,6 @@ class EncoderDecoder(nn.Module):
             penalty = coverage_penalty(weights, steps, context.mask)
             loss = loss._replace(value=loss.value + self.coverage * penalty)
         return loss
-
-    @torch.no_grad()
-    def generate(
-        self,
-        *inputs: Tensor,
-        search: Callable[..., list[list[Hypothesis]]] = beam_search,
-        **options: Any,
-    ) -> list[list[Hypothesis]]:
-        """Write a sentence for each input.
-
-        Args:
-            inputs: what the encoder is called with.
-            search: `greedy`, `sample` or `beam_search` of common.decoding.search.
-            options: of that search: beam_size, max_length, length_penalty, ...
-
-        Returns:
-            For each input its hypotheses, best first.
-        """
-        defaults = {"bos": BOS, "eos": EOS, "forbidden": (PAD, BOS), "max_length": 50}
-        return search(self.decoder, self.encode(*inputs), **(defaults | options))
 
     @torch.no_grad()
     def attention_weights(self, inputs: tuple[Tensor, ...], sentences: Sequence[Sequence[int]]):

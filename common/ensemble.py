@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from common.decoding.ensemble import Averaging, Ensemble, EnsembleContext, mean_log_probabilities
-from common.decoding.search import Hypothesis, beam_search
-from common.encoder_decoder import Batch, EncoderDecoder
-from common.text.vocabulary import BOS, EOS, PAD
+from common.encoder_decoder import Batch, EncoderDecoder, SentenceWriter
 from common.training.loss import Loss, token_loss
 
 
-class EnsembleModel(nn.Module):
+class EnsembleModel(SentenceWriter):
     """Trained models that encode an input each for itself, and write its sentence together.
 
     It stands wherever a trained `EncoderDecoder` does: it generates, has a teacher-forced loss, and
@@ -62,17 +59,6 @@ class EnsembleModel(nn.Module):
             logits.append(model.decoder.logits(real))  # (N, V)
         labels = batch.targets[:, 1:].flatten().index_select(0, batch.positions)  # (N,)
         return token_loss(mean_log_probabilities(logits, self.average), labels)
-
-    @torch.no_grad()
-    def generate(
-        self,
-        *inputs: Tensor,
-        search: Callable[..., list[list[Hypothesis]]] = beam_search,
-        **options: Any,
-    ) -> list[list[Hypothesis]]:
-        """Write a sentence for each input; arguments and returns as `EncoderDecoder.generate`."""
-        defaults = {"bos": BOS, "eos": EOS, "forbidden": (PAD, BOS), "max_length": 50}
-        return search(self.decoder, self.encode(*inputs), **(defaults | options))
 
     def attention_weights(
         self, inputs: tuple[Tensor, ...], sentences: Sequence[Sequence[int]]

@@ -27,6 +27,7 @@ from common.decoding.scheduled_sampling import (
     RatioSchedule,
     ScheduledSampling,
 )
+from common.encoder_decoder import Precision
 from common.errors import UserError
 from common.recurrent import GRUCell
 from common.recurrent.layer import CellFactory, StandardCell
@@ -118,10 +119,14 @@ class SearchOptions:
     stop_after: int | None = 10
     """A sentence is done once so many of its hypotheses have ended; None searches until no other
     can be better, which takes longer."""
+    search_precision: Precision = "fp32"
+    """Arithmetic of the products of the search: bf16 is faster where the hardware has it."""
 
     def arguments(self) -> dict[str, Any]:
-        """As `beam_search` takes them."""
-        return dataclasses.asdict(self)
+        """As the model's `generate` takes them."""
+        arguments = dataclasses.asdict(self)
+        arguments["precision"] = arguments.pop("search_precision")
+        return arguments
 
 
 @dataclass(frozen=True)
@@ -168,7 +173,7 @@ class TrainingOptions:
     """Epochs without a better validation score after which training ends."""
     max_minutes: float | None = None
     """Time after which training ends."""
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Precision = "fp32"
     """Arithmetic of the products: bf16 is faster where the hardware has it."""
     seed: int = 0
     """Seed of the weights, dropout and the order of the data."""

@@ -12,6 +12,7 @@ import tyro
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional
 
 from common.command_line import EvaluationOptions, check_n_best, given_options
+from common.encoder_decoder import Precision
 from common.errors import UserError, run_command
 from common.files import atomic_write
 from seq2seq.evaluation import alignment_sheet
@@ -53,6 +54,9 @@ class TranslateOptions:
     """Most tokens of a translation; as in training by default."""
     batch_size: int = 64
     """Sentences translated at a time."""
+    precision: Precision | None = None
+    """Arithmetic of the search: bf16 is faster where the hardware has it; as that of
+    training's validations by default."""
     device: str = "auto"
     """cpu, cuda, cuda:1, mps; auto takes a GPU if there is one."""
 
@@ -84,7 +88,7 @@ def translate(options: TranslateOptions) -> None:
     """Translate a file or standard input."""
     translator = Translator.from_run(options.run, *options.ensemble, device=options.device)
     search = {"n_best": options.n_best} | given_options(
-        options, "beam_size", "length_penalty", "max_length"
+        options, "beam_size", "length_penalty", "max_length", "precision"
     )
     check_n_best(options.n_best, search.get("beam_size", translator.search["beam_size"]))
     interactive = options.file == "-" and sys.stdin.isatty()

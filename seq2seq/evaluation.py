@@ -54,7 +54,7 @@ def evaluate(
         lowercase: score lower-cased text, which the signature then says: for a model that writes
             lower case.
         description: what the progress bar says.
-        search: options of `beam_search`.
+        search: options of `SentenceWriter.generate`.
     """
     start = time.perf_counter()
     found: list[list[Translation]] = []

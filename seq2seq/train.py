@@ -289,7 +289,7 @@ def evaluate_run(
         data: the folder of the data; where the run was trained on it by default.
         batch_size: sentences translated at a time.
         device: cpu, cuda, ...; auto takes a GPU if there is one.
-        search: options of `beam_search`; as in training by default.
+        search: options of `SentenceWriter.generate`; as in training by default.
 
     Raises:
         UserError: a run or the data cannot be used.

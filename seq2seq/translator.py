@@ -50,7 +50,7 @@ class Translator:
         model: an encoder of sentences and a decoder, or an ensemble.
         source: the language that is read.
         target: the language that is written.
-        search: options of `beam_search` where a call does not say otherwise.
+        search: options of `SentenceWriter.generate` where a call does not say otherwise.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Translator:
             batch_size: sentences translated at a time.
             replace_unknown: allow the unknown word, and put the source word in its place that the
                 decoder looked at most; needs attention. Otherwise the unknown word is never written.
-            search: options of `beam_search`: beam_size, max_length, length_penalty, ...
+            search: options of `SentenceWriter.generate`: beam_size, max_length, length_penalty, ...
         """
         options = {"batch_size": batch_size, "replace_unknown": replace_unknown} | search
         return [found[0].text for found in self.translations(texts, **options)]

@@ -58,6 +58,19 @@ def test_it_learns_from_its_own_words(per, words):
     assert [hypotheses[0].tokens for hypotheses in found] == SENTENCES
 
 
+def test_a_search_in_bf16_scores_nearly_as_in_fp32_and_leaves_the_weights_alone():
+    model, batch = make_model().eval(), make_batch()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    options = {"beam_size": 3, "max_length": 8}
+    wide = model.generate(*batch.inputs, **options)
+    narrow = model.generate(*batch.inputs, **options, precision="bf16")
+    scores = [found[0].log_probability for found in narrow]
+    assert scores == pytest.approx([found[0].log_probability for found in wide], rel=0.02)
+    assert scores != [found[0].log_probability for found in wide]  # it was computed in bf16
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name]) and value.dtype == before[name].dtype
+
+
 def test_weights_without_scheduled_sampling_are_as_before(tmp_path):
     assert "scheduled_sampling" not in " ".join(make_model().state_dict())
     trained = make_model(LinearRatio(4))

@@ -18,9 +18,11 @@ from common.ensemble import EnsembleModel
 from common.errors import UserError
 from common.text.language import Language
 from common.text.vocabulary import BOS, PAD, UNK
+from common.training.batching import bucketed_batches
 from seq2seq.examples import source_batch
 
-MAX_SOURCE = 400  # tokens read at once: longer lines are translated in parts
+MAX_SOURCE = 400  # tokens of a sentence: longer lines are translated in parts
+MAX_READ = 8_192  # tokens of a batch: of long sentences fewer are translated at a time
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ class Translator:
 
         Args:
             texts: one sentence each; one of more than a few hundred tokens is translated in parts.
-            batch_size: sentences translated at a time.
+            batch_size: sentences translated at a time, at most.
             replace_unknown: allow the unknown word, and put the source word in its place that the
                 decoder looked at most; needs attention. Otherwise the unknown word is never written.
             search: options of `SentenceWriter.generate`: beam_size, max_length, length_penalty, ...
@@ -143,10 +145,9 @@ class Translator:
         Sentences of similar length are translated together, so that little is padded; the results
         are in the order that was given.
         """
-        order = sorted(range(len(sentences)), key=lambda number: len(sentences[number]))
         results: list[list[Translation]] = [[] for _ in sentences]
-        for first in range(0, len(order), batch_size):
-            rows = order[first : first + batch_size]
+        lengths = [len(tokens) for tokens in sentences]
+        for rows in bucketed_batches(lengths, batch_size, max_tokens=MAX_READ, shuffle=False):
             chosen = [sentences[row] for row in rows]
             for row, best in zip(rows, self._search(chosen, replace_unknown, search), strict=True):
                 results[row] = best

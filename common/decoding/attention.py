@@ -102,7 +102,7 @@ class AdditiveAttention(Attention):
 
     def scores(self, queries: Tensor, keys: Tensor) -> Tensor:
         query = _wide((self._query or self.query)(queries)) * 2
-        mixed = (query.unsqueeze(2) + keys.unsqueeze(1)).sigmoid()  # (B, Q, S, A)
+        mixed = (query.unsqueeze(2) + keys.unsqueeze(1)).sigmoid_()  # (B, Q, S, A)
         weight = self.score.weight
         with torch.autocast(mixed.device.type, enabled=False):  # it would cast all of `mixed`
             return F.linear(mixed, 2 * weight).squeeze(-1) - weight.sum()

@@ -24,11 +24,11 @@ from captioning.transform import ImageTransform
 from common.encoder_decoder import Batch, EncoderDecoder
 from common.ensemble import EnsembleModel
 from common.errors import UserError
-from common.files import read_json, write_json
 from common.options import choose_device, from_dict
 from common.run import Run
 from common.text.embeddings import start_from_pretrained
-from common.text.tokenizer import WordTokenizer, tokenizer_from_dict
+from common.text.language import Language
+from common.text.tokenizer import WordTokenizer
 from common.text.vocabulary import Vocabulary
 from common.training.tracking import Tracker
 from common.training.trainer import Trainer
@@ -71,8 +71,8 @@ def train(options: TrainOptions) -> Evaluation:
         options.run_dir, KIND, options,
         resume=options.resume, overwrite=options.overwrite, may_change=MAY_CHANGE,
     )  # fmt: skip
-    vocabulary.save(run.file("vocabulary.json"))
-    write_json(run.file("tokenizer.json"), tokenizer.to_dict())
+    for file, write in Language(tokenizer, vocabulary).files():
+        run.keep(file, write)
 
     examples, _ = make_examples(captioner, options, images, mirror=options.encoder.mirror)
     checks, validation = make_examples(captioner, options, validation)
@@ -208,16 +208,13 @@ def load_captioner(folder: Path, device: str = "auto") -> Captioner:
     """The captioner of a run folder; see `Captioner.from_run`."""
     run = Run.open(folder, KIND)
     options = read_options(run)
-    vocabulary = Vocabulary.load(run.existing("vocabulary.json"))
-    tokenizer = tokenizer_from_dict(
-        read_json(run.existing("tokenizer.json")), str(run.path / "tokenizer.json")
-    )
-    model = build_model(options, vocabulary, weights="none")
+    language = Language.load(run.existing)
+    model = build_model(options, language.vocabulary, weights="none")
     run.load_model(model)
     return Captioner(
         model.to(choose_device(device)),
-        vocabulary,
-        tokenizer,
+        language.vocabulary,
+        language.tokenizer,
         make_transform(options.encoder),
         options.search.arguments(),
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatch
@@ -34,7 +35,7 @@ CONTENTS = (
 class Run:
     """One folder that holds all that a result needs, and can be moved anywhere.
 
-        config.json          format, kind, library versions, and the configuration
+        config.json          format, kind, library versions, the configuration, and digests of:
         *vocabulary*.json    vocabularies and tokenizers, by their own classes
         model.safetensors    the best weights
         best-*.safetensors   the weights of the best validations, where their average is asked for
@@ -48,12 +49,18 @@ class Run:
     """
 
     def __init__(
-        self, path: Path, kind: str, config: dict[str, Any], created: str | None = None
+        self,
+        path: Path,
+        kind: str,
+        config: dict[str, Any],
+        created: str | None = None,
+        digests: dict[str, str] | None = None,
     ) -> None:
         self.path = path
         self.kind = kind
         self.config = config
         self.created = created or datetime.now(UTC).isoformat(timespec="seconds")
+        self.digests = digests or {}  # SHA-256 of what `keep` has written, by name
 
     @classmethod
     def create(
@@ -135,7 +142,9 @@ class Run:
             )
         if kind is not None and stored["kind"] != kind:
             raise UserError(f"{path} holds a {stored['kind']}, not a {kind}.")
-        return cls(path, stored["kind"], stored["config"], stored.get("created"))
+        digests = stored.get("digests")
+        digests = digests if isinstance(digests, dict) else {}
+        return cls(path, stored["kind"], stored["config"], stored.get("created"), digests)
 
     def file(self, name: str) -> Path:
         """The path of a file in the folder, to write it; folders on the way are made."""
@@ -143,17 +152,46 @@ class Run:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
+    def keep(self, name: str, write: Callable[[Path], None]) -> None:
+        """Write a file without which the weights mean nothing, as a vocabulary.
+
+        `existing` will know it from another run's file of that name. A run that is resumed must
+        bring the same again: weights do not fit other words.
+
+        Raises:
+            UserError: the run was begun with another content; the old file stays.
+        """
+        path = self.file(name)
+        fresh = path.with_name(f".{name}.new")
+        write(fresh)
+        digest = _digest(fresh)
+        if self.digests.get(name, digest) != digest:
+            fresh.unlink()
+            raise UserError(
+                f"{self.path} was begun with another {name}: the data has changed. "
+                "Resume it with the same data, or start another run."
+            )
+        fresh.replace(path)
+        if name not in self.digests:
+            self.digests[name] = digest
+            self._write_config()
+
     def existing(self, name: str) -> Path:
         """The path of a file in the folder, to read it.
 
         Raises:
-            UserError: the file is missing.
+            UserError: the file is missing, or not the one that the run kept under this name.
         """
         path = self.path / name
         if not path.exists():
             raise UserError(
                 f"{self.path} is incomplete: {name} is missing. Copy the whole folder, "
                 "or train again."
+            )
+        if name in self.digests and _digest(path) != self.digests[name]:
+            raise UserError(
+                f"{path} is not the file that this run was trained with: it is of another run, or "
+                "was changed. Copy the whole folder, or train again."
             )
         return path
 
@@ -202,6 +240,7 @@ class Run:
             "created": self.created,
             "versions": _versions(),
             "config": self.config,
+            "digests": self.digests,
         }
         write_json(self.path / "config.json", content)
 
@@ -222,6 +261,10 @@ class Run:
         """Delete what a killed process had begun to write (see `common.files.atomic_write`)."""
         for path in filter(_is_unfinished, self.path.iterdir()):
             path.unlink()
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _describes_run(stored: Any) -> bool:

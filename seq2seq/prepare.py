@@ -64,8 +64,8 @@ def prepare(data: ParallelData, options: TextOptions, cache: Path) -> Prepared:
             write_corpus(folder / f"{side}.ids", sentences, len(language.vocabulary))
         write_json(marker, {"version": VERSION, "pairs": len(train), "options": asdict(options)})
     return Prepared(
-        Language.load(folder, "source_"),
-        Language.load(folder, "target_"),
+        Language.load(folder.joinpath, "source_"),
+        Language.load(folder.joinpath, "target_"),
         Corpus.open(folder / "source.ids"),
         Corpus.open(folder / "target.ids"),
     )

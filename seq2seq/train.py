@@ -63,8 +63,8 @@ def train(options: TrainOptions) -> Evaluation:
         options.run_dir, KIND, options,
         resume=options.resume, overwrite=options.overwrite, may_change=MAY_CHANGE,
     )  # fmt: skip
-    source.save(run.path, "source_")
-    target.save(run.path, "target_")
+    for file, write in (*source.files("source_"), *target.files("target_")):
+        run.keep(file, write)
 
     with Tracker(run.path) as tracker:
         tracker.configuration(asdict(options))
@@ -240,10 +240,8 @@ def load_translator(folder: Path, device: str = "auto") -> Translator:
     """The translator of a run folder; see `Translator.from_run`."""
     run = Run.open(folder, KIND)
     options = read_options(run)
-    for side in ("source", "target"):
-        run.existing(f"{side}_tokenizer.json")
-        run.existing(f"{side}_vocabulary.json")
-    source, target = Language.load(run.path, "source_"), Language.load(run.path, "target_")
+    source = Language.load(run.existing, "source_")
+    target = Language.load(run.existing, "target_")
     model = build_model(options, source.vocabulary, target.vocabulary)
     run.load_model(model)
     return Translator(model.to(choose_device(device)), source, target, options.search.arguments())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,18 +31,27 @@ class Language:
         """The text of ids, as a person would write it."""
         return self.tokenizer.decode(self.vocabulary.decode(list(ids)))
 
+    def files(self, name: str = "") -> Iterator[tuple[str, Callable[[Path], None]]]:
+        """The names of the files that hold it, each with the function that writes it to a path."""
+        yield f"{name}tokenizer.json", lambda path: write_json(path, self.tokenizer.to_dict())
+        yield f"{name}vocabulary.json", self.vocabulary.save
+
     def save(self, folder: Path, name: str = "") -> None:
         """Write NAMEtokenizer.json and NAMEvocabulary.json to a folder."""
-        write_json(folder / f"{name}tokenizer.json", self.tokenizer.to_dict())
-        self.vocabulary.save(folder / f"{name}vocabulary.json")
+        for file, write in self.files(name):
+            write(folder / file)
 
     @classmethod
-    def load(cls, folder: Path, name: str = "") -> Language:
+    def load(cls, locate: Callable[[str], Path], name: str = "") -> Language:
         """Read what `save` wrote.
+
+        Args:
+            locate: from the name of a file to its path: `folder.joinpath`, or `run.existing`.
+            name: what the files' names begin with.
 
         Raises:
             UserError: a file is missing, damaged or of a newer version.
         """
-        path = folder / f"{name}tokenizer.json"
+        path = locate(f"{name}tokenizer.json")
         tokenizer = tokenizer_from_dict(read_json(path), str(path))
-        return cls(tokenizer, Vocabulary.load(folder / f"{name}vocabulary.json"))
+        return cls(tokenizer, Vocabulary.load(locate(f"{name}vocabulary.json")))

@@ -279,3 +279,25 @@ def test_a_full_disk_leaves_the_old_files(tmp_path, monkeypatch):
         with pytest.raises(OSError, match="No space left"):
             write()
         assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_what_a_run_kept_is_known_again(tmp_path):
+    def words(text: str):
+        return lambda path: path.write_text(text)
+
+    run = Run.create(tmp_path / "run", "translator", {})
+    run.keep("vocabulary.json", words("a dog"))
+    assert Run.open(run.path).existing("vocabulary.json").read_text() == "a dog"
+
+    resumed = Run.create(run.path, "translator", {}, resume=True)
+    resumed.keep("vocabulary.json", words("a dog"))
+    with refused("another vocabulary.json: the data has changed"):
+        resumed.keep("vocabulary.json", words("a cat"))
+    assert run.existing("vocabulary.json").read_text() == "a dog"  # and nothing is left beside it
+    assert sorted(path.name for path in run.path.iterdir()) == ["config.json", "vocabulary.json"]
+
+    (run.path / "vocabulary.json").write_text("a cat")
+    with refused("is not the file that this run was trained with"):
+        Run.open(run.path).existing("vocabulary.json")
+    Run.create(run.path, "translator", {}, overwrite=True).keep("vocabulary.json", words("a cat"))
+    assert Run.open(run.path).existing("vocabulary.json").read_text() == "a cat"

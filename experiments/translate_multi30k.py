@@ -42,7 +42,9 @@ ATTENTION = TrainOptions(
         cell="gru", hidden_size=512, inject=("init",), attention="additive",
         attention_size=256, embedding_dropout=0.2, output_dropout=0.3,
     ),
-    search=SearchOptions(beam_size=5, length_penalty=1.0, max_length=100),
+    search=SearchOptions(
+        beam_size=5, length_penalty=1.0, max_length=100, search_precision="bf16"
+    ),
     training=TrainingOptions(
         epochs=10, batch_size=64, learning_rate=1.5e-3, schedule="cosine", warmup_steps=200,
         label_smoothing=0.1, average_decay=0.998, average_best=3, clip_norm=1.0,
@@ -62,12 +64,22 @@ CONTEXT = replace(
     ),
 )  # fmt: skip
 
+SMALL = replace(
+    ATTENTION,
+    run_dir=Path("runs/multi30k-small"),
+    text=TextOptions(tokenizer="words"),
+    encoder=EncoderOptions(encoder_size=256, source_dropout=0.2, encoder_dropout=0.2),
+    decoder=replace(ATTENTION.decoder, hidden_size=256, output_dropout=0.2),
+    training=replace(ATTENTION.training, epochs=6, batch_size=80, learning_rate=2e-3),
+)
+
 
 def main() -> None:
-    """Train one of the two models and print its scores on the validation and the test sentences."""
+    """Train one of the models and print its scores on the validation and the test sentences."""
     options = tyro.extras.overridable_config_cli(
         {
             "attention": ("A GRU that looks at the source words while it writes.", ATTENTION),
+            "small": ("The same of half the size, which reads and writes words: minutes.", SMALL),
             "context": ("A GRU that is told one vector, and sees nothing else.", CONTEXT),
         },
         prog="python -m experiments.translate_multi30k",

@@ -116,6 +116,24 @@ def test_blank_text_stays_blank_and_long_text_is_translated_in_parts(run):
     assert len(long.split()) == 30
 
 
+ODD = [
+    "one \x00 two \x07\x1b[31m",
+    "one 사람 два \u05d0 two",
+    "\u200b\u2028",
+    "\ufffd",
+    "x" * 100_000,
+]
+
+
+def test_whatever_stands_in_a_line_one_line_comes_out(run):
+    done = command("translate", run, "-", text="\n".join([*ODD, "two"]))
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.split("\n")
+    assert len(lines) == len(ODD) + 2 and lines[-1] == ""
+    (alone,) = Translator.from_run(run, device="cpu").translate(["two"])
+    assert lines[-2] == alone
+
+
 def test_attention_covers_every_token_and_sums_to_one(run):
     translator = Translator.from_run(run, device="cpu")
     weights = translator.attention(["one", "two", "three"], ["drei", "zwei"])
@@ -184,6 +202,28 @@ def test_learns_a_handful_of_pairs_by_heart(tmp_path, text, attention):
         ),
     )
     assert train(options).metrics["exact_match"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("cell", "inject", "reverse"),
+    [("gru_cho", ("init", "every", "output"), False), ("lstm", ("init",), True)],
+    ids=["Cho 2014", "Sutskever 2014"],
+)
+def test_the_first_translators_learn_a_handful_of_pairs(tmp_path, cell, inject, reverse):
+    write_pairs(tmp_path / "data", "train", 12, 3)
+    write_pairs(tmp_path / "data", "val", 12, 3)
+    options = tiny_options(tmp_path / "data", tmp_path / "run", monitor="exact_match")
+    encoder = replace(
+        options.encoder, encoder_cell=cell, encoder_size=48, bidirectional=False,
+        reverse_source=reverse,
+    )  # fmt: skip
+    decoder = replace(
+        options.decoder, cell=cell, inject=inject, attention="none", hidden_size=48,
+        readout="maxout" if cell == "gru_cho" else "tanh",
+    )  # fmt: skip
+    training = replace(options.training, epochs=60, learning_rate=0.01)
+    evaluation = train(replace(options, encoder=encoder, decoder=decoder, training=training))
+    assert evaluation.metrics["exact_match"] == 1.0
 
 
 def test_training_starts_from_pretrained_embeddings(data, tmp_path):
@@ -281,3 +321,12 @@ def test_a_run_without_its_vocabulary_is_named(run, tmp_path):
     (copy / "target_vocabulary.json").unlink()
     with pytest.raises(UserError, match="incomplete: target_vocabulary.json"):
         Translator.from_run(copy)
+
+
+def test_a_vocabulary_of_another_run_is_noticed(run, tmp_path):
+    copy = Path(shutil.copytree(run, tmp_path / "copy"))
+    path = copy / "target_vocabulary.json"
+    path.write_text(path.read_text().replace("drei", "acht"))  # as many words, but others
+    done = command("translate", copy, "-", text="one")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "target_vocabulary.json is not the file that this run was trained with" in done.stderr

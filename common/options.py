@@ -64,6 +64,9 @@ class DecoderOptions:
     """Attention before the step, feeding its input (Bahdanau), or after the fused pass (Luong)."""
     attention_size: int = 512
     """Features in which query and memory meet in additive and concat attention."""
+    query_word: bool = False
+    """The previous word joins the query of attention before the step: attention then knows what was
+    written last."""
     gate: bool = False
     """Scale what attention reads by a learnt scalar at every step (Show, Attend and Tell)."""
     readout: Literal["linear", "tanh", "maxout"] = "tanh"

@@ -49,6 +49,9 @@ class RecurrentDecoder(nn.Module):
             the output layer (Bahdanau et al. 2015; Xu et al. 2015), or "after" the recurrent pass,
             what was read joining the output layer alone (Luong et al. 2015, without its input feeding).
         attention_size: A, features in which query and memory meet; H if None.
+        query_word: what asks before a step is h + W_q e, with the embedding e of the previous word, so
+            that attention knows what was written last; h alone does not. (The conditional GRU of
+            Sennrich et al. 2017, section 3.1, spends a second recurrent step on it.)
         gate: scale what was read by sigmoid(W h), one scalar a step (Xu et al. 2015, section 4.2.1).
         readout: what stands between the joined features and the word scores: "linear", "tanh"
             (Luong et al. 2015, eq. 5), or "maxout" (Goodfellow et al. 2013; Cho et al. 2014).
@@ -82,6 +85,7 @@ class RecurrentDecoder(nn.Module):
         attention: AttentionKind | None = None,
         attend: Literal["before", "after"] = "before",
         attention_size: int | None = None,
+        query_word: bool = False,
         gate: bool = False,
         readout: ReadoutKind = "tanh",
         readout_size: int | None = None,
@@ -94,7 +98,7 @@ class RecurrentDecoder(nn.Module):
         padding: int = 0,
     ) -> None:
         super().__init__()
-        _check_choices(inject, attention, attend, memory_size, gate)
+        _check_choices(inject, attention, attend, memory_size, gate, query_word)
         self.inject = frozenset(inject)
         self.attend = attend
         self.embedding_size = embedding_size
@@ -123,6 +127,7 @@ class RecurrentDecoder(nn.Module):
             if attention is not None
             else None
         )
+        self.query_word = nn.Linear(embedding_size, hidden_size, bias=False) if query_word else None
         self.gate = nn.Linear(hidden_size, 1) if gate else None
 
         state_size = self.recurrent.state_size * num_layers * hidden_size
@@ -256,6 +261,8 @@ class RecurrentDecoder(nn.Module):
         read = None
         if self.attention is not None and self.attend == "before":
             queries = state[0][:, -1].view(batch, hypotheses, -1)
+            if self.query_word is not None:
+                queries = queries + self.query_word(embedded)
             read, _ = self.read(queries, context)
             assert read is not None
             projected = projected + self.recurrent.project(read, self.read_columns, bias=False)
@@ -329,6 +336,7 @@ def _check_choices(
     attend: str,
     memory_size: int | None,
     gate: bool,
+    query_word: bool,
 ) -> None:
     unknown = set(inject) - set(INJECTIONS)
     if unknown or isinstance(inject, str):
@@ -339,5 +347,7 @@ def _check_choices(
         raise ValueError(f"attend is 'before' or 'after' the step, not {attend!r}")
     if attention is not None and memory_size is None:
         raise ValueError("attention needs memory_size, the features of the memory it reads")
+    if query_word and (attention is None or attend != "before"):
+        raise ValueError("the previous word joins the query of attention before the step alone")
     if gate and attention is None:
         raise ValueError("the gate scales what attention reads: without attention there is none")

@@ -32,7 +32,7 @@ def unroll_step_by_step(
 ) -> Unrolled:
     """The loop that attention before the step forces, or a decoder that is fed its own words.
 
-    All that does not need the loop is hoisted out of it: the input product of the right words,
+    All that does not need the loop is hoisted out of it: what the right words are multiplied by,
     attention after the step, the readout.
 
     Args:
@@ -49,6 +49,9 @@ def unroll_step_by_step(
         attention = attention.deferred() if attention is not None and before else attention
     projected = decoder.project_words(embedded, context).transpose(0, 1).contiguous()
     words = list(embedded.unbind(1))  # (B, E) each
+    asked: list[Tensor] = []  # (B, 1, H) each: what the words add to the queries
+    if decoder.query_word is not None:
+        asked = list(decoder.query_word(embedded).split(1, dim=1))
     outputs: list[Tensor] = []
     reads: list[Tensor] = []
     all_weights: list[Tensor] = []
@@ -62,8 +65,11 @@ def unroll_step_by_step(
             product = decoder.project_words(said, part, recurrent).squeeze(1)
             projected_t = projected_t.index_copy(0, rows, product)
             words[t] = words[t].index_copy(0, rows, said.squeeze(1))
+            if decoder.query_word is not None:
+                asked[t] = asked[t].index_copy(0, rows, decoder.query_word(said))
         if before:
-            read, weights = decoder.read(state[0][:, -1:], context, attention)
+            queries = state[0][:, -1:] + asked[t] if asked else state[0][:, -1:]
+            read, weights = decoder.read(queries, context, attention)
             assert read is not None and weights is not None
             reads.append(read.squeeze(1))
             all_weights.append(weights.squeeze(1))

@@ -60,6 +60,8 @@ def test_steps_equal_the_teacher_forced_pass(cell, inject, attention):
         {"num_layers": 2, "attention": "general", "attend": "after", "cell": "lstm"},
         {"attention": "additive", "gate": True, "deep_output": True, "readout": "maxout"},
         {"attention": "general", "attend": "after", "gate": True, "readout": "linear"},
+        {"attention": "additive", "query_word": True, "inject": ("first",)},
+        {"attention": "general", "query_word": True, "num_layers": 2, "gate": True},
         {"tie_embeddings": True, "readout_size": E},
         {"readout": "maxout", "readout_size": 5},
         {  # Cho et al. 2014, to the letter
@@ -199,6 +201,7 @@ def test_gradients_agree_with_finite_differences(attend):
         {"cell": "rnn", "inject": ("every", "output")},
         {"cell": partial(GRUCell, reset_after=False), "inject": ("init", "every", "output")},
         {"cell": "gru", "inject": ("init",), "attention": "additive"},
+        {"cell": "gru", "inject": ("init",), "attention": "additive", "query_word": True},
         {"cell": "lstm", "inject": ("init",), "attention": "general", "attend": "after"},
     ],
     ids=str,

@@ -101,7 +101,12 @@ def test_all_right_words_are_teacher_forcing(cell, inject, attention):
     ]
     + [
         {"num_layers": 2, "attention": ("additive", "before"), "cell": "lstm"},
-        {"deep_output": True, "gate": True, "attention": ("additive", "before")},
+        {
+            "deep_output": True,
+            "gate": True,
+            "query_word": True,
+            "attention": ("additive", "before"),
+        },
         {"deep_output": True, "readout": "maxout", "attention": ("general", "after")},
         {"tie_embeddings": True},
     ],

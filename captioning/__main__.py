@@ -16,7 +16,7 @@ from captioning.evaluation import attention_sheet
 from captioning.image_files import list_images
 from captioning.images import ImageError, open_image
 from captioning.train import TrainOptions, evaluate_run, train
-from common.command_line import EvaluationOptions, check_n_best, given_options
+from common.command_line import EvaluationOptions, check_n_best, given_options, print_metrics
 from common.encoder_decoder import Precision
 from common.errors import UserError, run_command
 from common.evaluation.pictures import contact_sheet
@@ -71,8 +71,7 @@ def main() -> None:
         train(options)
     elif isinstance(options, EvaluateOptions):
         evaluation = evaluate_run(options.run, **options.arguments())
-        for name, value in evaluation.metrics.items():
-            print(f"{name:<16}{value:.4f}")
+        print_metrics(evaluation.metrics)
     else:
         caption(options)
 

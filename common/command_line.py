@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from tyro.conf import Positional
 
 from common.encoder_decoder import Precision
 from common.errors import UserError
+from common.training.validation import TEACHER_FORCED
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,19 @@ def given_options(options: Any, *names: str) -> dict[str, Any]:
     """Those of the options that the user gave: the others are None, and leave the default alone."""
     values = {name: getattr(options, name) for name in names}
     return {name: value for name, value in values.items() if value is not None}
+
+
+def print_metrics(metrics: Mapping[str, float], signatures: Mapping[str, str] = {}) -> None:
+    """Print each metric with its signature: how it was computed.
+
+    Args:
+        metrics: those of `teacher_forced` are said to be teacher-forced.
+        signatures: of some of them, by the same names.
+    """
+    for name, value in metrics.items():
+        said = ["teacher-forced"] if name in TEACHER_FORCED else []
+        said += [signatures[name]] if name in signatures else []
+        print(f"{name:<18}{value:>10.4f}  {', '.join(said)}".rstrip())
 
 
 def check_n_best(n_best: int, beam_size: int) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import tyro
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional
 
-from common.command_line import EvaluationOptions, check_n_best, given_options
+from common.command_line import EvaluationOptions, check_n_best, given_options, print_metrics
 from common.encoder_decoder import Precision
 from common.errors import UserError, run_command
 from common.files import atomic_write
@@ -80,8 +80,7 @@ def main() -> None:
 def evaluate(options: EvaluateOptions) -> None:
     """Print the scores of a split, each BLEU with its signature."""
     evaluation = evaluate_run(options.run, **options.arguments())
-    for name, value in evaluation.metrics.items():
-        print(f"{name:<16}{value:>10.4f}  {evaluation.signatures.get(name, '')}".rstrip())
+    print_metrics(evaluation.metrics, evaluation.signatures)
 
 
 def translate(options: TranslateOptions) -> None:

@@ -302,5 +302,8 @@ def evaluate_run(
     examples = encoded(pairs, translator.source, translator.target)
     batches = examples.batches(0, batch_size=batch_size, shuffle=False)
     evaluation.metrics.update(teacher_forced(translator.model, batches))
+    # Per token of what? The perplexities of words and of subwords cannot be compared.
+    unit = f"per token of {len(translator.target.vocabulary):,} {options.text.tokenizer}"
+    evaluation.signatures["perplexity"] = unit
     write_evaluation(folder, split, evaluation)
     return evaluation

@@ -13,6 +13,8 @@ from common.training.batching import to_device
 from common.training.checkpoint import random_state, restore_random_state
 from common.training.meter import perplexity
 
+TEACHER_FORCED = ("loss", "perplexity", "token_accuracy")  # the figures of `teacher_forced`
+
 
 @torch.no_grad()
 def teacher_forced(model: nn.Module, batches: Sequence[Any]) -> dict[str, float]:

@@ -56,7 +56,8 @@ def write_phrases(
     folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        with tqdm(desc="writing phrases", total=sum(sizes.values()), unit=" pairs") as bar:
+        total = sum(sizes.values())
+        with tqdm(desc="writing phrases", total=total, unit=" pairs", disable=None) as bar:
             for split, size in sizes.items():
                 _write_split(unfinished, split, size, seed, bar)
         write_json(unfinished / "phrases.json", _description(unfinished, sizes, seed))

@@ -40,7 +40,8 @@ ATTENTION = TrainOptions(
     encoder=EncoderOptions(encoder_size=256, source_dropout=0.2, encoder_dropout=0.2),
     decoder=DecoderOptions(
         cell="gru", hidden_size=512, inject=("init",), attention="additive",
-        attention_size=256, embedding_dropout=0.2, output_dropout=0.3,
+        attention_size=256, query_word=True, deep_output=True,
+        embedding_dropout=0.2, output_dropout=0.3,
     ),
     search=SearchOptions(
         beam_size=5, length_penalty=1.0, max_length=100, search_precision="bf16"
@@ -70,7 +71,7 @@ SMALL = replace(
     text=TextOptions(tokenizer="words"),
     encoder=EncoderOptions(encoder_size=256, source_dropout=0.2, encoder_dropout=0.2),
     decoder=replace(ATTENTION.decoder, hidden_size=256, output_dropout=0.2),
-    training=replace(ATTENTION.training, epochs=6, batch_size=80, learning_rate=2e-3),
+    training=replace(ATTENTION.training, epochs=8, batch_size=80, learning_rate=2e-3),
 )
 
 

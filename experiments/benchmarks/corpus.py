@@ -10,6 +10,7 @@ import multiprocessing
 import resource
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,11 +66,11 @@ def footprint(folder: Path, pairs: int, steps: int = 300) -> Footprint:
     )
     prepare(load_data(options), options.text, options.cache_dir)
     prepared = time.perf_counter()
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(1) as pool:
-        seconds, peak = pool.apply(
-            _train, (options, steps, torch.get_num_threads(), time.perf_counter())
-        )
+    fresh = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=fresh) as process:
+        seconds, peak = process.submit(
+            _train, options, steps, torch.get_num_threads(), time.perf_counter()
+        ).result()
     return Footprint(pairs, written - start, prepared - written, seconds, steps, peak)
 
 

@@ -48,7 +48,7 @@ ATTENTION = TrainOptions(
     ),
     training=TrainingOptions(
         epochs=10, batch_size=64, learning_rate=1.5e-3, schedule="cosine", warmup_steps=200,
-        label_smoothing=0.1, average_decay=0.998, average_best=3, clip_norm=1.0,
+        label_smoothing=0.1, average_decay=0.998, clip_norm=1.0,
         precision="bf16", patience=6,
     ),
 )  # fmt: skip

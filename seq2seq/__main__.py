@@ -91,6 +91,8 @@ def translate(options: TranslateOptions) -> None:
     )
     check_n_best(options.n_best, search.get("beam_size", translator.search["beam_size"]))
     interactive = options.file == "-" and sys.stdin.isatty()
+    if interactive:
+        print("Write a sentence and press Enter; Ctrl-D ends.", file=sys.stderr)
     shown: list[tuple[str, list[str]]] = []
     lines = read_lines(options.file)
     # At a terminal each line is answered at once; otherwise many together, which is far faster.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -123,6 +124,23 @@ ODD = [
     "\ufffd",
     "x" * 100_000,
 ]
+
+
+def test_at_a_terminal_each_line_is_answered_at_once(run):
+    pty = pytest.importorskip("pty")  # where there are such terminals
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "seq2seq", "translate", str(run), "-"],
+        cwd=ROOT, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        for _ in range(2):
+            os.write(ours, b"one two\n")
+            assert process.stdout.readline().endswith("\n")  # though the input has not ended
+        os.write(ours, b"\x04")
+        assert process.wait(timeout=60) == 0
+        assert process.stdout.read() == ""
+    os.close(ours)
+    os.close(theirs)
 
 
 def test_whatever_stands_in_a_line_one_line_comes_out(run):

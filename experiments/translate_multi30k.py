@@ -37,17 +37,19 @@ ATTENTION = TrainOptions(
     source="de",
     target="en",
     text=TextOptions(tokenizer="subwords", subword_model="bpe", joint=True, vocabulary_size=8000),
-    encoder=EncoderOptions(encoder_size=256, source_dropout=0.2, encoder_dropout=0.2),
+    encoder=EncoderOptions(
+        encoder_size=256, share_embeddings=True, source_dropout=0.2, encoder_dropout=0.2
+    ),
     decoder=DecoderOptions(
         cell="gru", hidden_size=512, inject=("init",), attention="additive",
-        attention_size=256, query_word=True, deep_output=True,
+        attention_size=256, query_word=True, deep_output=True, tie_embeddings=True,
         embedding_dropout=0.2, output_dropout=0.3,
     ),
     search=SearchOptions(
         beam_size=5, length_penalty=1.0, max_length=100, search_precision="bf16"
     ),
     training=TrainingOptions(
-        epochs=10, batch_size=64, learning_rate=1.5e-3, schedule="cosine", warmup_steps=200,
+        epochs=11, batch_size=64, learning_rate=1.5e-3, schedule="cosine", warmup_steps=200,
         label_smoothing=0.1, average_decay=0.998, clip_norm=1.0,
         precision="bf16", patience=6,
     ),
@@ -57,10 +59,12 @@ CONTEXT = replace(
     ATTENTION,
     run_dir=Path("runs/multi30k-context"),
     encoder=EncoderOptions(
-        encoder_size=512, summary="max", source_dropout=0.2, encoder_dropout=0.2
+        encoder_size=512, summary="max", share_embeddings=True, source_dropout=0.2,
+        encoder_dropout=0.2,
     ),
     decoder=DecoderOptions(
         cell="gru", hidden_size=640, inject=("init", "every", "output"), attention="none",
+        deep_output=True, tie_embeddings=True,
         embedding_dropout=0.2, output_dropout=0.3, word_dropout=0.1,
     ),
 )  # fmt: skip
@@ -70,7 +74,7 @@ SMALL = replace(
     run_dir=Path("runs/multi30k-small"),
     text=TextOptions(tokenizer="words"),
     encoder=EncoderOptions(encoder_size=256, source_dropout=0.2, encoder_dropout=0.2),
-    decoder=replace(ATTENTION.decoder, hidden_size=256, output_dropout=0.2),
+    decoder=replace(ATTENTION.decoder, hidden_size=256, output_dropout=0.2, tie_embeddings=False),
     training=replace(ATTENTION.training, epochs=8, batch_size=80, learning_rate=2e-3),
 )
 

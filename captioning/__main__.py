@@ -9,14 +9,21 @@ from pathlib import Path
 
 import torch
 import tyro
-from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional
+from tyro.conf import OmitArgPrefixes, Positional
 
 from captioning.captioner import Caption, Captioner
 from captioning.evaluation import attention_sheet
 from captioning.image_files import list_images
 from captioning.images import ImageError, open_image
 from captioning.train import TrainOptions, evaluate_run, train
-from common.command_line import EvaluationOptions, check_n_best, given_options, print_metrics
+from common.bounds import BeamSize, Positive, check_bounds
+from common.command_line import (
+    EvaluationOptions,
+    check_n_best,
+    check_picture,
+    given_options,
+    print_metrics,
+)
 from common.encoder_decoder import Precision
 from common.errors import UserError, run_command
 from common.evaluation.pictures import contact_sheet
@@ -38,7 +45,7 @@ class CaptionOptions:
     """Image files, or folders of them."""
     ensemble: tuple[Path, ...] = ()
     """More runs with the same words: the probabilities of all are averaged at every step."""
-    n_best: int = 1
+    n_best: Positive = 1
     """Captions for each picture, best first."""
     json: bool = False
     """Print one JSON object per picture: its path, captions and scores."""
@@ -46,11 +53,11 @@ class CaptionOptions:
     """Write a contact sheet of the pictures with their captions to this PNG."""
     attention: bool = False
     """With --picture: show, word by word, where in each picture the model looked."""
-    beam_size: int | None = None
+    beam_size: BeamSize | None = None
     """Hypotheses kept for each caption; as in training by default."""
-    max_length: int | None = None
+    max_length: Positive | None = None
     """Most words of a caption; as in training by default."""
-    batch_size: int = 32
+    batch_size: Positive = 32
     """Pictures described at a time."""
     precision: Precision | None = None
     """Arithmetic of the search: bf16 is faster where the hardware has it; as that of
@@ -65,8 +72,9 @@ def main() -> None:
         {"train": TrainOptions, "evaluate": EvaluateOptions, "caption": CaptionOptions},
         prog="python -m captioning",
         description="Learn to describe pictures, and describe them.",
-        config=(OmitArgPrefixes, FlagCreatePairsOff),
+        config=(OmitArgPrefixes,),
     )
+    check_bounds(options)
     if isinstance(options, TrainOptions):
         train(options)
     elif isinstance(options, EvaluateOptions):
@@ -78,6 +86,8 @@ def main() -> None:
 
 def caption(options: CaptionOptions) -> None:
     """Print a caption for each picture; a picture that cannot be read is named and passed over."""
+    if options.picture is not None:
+        check_picture(options.picture, "--picture")
     captioner = Captioner.from_run(options.run, *options.ensemble, device=options.device)
     search = {"n_best": options.n_best} | given_options(
         options, "beam_size", "max_length", "precision"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,6 +37,14 @@ class CaptionedImage:
     path: Path
     captions: list[str]
     facts: dict[str, Any] | None = None
+
+
+def captions_digest(images: Sequence[CaptionedImage]) -> str:
+    """Of names and captions: equal where the same images come in the same order."""
+    digest = hashlib.blake2b(digest_size=16)
+    for image in images:
+        digest.update(json.dumps([image.id, image.captions]).encode())
+    return digest.hexdigest()
 
 
 class SplitStatistics(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,11 +98,18 @@ def generated_scenes(images: Sequence[CaptionedImage]) -> dict[str, Scene]:
 
 
 def write_evaluation(
-    folder: Path, split: str, evaluation: Evaluation, images: Sequence[CaptionedImage]
+    folder: Path,
+    name: str,
+    evaluation: Evaluation,
+    images: Sequence[CaptionedImage],
+    *,
+    settings: Mapping[str, Any],
 ) -> None:
-    """Write `evaluation-SPLIT.json` (the metrics) and `captions-SPLIT.jsonl` (a line an image)."""
-    write_json(folder / f"evaluation-{split}.json", evaluation.metrics)
-    with atomic_write(folder / f"captions-{split}.jsonl") as file:
+    """Write `evaluation-NAME.json` (metrics, and how was searched: the settings) and
+    `captions-NAME.jsonl` (a line an image)."""
+    said = {"search": dict(settings)}
+    write_json(folder / f"evaluation-{name}.json", evaluation.metrics | said)
+    with atomic_write(folder / f"captions-{name}.jsonl") as file:
         for image in images:
             best = evaluation.captions[image.id][0]
             line = {

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from captioning.transform import Fit
+from common.bounds import Bounds, Count, DropoutShare, Positive, Rate, Share
 from common.options import DecoderOptions, SearchOptions, TrainingOptions
 
 
@@ -21,19 +22,19 @@ class EncoderOptions:
     fine_tune_from: str | None = None
     """Learn the network too, from this stage on: its name, or how many of the last stages; frozen
     and computed once if not given."""
-    encoder_learning_rate: float = 1e-4
+    encoder_learning_rate: Rate = 1e-4
     """Learning rate of the network's own weights where they are learnt."""
-    memory_size: int = 512
+    memory_size: Count = 512
     """Features that each region is projected to for attention; 0 to leave them as they are."""
-    vector_size: int = 512
+    vector_size: Count = 512
     """Features that the pooled vector is projected to; 0 to leave it as it is."""
     normalize: bool = True
     """Normalise the features of each region (layer normalisation) before anything else."""
-    feature_dropout: float = 0.3
+    feature_dropout: DropoutShare = 0.3
     """Share of the features dropped while training."""
     mirror: bool = False
     """Show each picture mirrored half of the time, unless its caption says left or right."""
-    image_size: int = 224
+    image_size: Annotated[int, Bounds(16)] = 224
     """Pixels per side of the network's square input."""
     fit: Fit = "squash"
     """How a picture becomes a square."""
@@ -52,22 +53,24 @@ class TrainOptions:
     """Which of those the folder holds, if it is not recognised."""
     images: Path | None = None
     """Folder of the pictures, if it is elsewhere."""
-    max_problems: float = 0.01
+    max_problems: Share = 0.01
     """Share of damaged pictures and captions that are listed and passed over; more is an error."""
-    min_count: int = 2
+    min_count: Positive = 2
     """Words of the training captions that are rarer are unknown to the model."""
     word_embeddings: Path | None = None
     """Start from pretrained word embeddings: a word2vec or GloVe text file."""
-    max_words: int = 40
+    max_words: Positive = 40
     """Longer training captions are cut."""
     cache_dir: Path = Path("runs/feature-cache")
     """Folder for the pictures' features, computed once and shared by all runs."""
-    validation_images: int | None = None
+    validation_images: Positive | None = None
     """Caption so many images at each validation; all by default."""
-    monitor: str = "cider_d"
-    """The validation metric that chooses the best weights and ends training: cider_d, bleu4,
-    true_captions (generated scenes), ..."""
-    shown_images: int = 8
+    monitor: Literal["cider_d", "bleu1", "bleu2", "bleu3", "bleu4", "rouge_l", "true_captions"] = (
+        "cider_d"
+    )
+    """The validation metric that chooses the best weights and ends training; true_captions is of
+    generated scenes alone."""
+    shown_images: Count = 8
     """Validation images that TensorBoard shows with their captions as they improve."""
     resume: bool = False
     """Go on with the run in the folder, exactly where it was stopped."""
@@ -80,6 +83,6 @@ class TrainOptions:
 
 
 MAY_CHANGE = (
-    "cache_dir", "resume", "overwrite", "data", "images", "training.epochs", "training.patience",
-    "training.max_minutes", "training.threads", "shown_images",
+    "run_dir", "cache_dir", "resume", "overwrite", "data", "images", "training.epochs",
+    "training.patience", "training.max_minutes", "training.threads", "shown_images",
 )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 
 from captioning.backbone import Backbone
 from captioning.captioner import Captioner
-from captioning.data import CaptionData, CaptionedImage, load
+from captioning.data import CaptionData, CaptionedImage, captions_digest, load
 from captioning.encoder import ImageEncoder
 from captioning.evaluation import Evaluation, evaluate, write_evaluation
 from captioning.examples import CaptionExamples
@@ -21,11 +22,13 @@ from captioning.options import MAY_CHANGE, EncoderOptions, TrainOptions
 from captioning.showcase import Showcase
 from captioning.small_cnn import SmallCNN
 from captioning.transform import ImageTransform
+from common.bounds import check_bounds
 from common.encoder_decoder import Batch, EncoderDecoder
 from common.ensemble import EnsembleModel
 from common.errors import UserError
+from common.files import write_json
 from common.options import choose_device, from_dict
-from common.run import Run
+from common.run import Run, evaluation_name
 from common.text.embeddings import start_from_pretrained
 from common.text.language import Language
 from common.text.tokenizer import WordTokenizer
@@ -46,6 +49,9 @@ def train(options: TrainOptions) -> Evaluation:
     Raises:
         UserError: the data, the options or the folder cannot be used.
     """
+    check_bounds(options)
+    if options.training.coverage and options.decoder.attention == "none":
+        raise UserError("--coverage regularises attention: choose one, or leave it out.")
     Run.check(options.run_dir, resume=options.resume, overwrite=options.overwrite)
     device = options.training.begin()
     data = load_data(options)
@@ -67,12 +73,13 @@ def train(options: TrainOptions) -> Evaluation:
         model, vocabulary, tokenizer, make_transform(options.encoder), options.search.arguments()
     )
 
+    digests = {"train": captions_digest(images), "val": captions_digest(validation)}
+    kept = dict(Language(tokenizer, vocabulary).files())
+    kept["data.json"] = partial(write_json, value=digests)
     run = Run.create(
         options.run_dir, KIND, options,
-        resume=options.resume, overwrite=options.overwrite, may_change=MAY_CHANGE,
+        resume=options.resume, overwrite=options.overwrite, may_change=MAY_CHANGE, keep=kept,
     )  # fmt: skip
-    for file, write in Language(tokenizer, vocabulary).files():
-        run.keep(file, write)
 
     examples, _ = make_examples(captioner, options, images, mirror=options.encoder.mirror)
     checks, validation = make_examples(captioner, options, validation)
@@ -82,7 +89,8 @@ def train(options: TrainOptions) -> Evaluation:
         trainer.fit()
     captioner.model.eval()
     evaluation = evaluate(captioner, validation, checks.inputs)
-    write_evaluation(run.path, "val", evaluation, validation)
+    settings = captioner.search
+    write_evaluation(run.path, "val", evaluation, validation, settings=settings)
     return evaluation
 
 
@@ -267,10 +275,15 @@ def evaluate_run(
     """
     captioner = load_ensemble([folder, *ensemble], device)
     options = read_options(Run.open(folder, KIND))
+    own = Path(options.data)
+    if data is None and not own.exists():
+        raise UserError(f"{own}, the data of {folder}, is no longer there. Say where: --data.")
     options = replace(options, data=data or options.data)
     examples, images = make_examples(captioner, options, load_data(options).split(split))
     evaluation = evaluate(captioner, images, examples.inputs, batch_size=batch_size, **search)
     batches = examples.batches(0, batch_size=batch_size, shuffle=False)
     evaluation.metrics.update(teacher_forced(captioner.model, batches))
-    write_evaluation(folder, split, evaluation, images)
+    elsewhere = data if data and Path(data).name != own.name else None
+    name = evaluation_name(split, elsewhere, ensemble)
+    write_evaluation(folder, name, evaluation, images, settings=captioner.search | search)
     return evaluation

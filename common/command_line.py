@@ -9,6 +9,7 @@ from typing import Any
 
 from tyro.conf import Positional
 
+from common.bounds import Amount, BeamSize, Positive
 from common.encoder_decoder import Precision
 from common.errors import UserError
 from common.training.validation import TEACHER_FORCED
@@ -26,11 +27,11 @@ class EvaluationOptions:
     """More runs with the same words: the probabilities of all are averaged at every step."""
     data: str | None = None
     """Folder of the data, if it is no longer where the run was trained on it."""
-    beam_size: int | None = None
+    beam_size: BeamSize | None = None
     """Hypotheses kept for each sentence; as in training by default."""
-    length_penalty: float | None = None
+    length_penalty: Amount | None = None
     """Exponent of the length that a sentence's log-probability is divided by; as in training."""
-    batch_size: int = 64
+    batch_size: Positive = 64
     """Sentences written at a time."""
     precision: Precision | None = None
     """Arithmetic of the search: bf16 is faster where the hardware has it; as that of
@@ -61,6 +62,18 @@ def print_metrics(metrics: Mapping[str, float], signatures: Mapping[str, str] = 
         said = ["teacher-forced"] if name in TEACHER_FORCED else []
         said += [signatures[name]] if name in signatures else []
         print(f"{name:<18}{value:>10.4f}  {', '.join(said)}".rstrip())
+
+
+def check_picture(path: Path, option: str) -> None:
+    """Refuse a picture's path before the work whose result it shows, and not after it.
+
+    Raises:
+        UserError: it is no PNG's, or its folder does not exist.
+    """
+    if path.suffix.lower() != ".png" or path.is_dir():
+        raise UserError(f"{option} {path}: a PNG is written; name a file that ends in .png.")
+    if not path.parent.is_dir():
+        raise UserError(f"{option} {path}: there is no folder {path.parent}. Make it first.")
 
 
 def check_n_best(n_best: int, beam_size: int) -> None:

@@ -7,16 +7,30 @@ keyword arguments and works without them.
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast, get_args, get_type_hints
+from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import torch
 from torch import nn
 
+from common.bounds import (
+    Amount,
+    BeamSize,
+    Count,
+    Decay,
+    DropoutShare,
+    Positive,
+    Rate,
+    Seed,
+    Share,
+    check_bounds,
+)
 from common.decoding.attention import AttentionKind
 from common.decoding.decoder import Injection, RecurrentDecoder
 from common.decoding.scheduled_sampling import (
@@ -28,7 +42,7 @@ from common.decoding.scheduled_sampling import (
     ScheduledSampling,
 )
 from common.encoder_decoder import Precision
-from common.errors import UserError
+from common.errors import UserError, one_line
 from common.recurrent import GRUCell
 from common.recurrent.layer import CellFactory, StandardCell
 from common.text.vocabulary import BOS, PAD
@@ -49,11 +63,11 @@ class DecoderOptions:
 
     cell: CellName = "lstm"
     """Recurrent cell; gru_cho resets before the product, as the paper has it."""
-    num_layers: int = 1
+    num_layers: Positive = 1
     """Stacked recurrent layers."""
-    embedding_size: int = 256
+    embedding_size: Positive = 256
     """Features of a word embedding."""
-    hidden_size: int = 512
+    hidden_size: Positive = 512
     """Features of the hidden state."""
     inject: tuple[Injection, ...] = ("init", "every")
     """How the context vector enters: init (first state), first (first input), every (each step's
@@ -62,7 +76,7 @@ class DecoderOptions:
     """What scores the memory that the decoder may read at every step."""
     attend: Literal["before", "after"] = "before"
     """Attention before the step, feeding its input (Bahdanau), or after the fused pass (Luong)."""
-    attention_size: int = 512
+    attention_size: Positive = 512
     """Features in which query and memory meet in additive and concat attention."""
     query_word: bool = False
     """The previous word joins the query of attention before the step: attention then knows what was
@@ -71,19 +85,19 @@ class DecoderOptions:
     """Scale what attention reads by a learnt scalar at every step (Show, Attend and Tell)."""
     readout: Literal["linear", "tanh", "maxout"] = "tanh"
     """What stands between the joined features and the word scores."""
-    readout_size: int | None = None
+    readout_size: Positive | None = None
     """Features of the readout; the hidden size by default."""
     deep_output: bool = False
     """Let the previous word join the output layer."""
     tie_embeddings: bool = False
     """Score words with the embedding matrix itself."""
-    word_dropout: float = 0.0
+    word_dropout: DropoutShare = 0.0
     """Share of the previous words that are hidden while training."""
-    embedding_dropout: float = 0.3
+    embedding_dropout: DropoutShare = 0.3
     """Share of embedding features dropped while training."""
-    layer_dropout: float = 0.3
+    layer_dropout: DropoutShare = 0.3
     """Share of features dropped between recurrent layers."""
-    output_dropout: float = 0.5
+    output_dropout: DropoutShare = 0.5
     """Share of recurrent outputs and readout features dropped."""
 
     def build(
@@ -102,24 +116,26 @@ class DecoderOptions:
                 **choices,
             )
         except ValueError as error:
-            raise UserError(f"these decoder options do not go together: {error}.") from None
+            raise UserError(
+                f"these decoder options do not go together: {one_line(error)}."
+            ) from None
 
 
 @dataclass(frozen=True)
 class SearchOptions:
     """How sentences are found when the model writes."""
 
-    beam_size: int = 5
+    beam_size: BeamSize = 5
     """Hypotheses kept for each sentence; 1 is greedy."""
-    length_penalty: float = 0.7
+    length_penalty: Amount = 0.7
     """Exponent of the length that a hypothesis' log-probability is divided by; 0 for none."""
-    min_length: int = 1
+    min_length: Count = 1
     """Fewest words of a sentence."""
-    max_length: int = 40
+    max_length: Positive = 40
     """Most words of a sentence."""
-    no_repeat_ngram: int = 0
+    no_repeat_ngram: Count = 0
     """Never write the same n words twice; 0 to allow it."""
-    stop_after: int | None = 10
+    stop_after: Positive | None = 10
     """A sentence is done once so many of its hypotheses have ended; None searches until no other
     can be better, which takes longer."""
     search_precision: Precision = "fp32"
@@ -136,53 +152,53 @@ class SearchOptions:
 class TrainingOptions:
     """How the weights are learnt."""
 
-    epochs: int = 30
+    epochs: Positive = 30
     """At most so many passes over the training data."""
-    batch_size: int = 64
+    batch_size: Positive = 64
     """Sentences in a batch."""
-    learning_rate: float = 1e-3
+    learning_rate: Rate = 1e-3
     """Peak learning rate of AdamW."""
-    weight_decay: float = 1e-4
+    weight_decay: Amount = 1e-4
     """Decoupled weight decay of matrices; biases and normalisation are spared."""
     schedule: Literal["constant", "plateau", "cosine", "inverse_sqrt"] = "constant"
     """How the learning rate falls."""
-    warmup_steps: int = 0
+    warmup_steps: Count = 0
     """Updates over which the learning rate rises from 0."""
-    clip_norm: float = 5.0
+    clip_norm: Amount = 5.0
     """Largest norm of the gradient of all weights."""
-    accumulate: int = 1
+    accumulate: Positive = 1
     """Batches whose gradients make one update."""
-    label_smoothing: float = 0.1
+    label_smoothing: Share = 0.1
     """Share of the target probability spread over all words."""
     teacher_forcing: Literal["always", "constant", "linear", "exponential", "inverse_sigmoid"] = (
         "always"
     )
     """Whether the decoder is always told the right previous word while training, or sometimes its
     own (scheduled sampling, Bengio 2015): how the ratio of right words falls."""
-    teacher_forcing_ratio: float = 0.5
+    teacher_forcing_ratio: Share = 0.5
     """The constant ratio of right words, or the floor that it falls to."""
-    teacher_forcing_steps: int = 5000
+    teacher_forcing_steps: Positive = 5000
     """Batches after which a falling ratio has come to one half."""
     teacher_forcing_per: Literal["token", "sentence"] = "token"
     """Toss the coin for every token, or once for a sentence."""
-    coverage: float = 0.0
+    coverage: Amount = 0.0
     """Weight of doubly stochastic attention (Show, Attend and Tell used 1)."""
-    average_decay: float = 0.0
+    average_decay: Decay = 0.0
     """Decay of an exponential moving average of the weights that is validated and saved; 0 for none."""
-    average_best: int = 0
+    average_best: Count = 0
     """At the end, average the weights of so many best validations, and keep the average if it is
     better; 0 for none."""
-    patience: int = 5
+    patience: Count = 5
     """Epochs without a better validation score after which training ends."""
-    max_minutes: float | None = None
+    max_minutes: Amount | None = None
     """Time after which training ends."""
     precision: Precision = "fp32"
     """Arithmetic of the products: bf16 is faster where the hardware has it."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the weights, dropout and the order of the data."""
     device: str = "auto"
     """cpu, cuda, cuda:1, mps; auto takes a GPU if there is one."""
-    threads: int | None = None
+    threads: Positive | None = None
     """CPU threads of the arithmetic; PyTorch's choice by default."""
 
     def begin(self) -> torch.device:
@@ -281,12 +297,15 @@ def choose_device(name: str) -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", name):
+        raise UserError(f"--device {name}: name cpu, cuda, cuda:1, mps or auto.")
+    if name == "mps" and not torch.backends.mps.is_available():
+        raise UserError("--device mps cannot be used here: there is no Apple GPU.")
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"--device {name} cannot be used here: {reason}") from None
+        raise UserError(f"--device {name} cannot be used here: {one_line(error)}.") from None
     return device
 
 
@@ -302,7 +321,8 @@ def from_dict(options: type[Options], values: Any, where: str) -> Options:
         where: the file, for the message.
 
     Raises:
-        UserError: names are missing or unknown: the file is of another version, or was edited.
+        UserError: names are missing or unknown, or values impossible: the file is of another
+            version, or was edited.
     """
     kinds = get_type_hints(options)
     if not isinstance(values, dict) or not set(values) <= set(kinds):
@@ -311,10 +331,28 @@ def from_dict(options: type[Options], values: Any, where: str) -> Options:
             f"{where}: unknown {options.__name__} {odd}. Was it made by a newer version?"
         )
     restored = {name: _restored(kinds[name], value, where) for name, value in values.items()}
+    for name, value in restored.items():
+        if not _fits(kinds[name], value):
+            raise UserError(f"{where}: {name} cannot be {json.dumps(values[name])}.")
     try:
-        return options(**restored)
+        built = options(**restored)
     except TypeError as error:
         raise UserError(f"{where}: incomplete {options.__name__}: {error}.") from None
+    check_bounds(built, where)
+    return built
+
+
+def _fits(kind: Any, value: Any) -> bool:
+    """Whether the value of an option is of its type."""
+    if get_origin(kind) is Literal:
+        return value in get_args(kind)
+    if get_origin(kind) is tuple:
+        return isinstance(value, tuple) and all(_fits(get_args(kind)[0], each) for each in value)
+    if get_args(kind):  # a union
+        return any(_fits(each, value) for each in get_args(kind))
+    if kind in (int, float):
+        return isinstance(value, (int, kind)) and not isinstance(value, bool)
+    return isinstance(value, kind)
 
 
 def _restored(kind: Any, value: Any, where: str) -> Any:

@@ -6,12 +6,13 @@ import hashlib
 import json
 import platform
 import shutil
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatch
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from torch import Tensor, nn
@@ -26,8 +27,8 @@ LIBRARIES = ("torch", "torchvision", "numpy", "safetensors")
 
 # What a run writes, and therefore all that overwriting a run may delete.
 CONTENTS = (
-    "config.json", "model.safetensors", "best-*.safetensors", "training.pt", "metrics.jsonl",
-    "tensorboard", "samples", "*vocabulary*.json", "*tokenizer*.json", "*.model",
+    "config.json", "data.json", "model.safetensors", "best-*.safetensors", "training.pt",
+    "metrics.jsonl", "tensorboard", "samples", "*vocabulary*.json", "*tokenizer*.json", "*.model",
     "summary.json", "evaluation-*.json", "captions-*.jsonl", "translations-*",
 )  # fmt: skip
 
@@ -36,6 +37,7 @@ class Run:
     """One folder that holds all that a result needs, and can be moved anywhere.
 
         config.json          format, kind, library versions, the configuration, and digests of:
+        data.json            digests of the data that it is trained and validated on
         *vocabulary*.json    vocabularies and tokenizers, by their own classes
         model.safetensors    the best weights
         best-*.safetensors   the weights of the best validations, where their average is asked for
@@ -72,6 +74,7 @@ class Run:
         resume: bool = False,
         overwrite: bool = False,
         may_change: Collection[str] = (),
+        keep: Mapping[str, Callable[[Path], None]] = MappingProxyType({}),
     ) -> Run:
         """Start a run in a folder, or enter the run that is there to continue it.
 
@@ -84,6 +87,8 @@ class Run:
             may_change: names of the settings (dotted if nested) that a resumed run may change,
                 as how long it trains; a change of any other is refused, since the result would
                 be of neither configuration.
+            keep: files that the weights depend on, each with the function that writes it to a path:
+                see the method of that name.
 
         Raises:
             UserError: the folder holds a run or other files, or a run that cannot be resumed.
@@ -93,6 +98,8 @@ class Run:
         cls.check(path, resume=resume, overwrite=overwrite)
         if _is_run(path) and resume:
             run = cls.open(path, kind)
+            for name, write in keep.items():  # first: where they differ, nothing is changed
+                run.keep(name, write)
             run._change_config(config, may_change)
             run._delete_unfinished()
             return run
@@ -101,6 +108,8 @@ class Run:
         path.mkdir(parents=True, exist_ok=True)
         run = cls(path, kind, config)
         run._write_config()
+        for name, write in keep.items():
+            run.keep(name, write)
         return run
 
     @staticmethod
@@ -261,6 +270,18 @@ class Run:
         """Delete what a killed process had begun to write (see `common.files.atomic_write`)."""
         for path in filter(_is_unfinished, self.path.iterdir()):
             path.unlink()
+
+
+def evaluation_name(split: str, data: str | None = None, ensemble: Collection[Path] = ()) -> str:
+    """What the files of an evaluation are called, so that each kind has its own.
+
+    Args:
+        split: what was evaluated.
+        data: where it is not of the run's own data: its folder.
+        ensemble: the runs that took part in it besides.
+    """
+    parts = [Path(data).name] if data else []
+    return "-".join([*parts, split, *(["ensemble"] if ensemble else [])])
 
 
 def _digest(path: Path) -> str:

@@ -34,7 +34,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import tyro
-from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes
+from tyro.conf import OmitArgPrefixes
 
 from captioning.options import EncoderOptions, TrainOptions
 from captioning.train import train
@@ -81,7 +81,7 @@ def main() -> None:
         },
         prog="python -m experiments.caption_flickr8k",
         description=__doc__.splitlines()[0] if __doc__ else None,
-        config=(OmitArgPrefixes, FlagCreatePairsOff),
+        config=(OmitArgPrefixes,),
     )
     metrics = train(options).metrics
     for name in ("bleu1", "bleu4", "rouge_l", "cider_d"):

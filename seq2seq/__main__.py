@@ -9,9 +9,16 @@ from itertools import islice
 from pathlib import Path
 
 import tyro
-from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional
+from tyro.conf import OmitArgPrefixes, Positional
 
-from common.command_line import EvaluationOptions, check_n_best, given_options, print_metrics
+from common.bounds import Amount, BeamSize, Positive, check_bounds
+from common.command_line import (
+    EvaluationOptions,
+    check_n_best,
+    check_picture,
+    given_options,
+    print_metrics,
+)
 from common.encoder_decoder import Precision
 from common.errors import UserError, run_command
 from common.files import atomic_write
@@ -21,6 +28,7 @@ from seq2seq.train import evaluate_run, train
 from seq2seq.translator import Translation, Translator
 
 SHOWN_ALIGNMENTS = 12
+LONGEST_SHOWN = 60  # tokens of a translation whose alignment can still be read
 
 
 @dataclass(frozen=True)
@@ -38,7 +46,7 @@ class TranslateOptions:
     """A text file, one sentence a line; - for standard input."""
     ensemble: tuple[Path, ...] = ()
     """More runs on the same vocabularies: the probabilities of all are averaged at every step."""
-    n_best: int = 1
+    n_best: Positive = 1
     """Translations of each line, best first: so many lines out for each line in."""
     scores: bool = False
     """Write the score before each translation, with a tab between them."""
@@ -46,13 +54,13 @@ class TranslateOptions:
     """Write where the model looked, for the first dozen lines, to this PNG."""
     replace_unknown: bool = False
     """Put the source word that was looked at most where the model writes the unknown word."""
-    beam_size: int | None = None
+    beam_size: BeamSize | None = None
     """Hypotheses kept for each sentence; as in training by default."""
-    length_penalty: float | None = None
+    length_penalty: Amount | None = None
     """Exponent of the length that a translation's log-probability is divided by; as in training."""
-    max_length: int | None = None
+    max_length: Positive | None = None
     """Most tokens of a translation; as in training by default."""
-    batch_size: int = 64
+    batch_size: Positive = 64
     """Sentences translated at a time."""
     precision: Precision | None = None
     """Arithmetic of the search: bf16 is faster where the hardware has it; as that of
@@ -67,8 +75,9 @@ def main() -> None:
         {"train": TrainOptions, "evaluate": EvaluateOptions, "translate": TranslateOptions},
         prog="python -m seq2seq",
         description="Learn to translate sentences, and translate them.",
-        config=(OmitArgPrefixes, FlagCreatePairsOff),
+        config=(OmitArgPrefixes,),
     )
+    check_bounds(options)
     if isinstance(options, TrainOptions):
         train(options)
     elif isinstance(options, EvaluateOptions):
@@ -85,12 +94,18 @@ def evaluate(options: EvaluateOptions) -> None:
 
 def translate(options: TranslateOptions) -> None:
     """Translate a file or standard input."""
+    if sys.stdout is None:
+        raise UserError("standard output is closed: there is nowhere to write to.")
+    if options.alignments is not None:
+        check_picture(options.alignments, "--alignments")
     translator = Translator.from_run(options.run, *options.ensemble, device=options.device)
+    if options.alignments is not None and translator.attention(["a"], ["a"]) is None:
+        raise UserError("--alignments: this translator has none to show, it is without attention.")
     search = {"n_best": options.n_best} | given_options(
         options, "beam_size", "length_penalty", "max_length", "precision"
     )
     check_n_best(options.n_best, search.get("beam_size", translator.search["beam_size"]))
-    interactive = options.file == "-" and sys.stdin.isatty()
+    interactive = options.file == "-" and sys.stdin is not None and sys.stdin.isatty()
     if interactive:
         print("Write a sentence and press Enter; Ctrl-D ends.", file=sys.stderr)
     shown: list[tuple[str, list[str]]] = []
@@ -106,10 +121,12 @@ def translate(options: TranslateOptions) -> None:
         for text, best in zip(chunk, found, strict=True):
             for translation in best:
                 print(_line(translation, options))
-            if len(shown) < SHOWN_ALIGNMENTS and best[0].tokens:
+            if len(shown) < SHOWN_ALIGNMENTS and 0 < len(best[0].tokens) <= LONGEST_SHOWN:
                 shown.append((text, best[0].tokens))
         sys.stdout.flush()
-    if options.alignments is not None and shown:
+    if options.alignments is not None and not shown:
+        print("--alignments: no line that could be shown; nothing is written", file=sys.stderr)
+    elif options.alignments is not None:
         sheet = alignment_sheet(translator, shown)
         with atomic_write(options.alignments, "wb") as file:
             sheet.save(file, format="PNG")
@@ -124,6 +141,10 @@ def read_lines(name: str) -> Iterator[str]:
         UserError: there is no such file.
     """
     path = Path(name)
+    if name == "-" and sys.stdin is None:
+        raise UserError("standard input is closed: name a file to translate.")
+    if path.is_dir():
+        raise UserError(f"{name} is a folder. Name a text file, or - for standard input.")
     if name != "-" and not path.is_file():
         raise UserError(
             f"{name}: there is no such file. Name a text file, or - for standard input."

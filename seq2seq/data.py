@@ -86,12 +86,17 @@ class ParallelData:
         pairs = self.splits.get(name)
         if not pairs:
             there = ", ".join(each for each, pairs in self.splits.items() if pairs)
-            raise UserError(f"{self.name} has no pairs in a split {name!r}; it has {there}.")
+            raise UserError(
+                f"{self.name} ({self.format}) has no pairs in a split {name!r}; it has {there}. "
+                "A split is a file, or a pair of files, that is called so."
+            )
         return pairs
 
     def summary(self, problems: int = 5) -> str:
         """A table of the splits, the notes, and the first few problems: several lines."""
-        names = [f"{name} words (longest)" for name in (self.source_language, self.target_language)]
+        names = [
+            f" {name} words (longest)" for name in (self.source_language, self.target_language)
+        ]
         lines = [
             f"{self.name} ({self.format}): {self.source_language} to {self.target_language}",
             f"{'split':<20}{'pairs':>12}{names[0]:>24}{names[1]:>24}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,14 +76,14 @@ def evaluate(
     return Evaluation(metrics, scores.signatures, found)
 
 
-def write_evaluation(folder: Path, split: str, evaluation: Evaluation) -> None:
-    """Write `evaluation-SPLIT.json` (metrics, signatures) and `translations-SPLIT.txt` (a line a
-    sentence, in order)."""
-    write_json(
-        folder / f"evaluation-{split}.json",
-        evaluation.metrics | {"signatures": evaluation.signatures},
-    )
-    with atomic_write(folder / f"translations-{split}.txt") as file:
+def write_evaluation(
+    folder: Path, name: str, evaluation: Evaluation, *, settings: Mapping[str, Any]
+) -> None:
+    """Write `evaluation-NAME.json` (metrics, signatures, how was searched: the settings) and
+    `translations-NAME.txt` (a line a sentence, in order)."""
+    said = {"signatures": evaluation.signatures, "search": dict(settings)}
+    write_json(folder / f"evaluation-{name}.json", evaluation.metrics | said)
+    with atomic_write(folder / f"translations-{name}.txt") as file:
         for best in evaluation.translations:
             file.write(best[0].text.replace("\n", " ") + "\n")
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from common.bounds import Amount, Count, DropoutShare, Positive, Share
 from common.options import CellName, DecoderOptions, SearchOptions, TrainingOptions
 from seq2seq.encoder import Summary
 
@@ -19,15 +20,15 @@ class TextOptions:
     text."""
     lowercase: bool = True
     """Fold to lower case; scores are then of lower-cased text, and say so."""
-    min_count: int = 2
+    min_count: Positive = 2
     """Words that are rarer in the training text are unknown to the model."""
-    vocabulary_size: int = 8000
+    vocabulary_size: Positive = 8000
     """Most words of a vocabulary; how many subwords are learnt."""
     subword_model: Literal["bpe", "unigram"] = "bpe"
     """How subwords are learnt: byte-pair encoding or a unigram language model."""
     joint: bool = False
     """One tokenizer and one vocabulary for both languages."""
-    subword_sampling: float = 0.0
+    subword_sampling: Amount = 0.0
     """Segment the training text anew in every epoch: a unigram model draws a segmentation of
     probability P with P^THIS (Kudo 2018; try 0.3), byte-pair encoding leaves out each merge with
     probability THIS (Provilkov 2020; try 0.1). 0 to segment it always alike."""
@@ -39,11 +40,11 @@ class EncoderOptions:
 
     encoder_cell: CellName = "gru"
     """Recurrent cell; gru_cho resets before the product, as the paper has it."""
-    encoder_layers: int = 1
+    encoder_layers: Positive = 1
     """Stacked layers."""
-    encoder_size: int = 256
+    encoder_size: Positive = 256
     """Features of a hidden state in each direction."""
-    source_embedding_size: int = 256
+    source_embedding_size: Positive = 256
     """Features of a source word."""
     bidirectional: bool = True
     """Read in both directions."""
@@ -51,9 +52,9 @@ class EncoderOptions:
     """What the context vector is: the last states, or max or mean of all hidden states."""
     reverse_source: bool = False
     """Read the sentence from its end to its beginning (Sutskever 2014)."""
-    source_dropout: float = 0.3
+    source_dropout: DropoutShare = 0.3
     """Share of source embedding features dropped while training."""
-    encoder_dropout: float = 0.3
+    encoder_dropout: DropoutShare = 0.3
     """Share of features dropped between layers and of what the encoder hands on."""
     source_embeddings: Path | None = None
     """Start from pretrained source embeddings: a word2vec or GloVe text file."""
@@ -78,18 +79,17 @@ class TrainOptions:
     """Language to translate from: the ending of its files, or the name of its column."""
     target: str | None = None
     """Language to translate into."""
-    max_problems: float = 0.01
+    max_problems: Share = 0.01
     """Share of damaged lines that are listed and passed over; more is an error."""
-    max_tokens: int = 100
+    max_tokens: Positive = 100
     """Pairs with more tokens than this on a side are not trained on."""
     cache_dir: Path = Path("runs/corpus-cache")
     """Folder for the training text as token ids, made once and shared by all runs."""
-    validation_sentences: int | None = None
+    validation_sentences: Positive | None = None
     """Translate so many sentences at each validation; all by default."""
-    monitor: str = "bleu"
-    """The validation metric that chooses the best weights and ends training: bleu, chrf,
-    exact_match."""
-    shown_sentences: int = 6
+    monitor: Literal["bleu", "chrf", "exact_match"] = "bleu"
+    """The validation metric that chooses the best weights and ends training."""
+    shown_sentences: Count = 6
     """Validation sentences that TensorBoard shows with translation and alignment."""
     resume: bool = False
     """Go on with the run in the folder, exactly where it was stopped."""
@@ -105,6 +105,6 @@ class TrainOptions:
 
 
 MAY_CHANGE = (
-    "cache_dir", "resume", "overwrite", "data", "training.epochs", "training.patience",
+    "run_dir", "cache_dir", "resume", "overwrite", "data", "training.epochs", "training.patience",
     "training.max_minutes", "training.threads", "shown_sentences",
 )  # fmt: skip

@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from common.bounds import check_bounds
 from common.encoder_decoder import Batch, EncoderDecoder
 from common.ensemble import EnsembleModel
 from common.errors import UserError
+from common.files import write_json
 from common.options import choose_device, from_dict, make_cell
-from common.run import Run
+from common.run import Run, evaluation_name
 from common.text.embeddings import start_from_pretrained
 from common.text.language import Language
 from common.text.vocabulary import Vocabulary
@@ -50,6 +52,8 @@ def train(options: TrainOptions) -> Evaluation:
     device = options.training.begin()
     data = load_data(options)
     print(data.summary(), file=sys.stderr)
+    # What was recognised is written down: the run knows from what into what it translates.
+    options = replace(options, source=data.source_language, target=data.target_language)
     validation = list(islice(data.split("val"), options.validation_sentences))
     prepared = prepare(data, options.text, options.cache_dir)
     source, target = prepared.source, prepared.target
@@ -59,12 +63,13 @@ def train(options: TrainOptions) -> Evaluation:
     start_from_pretrained_embeddings(model, options, source, target)
     translator = Translator(model, source, target, options.search.arguments())
 
+    digests = {name: data.split(name).digest for name in ("train", "val")}
+    kept = dict([*source.files("source_"), *target.files("target_")])
+    kept["data.json"] = partial(write_json, value=digests)
     run = Run.create(
         options.run_dir, KIND, options,
-        resume=options.resume, overwrite=options.overwrite, may_change=MAY_CHANGE,
+        resume=options.resume, overwrite=options.overwrite, may_change=MAY_CHANGE, keep=kept,
     )  # fmt: skip
-    for file, write in (*source.files("source_"), *target.files("target_")):
-        run.keep(file, write)
 
     with Tracker(run.path) as tracker:
         tracker.configuration(asdict(options))
@@ -73,7 +78,7 @@ def train(options: TrainOptions) -> Evaluation:
         trainer.fit()
     model.eval()
     evaluation = evaluate(translator, validation, lowercase=options.text.lowercase)
-    write_evaluation(run.path, "val", evaluation)
+    write_evaluation(run.path, "val", evaluation, settings=translator.search)
     return evaluation
 
 
@@ -81,8 +86,11 @@ def check(options: TrainOptions) -> None:
     """Refuse options that do not go together, before anything slow is done.
 
     Raises:
-        UserError: they do not.
+        UserError: they do not, or a number is out of bounds.
     """
+    check_bounds(options)
+    if options.training.coverage and options.decoder.attention == "none":
+        raise UserError("--coverage regularises attention: choose one, or leave it out.")
     if options.encoder.share_embeddings and not options.text.joint:
         raise UserError("--share-embeddings needs one vocabulary for both languages: add --joint.")
     if options.text.subword_sampling and options.text.tokenizer != "subwords":
@@ -294,6 +302,9 @@ def evaluate_run(
     """
     translator = load_ensemble([folder, *ensemble], device)
     options = read_options(Run.open(folder, KIND))
+    own = Path(options.data)
+    if data is None and not own.exists():
+        raise UserError(f"{own}, the data of {folder}, is no longer there. Say where: --data.")
     options = replace(options, data=data or options.data)
     pairs = list(load_data(options).split(split))
     evaluation = evaluate(
@@ -305,5 +316,7 @@ def evaluate_run(
     # Per token of what? The perplexities of words and of subwords cannot be compared.
     unit = f"per token of {len(translator.target.vocabulary):,} {options.text.tokenizer}"
     evaluation.signatures["perplexity"] = unit
-    write_evaluation(folder, split, evaluation)
+    elsewhere = data if data and Path(data).name != own.name else None
+    name = evaluation_name(split, elsewhere, ensemble)
+    write_evaluation(folder, name, evaluation, settings=translator.search | search)
     return evaluation

@@ -116,7 +116,14 @@ class Translator:
         replace_unknown: bool = False,
         **search: Any,
     ) -> list[list[Translation]]:
-        """As `translate`, but `n_best` (an option of the search) translations a text, best first."""
+        """As `translate`, but `n_best` (an option of the search) translations a text, best first.
+
+        Always so many: where the search found fewer, its last stands again.
+        """
+        if isinstance(texts, str):
+            raise TypeError("texts is a list of sentences, not one string")
+        texts = list(texts)
+        n_best = (self.search | search).get("n_best", 1)
         parts: list[list[str]] = []  # of all texts, one after the other
         owners: list[int] = []
         for number, text in enumerate(texts):
@@ -130,7 +137,7 @@ class Translator:
         by_text: list[list[list[Translation]]] = [[] for _ in texts]
         for owner, best in zip(owners, found, strict=True):
             by_text[owner].append(best)
-        return [_joined(each) for each in by_text]
+        return [_joined(each, n_best) for each in by_text]
 
     def translate_tokens(
         self,
@@ -200,18 +207,18 @@ class Translator:
         ]
 
 
-def _joined(parts: list[list[Translation]]) -> list[Translation]:
-    """The translations of a text from those of its parts: the best of each, if it has several."""
+def _joined(parts: list[list[Translation]], n_best: int) -> list[Translation]:
+    """The translations of a text from those of its parts: the best of each, the second of each..."""
     if not parts:
-        return [NOTHING]
-    if len(parts) == 1:
-        return parts[0]
-    best = [found[0] for found in parts]
-    return [
-        Translation(
-            " ".join(each.text for each in best),
-            [token for each in best for token in each.tokens],
-            sum(each.score for each in best) / len(best),
-            sum(each.log_probability for each in best),
-        )
-    ]
+        return [NOTHING] * n_best
+    ranked = [[found[min(rank, len(found) - 1)] for found in parts] for rank in range(n_best)]
+    return [each[0] if len(each) == 1 else _one_after_another(each) for each in ranked]
+
+
+def _one_after_another(parts: list[Translation]) -> Translation:
+    return Translation(
+        " ".join(part.text for part in parts),
+        [token for part in parts for token in part.tokens],
+        sum(part.score for part in parts) / len(parts),
+        sum(part.log_probability for part in parts),
+    )

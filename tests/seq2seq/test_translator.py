@@ -266,6 +266,7 @@ def test_evaluation_writes_scores_signatures_and_translations(run):
     evaluation = evaluate_run(run, "test", device="cpu")
     written = json.loads((run / "evaluation-test.json").read_text())
     assert written.pop("signatures") == evaluation.signatures
+    assert written.pop("search")["beam_size"] == 2
     assert "case:lc" in evaluation.signatures["bleu"]
     assert written == pytest.approx(evaluation.metrics)
     assert {"bleu", "chrf", "exact_match", "perplexity", "tokens", "seconds"} <= set(written)
@@ -310,6 +311,10 @@ def test_the_command_writes_one_line_for_each_line(run, tmp_path):
     lines = [line.split("\t") for line in done.stdout.splitlines()]
     assert len(lines) == 4 and all(float(score) < 0 for score, _ in lines)
 
+    text = "one\n\n" + "two " * 900  # a blank line, and one that is translated in parts
+    done = command("translate", run, "-", "--n-best", 2, text=text)
+    assert done.stdout.count("\n") == 6 and done.stdout.split("\n")[2:4] == ["", ""]
+
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
@@ -322,6 +327,13 @@ def test_the_command_writes_one_line_for_each_line(run, tmp_path):
         (("evaluate", "OLD", "--split", "tset"), "tset"),
         (("translate", "OLD", "nowhere.txt"), "nowhere.txt"),
         (("translate", "OLD", "--n-best", "9"), "--n-best"),
+        (("translate", "OLD", "--batch-size", "0"), "--batch-size 0 is not at least 1"),
+        (("translate", "OLD", "--length-penalty", "nan"), "--length-penalty nan"),
+        (("translate", "OLD", "--device", "tpu"), "cpu, cuda"),
+        (("translate", "OLD", "--alignments", "nowhere/sheet.png"), "there is no folder nowhere"),
+        (("translate", "OLD", "--alignments", "sheet.jpg"), ".png"),
+        (("evaluate", "OLD", "--beam-size", "0"), "between 1 and 1000"),
+        (("train", "--data", "DATA", "--run-dir", "NEW", "--encoder-size", "0"), "--encoder-size"),
     ],
     ids=lambda value: value if isinstance(value, str) else value[0],
 )
@@ -339,6 +351,39 @@ def test_a_run_without_its_vocabulary_is_named(run, tmp_path):
     (copy / "target_vocabulary.json").unlink()
     with pytest.raises(UserError, match="incomplete: target_vocabulary.json"):
         Translator.from_run(copy)
+
+
+def test_a_run_knows_its_languages_and_its_data(data, tmp_path):
+    options = tiny_options(data, tmp_path / "run", source=None, target="de")
+    train(options)
+    assert json.loads((options.run_dir / "config.json").read_text())["config"]["source"] == "en"
+    before = (options.run_dir / "evaluation-val.json").read_text()
+
+    other = tmp_path / "other"
+    for name, count, seed in (("train", 300, 0), ("val", 20, 9)):  # other validation sentences
+        write_pairs(other, name, count, seed)
+    with pytest.raises(UserError, match=r"another data\.json: the data has changed"):
+        train(replace(options, data=str(other), resume=True))
+    evaluate_run(options.run_dir, "val", data=str(other), device="cpu")
+    evaluate_run(options.run_dir, "val", ensemble=[options.run_dir], device="cpu")
+    assert (options.run_dir / "evaluation-val.json").read_text() == before
+    for name in ("other-val", "val-ensemble"):
+        assert (options.run_dir / f"evaluation-{name}.json").is_file()
+
+    backwards = tmp_path / "backwards"
+    backwards.mkdir()
+    for end in ("ko", "he"):
+        (backwards / f"val.{end}").write_text("one\n")
+    with pytest.raises(UserError, match="en"):
+        evaluate_run(options.run_dir, "val", data=str(backwards), device="cpu")
+
+
+def test_a_run_that_was_moved_is_resumed(run, data, tmp_path):
+    moved = Path(shutil.copytree(run, tmp_path / "moved"))
+    options = tiny_options(data, moved, resume=True, cache_dir=run.parent / "cache")
+    longer = replace(options, training=replace(options.training, epochs=3))
+    train(longer)
+    assert json.loads((moved / "metrics.jsonl").read_text().splitlines()[-1])["epoch"] == 3
 
 
 def test_a_vocabulary_of_another_run_is_noticed(run, tmp_path):

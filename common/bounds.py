@@ -1,0 +1,59 @@
+"""What a number among the options may be, and the one line that refuses any other."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeAlias, get_args, get_type_hints
+
+from common.errors import UserError
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The least and the greatest value of an option, both allowed; beside its type, in `Annotated`."""
+
+    low: float
+    high: float = math.inf
+
+    def __contains__(self, value: float) -> bool:
+        return math.isfinite(value) and self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        if self.high == math.inf:
+            return f"at least {self.low:g}"
+        return f"between {self.low:g} and {self.high:g}"
+
+
+Positive: TypeAlias = Annotated[int, Bounds(1)]
+Count: TypeAlias = Annotated[int, Bounds(0)]
+BeamSize: TypeAlias = Annotated[int, Bounds(1, 1000)]
+Seed: TypeAlias = Annotated[int, Bounds(0, 2**63 - 1)]
+Amount: TypeAlias = Annotated[float, Bounds(0)]
+Rate: TypeAlias = Annotated[float, Bounds(0, 1000)]
+Share: TypeAlias = Annotated[float, Bounds(0, 1)]
+Decay: TypeAlias = Annotated[float, Bounds(0, 0.999999)]
+DropoutShare: TypeAlias = Annotated[float, Bounds(0, 0.95)]
+
+
+def check_bounds(options: Any, where: str = "") -> None:
+    """Refuse numbers that are out of the bounds of their fields, in nested dataclasses as well.
+
+    Args:
+        options: a dataclass.
+        where: the file that it is from; without one, names are those of the command line.
+
+    Raises:
+        UserError: a number is out of bounds, infinite or none at all.
+    """
+    for name, kind in get_type_hints(type(options), include_extras=True).items():
+        value = getattr(options, name)
+        if dataclasses.is_dataclass(value):
+            check_bounds(value, where)
+            continue
+        for part in (kind, *get_args(kind)):  # the parts of `Positive | None`
+            for bounds in getattr(part, "__metadata__", ()):
+                if isinstance(bounds, Bounds) and value is not None and value not in bounds:
+                    said = f"{where}: {name}" if where else f"--{name.replace('_', '-')}"
+                    raise UserError(f"{said} {value} is not {bounds}.")

@@ -71,6 +71,7 @@ CONTEXT = replace(
         deep_output=True, tie_embeddings=True,
         embedding_dropout=0.2, output_dropout=0.3, word_dropout=0.1,
     ),
+    training=replace(ATTENTION.training, epochs=9),
 )  # fmt: skip
 
 SMALL = replace(

@@ -311,7 +311,7 @@ def _explained(message: str, vocabulary_size: int) -> UserError:
     least = int(sizes[2]) + len(SPECIALS) - 1
     return UserError(
         f"{vocabulary_size:,} subwords have no room for the different characters of the text. Ask "
-        f"for at least {least:,}, or leave rare characters out by a lower character coverage."
+        f"for at least {least:,}."
     )
 
 

@@ -159,6 +159,7 @@ def test_learns_a_handful_of_scenes_by_heart(tmp_path):
 def test_evaluation_writes_scores_and_captions(run, scenes):
     evaluation = evaluate_run(run, "val_held_out", device="cpu")
     written = json.loads((run / "evaluation-val_held_out.json").read_text())
+    assert written.pop("search")["precision"] == "fp32"
     assert written == pytest.approx(evaluation.metrics)
     names = {"bleu1", "bleu4", "rouge_l", "cider_d", "tokens", "seconds", "perplexity"}
     assert names | {"true_captions"} <= set(written)

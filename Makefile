@@ -15,7 +15,7 @@ ARGS ?=
 
 help:
 	@echo "make test    check the code and run the tests (at most 8 minutes on 2 cores)"
-	@echo "make demo    train on data that it makes itself (at most 4 minutes on 2 cores)"
+	@echo "make demo    train on data that it makes itself (at most 5 minutes on 2 cores)"
 	@echo "make lint    ruff and mypy alone"
 	@echo "make clean   remove caches and build files; .venv and runs/ stay"
 	@echo "PYTHON=...   the Python that makes .venv, 3.11 or newer (now: $(PYTHON))"

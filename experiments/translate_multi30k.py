@@ -44,18 +44,18 @@ ATTENTION = TrainOptions(
     target="en",
     text=TextOptions(tokenizer="subwords", subword_model="bpe", joint=True, vocabulary_size=8000),
     encoder=EncoderOptions(
-        encoder_size=256, share_embeddings=True, source_dropout=0.2, encoder_dropout=0.2
+        encoder_size=256, share_embeddings=True, source_dropout=0.2, encoder_dropout=0.3
     ),
     decoder=DecoderOptions(
         cell="gru", hidden_size=512, inject=("init",), attention="additive",
         attention_size=256, query_word=True, deep_output=True, tie_embeddings=True,
-        embedding_dropout=0.2, output_dropout=0.3,
+        embedding_dropout=0.2, output_dropout=0.4,
     ),
     search=SearchOptions(
         beam_size=5, length_penalty=1.0, max_length=100, search_precision="bf16"
     ),
     training=TrainingOptions(
-        epochs=11, batch_size=64, learning_rate=1.5e-3, schedule="cosine", warmup_steps=200,
+        epochs=16, batch_size=64, learning_rate=1.5e-3, schedule="cosine", warmup_steps=200,
         label_smoothing=0.1, average_decay=0.998, clip_norm=1.0,
         precision="bf16", patience=6,
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
 
@@ -17,11 +17,11 @@ from common.text.corpus import Corpus, write_corpus
 from common.text.language import Language
 from common.text.subword import SubwordTokenizer
 from common.text.tokenizer import CharacterTokenizer, Tokenizer, WordTokenizer
-from common.text.vocabulary import Vocabulary
+from common.text.vocabulary import EOS, SPECIALS, Vocabulary
 from seq2seq.data import ParallelData, ParallelText
 from seq2seq.options import TextOptions
 
-VERSION = 2  # of the files and of how text becomes tokens
+VERSION = 3  # of the files and of how text becomes tokens
 SIDES = ("source", "target")
 
 
@@ -59,9 +59,9 @@ def prepare(data: ParallelData, options: TextOptions, cache: Path) -> Prepared:
         folder.mkdir(parents=True, exist_ok=True)
         source, target = _languages(train, options)
         for side, language in zip(SIDES, (source, target), strict=True):
-            language.save(folder, f"{side}_")
-            sentences = _encoded(train, side, language)
-            write_corpus(folder / f"{side}.ids", sentences, len(language.vocabulary))
+            path = folder / f"{side}.ids"
+            write_corpus(path, _encoded(train, side, language), len(language.vocabulary))
+            _counted(language, Corpus.open(path)).save(folder, f"{side}_")
         write_json(marker, {"version": VERSION, "pairs": len(train), "options": asdict(options)})
     return Prepared(
         Language.load(folder.joinpath, "source_"),
@@ -79,7 +79,9 @@ def usable_pairs(sources: Corpus, targets: Corpus, max_length: int) -> np.ndarra
 
 def _key(train: ParallelText, options: TextOptions) -> str:
     """Of all that the files in a cache folder depend on."""
-    parts = json.dumps([VERSION, train.digest, asdict(options)], sort_keys=True)
+    # Subwords are drawn from the model of the best ones: these files are the same.
+    kept = asdict(replace(options, subword_sampling=0.0))
+    parts = json.dumps([VERSION, train.digest, kept], sort_keys=True)
     return hashlib.sha256(parts.encode()).hexdigest()[:16]
 
 
@@ -98,12 +100,22 @@ def _language(texts: list[Iterable[str]], name: str, options: TextOptions) -> La
     )
     tokens = (tokenizer.encode(text) for text in every)
     # Every character and subword is kept, however rare: without it, its text could not be written.
+    # Some subwords are only steps to longer ones; rare words and drawn segmentations need them.
     vocabulary = Vocabulary.build(
         tokens,
         options.min_count if options.tokenizer == "words" else 1,
         None if options.tokenizer == "characters" else options.vocabulary_size,
+        always=tokenizer.pieces if isinstance(tokenizer, SubwordTokenizer) else (),
     )
     return Language(tokenizer, vocabulary)
+
+
+def _counted(language: Language, corpus: Corpus) -> Language:
+    """With the counts of one side alone: two languages may have been counted together."""
+    counts = corpus.counts()
+    counts[EOS] += len(corpus)
+    words = language.vocabulary.tokens[len(SPECIALS) :]
+    return Language(language.tokenizer, Vocabulary(words, counts.tolist()))
 
 
 def _tokenizer(texts: list[Iterable[str]], name: str, options: TextOptions) -> Tokenizer:

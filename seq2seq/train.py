@@ -22,7 +22,7 @@ from common.options import choose_device, from_dict, make_cell
 from common.run import Run, evaluation_name
 from common.text.embeddings import start_from_pretrained
 from common.text.language import Language
-from common.text.vocabulary import Vocabulary
+from common.text.vocabulary import UNK, Vocabulary
 from common.training.tracking import Tracker
 from common.training.trainer import Trainer
 from common.training.validation import teacher_forced
@@ -174,7 +174,11 @@ def _segment_anew(
         (prepared.source, prepared.sources),
         (prepared.target, prepared.targets),
     ):
-        text = language.decode(corpus[pair].tolist())
+        ids = corpus[pair].tolist()
+        if UNK in ids:  # what it stands for is not known here
+            drawn.append(ids)
+            continue
+        text = language.decode(ids)
         pieces = language.tokenizer.sample(text, generator, alpha=alpha)  # type: ignore[attr-defined]
         drawn.append(language.vocabulary.encode(pieces))
     return drawn[0], drawn[1]

@@ -109,6 +109,14 @@ class Corpus(Sequence[np.ndarray]):
     def __iter__(self) -> Iterator[np.ndarray]:
         return map(self.__getitem__, range(len(self)))
 
+    def counts(self) -> np.ndarray:
+        """(V,) int64: how often each id occurs."""
+        counts = np.zeros(self.vocabulary_size, np.int64)
+        for first in range(0, self.tokens, _BLOCK):
+            counts += np.bincount(self._ids[first : first + _BLOCK], minlength=len(counts))
+            self._release(_READS_BEFORE_RELEASE)
+        return counts
+
     def padded(
         self,
         indices: Sequence[int] | np.ndarray,

@@ -55,7 +55,11 @@ class Vocabulary:
 
     @classmethod
     def build(
-        cls, sentences: Iterable[Sequence[str]], min_count: int = 1, max_size: int | None = None
+        cls,
+        sentences: Iterable[Sequence[str]],
+        min_count: int = 1,
+        max_size: int | None = None,
+        always: Iterable[str] = (),
     ) -> Vocabulary:
         """The vocabulary of a training text: most frequent words first, ties in code-point order.
 
@@ -66,6 +70,7 @@ class Vocabulary:
             sentences: the tokens of each sentence of the *training* split.
             min_count: rarer words are left out.
             max_size: most tokens of the vocabulary, the four special ones included.
+            always: tokens that come first and stay, however rare, even if the text has none.
 
         Raises:
             ValueError: `max_size` has no room for the special tokens.
@@ -80,10 +85,12 @@ class Vocabulary:
             counter.update(words)
             sentence_count += 1
         total = counter.total()
+        stay = set(always)
+        counter.update(dict.fromkeys(stay, 0))
         for forbidden in (*SPECIALS, ""):
             del counter[forbidden]
-        ranked = sorted(counter.items(), key=lambda item: (-item[1], item[0]))
-        frequent = itertools.takewhile(lambda item: item[1] >= min_count, ranked)
+        ranked = sorted(counter.items(), key=lambda item: (item[0] not in stay, -item[1], item[0]))
+        frequent = itertools.takewhile(lambda item: item[1] >= min_count or item[0] in stay, ranked)
         room = None if max_size is None else max_size - len(SPECIALS)
         kept = list(itertools.islice(frequent, room))
         unknown = total - sum(count for _, count in kept)

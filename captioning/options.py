@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from captioning.transform import Fit
 from common.bounds import Bounds, Count, DropoutShare, Positive, Rate, Share
-from common.options import DecoderOptions, SearchOptions, TrainingOptions
+from common.options import COMMON_MAY_CHANGE, DecoderOptions, SearchOptions, TrainingOptions
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,4 @@ class TrainOptions:
     training: TrainingOptions = TrainingOptions()
 
 
-MAY_CHANGE = (
-    "run_dir", "cache_dir", "resume", "overwrite", "data", "images", "training.epochs",
-    "training.patience", "training.max_minutes", "training.threads", "shown_images",
-)  # fmt: skip
+MAY_CHANGE = (*COMMON_MAY_CHANGE, "images", "shown_images")

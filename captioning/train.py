@@ -15,7 +15,7 @@ from captioning.backbone import Backbone
 from captioning.captioner import Captioner
 from captioning.data import CaptionData, CaptionedImage, captions_digest, load
 from captioning.encoder import ImageEncoder
-from captioning.evaluation import Evaluation, evaluate, write_evaluation
+from captioning.evaluation import Evaluation, evaluate, generated_scenes, write_evaluation
 from captioning.examples import CaptionExamples
 from captioning.inputs import make_inputs
 from captioning.options import MAY_CHANGE, EncoderOptions, TrainOptions
@@ -27,7 +27,7 @@ from common.encoder_decoder import Batch, EncoderDecoder
 from common.ensemble import EnsembleModel
 from common.errors import UserError
 from common.files import write_json
-from common.options import choose_device, from_dict
+from common.options import check_options, choose_device, from_dict
 from common.run import Run, evaluation_name
 from common.text.embeddings import start_from_pretrained
 from common.text.language import Language
@@ -50,14 +50,15 @@ def train(options: TrainOptions) -> Evaluation:
         UserError: the data, the options or the folder cannot be used.
     """
     check_bounds(options)
-    if options.training.coverage and options.decoder.attention == "none":
-        raise UserError("--coverage regularises attention: choose one, or leave it out.")
+    check_options(options.decoder, options.search, options.training)
     Run.check(options.run_dir, resume=options.resume, overwrite=options.overwrite)
     device = options.training.begin()
     data = load_data(options)
     print(data.summary(), file=sys.stderr)
     images = data.split("train")
     validation = data.split("val")[: options.validation_images]
+    if options.monitor == "true_captions" and not generated_scenes(validation):
+        raise UserError("--monitor true_captions is of generated scenes; choose another metric.")
 
     tokenizer = WordTokenizer()
     vocabulary = Vocabulary.build(
@@ -72,8 +73,10 @@ def train(options: TrainOptions) -> Evaluation:
     captioner = Captioner(
         model, vocabulary, tokenizer, make_transform(options.encoder), options.search.arguments()
     )
-
+    # All that may refuse the data or the options comes before the folder, which may hold a run.
     digests = {"train": captions_digest(images), "val": captions_digest(validation)}
+    examples, _ = make_examples(captioner, options, images, mirror=options.encoder.mirror)
+    checks, validation = make_examples(captioner, options, validation)
     kept = dict(Language(tokenizer, vocabulary).files())
     kept["data.json"] = partial(write_json, value=digests)
     run = Run.create(
@@ -81,8 +84,6 @@ def train(options: TrainOptions) -> Evaluation:
         resume=options.resume, overwrite=options.overwrite, may_change=MAY_CHANGE, keep=kept,
     )  # fmt: skip
 
-    examples, _ = make_examples(captioner, options, images, mirror=options.encoder.mirror)
-    checks, validation = make_examples(captioner, options, validation)
     with Tracker(run.path) as tracker:
         tracker.configuration(asdict(options))
         trainer = make_trainer(captioner, options, examples, checks, validation, run, tracker)

@@ -52,6 +52,13 @@ from common.training.trainer import Trainer
 CellName = Literal["rnn", "rnn_relu", "gru", "gru_cho", "lstm"]
 
 
+# What a run may be resumed with otherwise than it was begun; each pipeline has more of them.
+COMMON_MAY_CHANGE = (
+    "run_dir", "cache_dir", "resume", "overwrite", "data", "training.epochs", "training.patience",
+    "training.max_minutes", "training.threads", "training.device",
+)  # fmt: skip
+
+
 def make_cell(name: CellName) -> StandardCell | CellFactory:
     """The cell of that name, as `Recurrent` takes it."""
     return partial(GRUCell, reset_after=False) if name == "gru_cho" else name
@@ -135,15 +142,17 @@ class SearchOptions:
     """Most words of a sentence."""
     no_repeat_ngram: Count = 0
     """Never write the same n words twice; 0 to allow it."""
-    stop_after: Positive | None = 10
-    """A sentence is done once so many of its hypotheses have ended; None searches until no other
-    can be better, which takes longer."""
+    beam_patience: Amount | None = 2.0
+    """A sentence is done once so many times the beam size of its hypotheses have ended; None searches
+    until no other can be better, which takes longer."""
     search_precision: Precision = "fp32"
     """Arithmetic of the products of the search: bf16 is faster where the hardware has it."""
 
     def arguments(self) -> dict[str, Any]:
         """As the model's `generate` takes them."""
         arguments = dataclasses.asdict(self)
+        # Training has a patience and a precision of its own.
+        arguments["patience"] = arguments.pop("beam_patience")
         arguments["precision"] = arguments.pop("search_precision")
         return arguments
 
@@ -170,13 +179,11 @@ class TrainingOptions:
     """Batches whose gradients make one update."""
     label_smoothing: Share = 0.1
     """Share of the target probability spread over all words."""
-    teacher_forcing: Literal["always", "constant", "linear", "exponential", "inverse_sigmoid"] = (
-        "always"
-    )
-    """Whether the decoder is always told the right previous word while training, or sometimes its
-    own (scheduled sampling, Bengio 2015): how the ratio of right words falls."""
-    teacher_forcing_ratio: Share = 0.5
-    """The constant ratio of right words, or the floor that it falls to."""
+    teacher_forcing_ratio: Share = 1.0
+    """Share of the previous words that the decoder is told rightly while training; in place of the
+    others it is told its own (scheduled sampling, Bengio 2015)."""
+    teacher_forcing: Literal["constant", "linear", "exponential", "inverse_sigmoid"] = "constant"
+    """How that share falls from 1 to the ratio, if it is not the ratio from the start."""
     teacher_forcing_steps: Positive = 5000
     """Batches after which a falling ratio has come to one half."""
     teacher_forcing_per: Literal["token", "sentence"] = "token"
@@ -251,7 +258,7 @@ class TrainingOptions:
     def make_scheduled_sampling(self) -> ScheduledSampling | None:
         """What feeds the decoder its own words while it trains; None under teacher forcing."""
         floor, steps = self.teacher_forcing_ratio, self.teacher_forcing_steps
-        if self.teacher_forcing == "always":
+        if floor == 1:
             return None
         try:
             ratio: RatioSchedule
@@ -286,6 +293,29 @@ class TrainingOptions:
             average_best=self.average_best,
             seed=self.seed,
             **arguments,
+        )
+
+
+def check_options(
+    decoder: DecoderOptions, search: SearchOptions, training: TrainingOptions
+) -> None:
+    """Refuse options of both pipelines that do not go together, before anything slow is done.
+
+    Raises:
+        UserError: they do not.
+    """
+    if training.coverage and decoder.attention == "none":
+        raise UserError("--coverage regularises attention: choose one, or leave it out.")
+    if training.average_best == 1:
+        raise UserError("--average-best 1 is no average: take 2 or more, or 0 for none.")
+    if training.teacher_forcing != "constant" and training.teacher_forcing_ratio == 1:
+        raise UserError(
+            f"--teacher-forcing {training.teacher_forcing} falls to --teacher-forcing-ratio: "
+            "choose one below 1."
+        )
+    if search.min_length > search.max_length:
+        raise UserError(
+            f"--min-length {search.min_length} is more than --max-length {search.max_length}."
         )
 
 

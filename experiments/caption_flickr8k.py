@@ -50,7 +50,7 @@ ATTENTION = TrainOptions(
         cell="lstm", inject=("init",), attention="additive", attend="before", gate=True,
         deep_output=True, embedding_dropout=0.4, output_dropout=0.5,
     ),
-    search=SearchOptions(beam_size=5, length_penalty=0.8, no_repeat_ngram=2, stop_after=10),
+    search=SearchOptions(beam_size=5, length_penalty=0.8, no_repeat_ngram=2),
     training=TrainingOptions(
         epochs=6, batch_size=96, learning_rate=1.5e-3, schedule="cosine", warmup_steps=200,
         label_smoothing=0.1, average_decay=0.998, precision="bf16", patience=3,
@@ -65,7 +65,7 @@ CONTEXT = replace(
         cell="lstm", inject=("init", "every", "output"), attention="none", deep_output=True,
         embedding_dropout=0.4, output_dropout=0.5,
     ),
-    search=SearchOptions(beam_size=5, length_penalty=1.0, no_repeat_ngram=2, stop_after=10),
+    search=SearchOptions(beam_size=5, length_penalty=1.0, no_repeat_ngram=2),
 )  # fmt: skip
 
 

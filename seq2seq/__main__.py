@@ -21,19 +21,23 @@ from common.command_line import (
 )
 from common.encoder_decoder import Precision
 from common.errors import UserError, run_command
+from common.evaluation.translation import Tokenization
 from common.files import atomic_write
-from seq2seq.evaluation import alignment_sheet
+from seq2seq.evaluation import alignment_sheet, can_be_shown
 from seq2seq.options import TrainOptions
 from seq2seq.train import evaluate_run, train
 from seq2seq.translator import Translation, Translator
 
 SHOWN_ALIGNMENTS = 12
-LONGEST_SHOWN = 60  # tokens of a translation whose alignment can still be read
 
 
 @dataclass(frozen=True)
 class EvaluateOptions(EvaluationOptions):
     """Translate a split by beam search and score what was written, by sacreBLEU."""
+
+    bleu_tokenize: Tokenization | None = None
+    """How BLEU finds words: 13a, or intl, zh, char, none, ja-mecab, ko-mecab; as in training by
+    default."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,9 @@ def main() -> None:
 
 def evaluate(options: EvaluateOptions) -> None:
     """Print the scores of a split, each BLEU with its signature."""
-    evaluation = evaluate_run(options.run, **options.arguments())
+    evaluation = evaluate_run(
+        options.run, bleu_tokenize=options.bleu_tokenize, **options.arguments()
+    )
     print_metrics(evaluation.metrics, evaluation.signatures)
 
 
@@ -99,8 +105,12 @@ def translate(options: TranslateOptions) -> None:
     if options.alignments is not None:
         check_picture(options.alignments, "--alignments")
     translator = Translator.from_run(options.run, *options.ensemble, device=options.device)
-    if options.alignments is not None and translator.attention(["a"], ["a"]) is None:
-        raise UserError("--alignments: this translator has none to show, it is without attention.")
+    for option, asked in (
+        ("--alignments", options.alignments),
+        ("--replace-unknown", options.replace_unknown),
+    ):
+        if asked and not translator.has_attention:
+            raise UserError(f"{option} needs attention, and this translator has none.")
     search = {"n_best": options.n_best} | given_options(
         options, "beam_size", "length_penalty", "max_length", "precision"
     )
@@ -121,7 +131,7 @@ def translate(options: TranslateOptions) -> None:
         for text, best in zip(chunk, found, strict=True):
             for translation in best:
                 print(_line(translation, options))
-            if len(shown) < SHOWN_ALIGNMENTS and 0 < len(best[0].tokens) <= LONGEST_SHOWN:
+            if len(shown) < SHOWN_ALIGNMENTS and can_be_shown(translator, text, best[0].tokens):
                 shown.append((text, best[0].tokens))
         sys.stdout.flush()
     if options.alignments is not None and not shown:

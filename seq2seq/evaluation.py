@@ -14,10 +14,12 @@ from tqdm import tqdm
 
 from common.errors import UserError
 from common.evaluation.pictures import heat_map, stacked
-from common.evaluation.translation import score_translations
+from common.evaluation.translation import Tokenization, score_translations
 from common.files import atomic_write, write_json
 from seq2seq.data import Pair
 from seq2seq.translator import Translation, Translator
+
+LONGEST_SHOWN = 60  # tokens of a sentence whose alignment can still be read
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ def evaluate(
     *,
     batch_size: int = 64,
     lowercase: bool = False,
+    tokenize: Tokenization = "13a",
     description: str = "translations",
     **search: Any,
 ) -> Evaluation:
@@ -53,6 +56,7 @@ def evaluate(
         batch_size: sentences translated at a time.
         lowercase: score lower-cased text, which the signature then says: for a model that writes
             lower case.
+        tokenize: how BLEU finds words; see `score_translations`.
         description: what the progress bar says.
         search: options of `SentenceWriter.generate`.
     """
@@ -70,7 +74,7 @@ def evaluate(
 
     references = [pair.target.lower() if lowercase else pair.target for pair in pairs]
     written = [best[0].text for best in found]
-    scores = score_translations(written, references, lowercase=lowercase)
+    scores = score_translations(written, references, lowercase=lowercase, tokenize=tokenize)
     tokens = float(np.mean([len(best[0].tokens) for best in found])) if found else 0.0
     metrics = scores.metrics | {"tokens": tokens, "seconds": seconds}
     return Evaluation(metrics, scores.signatures, found)
@@ -86,6 +90,12 @@ def write_evaluation(
     with atomic_write(folder / f"translations-{name}.txt") as file:
         for best in evaluation.translations:
             file.write(best[0].text.replace("\n", " ") + "\n")
+
+
+def can_be_shown(translator: Translator, text: str, tokens: Sequence[str]) -> bool:
+    """Whether the alignment of a source text and its translation is of a size that can be read."""
+    source = translator.source.tokenizer.encode(text)
+    return 0 < len(tokens) <= LONGEST_SHOWN and 0 < len(source) <= LONGEST_SHOWN
 
 
 def alignment_sheet(

@@ -61,18 +61,26 @@ class TranslationExamples:
         return len(self.usable)
 
     def batches(
-        self, epoch: int, *, batch_size: int, seed: int = 0, shuffle: bool = True
+        self,
+        epoch: int,
+        *,
+        batch_size: int,
+        max_tokens: int | None = None,
+        seed: int = 0,
+        shuffle: bool = True,
     ) -> Batches[Batch]:
         """The batches of an epoch, a function of (seed, epoch): training can be resumed in any.
 
         Args:
             epoch: counted from 0.
             batch_size: pairs in a batch.
+            max_tokens: at most so many on either side of a batch, padding included, where its
+                sentences are long.
             seed: of their order, and of what is drawn anew.
             shuffle: False for evaluation, which also draws nothing.
         """
         indices = bucketed_batches(
-            self.lengths, batch_size, seed=seed, epoch=epoch, shuffle=shuffle
+            self.lengths, batch_size, max_tokens=max_tokens, seed=seed, epoch=epoch, shuffle=shuffle
         )
 
         def collate(rows: np.ndarray) -> Batch:

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from common.bounds import Amount, Count, DropoutShare, Positive, Share
-from common.options import CellName, DecoderOptions, SearchOptions, TrainingOptions
+from common.bounds import Amount, Bounds, Count, DropoutShare, Positive, Share
+from common.evaluation.translation import Tokenization, tokenization_for
+from common.options import (
+    COMMON_MAY_CHANGE,
+    CellName,
+    DecoderOptions,
+    SearchOptions,
+    TrainingOptions,
+)
 from seq2seq.encoder import Summary
 
 
@@ -22,7 +29,7 @@ class TextOptions:
     """Fold to lower case; scores are then of lower-cased text, and say so."""
     min_count: Positive = 2
     """Words that are rarer in the training text are unknown to the model."""
-    vocabulary_size: Positive = 8000
+    vocabulary_size: Annotated[int, Bounds(5)] = 8000
     """Most words of a vocabulary; how many subwords are learnt."""
     subword_model: Literal["bpe", "unigram"] = "bpe"
     """How subwords are learnt: byte-pair encoding or a unigram language model."""
@@ -89,6 +96,9 @@ class TrainOptions:
     """Translate so many sentences at each validation; all by default."""
     monitor: Literal["bleu", "chrf", "exact_match"] = "bleu"
     """The validation metric that chooses the best weights and ends training."""
+    bleu_tokenize: Tokenization | None = None
+    """How BLEU finds words, as its signature says: 13a, or intl, zh, char, none, ja-mecab, ko-mecab;
+    by default zh and char for the languages without blanks that are named by their code, else 13a."""
     shown_sentences: Count = 6
     """Validation sentences that TensorBoard shows with translation and alignment."""
     resume: bool = False
@@ -103,8 +113,10 @@ class TrainOptions:
     search: SearchOptions = SearchOptions(length_penalty=1.0, max_length=100)
     training: TrainingOptions = TrainingOptions()
 
+    def scoring(self) -> dict[str, Any]:
+        """How BLEU sees the text, as `evaluate` takes it."""
+        tokenize = self.bleu_tokenize or tokenization_for(self.target)
+        return {"lowercase": self.text.lowercase, "tokenize": tokenize}
 
-MAY_CHANGE = (
-    "run_dir", "cache_dir", "resume", "overwrite", "data", "training.epochs", "training.patience",
-    "training.max_minutes", "training.threads", "shown_sentences",
-)  # fmt: skip
+
+MAY_CHANGE = (*COMMON_MAY_CHANGE, "shown_sentences")

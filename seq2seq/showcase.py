@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from common.training.tracking import Tracker
 from seq2seq.data import Pair
-from seq2seq.evaluation import alignment_sheet
+from seq2seq.evaluation import alignment_sheet, can_be_shown
 from seq2seq.translator import Translation, Translator
 
 
@@ -47,5 +47,6 @@ class Showcase:
         if not self.attention:
             return
         for number, (pair, written) in enumerate(shown):
-            sheet = alignment_sheet(self.translator, [(pair.source, written.tokens)])
-            self.tracker.images(f"alignment/{number}", sheet)
+            if can_be_shown(self.translator, pair.source, written.tokens):
+                sheet = alignment_sheet(self.translator, [(pair.source, written.tokens)])
+                self.tracker.images(f"alignment/{number}", sheet)

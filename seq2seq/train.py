@@ -17,8 +17,9 @@ from common.bounds import check_bounds
 from common.encoder_decoder import Batch, EncoderDecoder
 from common.ensemble import EnsembleModel
 from common.errors import UserError
+from common.evaluation.translation import Tokenization
 from common.files import write_json
-from common.options import choose_device, from_dict, make_cell
+from common.options import check_options, choose_device, from_dict, make_cell
 from common.run import Run, evaluation_name
 from common.text.embeddings import start_from_pretrained
 from common.text.language import Language
@@ -33,9 +34,10 @@ from seq2seq.examples import TranslationExamples
 from seq2seq.options import MAY_CHANGE, TrainOptions
 from seq2seq.prepare import Prepared, prepare, usable_pairs
 from seq2seq.showcase import Showcase
-from seq2seq.translator import Translator
+from seq2seq.translator import MAX_READ, Translator
 
 KIND = "translator"
+LONGEST_SCORED = 1000  # tokens of a side; a teacher-forced pass holds scores of all words for each
 
 
 def train(options: TrainOptions) -> Evaluation:
@@ -62,7 +64,8 @@ def train(options: TrainOptions) -> Evaluation:
     model.decoder.set_output_bias(torch.tensor(target.vocabulary.counts))
     start_from_pretrained_embeddings(model, options, source, target)
     translator = Translator(model, source, target, options.search.arguments())
-
+    # All that may refuse the data or the options comes before the folder, which may hold a run.
+    examples = training_examples(prepared, options)
     digests = {name: data.split(name).digest for name in ("train", "val")}
     kept = dict([*source.files("source_"), *target.files("target_")])
     kept["data.json"] = partial(write_json, value=digests)
@@ -73,11 +76,10 @@ def train(options: TrainOptions) -> Evaluation:
 
     with Tracker(run.path) as tracker:
         tracker.configuration(asdict(options))
-        examples = training_examples(prepared, options)
         trainer = make_trainer(translator, options, examples, validation, run, tracker)
         trainer.fit()
     model.eval()
-    evaluation = evaluate(translator, validation, lowercase=options.text.lowercase)
+    evaluation = evaluate(translator, validation, **options.scoring())
     write_evaluation(run.path, "val", evaluation, settings=translator.search)
     return evaluation
 
@@ -89,12 +91,19 @@ def check(options: TrainOptions) -> None:
         UserError: they do not, or a number is out of bounds.
     """
     check_bounds(options)
-    if options.training.coverage and options.decoder.attention == "none":
-        raise UserError("--coverage regularises attention: choose one, or leave it out.")
-    if options.encoder.share_embeddings and not options.text.joint:
+    check_options(options.decoder, options.search, options.training)
+    encoder, text = options.encoder, options.text
+    if encoder.share_embeddings and not text.joint:
         raise UserError("--share-embeddings needs one vocabulary for both languages: add --joint.")
-    if options.text.subword_sampling and options.text.tokenizer != "subwords":
+    if encoder.share_embeddings and encoder.source_embeddings and encoder.target_embeddings:
+        raise UserError("--share-embeddings has one matrix: name one file of embeddings, not two.")
+    if text.subword_sampling and text.tokenizer != "subwords":
         raise UserError("--subword-sampling draws subwords: add --tokenizer subwords.")
+    if text.subword_sampling > 1 and text.subword_model == "bpe":
+        raise UserError(
+            f"--subword-sampling {text.subword_sampling} is no probability, which it is of merges "
+            "(bpe): take 0 to 1."
+        )
 
 
 def start_from_pretrained_embeddings(
@@ -130,11 +139,11 @@ def make_trainer(
     checks = encoded(validation, translator.source, translator.target)
 
     def validate() -> dict[str, float]:
-        evaluation = evaluate(
-            translator, validation, lowercase=options.text.lowercase, description="validation"
-        )
+        evaluation = evaluate(translator, validation, description="validation", **options.scoring())
         showcase.show(evaluation.translations)
-        batches = checks.batches(0, batch_size=2 * training.batch_size, shuffle=False)
+        batches = checks.batches(
+            0, batch_size=2 * training.batch_size, max_tokens=MAX_READ, shuffle=False
+        )
         return teacher_forced(model, batches) | evaluation.metrics
 
     def batches(epoch: int) -> Sequence[Batch]:
@@ -158,6 +167,13 @@ def training_examples(prepared: Prepared, options: TrainOptions) -> TranslationE
     if len(usable) < len(sources):
         left_out = len(sources) - len(usable)
         print(f"{left_out:,} pairs are empty or too long and left out", file=sys.stderr)
+    for side, corpus in (("source", sources), ("target", targets)):
+        if options.text.tokenizer == "words" and corpus.tokens < 1.5 * len(corpus):
+            print(
+                f"{side}: about one word a line. For a script without blanks between words take "
+                "--tokenizer subwords or characters.",
+                file=sys.stderr,
+            )
     lengths = np.stack([sources.lengths, targets.lengths], 1)
     resample = None
     if options.text.subword_sampling:
@@ -185,11 +201,18 @@ def _segment_anew(
 
 
 def encoded(pairs: Sequence[Pair], source: Language, target: Language) -> TranslationExamples:
-    """Pairs of text as examples, for teacher-forced figures."""
-    return TranslationExamples(
-        [source.encode(pair.source) for pair in pairs],
-        [target.encode(pair.target) for pair in pairs],
-    )
+    """Pairs of text as examples, for teacher-forced figures; without those that are far too long."""
+    every = [(source.encode(pair.source), target.encode(pair.target)) for pair in pairs]
+    kept = [pair for pair in every if max(map(len, pair)) <= LONGEST_SCORED]
+    if len(kept) < len(every):
+        print(
+            f"loss and perplexity leave out {len(every) - len(kept):,} of {len(every):,} pairs: they "
+            f"have more than {LONGEST_SCORED:,} tokens",
+            file=sys.stderr,
+        )
+    if not kept:
+        raise UserError(f"none of the {len(every):,} pairs to be scored is short enough.")
+    return TranslationExamples([source for source, _ in kept], [target for _, target in kept])
 
 
 def load_data(options: TrainOptions) -> ParallelData:
@@ -286,6 +309,7 @@ def evaluate_run(
     *,
     ensemble: Sequence[Path] = (),
     data: str | None = None,
+    bleu_tokenize: Tokenization | None = None,
     batch_size: int = 64,
     device: str = "auto",
     **search: Any,
@@ -297,6 +321,7 @@ def evaluate_run(
         split: val, test, or any other split of the data.
         ensemble: more runs, whose probabilities are averaged with those of the first.
         data: the folder of the data; where the run was trained on it by default.
+        bleu_tokenize: how BLEU finds words; as in training by default.
         batch_size: sentences translated at a time.
         device: cpu, cuda, ...; auto takes a GPU if there is one.
         search: options of `SentenceWriter.generate`; as in training by default.
@@ -311,11 +336,11 @@ def evaluate_run(
         raise UserError(f"{own}, the data of {folder}, is no longer there. Say where: --data.")
     options = replace(options, data=data or options.data)
     pairs = list(load_data(options).split(split))
-    evaluation = evaluate(
-        translator, pairs, batch_size=batch_size, lowercase=options.text.lowercase, **search
-    )
+    if bleu_tokenize is not None:
+        options = replace(options, bleu_tokenize=bleu_tokenize)
+    evaluation = evaluate(translator, pairs, batch_size=batch_size, **options.scoring(), **search)
     examples = encoded(pairs, translator.source, translator.target)
-    batches = examples.batches(0, batch_size=batch_size, shuffle=False)
+    batches = examples.batches(0, batch_size=batch_size, max_tokens=MAX_READ, shuffle=False)
     evaluation.metrics.update(teacher_forced(translator.model, batches))
     # Per token of what? The perplexities of words and of subwords cannot be compared.
     unit = f"per token of {len(translator.target.vocabulary):,} {options.text.tokenizer}"

@@ -151,7 +151,12 @@ class Translator:
 
         Sentences of similar length are translated together, so that little is padded; the results
         are in the order that was given.
+
+        Raises:
+            UserError: unknown words are to be replaced, and the model has no attention.
         """
+        if replace_unknown and not self.has_attention:
+            raise UserError("unknown words are replaced by attention: this translator has none.")
         results: list[list[Translation]] = [[] for _ in sentences]
         lengths = [len(tokens) for tokens in sentences]
         for rows in bucketed_batches(lengths, batch_size, max_tokens=MAX_READ, shuffle=False):
@@ -159,6 +164,11 @@ class Translator:
             for row, best in zip(rows, self._search(chosen, replace_unknown, search), strict=True):
                 results[row] = best
         return results
+
+    @property
+    def has_attention(self) -> bool:
+        """Whether the model looks at the source words while it writes."""
+        return self.attention(["a"], ["a"]) is not None
 
     def attention(self, source: Sequence[str], target: Sequence[str]) -> Tensor | None:
         """Where the decoder looks while it writes given tokens: (T + 1, S + 1), end tokens included.
@@ -198,8 +208,7 @@ class Translator:
     def _without_unknown(self, target: list[str], source: Sequence[str]) -> list[str]:
         """The tokens, each unknown one replaced by the source token that was looked at most."""
         weights = self.attention(source, target)
-        if weights is None:
-            raise UserError("unknown words are replaced by attention: this translator has none.")
+        assert weights is not None
         looked = weights[:, : len(source)].argmax(1).tolist()
         unknown = self.target.vocabulary.tokens[UNK]
         return [

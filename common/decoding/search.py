@@ -70,7 +70,7 @@ def beam_search(
     min_length: Lengths = 0,
     forbidden: Sequence[int] = (),
     no_repeat_ngram: int = 0,
-    stop_after: int | None = None,
+    patience: float | None = None,
     prune: bool = True,
 ) -> list[list[Hypothesis]]:
     """Find the likeliest sentences by keeping, at every step, the best continuations of the best.
@@ -89,14 +89,14 @@ def beam_search(
         n_best: answers per sentence, at most `beam_size`.
         length_penalty: hypotheses are ranked by log-probability / length ** length_penalty, where
             length counts eos: 0 ranks by probability, 1 by the mean per token. Or a function, as
-            `gnmt` gives. The larger it is, the longer an exact search must go on: see `stop_after`.
+            `gnmt` gives. The larger it is, the longer an exact search must go on: see `patience`.
         min_length: fewest tokens of a sentence, like `max_length`.
         forbidden: tokens that are never said: pad and bos, and unk where it is unwelcome.
         no_repeat_ngram: no n-gram of this many tokens occurs twice in a sentence; 0 is off.
-        stop_after: a sentence is done, too, once this many of its hypotheses have ended, even if
-            another could still beat them (Kasai et al. 2022 call its ratio to the beam size the
-            patience); None searches on until none can. Under a large penalty the last hope dies
-            slowly: twice the beam size saves a quarter of the time and rarely changes an answer.
+        patience: a sentence is done, too, once `patience * beam_size` of its hypotheses (`n_best`
+            at least) have ended, even if another could still beat them (Kasai et al. 2022); None
+            searches on until none can. Under a large penalty the last hope dies slowly: a patience
+            of 2 saves a quarter of the time and rarely changes an answer.
         prune: take sentences that are done out of the batch. The answers do not depend on it.
 
     Returns:
@@ -108,8 +108,9 @@ def beam_search(
     """
     if not 1 <= n_best <= beam_size:
         raise ValueError(f"n_best must be between 1 and beam_size ({beam_size}), not {n_best}")
-    if stop_after is not None and stop_after < n_best:
-        raise ValueError(f"stop_after must be at least n_best ({n_best}), not {stop_after}")
+    if patience is not None and not patience >= 0:
+        raise ValueError(f"patience must not be negative, not {patience}")
+    stop_after = None if patience is None else max(n_best, math.ceil(patience * beam_size))
     return run_search(
         model,
         context,

@@ -14,6 +14,11 @@ from common.errors import UserError
 Tokenization = Literal["13a", "intl", "zh", "char", "none", "ja-mecab", "ko-mecab"]
 # Not among them: sacreBLEU's tokenizers that download a model when they are first used.
 
+# Languages that are written without blanks between words: under 13a a sentence is one word.
+_WITHOUT_BLANKS: dict[str, Tokenization] = {
+    "zh": "zh", "ja": "char", "th": "char", "lo": "char", "km": "char", "my": "char",
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class TranslationScores:
@@ -49,6 +54,11 @@ class TranslationScores:
     def signatures(self) -> dict[str, str]:
         """The signatures by the name of their metric."""
         return {"bleu": self.bleu_signature, "chrf": self.chrf_signature}
+
+
+def tokenization_for(language: str | None) -> Tokenization:
+    """How BLEU finds the words of a language that is named by its code, as "de" or "zh-CN"."""
+    return _WITHOUT_BLANKS.get((language or "").lower().replace("_", "-").split("-")[0], "13a")
 
 
 def score_translations(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -228,6 +229,7 @@ def test_the_command_captions_files_and_folders(run, scenes, tmp_path, attention
         (("train", "--data", "nowhere", "--run-dir", "RUN"), "nowhere"),
         (("train", "--data", "SCENES", "--run-dir", "OLD"), "holds a run already"),
         (("train", "--data", "SCENES", "--run-dir", "NEW", "--encoder", "resnet1"), "resnet1"),
+        (("train", "--data", "SCENES", "--run-dir", "NEW", "--average-best", 1), "no average"),
         (("evaluate", "nowhere"), "nowhere"),
         (("evaluate", "OLD", "--split", "tset"), "tset"),
         (("caption", "OLD", "nowhere.jpg"), "nowhere.jpg"),
@@ -245,9 +247,29 @@ def test_errors_are_one_line_without_a_traceback(run, scenes, tmp_path, argument
     assert last.startswith("error: ") and not any(line.startswith("error") for line in before)
 
 
-def test_damaged_runs_are_named(run, tmp_path):
-    import shutil
+def test_only_scenes_can_be_checked_for_the_truth(run, scenes, tmp_path):
+    copy = Path(shutil.copytree(run, tmp_path / "copy"))
+    rows = ["image,caption", *(f"{path.name},a thing" for path in pictures(scenes, "train"))]
+    photographs = tmp_path / "photographs"
+    shutil.copytree(scenes / "train", photographs / "Images")
+    (photographs / "captions.txt").write_text("\n".join(rows))
+    options = tiny_options(photographs, copy, monitor="true_captions", overwrite=True)
+    with pytest.raises(UserError, match="true_captions is of generated scenes"):
+        train(options)
+    assert (copy / "model.safetensors").is_file()
 
+
+def test_training_starts_from_pretrained_embeddings(scenes, tmp_path):
+    path = tmp_path / "vectors.txt"
+    path.write_text("".join(f"{word} {' '.join([str(n)] * 16)}\n" for n, word in enumerate("a", 1)))
+    options = tiny_options(scenes, tmp_path / "run", shown_images=0, word_embeddings=path)
+    train(replace(options, training=replace(options.training, epochs=1, learning_rate=0.0)))
+    captioner = Captioner.from_run(tmp_path / "run", device="cpu")
+    (word,) = captioner.vocabulary.encode(["a"])
+    assert (captioner.model.decoder.embedding.weight[word] == 1).all()
+
+
+def test_damaged_runs_are_named(run, tmp_path):
     def damaged(name: str) -> Path:
         return Path(shutil.copytree(run, tmp_path / name))
 

@@ -8,11 +8,22 @@ from pathlib import Path
 
 import pytest
 
+from captioning.options import EncoderOptions as ImageEncoderOptions
 from captioning.options import TrainOptions as CaptionerOptions
+from captioning.train import build_model as build_captioner
 from common.errors import UserError
-from common.options import DecoderOptions, TrainingOptions, from_dict
+from common.options import (
+    DecoderOptions,
+    SearchOptions,
+    TrainingOptions,
+    check_options,
+    from_dict,
+)
+from common.text.vocabulary import Vocabulary
+from common.training.schedules import Constant, Cosine, InverseSquareRoot, Plateau
 from seq2seq.options import EncoderOptions
 from seq2seq.options import TrainOptions as TranslatorOptions
+from seq2seq.train import build_model as build_translator
 
 
 @pytest.mark.parametrize(
@@ -58,13 +69,11 @@ def test_a_falling_teacher_forcing_ratio_is_one_half_after_the_steps_asked_for(k
 
 def test_teacher_forcing_always_or_at_a_constant_ratio():
     assert TrainingOptions().make_scheduled_sampling() is None
-    constant = TrainingOptions(teacher_forcing="constant", teacher_forcing_ratio=0.3)
+    constant = TrainingOptions(teacher_forcing_ratio=0.3)
     sampling = constant.make_scheduled_sampling()
     assert sampling is not None and sampling.schedule.ratio(10**6) == 0.3
     with pytest.raises(UserError, match="probability"):
-        TrainingOptions(
-            teacher_forcing="constant", teacher_forcing_ratio=1.5
-        ).make_scheduled_sampling()
+        TrainingOptions(teacher_forcing_ratio=1.5).make_scheduled_sampling()
 
 
 def test_decoder_options_that_do_not_go_together_are_one_line():
@@ -72,3 +81,93 @@ def test_decoder_options_that_do_not_go_together_are_one_line():
         DecoderOptions(inject=(), attention="none").build(10, 4, None)
     decoder = DecoderOptions(cell="gru_cho", embedding_size=8, hidden_size=8).build(10, 4, None)
     assert not any("kernel" in name for name in decoder.state_dict())  # its own cell, our scan
+
+
+WORDS = Vocabulary(["one", "two", "three"])
+
+
+def captioner(**training):
+    decoder = DecoderOptions(
+        embedding_size=8, hidden_size=8, tie_embeddings=True, attention="additive"
+    )
+    options = CaptionerOptions(
+        data="d", run_dir=Path("r"), encoder=ImageEncoderOptions(encoder="small"),
+        decoder=decoder, training=TrainingOptions(**training),
+    )  # fmt: skip
+    return build_captioner(options, WORDS, weights="none")
+
+
+def translator(**training):
+    decoder = DecoderOptions(
+        embedding_size=8, hidden_size=8, tie_embeddings=True, attention="additive"
+    )
+    encoder = EncoderOptions(encoder_size=8, source_embedding_size=8, share_embeddings=True)
+    options = TranslatorOptions(
+        data="d", run_dir=Path("r"), encoder=encoder, decoder=decoder,
+        training=TrainingOptions(**training),
+    )  # fmt: skip
+    return build_translator(options, WORDS, WORDS)
+
+
+@pytest.mark.parametrize("build", [captioner, translator])
+def test_what_is_asked_of_the_training_reaches_the_model(build):
+    model = build(
+        label_smoothing=0.2, coverage=0.5, teacher_forcing="linear", teacher_forcing_ratio=0.25,
+        teacher_forcing_steps=100, teacher_forcing_per="sentence",
+    )  # fmt: skip
+    assert (model.label_smoothing, model.coverage) == (0.2, 0.5)
+    sampling = model.scheduled_sampling
+    assert sampling.per == "sentence"
+    assert [sampling.schedule.ratio(step) for step in (0, 100, 10**6)] == [1.0, 0.5, 0.25]
+    assert model.decoder.output.weight is model.decoder.embedding.weight
+    assert build().scheduled_sampling is None
+
+
+def test_one_matrix_for_both_languages():
+    model = translator()
+    assert model.encoder.embedding.weight is model.decoder.embedding.weight
+    assert len({id(parameter) for parameter in model.parameters()}) == len(list(model.parameters()))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("constant", Constant),
+        ("plateau", Plateau),
+        ("cosine", Cosine),
+        ("inverse_sqrt", InverseSquareRoot),
+    ],
+)
+def test_what_is_asked_of_the_training_reaches_the_trainer(name, kind):
+    options = TrainingOptions(
+        schedule=name, warmup_steps=7, average_decay=0.9, average_best=3, clip_norm=2.0,
+        accumulate=2, precision="bf16", epochs=4,
+    )  # fmt: skip
+    model = translator()
+    trainer = options.make_trainer(
+        model, options.make_optimizer(model), lambda epoch: [None] * 10,
+        validate=lambda: {"bleu": 0.0}, monitor="bleu",
+    )  # fmt: skip
+    assert isinstance(trainer.schedule, kind) and trainer.schedule.warmup_steps == 7
+    assert trainer.average is not None and trainer.average.decay == 0.9
+    assert trainer.selection.few is not None and trainer.selection.few.count == 3
+    assert (trainer.clip_norm, trainer.accumulate, trainer.precision) == (2.0, 2, "bf16")
+    plain = TrainingOptions(patience=0)
+    trainer = plain.make_trainer(model, plain.make_optimizer(model), lambda epoch: [None] * 10)
+    assert trainer.average is None and trainer.selection.few is None
+
+
+@pytest.mark.parametrize(
+    ("decoder", "search", "training", "message"),
+    [
+        ({}, {}, {"coverage": 1.0}, "--coverage regularises attention"),
+        ({}, {}, {"average_best": 1}, "--average-best 1 is no average"),
+        ({}, {}, {"teacher_forcing": "linear"}, "choose one below 1"),
+        ({}, {"min_length": 50}, {}, "--min-length 50 is more than --max-length 40"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(decoder, search, training, message):
+    with pytest.raises(UserError, match=message):
+        check_options(
+            DecoderOptions(**decoder), SearchOptions(**search), TrainingOptions(**training)
+        )

@@ -82,6 +82,7 @@ def command(*arguments: object, text: str = "") -> subprocess.CompletedProcess[s
     )  # fmt: skip
 
 
+CHARACTERS = TextOptions(tokenizer="characters")
 SENTENCES = ["one two three", "cats", "", "four four one two cats three", "   "]
 
 
@@ -323,6 +324,18 @@ def test_the_command_writes_one_line_for_each_line(run, tmp_path):
         (("train", "--data", "DATA", "--run-dir", "OLD"), "holds a run already"),
         (("train", "--data", "DATA", "--run-dir", "NEW", "--share-embeddings"), "--joint"),
         (("train", "--data", "DATA", "--run-dir", "NEW", "--subword-sampling", 0.1), "subwords"),
+        (("train", "--data", "DATA", "--run-dir", "NEW", "--average-best", 1), "--average-best 1"),
+        (("train", "--data", "DATA", "--run-dir", "NEW", "--vocabulary-size", 3), "at least 5"),
+        (
+            ("train", "--data", "DATA", "--run-dir", "NEW", "--tokenizer", "subwords",
+             "--subword-sampling", 2),
+            "no probability",
+        ),
+        (
+            ("train", "--data", "DATA", "--run-dir", "NEW", "--joint", "--share-embeddings",
+             "--source-embeddings", "a", "--target-embeddings", "b"),
+            "name one file",
+        ),
         (("evaluate", "nowhere"), "nowhere"),
         (("evaluate", "OLD", "--split", "tset"), "tset"),
         (("translate", "OLD", "nowhere.txt"), "nowhere.txt"),
@@ -336,7 +349,7 @@ def test_the_command_writes_one_line_for_each_line(run, tmp_path):
         (("train", "--data", "DATA", "--run-dir", "NEW", "--encoder-size", "0"), "--encoder-size"),
     ],
     ids=lambda value: value if isinstance(value, str) else value[0],
-)
+)  # fmt: skip
 def test_errors_are_one_line_without_a_traceback(run, data, tmp_path, arguments, message):
     names = {"DATA": data, "OLD": run, "NEW": tmp_path / "new"}
     done = command(*(names.get(each, each) for each in arguments))
@@ -344,6 +357,59 @@ def test_errors_are_one_line_without_a_traceback(run, data, tmp_path, arguments,
     assert message in done.stderr and "Traceback" not in done.stderr
     *before, last = done.stderr.strip().splitlines()
     assert last.startswith("error: ") and not any(line.startswith("error") for line in before)
+
+
+def test_a_run_stays_until_nothing_more_can_refuse_the_one_that_replaces_it(run, data, tmp_path):
+    copy = Path(shutil.copytree(run, tmp_path / "copy"))
+    before = {path.name for path in copy.iterdir()}
+    with pytest.raises(UserError, match="no training pair"):
+        train(tiny_options(data, copy, overwrite=True, max_tokens=1, text=CHARACTERS))
+    assert {path.name for path in copy.iterdir()} == before
+
+
+def test_without_attention_nothing_can_be_replaced_or_shown(data, tmp_path):
+    options = tiny_options(data, tmp_path / "run")
+    train(
+        replace(
+            options,
+            decoder=replace(options.decoder, attention="none"),
+            training=replace(options.training, epochs=1),
+        )
+    )
+    assert not Translator.from_run(tmp_path / "run").has_attention
+    for option in (["--replace-unknown"], ["--alignments", tmp_path / "sheet.png"]):
+        done = command("translate", tmp_path / "run", *option, text="one\n")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert f"{option[0]} needs attention" in done.stderr
+
+
+def test_a_line_of_any_length_is_validated_on_without_its_scores(data, tmp_path, capsys):
+    folder = Path(shutil.copytree(data, tmp_path / "data"))
+    for language, word in (("en", "one"), ("de", "eins")):
+        path = folder / f"val.{language}.gz"
+        text = gzip.decompress(path.read_bytes()).decode()
+        path.write_bytes(gzip.compress((f"{word} " * 20_000 + "\n" + text).encode()))
+    options = tiny_options(folder, tmp_path / "run")
+    evaluation = train(replace(options, training=replace(options.training, epochs=1)))
+    assert len(evaluation.translations) == 21
+    assert "leave out 1 of 21 pairs" in capsys.readouterr().err
+    assert evaluate_run(tmp_path / "run", "val", device="cpu").metrics["perplexity"] > 1
+
+
+def test_bleu_finds_the_words_of_a_language_without_blanks(data, tmp_path):
+    folder = tmp_path / "chinese"
+    folder.mkdir()
+    for split in ("train", "val"):
+        (folder / f"{split}.en").write_text("i like dogs\n" * 20)
+        (folder / f"{split}.zh").write_text("我喜欢小狗。\n" * 20)
+    options = tiny_options(folder, tmp_path / "run", target="zh")
+    options = replace(options, training=replace(options.training, epochs=1))
+    assert "tok:zh" in train(options).signatures["bleu"]
+    found = evaluate_run(tmp_path / "run", bleu_tokenize="char", device="cpu")
+    assert "tok:char" in found.signatures["bleu"]
+    assert options.scoring()["tokenize"] == "zh"
+    assert replace(options, target="ja-JP").scoring()["tokenize"] == "char"
+    assert replace(options, target="de").scoring()["tokenize"] == "13a"
 
 
 def test_a_run_without_its_vocabulary_is_named(run, tmp_path):

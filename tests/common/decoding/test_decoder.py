@@ -84,6 +84,21 @@ def test_options_combine_and_steps_still_equal_the_pass(options):
         torch.testing.assert_close(logits, whole[:, t], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("inject", INJECTIONS, ids="+".join)
+@pytest.mark.parametrize("attention", [None, "additive"])
+def test_no_loop_over_time_where_nothing_forces_one(inject, attention, monkeypatch):
+    decoder = make_decoder(inject=inject, attention=attention, attend="after", cell="gru")
+    expected = [decoder.unroll(make_context(), make_tokens()).features]
+    loops = "common.decoding.decoder.unroll_step_by_step", "common.recurrent.layer.scan"
+    for name in loops:
+        monkeypatch.setattr(name, None)
+    found = [decoder.unroll(make_context(), make_tokens()).features]
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+    looping = make_decoder(attention="additive", attend="before")
+    with pytest.raises(TypeError):  # the names are still those of the loops
+        looping.unroll(make_context(), make_tokens())
+
+
 @pytest.mark.parametrize("attention", ATTENTIONS, ids=str)
 def test_hypotheses_share_a_context_without_a_copy(attention):
     """Rows b K .. b K + K - 1 of a step read sentence b, as if the context had been repeated."""

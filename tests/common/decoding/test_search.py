@@ -127,9 +127,20 @@ def test_stops_exactly_when_nothing_can_win():
     assert steps == {0.0: 2, 1.0: 5}
     context = one()
     (found,) = beam_search(
-        model, context, **SPECIAL, max_length=10, beam_size=2, length_penalty=1.0, stop_after=1
+        model, context, **SPECIAL, max_length=10, beam_size=2, length_penalty=1.0, patience=0.5
     )
     assert (len(context.steps), found[0].tokens) == (2, [3])
+
+
+def test_patience_never_gives_fewer_answers_than_are_asked_for():
+    model, context = RandomModel(9, 0), contexts(2)
+    options = SPECIAL | {"max_length": 6, "beam_size": 4, "n_best": 4}
+    for patience in (0.0, 0.5, 2.0, None):
+        found = beam_search(model, context, patience=patience, **options)
+        assert [len(best) for best in found] == [4, 4]
+    # Twice the beam size have ended, or no other can be better: with none of it, it is exact.
+    exact = beam_search(model, context, patience=None, **options)
+    assert beam_search(model, context, patience=100.0, **options) == exact
 
 
 def test_what_a_sentence_may_still_come_to_depends_on_its_own_maximum():
@@ -280,7 +291,7 @@ def test_logits_that_are_not_numbers_are_reported(bad, searcher):
     [
         {"beam_size": 0},
         {"beam_size": 2, "n_best": 3},
-        {"n_best": 2, "stop_after": 1},
+        {"patience": -1.0},
         {"max_length": 0},
         {"max_length": [5, 5, 5]},
         {"min_length": 6},

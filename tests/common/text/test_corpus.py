@@ -36,6 +36,9 @@ def test_what_is_written_is_read(tmp_path: Path, vocabulary_size: int, kind: typ
     assert [each.tolist() for each in read[1:4]] == SENTENCES[1:4]
     assert read[-1].tolist() == SENTENCES[-1] and read[0].dtype == kind
     assert read.lengths.tolist() == [3, 0, 1, 5, 2]
+    assert {n: c for n, c in enumerate(read.counts().tolist()) if c} == {
+        0: 1, 4: 5, 5: 1, 6: 1, 7: 1, 9: 1, 65535: 1
+    }  # fmt: skip
     with pytest.raises(IndexError):
         read[5]
 

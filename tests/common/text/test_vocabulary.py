@@ -76,6 +76,13 @@ def test_build_keeps_its_promises(
     assert again == vocabulary and again.digest == vocabulary.digest
 
 
+def test_some_tokens_come_first_and_stay_however_rare() -> None:
+    sentences = [["a", "a", "b"], ["a", "c"]]
+    vocabulary = Vocabulary.build(sentences, min_count=2, always=["c", "z", "<unk>"])
+    assert vocabulary.tokens[4:] == ("c", "z", "a")
+    assert vocabulary.counts[4:] == (1, 0, 3) and vocabulary.counts[UNK] == 1
+
+
 @settings(deadline=None)
 @given(st.lists(st.text(min_size=1), unique=True, max_size=10).map(lambda x: list(x)))
 def test_save_and_load_give_the_same(tmp_path_factory, words: list[str]) -> None:

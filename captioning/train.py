@@ -23,11 +23,12 @@ from captioning.showcase import Showcase
 from captioning.small_cnn import SmallCNN
 from captioning.transform import ImageTransform
 from common.bounds import check_bounds
+from common.config import from_dict
 from common.encoder_decoder import Batch, EncoderDecoder
 from common.ensemble import EnsembleModel
 from common.errors import UserError
 from common.files import write_json
-from common.options import check_options, choose_device, from_dict
+from common.options import check_options, choose_device
 from common.run import Run, evaluation_name
 from common.text.embeddings import start_from_pretrained
 from common.text.language import Language

@@ -14,12 +14,13 @@ import numpy as np
 import torch
 
 from common.bounds import check_bounds
+from common.config import from_dict
 from common.encoder_decoder import Batch, EncoderDecoder
 from common.ensemble import EnsembleModel
 from common.errors import UserError
 from common.evaluation.translation import Tokenization
 from common.files import write_json
-from common.options import check_options, choose_device, from_dict, make_cell
+from common.options import check_options, choose_device, make_cell
 from common.run import Run, evaluation_name
 from common.text.embeddings import start_from_pretrained
 from common.text.language import Language

@@ -1,9 +1,7 @@
-"""Options: they come back from JSON as they went, and say what they build."""
+"""Options: what is asked for is what is built, and what does not go together is refused."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -17,43 +15,12 @@ from common.options import (
     SearchOptions,
     TrainingOptions,
     check_options,
-    from_dict,
 )
 from common.text.vocabulary import Vocabulary
 from common.training.schedules import Constant, Cosine, InverseSquareRoot, Plateau
 from seq2seq.options import EncoderOptions
 from seq2seq.options import TrainOptions as TranslatorOptions
 from seq2seq.train import build_model as build_translator
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        CaptionerOptions(data="d", run_dir=Path("r"), images=Path("i")),
-        TranslatorOptions(
-            data="d", run_dir=Path("r"), encoder=EncoderOptions(source_embeddings=Path("glove"))
-        ),
-    ],
-    ids=["captioner", "translator"],
-)
-def test_options_come_back_from_json(options):
-    kept = json.loads(json.dumps(asdict(options), default=str))
-    assert from_dict(type(options), kept, "config.json") == options
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"decoder": {"warp": 1}}, "config.json: unknown DecoderOptions"),
-        ({"warp": 1}, "unknown TrainOptions"),
-        ({"decoder": 3}, "unknown DecoderOptions"),
-    ],
-)
-def test_options_of_another_version_are_named(change, message):
-    with pytest.raises(UserError, match=message):
-        from_dict(CaptionerOptions, {"data": "d", "run_dir": "r"} | change, "config.json")
-    with pytest.raises(UserError, match="incomplete"):
-        from_dict(CaptionerOptions, {"data": "d"}, "config.json")
 
 
 @pytest.mark.parametrize("kind", ["linear", "exponential", "inverse_sigmoid"])

@@ -16,35 +16,30 @@ from captioning.evaluation import attention_sheet
 from captioning.image_files import list_images
 from captioning.images import ImageError, open_image
 from captioning.train import TrainOptions, evaluate_run, train
-from common.bounds import BeamSize, Positive, check_bounds
+from common.bounds import Positive, check_bounds
 from common.command_line import (
     EvaluationOptions,
+    WritingOptions,
     check_n_best,
     check_picture,
-    given_options,
     print_metrics,
 )
-from common.encoder_decoder import Precision
 from common.errors import UserError, run_command
 from common.evaluation.pictures import contact_sheet
 from common.files import atomic_write
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EvaluateOptions(EvaluationOptions):
     """Caption a split by beam search and score what was written, by the COCO caption code's rules."""
 
 
-@dataclass(frozen=True)
-class CaptionOptions:
+@dataclass(frozen=True, kw_only=True)
+class CaptionOptions(WritingOptions):
     """Print a caption for each picture."""
 
-    run: Positional[Path]
-    """A folder that `train` wrote."""
     images: Positional[tuple[Path, ...]]
     """Image files, or folders of them."""
-    ensemble: tuple[Path, ...] = ()
-    """More runs with the same words: the probabilities of all are averaged at every step."""
     n_best: Positive = 1
     """Captions for each picture, best first."""
     json: bool = False
@@ -53,17 +48,6 @@ class CaptionOptions:
     """Write a contact sheet of the pictures with their captions to this PNG."""
     attention: bool = False
     """With --picture: show, word by word, where in each picture the model looked."""
-    beam_size: BeamSize | None = None
-    """Hypotheses kept for each caption; as in training by default."""
-    max_length: Positive | None = None
-    """Most words of a caption; as in training by default."""
-    batch_size: Positive = 32
-    """Pictures described at a time."""
-    precision: Precision | None = None
-    """Arithmetic of the search: bf16 is faster where the hardware has it; as that of
-    training's validations by default."""
-    device: str = "auto"
-    """cpu, cuda, cuda:1, mps; auto takes a GPU if there is one."""
 
 
 def main() -> None:
@@ -89,9 +73,7 @@ def caption(options: CaptionOptions) -> None:
     if options.picture is not None:
         check_picture(options.picture, "--picture")
     captioner = Captioner.from_run(options.run, *options.ensemble, device=options.device)
-    search = {"n_best": options.n_best} | given_options(
-        options, "beam_size", "max_length", "precision"
-    )
+    search = {"n_best": options.n_best} | options.search()
     check_n_best(options.n_best, search.get("beam_size", captioner.search["beam_size"]))
     paths = list_images(options.images)
     described: list[tuple[Path, list[Caption]]] = []

@@ -15,40 +15,48 @@ from common.errors import UserError
 from common.training.validation import TEACHER_FORCED
 
 
-@dataclass(frozen=True)
-class EvaluationOptions:
-    """Write a sentence for everything in a split by beam search, and score what was written."""
+@dataclass(frozen=True, kw_only=True)
+class WritingOptions:
+    """How a trained run, or the ensemble of several, writes."""
 
     run: Positional[Path]
     """A folder that `train` wrote."""
-    split: str = "val"
-    """Which part of the data: val, test, or any other split."""
     ensemble: tuple[Path, ...] = ()
     """More runs with the same words: the probabilities of all are averaged at every step."""
-    data: str | None = None
-    """Folder of the data, if it is no longer where the run was trained on it."""
     beam_size: BeamSize | None = None
     """Hypotheses kept for each sentence; as in training by default."""
     length_penalty: Amount | None = None
     """Exponent of the length that a sentence's log-probability is divided by; as in training."""
+    max_length: Positive | None = None
+    """Most words or subwords of a sentence; as in training by default."""
     batch_size: Positive = 64
     """Sentences written at a time."""
     precision: Precision | None = None
-    """Arithmetic of the search: bf16 is faster where the hardware has it; as that of
-    training's validations by default."""
+    """Arithmetic of the search: bf16 is faster where the hardware has it; as in training's
+    validations by default."""
     device: str = "auto"
     """cpu, cuda, cuda:1, mps; auto takes a GPU if there is one."""
 
+    def search(self) -> dict[str, Any]:
+        """The options of `SentenceWriter.generate` that were given; the others stay the run's."""
+        names = ("beam_size", "length_penalty", "max_length", "precision")
+        values = {name: getattr(self, name) for name in names}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationOptions(WritingOptions):
+    """Write a sentence for everything in a split by beam search, and score what was written."""
+
+    split: str = "val"
+    """Which part of the data: val, test, or any other split."""
+    data: str | None = None
+    """Folder of the data, if it is no longer where the run was trained on it."""
+
     def arguments(self) -> dict[str, Any]:
         """As the pipelines' `evaluate_run` takes them, after the run."""
-        names = ("split", "ensemble", "data", "beam_size", "length_penalty", "batch_size")
-        return given_options(self, *names, "precision", "device")
-
-
-def given_options(options: Any, *names: str) -> dict[str, Any]:
-    """Those of the options that the user gave: the others are None, and leave the default alone."""
-    values = {name: getattr(options, name) for name in names}
-    return {name: value for name, value in values.items() if value is not None}
+        names = ("split", "ensemble", "data", "batch_size", "device")
+        return {name: getattr(self, name) for name in names} | self.search()
 
 
 def print_metrics(metrics: Mapping[str, float], signatures: Mapping[str, str] = {}) -> None:

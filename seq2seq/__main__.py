@@ -11,15 +11,14 @@ from pathlib import Path
 import tyro
 from tyro.conf import OmitArgPrefixes, Positional
 
-from common.bounds import Amount, BeamSize, Positive, check_bounds
+from common.bounds import Positive, check_bounds
 from common.command_line import (
     EvaluationOptions,
+    WritingOptions,
     check_n_best,
     check_picture,
-    given_options,
     print_metrics,
 )
-from common.encoder_decoder import Precision
 from common.errors import UserError, run_command
 from common.evaluation.translation import Tokenization
 from common.files import atomic_write
@@ -31,7 +30,7 @@ from seq2seq.translator import Translation, Translator
 SHOWN_ALIGNMENTS = 12
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EvaluateOptions(EvaluationOptions):
     """Translate a split by beam search and score what was written, by sacreBLEU."""
 
@@ -40,16 +39,12 @@ class EvaluateOptions(EvaluationOptions):
     default."""
 
 
-@dataclass(frozen=True)
-class TranslateOptions:
+@dataclass(frozen=True, kw_only=True)
+class TranslateOptions(WritingOptions):
     """Translate line by line: one line out for each line in, blank ones included, in order."""
 
-    run: Positional[Path]
-    """A folder that `train` wrote."""
     file: Positional[str] = "-"
     """A text file, one sentence a line; - for standard input."""
-    ensemble: tuple[Path, ...] = ()
-    """More runs on the same vocabularies: the probabilities of all are averaged at every step."""
     n_best: Positive = 1
     """Translations of each line, best first: so many lines out for each line in."""
     scores: bool = False
@@ -58,19 +53,6 @@ class TranslateOptions:
     """Write where the model looked, for the first dozen lines, to this PNG."""
     replace_unknown: bool = False
     """Put the source word that was looked at most where the model writes the unknown word."""
-    beam_size: BeamSize | None = None
-    """Hypotheses kept for each sentence; as in training by default."""
-    length_penalty: Amount | None = None
-    """Exponent of the length that a translation's log-probability is divided by; as in training."""
-    max_length: Positive | None = None
-    """Most tokens of a translation; as in training by default."""
-    batch_size: Positive = 64
-    """Sentences translated at a time."""
-    precision: Precision | None = None
-    """Arithmetic of the search: bf16 is faster where the hardware has it; as that of
-    training's validations by default."""
-    device: str = "auto"
-    """cpu, cuda, cuda:1, mps; auto takes a GPU if there is one."""
 
 
 def main() -> None:
@@ -111,9 +93,7 @@ def translate(options: TranslateOptions) -> None:
     ):
         if asked and not translator.has_attention:
             raise UserError(f"{option} needs attention, and this translator has none.")
-    search = {"n_best": options.n_best} | given_options(
-        options, "beam_size", "length_penalty", "max_length", "precision"
-    )
+    search = {"n_best": options.n_best} | options.search()
     check_n_best(options.n_best, search.get("beam_size", translator.search["beam_size"]))
     interactive = options.file == "-" and sys.stdin is not None and sys.stdin.isatty()
     if interactive:

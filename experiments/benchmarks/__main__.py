@@ -19,17 +19,17 @@ from tyro.conf import Positional
 
 from common.errors import run_command
 from common.files import write_json
-from experiments.benchmarks import beam, corpus, decoder, padding, recurrent
+from experiments.benchmarks import beam, corpus, decoder, padding, recurrent, translator
 from experiments.benchmarks.harness import Comparison, machine
 
-Name = Literal["recurrent", "decoder", "beam", "padding", "corpus"]
+Name = Literal["recurrent", "decoder", "beam", "translator", "padding", "corpus"]
 
 
 @dataclass(frozen=True)
 class BenchmarkOptions:
     """Measure the speed of the parts that training and decoding spend their time in."""
 
-    names: Positional[tuple[Name, ...]] = ("recurrent", "decoder", "beam", "padding")
+    names: Positional[tuple[Name, ...]] = ("recurrent", "decoder", "beam", "translator", "padding")
     """Which of them; corpus, which takes some minutes and 2 GB of disk, only if it is named."""
     threads: int = 1
     """CPU threads; one gives the steadiest ratios."""
@@ -49,6 +49,7 @@ def comparisons(name: Name) -> Iterator[Comparison]:
         "recurrent": [partial(recurrent.standard_cell, cell) for cell in recurrent.STANDARD],
         "decoder": [decoder.attention_decoder, decoder.context_decoder],
         "beam": [beam.batched_beam],
+        "translator": [translator.training, translator.decoding],
     }
     for each in work.get(name, []):
         yield each()

@@ -34,6 +34,8 @@ class Comparison:
     title: str
     timings: list[Timing]
     bar: str = ""
+    items: int = 0  # that the work has of what is counted
+    unit: str = ""
 
     def ratio(self, name: str) -> float:
         """How many times faster than the baseline (the first variant) `name` is, fastest to fastest."""
@@ -42,11 +44,13 @@ class Comparison:
 
     def table(self) -> str:
         rows = [f"{self.title}" + (f"   (bar: {self.bar})" if self.bar else "")]
-        rows.append(f"  {'variant':<34}{'fastest ms':>12}{'median ms':>12}{'speed-up':>10}")
+        rate = f"   {self.unit}/s" if self.items else ""
+        rows.append(f"  {'variant':<34}{'fastest ms':>12}{'median ms':>12}{'speed-up':>10}{rate}")
         for timing in self.timings:
+            per_second = f"{self.items / timing.fastest:,.0f}" if self.items else ""
             rows.append(
                 f"  {timing.name:<34}{timing.fastest * 1e3:>12.2f}{timing.median * 1e3:>12.2f}"
-                f"{self.ratio(timing.name):>9.2f}x"
+                f"{self.ratio(timing.name):>9.2f}x{per_second:>{len(rate)}}"
             )
         return "\n".join(rows)
 
@@ -54,6 +58,8 @@ class Comparison:
         return {
             "title": self.title,
             "bar": self.bar,
+            "items": self.items,
+            "unit": self.unit,
             "timings": [
                 asdict(timing) | {"speed_up": self.ratio(timing.name)} for timing in self.timings
             ],
@@ -67,6 +73,8 @@ def compare(
     rounds: int = 7,
     warm_up: int = 1,
     bar: str = "",
+    items: int = 0,
+    unit: str = "",
 ) -> Comparison:
     """Time variants of the same work in interleaved rounds.
 
@@ -76,6 +84,7 @@ def compare(
         rounds: counted rounds.
         warm_up: rounds before them that are not counted.
         bar: what the ratio should reach, in words.
+        items, unit: how much of what the work has, for a rate a second; nothing by default.
     """
     seconds: dict[str, list[float]] = {name: [] for name in variants}
     for number in range(-warm_up, rounds):
@@ -87,7 +96,7 @@ def compare(
         Timing(name, min(times), statistics.median(times), max(times))
         for name, times in seconds.items()
     ]
-    return Comparison(title, timings, bar)
+    return Comparison(title, timings, bar, items, unit)
 
 
 def _time_once(work: Callable[[], object]) -> float:

@@ -15,6 +15,17 @@ SHUT = 1e4
 """A gate input beyond which a sigmoid is exactly 0 or 1 in every float type."""
 
 
+def would_be_half(inputs: Tensor) -> bool:
+    """Whether autocast to bfloat16 would run the kernels of cuDNN in float16.
+
+    PyTorch's rule for them knows no other type (ATen/cudnn/AutocastRNN.cpp), and float16 loses the
+    small gradients of a loss that is not scaled. They take bfloat16 itself only from cuDNN 9.13 and
+    compute capability 8.0 on; in the type of their weights they are right everywhere.
+    """
+    autocast = inputs.is_cuda and torch.is_autocast_enabled("cuda")
+    return autocast and torch.get_autocast_dtype("cuda") == torch.bfloat16
+
+
 def unroll_fused(
     kernel: nn.RNNBase,
     weights: Sequence[Tensor],

@@ -39,8 +39,11 @@ def unroll_fused(
     The kernels know no padding, but forwards they meet it last: its outputs are cleared and the
     final hidden state is looked up. Backwards, the real steps are reversed and run forwards.
 
+    RNN_RELU is not for this function: its state has no bounds, and where it overflows in padded
+    steps, 0 times infinity reaches the gradients.
+
     Args:
-        kernel: says which recurrence.
+        kernel: says which recurrence: LSTM, GRU or RNN_TANH.
         weights: weight_ih, weight_hh, bias_ih, bias_hh of the layer and direction.
         inputs: (T, B, I), cleared at padding.
         state: before the first step, each (B, H).
@@ -59,8 +62,8 @@ def unroll_fused(
         outputs, _, last_memory = _call(torch.lstm, inputs, first, weights)
         memory = (last_memory.squeeze(0),)
     else:
-        call = {"GRU": torch.gru, "RNN_TANH": torch.rnn_tanh, "RNN_RELU": torch.rnn_relu}
-        outputs, _ = _call(call[kernel.mode], inputs, first[0], weights)
+        function = torch.gru if kernel.mode == "GRU" else torch.rnn_tanh
+        outputs, _ = _call(function, inputs, first[0], weights)
     hidden = padding.last(outputs, state[0])
     outputs = padding.clear(outputs)
     return padding.reverse(outputs) if reverse else outputs, (hidden, *memory)

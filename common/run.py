@@ -28,7 +28,7 @@ LIBRARIES = ("torch", "torchvision", "numpy", "safetensors")
 # What a run writes, and therefore all that overwriting a run may delete.
 CONTENTS = (
     "config.json", "data.json", "model.safetensors", "best-*.safetensors", "training.pt",
-    "metrics.jsonl", "tensorboard", "samples", "*vocabulary*.json", "*tokenizer*.json", "*.model",
+    "metrics.jsonl", "tensorboard", "*vocabulary*.json", "*tokenizer*.json", "*.model",
     "summary.json", "evaluation-*.json", "captions-*.jsonl", "translations-*",
 )  # fmt: skip
 
@@ -44,7 +44,6 @@ class Run:
         training.pt          the state from which training resumes, with the last weights
         metrics.jsonl        one line for every report
         tensorboard/         event files
-        samples/             pictures and texts made while training
 
     Make one with `Run.create`, read one with `Run.open`. Every file is written atomically, and
     nothing in the folder can run code when it is loaded.

@@ -32,6 +32,7 @@ class TranslationExamples:
     Args:
         sources, targets: N sentences each, without start and end token: lists, or a `Corpus` on
             disk, which is read batch by batch.
+        lengths: (N, 2) words of each source and target; counted if not given, which reads them all.
         usable: indices of the pairs to learn from; all by default.
         resample: gives a pair anew each time that it is used in training; None: always the same.
     """

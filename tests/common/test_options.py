@@ -72,3 +72,12 @@ def test_decoder_options_that_do_not_go_together_are_one_line():
         DecoderOptions(inject=(), attention="none").build(10, 4, None)
     decoder = DecoderOptions(cell="gru_cho", embedding_size=8, hidden_size=8).build(10, 4, None)
     assert not any("kernel" in name for name in decoder.state_dict())  # its own cell, our scan
+
+
+def test_training_is_for_a_single_process(monkeypatch):
+    """Several, as torchrun starts them, would be independent trainings in one run folder."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match="single process.*torchrun"):
+        TrainingOptions(device="cpu").begin()
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert TrainingOptions(device="cpu").begin().type == "cpu"

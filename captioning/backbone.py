@@ -6,7 +6,6 @@ import copy
 import hashlib
 import os
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -111,24 +110,6 @@ class Backbone(nn.Module):
                 result.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
                 result.update(values.reshape(-1).view(torch.uint8).numpy())
         return result.hexdigest()[:16]
-
-    def parameter_groups(
-        self, learning_rate: float, weight_decay: float = 0.0
-    ) -> list[dict[str, Any]]:
-        """The learnt parameters for an optimiser, with a learning rate of their own.
-
-        Biases and normalisation get no weight decay. Empty if all is frozen.
-        """
-        learnt = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        groups = [
-            ([p for p in learnt if p.ndim > 1], weight_decay),
-            ([p for p in learnt if p.ndim <= 1], 0.0),
-        ]
-        return [
-            {"params": parameters, "lr": learning_rate, "weight_decay": decay}
-            for parameters, decay in groups
-            if parameters
-        ]
 
     def train(self, mode: bool = True) -> Backbone:
         """Frozen stages, and BatchNorm unless `train_batch_norm`, stay in evaluation mode."""

@@ -187,6 +187,7 @@ def build_model(options: TrainOptions, vocabulary: Vocabulary, weights: str) -> 
         cnn: Backbone | SmallCNN = SmallCNN()
     else:
         cnn = Backbone(chosen.encoder, weights=weights, fine_tune_from=chosen.fine_tune_from)
+    transform = make_transform(chosen)
     encoder = ImageEncoder(
         cnn,
         attention=options.decoder.attention != "none",
@@ -194,6 +195,8 @@ def build_model(options: TrainOptions, vocabulary: Vocabulary, weights: str) -> 
         memory_size=chosen.memory_size,
         normalize=chosen.normalize,
         dropout=chosen.feature_dropout,
+        mean=transform.mean,
+        std=transform.std,
     )
     decoder = options.decoder.build(len(vocabulary), encoder.context_size, encoder.memory_size)
     return EncoderDecoder(

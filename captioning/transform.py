@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
@@ -15,7 +15,6 @@ from PIL import Image
 from torch import Tensor
 
 from captioning.images import ImageSource, open_image
-from common.errors import UserError, one_line
 
 Fit: TypeAlias = Literal["squash", "crop", "pad"]
 
@@ -111,32 +110,13 @@ class ImageTransform:
         # images, at a gap (3) where the result is hardly distinguishable.
         return image.resize(size, Image.Resampling.BILINEAR, box=box, reducing_gap=3.0)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON, for a run's config; `from_dict` reads it."""
-        mean, std = ([float(value) for value in values] for values in (self.mean, self.std))
-        return {"size": self.size, "fit": self.fit, "mean": mean, "std": std}
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> ImageTransform:
-        """The transform that `to_dict` wrote.
-
-        Raises:
-            UserError: the values are damaged, or of a newer version.
-        """
-        try:
-            mean, std = (tuple(map(float, values[name])) for name in ("mean", "std"))
-            return cls(**{**values, "mean": mean, "std": std})
-        except (KeyError, TypeError, ValueError) as error:
-            raise UserError(
-                f"the image transform {values!r} cannot be used ({one_line(error)}). "
-                "It is damaged, or was written by a newer version."
-            ) from None
-
     @property
     def digest(self) -> str:
         """Sixteen characters that change with anything that changes the pixels."""
         method = "pillow bilinear 1"  # the method's name and version: part of what is digested
-        text = json.dumps([method, self.to_dict()], sort_keys=True)
+        mean, std = ([float(value) for value in values] for values in (self.mean, self.std))
+        values = {"fit": self.fit, "mean": mean, "size": self.size, "std": std}
+        text = json.dumps([method, values])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

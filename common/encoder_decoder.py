@@ -48,6 +48,11 @@ class Batch:
     ) -> Batch:
         """Make a batch of sentences given as word ids without start and end token."""
         targets = pad_sequences([[BOS, *sentence, EOS] for sentence in sentences], PAD)
+        return cls.of(inputs, targets, rows)
+
+    @classmethod
+    def of(cls, inputs: tuple[Tensor, ...], targets: Tensor, rows: Tensor | None = None) -> Batch:
+        """Make a batch of sentences that are one matrix (B, T + 1) already, as in `targets`."""
         positions = (targets[:, 1:] != PAD).flatten().nonzero().squeeze(1)
         return cls(inputs, targets, positions, rows)
 

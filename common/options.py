@@ -207,6 +207,8 @@ class TrainingOptions:
 
     def begin(self) -> torch.device:
         """Set the threads and the random generators of this process; the device to work on."""
+        if os.environ.get("WORLD_SIZE", "1") != "1":  # each process would write the one run folder
+            raise UserError("train is for a single process: start it without torchrun.")
         # oneDNN keeps what it compiles for each shape of a product. Sentences make so many shapes
         # that its default, a thousand, takes gigabytes; most of them do not come back soon.
         for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):

@@ -6,7 +6,7 @@ import hashlib
 import json
 import platform
 import shutil
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatch
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from common.errors import UserError
 from common.files import read_json, write_json
 from common.training.checkpoint import read_state, save_state
+from common.training.tracking import dotted
 from common.training.weights import load_weights, save_weights
 
 FORMAT = 1  # of the run folder; a folder of a higher format is refused, of a lower one read
@@ -28,7 +29,7 @@ LIBRARIES = ("torch", "torchvision", "numpy", "safetensors")
 # What a run writes, and therefore all that overwriting a run may delete.
 CONTENTS = (
     "config.json", "data.json", "model.safetensors", "best-*.safetensors", "training.pt",
-    "metrics.jsonl", "tensorboard", "samples", "*vocabulary*.json", "*tokenizer*.json", "*.model",
+    "metrics.jsonl", "tensorboard", "*vocabulary*.json", "*tokenizer*.json", "*.model",
     "summary.json", "evaluation-*.json", "captions-*.jsonl", "translations-*",
 )  # fmt: skip
 
@@ -44,7 +45,6 @@ class Run:
         training.pt          the state from which training resumes, with the last weights
         metrics.jsonl        one line for every report
         tensorboard/         event files
-        samples/             pictures and texts made while training
 
     Make one with `Run.create`, read one with `Run.open`. Every file is written atomically, and
     nothing in the folder can run code when it is loaded.
@@ -255,7 +255,7 @@ class Run:
 
     def _change_config(self, config: dict[str, Any], may_change: Collection[str]) -> None:
         """Take over the changes that a resumed run may make; refuse the others."""
-        old, new = dict(_flat(self.config)), dict(_flat(config))
+        old, new = dict(dotted(self.config)), dict(dotted(config))
         for name, value in old.items():  # a setting that is not among them came after this run
             if name not in may_change and value != new.get(name):
                 raise UserError(
@@ -324,15 +324,6 @@ def _plain(config: Any) -> dict[str, Any]:
     if is_dataclass(config) and not isinstance(config, type):
         config = asdict(config)
     return json.loads(json.dumps(config, default=str))
-
-
-def _flat(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The settings of a nested configuration by their dotted names."""
-    for name, value in config.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
 
 
 def _versions() -> dict[str, str]:

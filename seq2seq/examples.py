@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from common.encoder_decoder import Batch
-from common.text.vocabulary import EOS, PAD
+from common.text.corpus import Corpus
+from common.text.vocabulary import BOS, EOS, PAD
 from common.training.batching import Batches, bucketed_batches, pad_sequences
 
 Resample = Callable[[int, np.random.Generator], tuple[Sequence[int], Sequence[int]]]
@@ -32,6 +33,7 @@ class TranslationExamples:
     Args:
         sources, targets: N sentences each, without start and end token: lists, or a `Corpus` on
             disk, which is read batch by batch.
+        lengths: (N, 2) words of each source and target; counted if not given, which reads them all.
         usable: indices of the pairs to learn from; all by default.
         resample: gives a pair anew each time that it is used in training; None: always the same.
     """
@@ -85,13 +87,18 @@ class TranslationExamples:
 
         def collate(rows: np.ndarray) -> Batch:
             pairs = self.usable[rows]
-            if self.resample is None or not shuffle:
-                sources = [self.sources[pair] for pair in pairs]
-                targets = [self.targets[pair] for pair in pairs]
-            else:
+            if self.resample is not None and shuffle:
                 generator = np.random.default_rng([seed, epoch, int(pairs[0])])
                 drawn = [self.resample(int(pair), generator) for pair in pairs]
                 sources, targets = [s for s, _ in drawn], [t for _, t in drawn]
+            elif isinstance(self.sources, Corpus) and isinstance(self.targets, Corpus):
+                # Whole batches at a time, several times faster than sentence by sentence.
+                tokens = self.sources.padded(pairs, eos=EOS)
+                lengths = torch.from_numpy(self.sources.lengths[pairs] + 1).long()
+                return Batch.of((tokens, lengths), self.targets.padded(pairs, bos=BOS, eos=EOS))
+            else:
+                sources = [self.sources[pair] for pair in pairs]
+                targets = [self.targets[pair] for pair in pairs]
             return Batch.collate(source_batch(sources), targets)
 
         return Batches(indices, collate)

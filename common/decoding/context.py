@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 
-import torch
 from torch import Tensor
 
 
@@ -35,9 +34,6 @@ class Context:
     def select(self, rows: Tensor) -> Context:
         """The contexts of some rows of the batch, in the order of `rows` (N,)."""
         return self._map(lambda tensor: tensor.index_select(0, rows))
-
-    def to(self, device: torch.device | str) -> Context:
-        return self._map(lambda tensor: tensor.to(device))
 
     def _map(self, function) -> Context:
         tensors = {field.name: getattr(self, field.name) for field in fields(self)}

@@ -15,6 +15,17 @@ SHUT = 1e4
 """A gate input beyond which a sigmoid is exactly 0 or 1 in every float type."""
 
 
+def would_be_half(inputs: Tensor) -> bool:
+    """Whether autocast to bfloat16 would run the kernels of cuDNN in float16.
+
+    PyTorch's rule for them knows no other type (ATen/cudnn/AutocastRNN.cpp), and float16 loses the
+    small gradients of a loss that is not scaled. They take bfloat16 itself only from cuDNN 9.13 and
+    compute capability 8.0 on; in the type of their weights they are right everywhere.
+    """
+    autocast = inputs.is_cuda and torch.is_autocast_enabled("cuda")
+    return autocast and torch.get_autocast_dtype("cuda") == torch.bfloat16
+
+
 def unroll_fused(
     kernel: nn.RNNBase,
     weights: Sequence[Tensor],
@@ -28,8 +39,11 @@ def unroll_fused(
     The kernels know no padding, but forwards they meet it last: its outputs are cleared and the
     final hidden state is looked up. Backwards, the real steps are reversed and run forwards.
 
+    RNN_RELU is not for this function: its state has no bounds, and where it overflows in padded
+    steps, 0 times infinity reaches the gradients.
+
     Args:
-        kernel: says which recurrence.
+        kernel: says which recurrence: LSTM, GRU or RNN_TANH.
         weights: weight_ih, weight_hh, bias_ih, bias_hh of the layer and direction.
         inputs: (T, B, I), cleared at padding.
         state: before the first step, each (B, H).
@@ -48,8 +62,8 @@ def unroll_fused(
         outputs, _, last_memory = _call(torch.lstm, inputs, first, weights)
         memory = (last_memory.squeeze(0),)
     else:
-        call = {"GRU": torch.gru, "RNN_TANH": torch.rnn_tanh, "RNN_RELU": torch.rnn_relu}
-        outputs, _ = _call(call[kernel.mode], inputs, first[0], weights)
+        function = torch.gru if kernel.mode == "GRU" else torch.rnn_tanh
+        outputs, _ = _call(function, inputs, first[0], weights)
     hidden = padding.last(outputs, state[0])
     outputs = padding.clear(outputs)
     return padding.reverse(outputs) if reverse else outputs, (hidden, *memory)

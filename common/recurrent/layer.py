@@ -21,7 +21,7 @@ from common.recurrent.cells import (
     State,
     make_cell,
 )
-from common.recurrent.fused import unroll_fused
+from common.recurrent.fused import unroll_fused, would_be_half
 from common.recurrent.initialization import Initialization, initialize_
 from common.recurrent.padding import Padding
 from common.recurrent.scan import scan
@@ -37,8 +37,8 @@ class Recurrent(nn.Module):
     The standard cells, named, run on `torch.nn.RNN`, `LSTM` or `GRU` (cuDNN, oneDNN), which also
     holds their weights: that module is `kernel`, so weights move by
     `gru.load_state_dict(recurrent.kernel.state_dict())`, and back by
-    `recurrent.load_state_dict(gru.state_dict())`. Any other cell runs on our own loop, `scan`; so do
-    standard cells where it is faster (GRU and simple networks on an AMD processor).
+    `recurrent.load_state_dict(gru.state_dict())`. Any other cell runs on our own loop, `scan`; so does
+    "rnn_relu" where there is padding, in which its state could grow without bounds.
 
     Besides the whole pass there is one step at a time, for decoders: `step`, or `project` and
     `step_projected` where part of the input is known before the loop. Both use the same weights.
@@ -131,6 +131,9 @@ class Recurrent(nn.Module):
         """
         if inputs.dim() != 3 or inputs.shape[2] != self.input_size:
             raise ValueError(f"inputs are (B, T, {self.input_size}), not {tuple(inputs.shape)}")
+        if self.kernel is not None and would_be_half(inputs):
+            with torch.autocast("cuda", enabled=False):
+                return self.forward(inputs.to(next(self.kernel.parameters()).dtype), lengths, state)
         batch, steps, _ = inputs.shape
         state = self.initial_state(batch, inputs) if state is None else self._fit(state, batch)
         padding = Padding.of(lengths, batch, steps, inputs.device)
@@ -141,7 +144,10 @@ class Recurrent(nn.Module):
         if self.kernel is not None and padding is None:
             outputs, state = self._whole_kernel(self.kernel, values, state)
         else:
-            outputs, state = self._layer_by_layer(self.kernel, values, state, padding)
+            # A kernel runs on through the padding, where a ReLU's state may overflow: scan holds it.
+            bounded = self.kernel is not None and self.kernel.mode != "RNN_RELU"
+            kernel = self.kernel if bounded else None
+            outputs, state = self._layer_by_layer(kernel, values, state, padding)
         return outputs.transpose(0, 1), state
 
     def _whole_kernel(

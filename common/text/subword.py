@@ -7,7 +7,6 @@ import binascii
 import functools
 import hashlib
 import io
-import os
 import random
 import re
 import unicodedata
@@ -22,7 +21,6 @@ import numpy as np
 import sentencepiece
 
 from common.errors import UserError
-from common.files import atomic_write
 from common.text.vocabulary import SPECIALS
 
 SubwordModel = Literal["bpe", "unigram"]
@@ -235,11 +233,6 @@ class SubwordTokenizer:
             if place < 0:
                 return symbols
             symbols[place : place + 2] = [symbols[place] + symbols[place + 1]]
-
-    def export(self, path: str | os.PathLike[str]) -> None:
-        """Write the model as a file of its own, which SentencePiece's tools read."""
-        with atomic_write(path, "wb") as file:
-            file.write(self.model)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON for `tokenizer_from_dict`: the model itself is in it, as base64."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import fields, is_dataclass, replace
 from itertools import islice
 from typing import Any, TypeVar, overload
@@ -227,9 +227,12 @@ def to_device(batch: Any, device: torch.device) -> Any:
 
 
 def count_examples(batch: Any) -> int:
-    """How many examples a batch holds: the rows of the first tensor in it, or 0 without one."""
+    """How many examples a batch holds: its length if it is a dataclass that has one; else the rows of
+    the first tensor in it, or 0 without one."""
     if isinstance(batch, Tensor):
         return batch.shape[0] if batch.ndim else 1
+    if is_dataclass(batch) and isinstance(batch, Sized):
+        return len(batch)
     if isinstance(batch, dict):
         parts: Iterable[Any] = batch.values()
     elif isinstance(batch, list | tuple):

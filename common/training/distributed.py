@@ -1,10 +1,10 @@
 """Training by several processes, as `torchrun` starts them: gradients are added up over all.
 
-    torchrun --nproc-per-node 2 -m captioning train ...
+    torchrun --nproc-per-node 2 training.py
 
 Each process takes its share of every group of batches, and each sees the same sum of gradients:
-n processes train as one process does that accumulates over n batches. The script is the same for
-all, but only process 0 makes files:
+n processes train as one process does that accumulates over n batches. The script, your own, is the
+same for all, but only process 0 makes files (the pipelines' `train` is for a single process):
 
     with world_of_torchrun() as (world, device):
         if world.rank == 0:

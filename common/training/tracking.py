@@ -136,7 +136,7 @@ class Tracker:
         Args:
             config: plain values by name; nested ones get dotted names.
         """
-        self._settings = dict(_dotted(config))
+        self._settings = dict(dotted(config))
         rows = "".join(f"| {name} | `{value}` |\n" for name, value in self._settings.items())
         self.text("configuration", f"| setting | value |\n|---|---|\n{rows}", step=0)
 
@@ -222,10 +222,11 @@ class Tracker:
             tqdm.write(line, file=sys.stderr)
 
 
-def _dotted(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def dotted(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The settings of a nested configuration by their dotted names."""
     for name, value in config.items():
         if isinstance(value, dict):
-            yield from _dotted(value, f"{prefix}{name}.")
+            yield from dotted(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value
 

@@ -231,7 +231,6 @@ class Trainer:
             settings["lr"] = settings["initial_lr"] * factor
         several = self.accumulate * self.world.size > 1
 
-        self.model.train()
         self.optimizer.zero_grad(set_to_none=True)
         total = no_loss(self.device)
         examples = 0
@@ -331,6 +330,7 @@ class Trainer:
         if resumed:
             self.tracker.say(f"resuming after step {progress.step}")
         progress.finished = ""
+        self.model.train()  # a validation restores it
         self.meter.restart_clock()
         self._begun = time.perf_counter() - progress.seconds
         self._saved_at = progress.seconds

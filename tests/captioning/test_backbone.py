@@ -14,6 +14,7 @@ from captioning.backbone import Backbone, fast_dtype
 from captioning.networks import backbone_names
 from captioning.transform import ImageTransform
 from common.errors import UserError
+from common.options import TrainingOptions
 from tests.captioning.networks import SIZE, lively, pictures
 
 FAMILIES = [
@@ -141,7 +142,6 @@ def test_a_frozen_network_ignores_train(name: str) -> None:
     torch.testing.assert_close(backbone(images), evaluated, rtol=0, atol=0)
     assert backbone.frozen and not backbone(images).requires_grad
     assert all(torch.equal(before[name], now) for name, now in backbone.state_dict().items())
-    assert backbone.parameter_groups(0.1) == []
 
 
 @pytest.mark.parametrize(
@@ -173,10 +173,11 @@ def test_a_step_moves_what_is_learnt_and_nothing_else() -> None:
     backbone = lively(Backbone("mobilenet_v2", fine_tune_from="features.17", weights="none"))
     backbone.train_batch_norm = False
     before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
-    groups = backbone.parameter_groups(0.1, weight_decay=0.01)
+    options = TrainingOptions(weight_decay=0.01)
+    optimizer = options.make_optimizer(backbone, list(backbone.parameters()), slower_rate=0.1)
+    groups = optimizer.param_groups
     assert {group["lr"] for group in groups} == {0.1}
-    assert all(p.ndim > 1 for group in groups if group["weight_decay"] for p in group["params"])
-    optimizer = torch.optim.SGD(groups)
+    assert all((p.ndim > 1) == (g["weight_decay"] > 0) for g in groups for p in g["params"])
     assert backbone.train()(pictures()).square().mean().backward() is None
     optimizer.step()
     moved = {n for n, now in backbone.state_dict().items() if not torch.equal(before[n], now)}

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from captioning.backbone import Backbone
 from captioning.encoder import ImageEncoder
+from captioning.options import EncoderOptions, TrainOptions
 from captioning.small_cnn import SmallCNN
+from captioning.train import build_model
 from captioning.transform import ImageTransform
+from common.text.vocabulary import Vocabulary
 from tests.captioning.networks import SIZE, pictures
 
 
@@ -89,3 +94,16 @@ def test_an_encoder_says_what_it_cannot_take() -> None:
         ImageEncoder()
     with pytest.raises(ValueError, match="has 16 features, not 5"):
         ImageEncoder(SmallCNN(feature_size=16), feature_size=5)
+
+
+def test_the_network_normalises_pixels_as_the_transform_does(monkeypatch) -> None:
+    """Cached features come from the one, pixels go through the other."""
+    odd = ImageTransform(SIZE, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
+    monkeypatch.setattr("captioning.train.make_transform", lambda options: odd)
+    options = TrainOptions("data", Path("run"), encoder=EncoderOptions(encoder="small"))
+    model = build_model(options, Vocabulary.build([["a"]]), weights="none")
+    pixels = torch.randint(256, (2, 3, SIZE, SIZE), dtype=torch.uint8)
+    seen = []
+    model.encoder.cnn.register_forward_pre_hook(lambda module, inputs: seen.append(*inputs))
+    model.encode(pixels)
+    torch.testing.assert_close(seen[0], odd.normalize(pixels))

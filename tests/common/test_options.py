@@ -138,3 +138,12 @@ def test_options_that_do_not_go_together_are_refused(decoder, search, training, 
         check_options(
             DecoderOptions(**decoder), SearchOptions(**search), TrainingOptions(**training)
         )
+
+
+def test_training_is_for_a_single_process(monkeypatch):
+    """Several, as torchrun starts them, would be independent trainings in one run folder."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match="single process.*torchrun"):
+        TrainingOptions(device="cpu").begin()
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert TrainingOptions(device="cpu").begin().type == "cpu"

@@ -77,7 +77,7 @@ def test_overwriting_deletes_the_run_and_nothing_else(tmp_path):
     run = Run.create(folder, "captioner", {"a": 1})
     run.save_model(nn.Linear(2, 2))
     run.save_training_state({})
-    for name in ("metrics.jsonl", "tensorboard/events.1", "samples/a.png", "vocabulary.json"):
+    for name in ("metrics.jsonl", "tensorboard/events.1", "captions-val.jsonl", "vocabulary.json"):
         run.file(name).write_text("old")
     (folder / "my notes.txt").write_text("mine")
     (tmp_path / "photos").mkdir()
@@ -98,10 +98,10 @@ def test_overwriting_does_not_follow_links(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "precious").write_text("x")
     run = Run.create(tmp_path / "run", "captioner", {})
-    (run.path / "samples").symlink_to(tmp_path / "elsewhere")
+    (run.path / "tensorboard").symlink_to(tmp_path / "elsewhere")
     Run.create(tmp_path / "run", "captioner", {}, overwrite=True)
     assert (tmp_path / "elsewhere" / "precious").exists()
-    assert not (run.path / "samples").exists()
+    assert not (run.path / "tensorboard").exists()
 
 
 @pytest.mark.parametrize("options", [{}, {"overwrite": True}, {"resume": True}])

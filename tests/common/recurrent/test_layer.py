@@ -7,7 +7,9 @@ from functools import partial
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch.overrides import TorchFunctionMode
 
 from common.recurrent import GRUCell, LayerNormLSTMCell, LSTMCell, Recurrent, SimpleRNNCell
 
@@ -229,6 +231,26 @@ def test_padding_reaches_nothing(name, junk, layers, bidirectional):
     torch.testing.assert_close(results[0], results[1], rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_a_state_without_bounds_does_not_grow_through_the_padding(bidirectional):
+    """It doubles at each step, and 200 doublings are too many for a float."""
+    network = Recurrent("rnn_relu", 2, 2, bidirectional=bidirectional)
+    for name, weight in network.kernel.named_parameters():
+        weight.data = (
+            torch.eye(2) * (2 if "_hh" in name else 1) if "weight" in name else torch.ones(2)
+        )
+    x = torch.ones(1, 200, 2)
+    padded = network(x, torch.tensor([3]))
+    alone = network(x[:, :3])
+    torch.testing.assert_close(padded[0][:, :3], alone[0])
+    torch.testing.assert_close(padded[1], alone[1])
+    gradients, expected = (
+        torch.autograd.grad(loss_of(outputs[:, :3], state), list(network.parameters()))
+        for outputs, state in (padded, alone)
+    )
+    torch.testing.assert_close(gradients, expected)
+
+
 @every_cell
 def test_a_sentence_of_no_words_keeps_its_state(name):
     network = make(name, num_layers=2)
@@ -313,3 +335,71 @@ def test_autocast_agrees_with_full_precision(name, ragged):
     for ours, expected in zip(low[2], full[2], strict=True):
         assert ours.dtype == torch.float32
         assert (ours - expected).norm() < 0.1 * expected.norm() + 0.05
+
+
+class SeenByKernels(TorchFunctionMode):
+    """In the place of torch's recurrent kernels: notes what a call comes with, computes nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dtypes: list[torch.dtype] = []
+
+    def __torch_function__(self, function, types, arguments=(), keywords=None):
+        if getattr(function, "__name__", "") not in ("gru", "lstm", "rnn_tanh", "rnn_relu"):
+            return function(*arguments, **(keywords or {}))
+        inputs, state, weights, *_, directions, _ = arguments
+        state = state if isinstance(state, tuple) else (state,)
+        tensors = [inputs, *state, *weights]
+        low = torch.is_autocast_enabled("cuda")  # its rule for these kernels is float16
+        self.dtypes += [torch.float16 if low else tensor.dtype for tensor in tensors]
+        outputs = inputs.new_zeros(*inputs.shape[:2], (1 + directions) * state[0].shape[2])
+        return outputs, *state
+
+
+@pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")
+@pytest.mark.parametrize("name", STANDARD)
+@pytest.mark.parametrize("ragged", [False, True])
+def test_no_kernel_sees_float16_where_bfloat16_was_asked_for(name, ragged):
+    autocast = torch.is_autocast_enabled("cuda"), torch.get_autocast_dtype("cuda")
+    torch.set_autocast_enabled("cuda", True)  # `torch.autocast` would not, without a GPU
+    torch.set_autocast_dtype("cuda", torch.bfloat16)
+    seen = SeenByKernels()
+    try:
+        with FakeTensorMode(allow_non_fake_inputs=True):
+            network = Recurrent(name, X, H, num_layers=2, bidirectional=True)
+            for weight, value in network.kernel.named_parameters():
+                network.kernel._parameters[weight] = nn.Parameter(
+                    torch.empty_like(value, device="cuda")
+                )
+            lengths = torch.empty(B, dtype=torch.long, device="cuda") if ragged else None
+            for dtype in (torch.float32, torch.bfloat16):
+                with seen:
+                    network(torch.empty(B, T, X, dtype=dtype, device="cuda"), lengths)
+    finally:
+        torch.set_autocast_enabled("cuda", autocast[0])
+        torch.set_autocast_dtype("cuda", autocast[1])
+    fused = name != "rnn_relu" or not ragged
+    assert set(seen.dtypes) == ({torch.float32} if fused else set())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("name", STANDARD)
+@pytest.mark.parametrize("ragged", [False, True])
+def test_bfloat16_on_a_gpu_agrees_with_full_precision(name, ragged):
+    network = make(name, num_layers=2, bidirectional=True).float().cuda()
+    x, lengths = inputs().detach().float().cuda(), LENGTHS.cuda() if ragged else None
+
+    def run(low: bool):
+        network.zero_grad()
+        with torch.autocast("cuda", torch.bfloat16, enabled=low):
+            outputs, last = network(x.bfloat16() if low else x, lengths)
+        # As small as the gradients of a loss that is a mean over many words.
+        small = 1e-7 * loss_of(outputs.float().cpu(), tuple(part.float().cpu() for part in last))
+        small.backward()
+        return outputs.float(), [1e7 * parameter.grad for parameter in network.parameters()]
+
+    (outputs, gradients), (expected, full) = run(True), run(False)
+    torch.testing.assert_close(outputs, expected, rtol=0.05, atol=0.05)
+    for ours, theirs in zip(gradients, full, strict=True):
+        assert ours.isfinite().all()
+        assert (ours - theirs).norm() < 0.1 * theirs.norm() + 0.05

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common.encoder_decoder import Batch
 from common.training.batching import (
     Batches,
     bucketed_batches,
@@ -224,6 +225,13 @@ def test_any_batch_moves_to_a_device():
     assert moved.pairs[0].source.device.type == "meta" and moved.extra["x"].device.type == "meta"
     assert moved.pairs[0].name == "a" and isinstance(moved.pairs[0], Pair)
     assert batch.extra["x"].device.type == "cpu"
+
+
+def test_a_batch_that_knows_its_length_counts_as_that():
+    """Five sentences about two pictures are five examples."""
+    pictures, sentences = torch.zeros(2, 3, 4, 4), [[4, 5]] * 5
+    batch = Batch.collate((pictures,), sentences, torch.tensor([0, 0, 0, 1, 1]))
+    assert count_examples(batch) == len(batch) == 5
 
 
 def test_examples_are_the_rows_of_the_first_tensor():

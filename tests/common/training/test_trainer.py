@@ -318,6 +318,31 @@ def test_time_is_a_limit():
     assert progress.finished == "0.002 minutes" and 0.12 <= progress.seconds < 5
 
 
+def test_the_mode_is_set_when_training_begins_and_after_each_validation(tmp_path):
+    """Not at each update: that would walk through the whole model."""
+
+    class Watched(Classifier):
+        def train(self, mode: bool = True) -> nn.Module:
+            modes.append(mode)
+            return super().train(mode)
+
+        def loss(self, batch: tuple[Tensor, Tensor]) -> Loss:
+            assert self.training
+            return super().loss(batch)
+
+    modes: list[bool] = []
+    for epochs in (2, 3):  # from the beginning, and resumed
+        run = Run.create(tmp_path, "classifier", {}, resume=True)
+        model = Watched().eval()
+        modes.clear()
+        validate = Scripted(model, [1.0] * 2)
+        Trainer(
+            model, sgd(model), lambda epoch: TASK, validate=validate, max_epochs=epochs, run=run
+        ).fit()
+        assert modes == [True] + [False, True] * len(validate.seen)
+        assert len(validate.seen) == (2 if epochs == 2 else 1)
+
+
 def test_validation_every_few_steps():
     model = Classifier()
     validate = Scripted(model, [1.0] * 9)

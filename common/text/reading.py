@@ -9,6 +9,7 @@ import json
 import zlib
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +19,7 @@ from common.damage import Damage
 from common.errors import UserError
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_FIRST_LINES = 100  # by which a file is recognised
 _LINES_OF_A_ROW = 20  # a quote that is still open after so many lines was never meant to be one
 
 
@@ -83,28 +85,36 @@ class LineFile:
         self._disk.close()
 
 
-def decode_line(line: bytes) -> str:
+def decode_line(line: bytes, errors: str = "strict") -> str:
     """The text of a line without its end.
 
+    Args:
+        line: as its file has it.
+        errors: what is done about bytes that are not UTF-8, as for `bytes.decode`.
+
     Raises:
-        Damage: it is not UTF-8.
+        Damage: it is not UTF-8, and errors is "strict".
     """
     try:
-        return line.rstrip(b"\r\n").decode()
+        return line.rstrip(b"\r\n").decode(errors=errors)
     except UnicodeDecodeError as error:
         raise Damage(f"not UTF-8 text (byte 0x{line[error.start]:02x})") from None
 
 
-def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+def numbered_lines(path: Path, errors: str = "strict") -> Iterator[tuple[int, str]]:
     """The lines of a UTF-8 file that are not blank, numbered from 1.
 
+    Args:
+        path: the file.
+        errors: what is done about bytes that are not UTF-8, as for `bytes.decode`.
+
     Raises:
-        UserError: the file is missing or is not UTF-8.
+        UserError: the file is missing; or it is not UTF-8, and errors is "strict".
     """
     with LineFile(path) as lines:
         for number, raw in enumerate(lines, start=1):
             try:
-                line = decode_line(raw)
+                line = decode_line(raw, errors)
             except Damage as damage:
                 raise UserError(
                     f"{path}:{number}: {damage}. Convert the file to UTF-8 and try again."
@@ -113,17 +123,29 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
                 yield number, line
 
 
-def first_line(path: Path) -> str:
-    """The beginning of a file, up to 4096 bytes of its first line, to recognise it by.
+def first_lines(path: Path) -> Iterator[str]:
+    """The first hundred lines of a file that are not blank, uncut, to recognise it by.
 
-    What is not UTF-8 is replaced; of a file that cannot be read as text, it is empty.
+    There are several because the first may be damaged, and is then no worse than any other. What
+    is not UTF-8 is replaced; a file that cannot be read as text has no lines.
     """
-    try:
-        with LineFile(path) as lines:
-            first = next(iter(lines), b"")
-    except UserError:
-        return ""
-    return first[:4096].decode(errors="replace").rstrip("\r\n")
+    with suppress(UserError):
+        for _, line in islice(numbered_lines(path, errors="replace"), _FIRST_LINES):
+            yield line
+
+
+def first_line(path: Path) -> str:
+    """The first of these lines; empty if there is none."""
+    return next(first_lines(path), "")
+
+
+def header_line(path: Path) -> tuple[int, str]:
+    """The number and the text of a table's first line that is not blank; no text if all are.
+
+    Raises:
+        UserError: the file is missing, or the line is not UTF-8.
+    """
+    return next(numbered_lines(path), (1, ""))
 
 
 def json_object(line: str) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from common.text.reading import (
     LineFile,
     decode_line,
     first_line,
+    first_lines,
+    header_line,
     json_object,
     numbered_lines,
     table_rows,
@@ -31,7 +33,15 @@ def test_a_line_ends_at_the_end_of_a_line_and_nowhere_else(tmp_path: Path, pack)
     (tmp_path / "text").write_bytes(pack(b"\xef\xbb\xbf" + text.encode()))
     assert lines_of(tmp_path / "text") == [odd, "", " ", "\ufefftwo", "last"]
     assert [number for number, _ in numbered_lines(tmp_path / "text")] == [1, 4, 5]
+    assert list(first_lines(tmp_path / "text")) == [odd, "\ufefftwo", "last"]
     assert first_line(tmp_path / "text") == odd
+
+
+def test_the_first_lines_are_a_hundred_and_uncut(tmp_path: Path) -> None:
+    long = "x" * 100_000
+    (tmp_path / "text").write_bytes(b"\n \n" + long.encode() + b"\nM\xe4dchen\n" + b"y\n\n" * 200)
+    assert list(first_lines(tmp_path / "text")) == [long, "M\ufffddchen"] + ["y"] * 98
+    assert header_line(tmp_path / "text") == (3, long)
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
@@ -39,6 +49,7 @@ def test_an_empty_file_has_no_lines(tmp_path: Path, pack) -> None:
     (tmp_path / "text").write_bytes(pack(b""))
     assert lines_of(tmp_path / "text") == []
     assert first_line(tmp_path / "text") == ""
+    assert header_line(tmp_path / "text") == (1, "")
 
 
 def test_a_compressed_file_that_is_cut_off_or_damaged(tmp_path: Path) -> None:
@@ -67,6 +78,7 @@ def test_what_is_not_utf8_is_named_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "text").write_bytes("\nja\nMädchen\n".encode("latin-1"))
     with pytest.raises(UserError, match=r"text:3: not UTF-8 text \(byte 0xe4\)"):
         list(numbered_lines(tmp_path / "text"))
+    assert list(numbered_lines(tmp_path / "text", errors="replace"))[1] == (3, "M\ufffddchen")
 
 
 @pytest.mark.parametrize("line", ["", "{", "[]", "1" * 10_000, "[" * 100_000, '"x"'])

@@ -174,23 +174,24 @@ def is_unicode(text: str) -> bool:
     return True
 
 
-def table_rows(
-    lines: Iterator[tuple[int, str]], delimiter: str, width: int
-) -> Iterator[tuple[int, list[str]]]:
-    """The fields of each row of a table, with the number of its first line.
+def table_rows(path: Path, delimiter: str, width: int) -> Iterator[tuple[int, list[str] | Damage]]:
+    """The rows of a table below its header: their fields, or what is wrong with them.
 
-    Rows are parsed one at a time so that a quote that is never closed spoils one row, not all the
-    rest of the file.
+    Rows are parsed one at a time so that damage spoils one row, and a quote that is never closed
+    not all the rest of the file.
 
     Args:
-        lines: numbered, the header gone.
+        path: the file, plain or `.gz`.
         delimiter: between the fields. Where it is "|" quotes mean nothing, and the last field keeps
             what it has of it (as in the captions of Flickr30k).
         width: fields of a row.
 
     Yields:
-        The number and the fields; none if the quotes of a row are damaged.
+        The number of the first line of each row, and the row.
     """
+    # Bytes that are not UTF-8 stay what they are until it is known which row they are in.
+    lines = numbered_lines(path, errors="surrogateescape")
+    next(lines, None)  # the header
     ahead: deque[tuple[int, str]] = deque()
     while True:
         if not ahead:
@@ -202,7 +203,7 @@ def table_rows(
         used = 1
         while not row and used <= _LINES_OF_A_ROW:
             try:
-                row = next(csv.reader([text], delimiter=delimiter, strict=True))
+                row = _csv_fields(text, delimiter)
             except csv.Error as error:
                 if "unexpected end" not in str(error):
                     break
@@ -212,14 +213,35 @@ def table_rows(
                     break
                 text = f"{text}\n{ahead[used][1]}"
                 used += 1
-        yield number, row
-        for _ in range(used if row else 1):
-            ahead.popleft()
+        taken = [ahead.popleft()[1] for _ in range(used if row else 1)]
+        yield number, _row_damage("\n".join(taken), row, width, delimiter) or row
 
 
-def row_damage(row: list[str], width: int, delimiter: str) -> Damage:
-    """What is wrong with a row that has not as many fields as the table has columns."""
-    what = f"{len(row)} columns instead of {width}" if row else "a quote too few or too many"
+def _csv_fields(text: str, delimiter: str) -> list[str]:
+    """The fields of a row, however long they are.
+
+    Raises:
+        csv.Error: its quotes are damaged, or it ends within quotes.
+    """
+    # Python's limit of 131,072 characters is one for the whole process: ours for this row alone.
+    limit = csv.field_size_limit()
+    csv.field_size_limit(max(limit, len(text)))
+    try:
+        return next(csv.reader([text], delimiter=delimiter, strict=True))
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _row_damage(text: str, row: list[str], width: int, delimiter: str) -> Damage | None:
+    """What is wrong with a row, if anything is: its text, and its fields if it has any."""
+    try:
+        decode_line(text.encode(errors="surrogateescape"))
+    except Damage as damage:
+        return damage
+    if len(row) == width:
+        return None
+    columns = "1 column" if len(row) == 1 else f"{len(row)} columns"
+    what = f"{columns} instead of {width}" if row else "a quote too few or too many"
     if delimiter == ",":
         what += " (a text with commas or quotes in it needs double quotes around it)"
     return Damage(what)

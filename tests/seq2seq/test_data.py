@@ -338,6 +338,12 @@ def test_damage_in_a_table_is_named_and_skipped(tmp_path: Path) -> None:
         load(tmp_path, source="ko")
 
 
+def test_a_table_whose_header_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_bytes(b"\nfran\xe7ais,de\na,b\n")
+    with pytest.raises(UserError, match=r"x.csv:2: not UTF-8 text \(byte 0xe7\)"):
+        load(tmp_path)
+
+
 def test_a_table_of_another_split_without_the_columns_is_named(tmp_path: Path) -> None:
     write(tmp_path, "train.csv", "en,de", "a,b")
     write(tmp_path, "test.csv", "en,fr", "a,b")
@@ -364,7 +370,10 @@ def test_a_table_of_another_split_without_the_columns_is_named(tmp_path: Path) -
         ("x.tsv", "\xff\tb", "not UTF-8"),
         ("x.csv", '"' + "a" * 100_000 + '",b', ("a" * 100_000, "b")),
         ("x.csv", "", None),
-        ("x.csv", "one column", "1 columns instead of 2"),
+        ("x.csv", "a" * 200_000 + ",b", ("a" * 200_000, "b")),
+        ("x.csv", "\xff,b", "not UTF-8"),
+        ("x.csv", "one column", "1 column instead of 2"),
+        ("x.csv", 'a,"b', "a quote too few"),
     ],
     ids=lambda value: value[:20] if isinstance(value, str) else "",
 )
@@ -397,7 +406,7 @@ def test_blank_lines_above_the_header_of_a_table(tmp_path: Path, above: str) -> 
     write(tmp_path, "x.csv", f"{above}en,de", "a,b", "c")
     for data in (lenient(tmp_path), lenient(tmp_path, format="csv")):
         assert pairs(data) == [("a", "b")]
-        assert data.problems[0].startswith(f"x.csv:{3 + above.count(chr(10))}: 1 columns")
+        assert data.problems[0].startswith(f"x.csv:{3 + above.count(chr(10))}: 1 column")
     with pytest.raises(UserError, match="no 'fr' among the columns en, de"):
         load(tmp_path, source="fr")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,8 @@ from common.text.reading import (
     numbered_lines,
     table_rows,
 )
+
+Rows = Callable[..., list[tuple[int, list[str] | str]]]
 
 
 def lines_of(path: Path) -> list[str]:
@@ -88,28 +92,69 @@ def test_what_is_no_json_object_is_damage(line: str) -> None:
     assert json_object('{"a": 1}') == {"a": 1}
 
 
-def rows(text: str, delimiter: str = ",", width: int = 2) -> list[tuple[int, list[str]]]:
-    return list(table_rows(enumerate(text.split("\n"), start=1), delimiter, width))
+@pytest.fixture
+def rows(tmp_path: Path) -> Rows:
+    """Gives the rows of a table without its header, damaged ones as what is wrong with them."""
+
+    def read(text: str, delimiter: str = ",", width: int = 2) -> list[tuple[int, list[str] | str]]:
+        path = tmp_path / "table"
+        path.write_bytes(f"header\n{text}\n".encode(errors="surrogateescape"))
+        found = table_rows(path, delimiter, width)
+        return [(n, str(row) if isinstance(row, Damage) else row) for n, row in found]
+
+    return read
 
 
-def test_a_row_may_take_several_lines() -> None:
+QUOTES = (
+    "a quote too few or too many (a text with commas or quotes in it needs double quotes around it)"
+)
+
+
+def test_a_row_may_take_several_lines(rows: Rows) -> None:
     assert rows('a,"b ""c"""\n"d\ne\nf",g\nh,i') == [
-        (1, ["a", 'b "c"']),
-        (2, ["d\ne\nf", "g"]),
-        (5, ["h", "i"]),
+        (2, ["a", 'b "c"']),
+        (3, ["d\ne\nf", "g"]),
+        (6, ["h", "i"]),
     ]
 
 
-def test_a_quote_that_is_never_closed_spoils_one_row() -> None:
+def test_a_quote_that_is_never_closed_spoils_one_row(rows: Rows) -> None:
     found = rows('a,"b\n' + "\n".join(f"{n},x" for n in range(30)))
-    assert found[0] == (1, [])
-    assert found[1:] == [(n + 2, [str(n), "x"]) for n in range(30)]
-    assert rows('a,"b\nc,d') == [(1, []), (2, ["c", "d"])]  # also where the file ends before
+    assert found[0] == (2, QUOTES)
+    assert found[1:] == [(n + 3, [str(n), "x"]) for n in range(30)]
+    assert rows('a,"b\nc,d') == [(2, QUOTES), (3, ["c", "d"])]  # also where the file ends before
 
 
-def test_quotes_that_are_damaged_spoil_one_row() -> None:
-    assert rows('"a" b,c\nd,e') == [(1, []), (2, ["d", "e"])]
+def test_quotes_that_are_damaged_spoil_one_row(rows: Rows) -> None:
+    assert rows('"a" b,c\nd,e') == [(2, QUOTES), (3, ["d", "e"])]
 
 
-def test_between_bars_quotes_mean_nothing() -> None:
-    assert rows('a|"b|c\nd', "|") == [(1, ["a", '"b|c']), (2, ["d"])]
+def test_what_is_not_utf8_spoils_one_row(rows: Rows) -> None:
+    damage = "not UTF-8 text (byte 0xe4)"
+    bad = "M\udce4dchen"
+    assert rows(f"{bad},a\nb,c") == [(2, damage), (3, ["b", "c"])]
+    assert rows(f'a,"b\n{bad}\nc"\nd,e') == [(2, damage), (5, ["d", "e"])]
+    assert rows(f'a,"b\n{bad},c\nd,e') == [(2, QUOTES), (3, damage), (4, ["d", "e"])]
+    assert rows(f"{bad}|a\nb|c", "|") == [(2, damage), (3, ["b", "c"])]
+
+
+def test_a_field_may_be_longer_than_the_csv_module_allows(rows: Rows) -> None:
+    long, limit = "x" * 200_000, csv.field_size_limit()
+    assert rows(f'{long},"{long}"\na,"b\nc,d') == [
+        (2, [long, long]),
+        (3, QUOTES),
+        (4, ["c", "d"]),
+    ]
+    assert csv.field_size_limit() == limit < 200_000  # which is that of the whole process
+
+
+def test_rows_of_another_width_are_damaged(rows: Rows) -> None:
+    assert rows("a\tb\tc\nd\ne\tf", "\t") == [
+        (2, "3 columns instead of 2"),
+        (3, "1 column instead of 2"),
+        (4, ["e", "f"]),
+    ]
+
+
+def test_between_bars_quotes_mean_nothing(rows: Rows) -> None:
+    assert rows('a|"b|c\nd', "|") == [(2, ["a", '"b|c']), (3, "1 column instead of 2")]

@@ -41,14 +41,13 @@ class LineFile:
         self.path = path
         self._number = 0
         try:
-            self._disk: IO[bytes] = open(path, "rb")  # noqa: SIM115 (closed by __exit__)
+            self._disk = open(path, "rb")  # noqa: SIM115 (closed by __exit__)
         except FileNotFoundError:
             raise UserError(f"{path} does not exist.") from None
         except IsADirectoryError:
             raise UserError(f"{path} is a folder, not a file.") from None
-        start = self._disk.read(2)
-        self._disk.seek(0)
-        self._file = self._disk
+        start = self._disk.peek(2)[:2]  # and not read: a pipe cannot go back to its start
+        self._file: IO[bytes] = self._disk
         if start == b"\x1f\x8b":
             # Buffered once more: a GzipFile's own way of giving lines is ten times slower.
             self._file = io.BufferedReader(gzip.GzipFile(fileobj=self._disk), 1 << 18)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import gzip
+import os
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -65,6 +67,16 @@ def test_a_compressed_file_that_is_cut_off_or_damaged(tmp_path: Path) -> None:
         path.write_bytes(data)
         with pytest.raises(UserError, match=r"text.gz: a damaged or incomplete gzip file"):
             lines_of(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes have no names here")
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_pipe_is_read_like_a_file(tmp_path: Path, pack) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    writer = Thread(target=(tmp_path / "pipe").write_bytes, args=[pack(b"one\ntwo\n")], daemon=True)
+    writer.start()
+    assert lines_of(tmp_path / "pipe") == ["one", "two"]
+    writer.join()
 
 
 def test_what_is_no_text_file_is_said_in_a_line(tmp_path: Path) -> None:

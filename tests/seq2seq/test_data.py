@@ -13,7 +13,7 @@ import pytest
 
 from common.errors import UserError
 from common.splits import seeded_split
-from seq2seq.data import Pair, ParallelData, load
+from seq2seq.data import MOST_HELD_OUT, Pair, ParallelData, load
 
 
 def write(folder: Path, name: str, *lines: str, end: str = "\n") -> Path:
@@ -215,6 +215,21 @@ def test_a_source_sentence_never_falls_into_two_splits(tmp_path: Path) -> None:
         for source, _ in pairs(data, split):
             sentence = " ".join(source.casefold().split())
             assert split == seeded_split(sentence, 0, 0.2, 0.2)
+
+
+def test_no_more_is_held_out_than_can_be_translated_at_each_validation(tmp_path: Path) -> None:
+    lines = [(f"sentence {n}", f"Satz {n}") for n in range(12_000)]
+    write(tmp_path, "deu.txt", "damaged", *map("\t".join, lines))
+    data = load(tmp_path, val_share=0.45, test_share=0.05)
+    expected = {"train": [], "val": [], "test": []}
+    for pair in lines:
+        expected[seeded_split(pair[0], 0, 0.45, 0.05)].append(pair)
+    assert len(expected["val"]) > len(data.split("val")) == MOST_HELD_OUT
+    assert pairs(data, "test") == expected["test"]  # few enough: as ever
+    held_out = {*pairs(data, "val"), *expected["test"]}
+    assert held_out < {*expected["val"], *expected["test"]}
+    assert pairs(data) == [pair for pair in lines if pair not in held_out]
+    assert data.problems == ["deu.txt:1: 1 column, where column 2 is needed"]
 
 
 def test_damage_between_tabs_is_named_and_skipped(tmp_path: Path) -> None:

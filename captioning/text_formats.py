@@ -11,7 +11,7 @@ from common.damage import Damage
 from common.errors import UserError
 from common.formats import only
 from common.splits import split_name
-from common.text.reading import first_line, numbered_lines, row_damage, table_rows
+from common.text.reading import first_line, header_line, numbered_lines, table_rows
 
 # ---- flickr: Flickr8k and Flickr30k as their authors publish them
 
@@ -126,26 +126,24 @@ def read_csv(files: list[Path]) -> Reading:
     """A header with `image` and `caption` (and perhaps `split`), and a row per caption."""
     path = only(files, "table of captions")
     reading = Reading()
-    lines = numbered_lines(path)
-    shape = _csv_columns(next(lines, (1, ""))[1])
+    first, header = header_line(path)
+    shape = _csv_columns(header)
     if shape is None:
         raise UserError(
-            f"{path}:1: the first line must name the columns: image,caption. "
+            f"{path}:{first}: the first line must name the columns: image,caption. "
             "Add that line, or name the format that the file has."
         )
     delimiter, columns, width = shape
     entries: dict[tuple[str, str | None], Entry] = {}
     source = path.name
-    for number, row in table_rows(lines, delimiter, width):
+    for number, row in table_rows(path, delimiter, width):
         where = f"{source}:{number}"
-        try:
-            if len(row) != width:
-                raise row_damage(row, width, delimiter)
-            image = row[columns["image"]].strip()
-            split = split_name(row[columns["split"]]) if "split" in columns else None
-            entry = entries.setdefault((image, split), Entry(image, [], split, where))
-            entry.captions += reading.usable([row[columns["caption"]]], image, where)
-        except Damage as damage:
-            reading.report(where, damage)
+        if isinstance(row, Damage):
+            reading.report(where, row)
+            continue
+        image = row[columns["image"]].strip()
+        split = split_name(row[columns["split"]]) if "split" in columns else None
+        entry = entries.setdefault((image, split), Entry(image, [], split, where))
+        entry.captions += reading.usable([row[columns["caption"]]], image, where)
     reading.entries = list(entries.values())
     return reading

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,9 +20,11 @@ from common.command_line import (
     check_picture,
     print_metrics,
 )
+from common.damage import Damage
 from common.errors import UserError, run_command
 from common.evaluation.translation import Tokenization
 from common.files import atomic_write
+from common.text.reading import LineFile, decode_line
 from seq2seq.evaluation import alignment_sheet, can_be_shown
 from seq2seq.options import TrainOptions
 from seq2seq.train import evaluate_run, train
@@ -44,7 +47,7 @@ class TranslateOptions(WritingOptions):
     """Translate line by line: one line out for each line in, blank ones included, in order."""
 
     file: Positional[str] = "-"
-    """A text file, one sentence a line; - for standard input."""
+    """A text file, plain or .gz, one sentence a line; - for standard input."""
     n_best: Positive = 1
     """Translations of each line, best first: so many lines out for each line in."""
     scores: bool = False
@@ -128,26 +131,24 @@ def read_lines(name: str) -> Iterator[str]:
     What is not UTF-8 is replaced and reported, so that the lines stay in step.
 
     Raises:
-        UserError: there is no such file.
+        UserError: there is no such file, it is UTF-16, or a damaged `.gz`.
     """
-    path = Path(name)
     if name == "-" and sys.stdin is None:
         raise UserError("standard input is closed: name a file to translate.")
-    if path.is_dir():
-        raise UserError(f"{name} is a folder. Name a text file, or - for standard input.")
-    if name != "-" and not path.is_file():
+    if name != "-" and not Path(name).exists():
         raise UserError(
             f"{name}: there is no such file. Name a text file, or - for standard input."
         )
-    stream = sys.stdin.buffer if name == "-" else path.open("rb")
+    stream = sys.stdin.buffer if name == "-" else LineFile(Path(name))
     with stream:
         for number, line in enumerate(stream, 1):
+            if number == 1:
+                line = line.removeprefix(codecs.BOM_UTF8)
             try:
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError:
-                print(f"{name}:{number}: not UTF-8: odd bytes are replaced", file=sys.stderr)
-                text = line.decode(errors="replace")
-            yield text.rstrip("\r\n")
+                yield decode_line(line)
+            except Damage as damage:
+                print(f"{name}:{number}: {damage}; it is replaced", file=sys.stderr)
+                yield decode_line(line, errors="replace")
 
 
 def _line(translation: Translation, options: TranslateOptions) -> str:

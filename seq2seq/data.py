@@ -10,12 +10,14 @@ from pathlib import Path
 from common.damage import check_problems
 from common.errors import UserError
 from common.formats import find_format, visible_files
-from common.splits import check_shares, in_order, seeded_split
+from common.splits import SeededSplits, check_shares, in_order
 from seq2seq.formats import FORMATS
 from seq2seq.readers import AlignedLines, Pair
 from seq2seq.survey import Split, Survey, survey_lines, survey_records
 
 __all__ = ["Pair", "ParallelData", "ParallelText", "load"]
+
+MOST_HELD_OUT = 5000  # pairs of a val or test that is chosen here: each validation translates them
 
 
 @dataclass(frozen=True)
@@ -135,8 +137,10 @@ def load(
         source, target: the languages as the data names them: the ends of file names, keys, columns,
             or the numbers of columns between tabs. Needed where there are more than two.
         seed: of the split, for data that has none of its own.
-        val_share: share of the sentences in val, for data without splits.
-        test_share: share of the sentences in test, for data without splits.
+        val_share: share of the sentences in val, for data without splits; never more than 5,000
+            pairs, for each validation translates them all.
+        test_share: share of the sentences in test, for data without splits; never more than 5,000
+            pairs.
         max_problems: share of damage that is skipped (and listed in `problems`); more is an error.
 
     Raises:
@@ -154,10 +158,11 @@ def load(
     if others:
         reading.notes.append(f"read as {kind.name}; it could also be read as {', '.join(others)}")
 
+    seeded = SeededSplits(seed, val_share, test_share, MOST_HELD_OUT)
+
     def split_of(pair: Pair) -> str:
         # Of the source alone, so that no sentence is both learnt and tested, however translated.
-        sentence = " ".join(pair.source.casefold().split())
-        return seeded_split(sentence, seed, val_share, test_share)
+        return seeded(" ".join(pair.source.casefold().split()))
 
     found: dict[str, Split] = {}
     problems: list[str] = []
@@ -166,6 +171,8 @@ def load(
             found[split] = survey_lines(reader, problems)
         else:
             several = survey_records(reader, split, split_of, problems)
+            if seeded.limit():  # the file is gone through again; its problems are known
+                several = survey_records(reader, split, split_of, [])
             if both := found.keys() & several.keys():
                 raise UserError(f"{reader.name}: the split {both.pop()} is in another file too.")
             found |= several

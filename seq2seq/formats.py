@@ -12,7 +12,7 @@ from common.damage import Damage
 from common.errors import UserError
 from common.formats import Format, only, plain_name
 from common.splits import USUAL, split_name
-from common.text.reading import first_line, json_object
+from common.text.reading import LineFile, first_line, first_lines, header_line, json_object
 from seq2seq.readers import AlignedLines, JsonPairs, Reader, TabbedPairs, TablePairs
 
 
@@ -135,6 +135,9 @@ def read_phrases(files: list[Path], source: str | None, target: str | None) -> R
 
 def _by_split(files: Sequence[Path], what: str) -> list[tuple[str | None, Path]]:
     """The files that are named after splits, or else the only file, which is still to be split."""
+    for file in files:
+        with LineFile(file) as lines:  # which says what is wrong with a file that is no text
+            next(iter(lines), None)
     named = [(split_name(plain_name(file).rsplit(".", 1)[0]), file) for file in files]
     named = [(split, file) for split, file in named if split in USUAL]
     for split, _ in named:
@@ -148,6 +151,23 @@ def _ending(files: Sequence[Path], *suffixes: str) -> list[Path]:
     return [file for file in files if plain_name(file).lower().endswith(suffixes)]
 
 
+def _first_usable(
+    path: Path, names_in: Callable[[str], list[str]], *named: str | None
+) -> list[str]:
+    """What the texts are called in the first line that has two of them, those named included.
+
+    A damaged line is a problem of its own, and nothing to judge the file by: also if it is the
+    first. Where no line is usable, these are the names in the one that has most.
+    """
+    most: list[str] = []
+    for line in first_lines(path):
+        names = names_in(line)
+        if len(names) > 1 and set(named) - {None} <= set(names):
+            return names
+        most = max(most, names, key=len)
+    return most
+
+
 # ---- jsonl: a line of JSON per pair
 
 
@@ -155,10 +175,14 @@ def _find_jsonl(files: Sequence[Path]) -> list[Path]:
     return [file for file in _ending(files, ".jsonl") if len(_json_keys(file)) > 1]
 
 
-def _json_keys(path: Path) -> list[str]:
-    """The keys of the first line that have text, those of the split and the like left out."""
+def _json_keys(path: Path, *named: str | None) -> list[str]:
+    return _first_usable(path, _text_keys, *named)
+
+
+def _text_keys(line: str) -> list[str]:
+    """The keys that have text, those of the split and the like left out."""
     try:
-        record = json_object(first_line(path))
+        record = json_object(line)
     except Damage:
         return []
     texts = record.get("translation", record)
@@ -174,7 +198,8 @@ def _is_no_text(column: str) -> bool:
 def read_jsonl(files: list[Path], source: str | None, target: str | None) -> Reading:
     """Lines `{"en": ..., "de": ...}`, also within a `"translation"`, perhaps with a `"split"`."""
     parts = _by_split(files, "file of JSON lines")
-    source, target = choose(parts[0][1], _json_keys(parts[0][1]), source, target, "keys")
+    keys = _json_keys(parts[0][1], source, target)
+    source, target = choose(parts[0][1], keys, source, target, "keys")
     return Reading(
         source, target, [(split, JsonPairs(path, source, target)) for split, path in parts]
     )
@@ -184,11 +209,11 @@ def read_jsonl(files: list[Path], source: str | None, target: str | None) -> Rea
 
 
 def _find_csv(files: Sequence[Path]) -> list[Path]:
-    tables = [file for file in _ending(files, ".csv") if len(_header(file)[1]) > 1]
+    tables = [file for file in _ending(files, ".csv") if len(_shape(first_line(file))[1]) > 1]
     return tables or [
         file
         for file in _ending(files, ".tsv", ".tab")
-        if len(names := _header(file)[1]) > 1 and all(map(_is_column_name, names))
+        if len(names := _shape(first_line(file))[1]) > 1 and all(map(_is_column_name, names))
     ]
 
 
@@ -198,13 +223,12 @@ def _is_column_name(name: str) -> bool:
     return name in usual.split() or re.fullmatch(r"[a-z]{2,3}([-_]\w{2,8})?", name) is not None
 
 
-def _header(path: Path) -> tuple[str, tuple[str, ...]]:
+def _shape(header: str) -> tuple[str, tuple[str, ...]]:
     """The delimiter of a table and the names of its columns."""
-    line = first_line(path)
-    delimiter = "\t" if "\t" in line else "," if "," in line else ";"
+    delimiter = "\t" if "\t" in header else "," if "," in header else ";"
     try:
         return delimiter, tuple(
-            name.strip() for name in next(csv.reader([line], delimiter=delimiter), [])
+            name.strip() for name in next(csv.reader([header], delimiter=delimiter), [])
         )
     except csv.Error:
         return delimiter, ()
@@ -213,14 +237,17 @@ def _header(path: Path) -> tuple[str, tuple[str, ...]]:
 def read_csv(files: list[Path], source: str | None, target: str | None) -> Reading:
     """A first line that names the columns, and a row per pair, perhaps with a column `split`."""
     parts = _by_split(files, "table of pairs")
-    _, columns = _header(parts[0][1])
+    _, columns = _shape(header_line(parts[0][1])[1])
     texts = [name for name in columns if not _is_no_text(name)]
     source, target = choose(parts[0][1], texts, source, target, "columns")
     reading = Reading(source, target)
     for split, path in parts:
-        delimiter, columns = _header(path)
+        number, header = header_line(path)
+        delimiter, columns = _shape(header)
         if not {source, target} <= set(columns):
-            raise UserError(f"{path}:1: the first line must name the columns {source}, {target}.")
+            raise UserError(
+                f"{path}:{number}: the first line must name the columns {source}, {target}."
+            )
         reading.parts.append((split, TablePairs(path, delimiter, columns, source, target)))
     return reading
 
@@ -229,17 +256,23 @@ def read_csv(files: list[Path], source: str | None, target: str | None) -> Readi
 
 
 def _find_tabs(files: Sequence[Path]) -> list[Path]:
-    return [file for file in _ending(files, ".txt", ".tsv", ".tab") if _columns(file) > 1]
+    return [file for file in _ending(files, ".txt", ".tsv", ".tab") if _is_tabbed(file)]
 
 
-def _columns(path: Path) -> int:
-    return len(first_line(path).split("\t"))
+def _is_tabbed(path: Path) -> bool:
+    # Not by the first line, which may be damaged; nor by any, for texts about the data are indented.
+    tabs = ["\t" in line for line in first_lines(path)]
+    return 0 < len(tabs) <= 2 * sum(tabs)
+
+
+def _column_numbers(line: str) -> list[str]:
+    return [str(number) for number in range(1, line.count("\t") + 2)]
 
 
 def read_tabs(files: list[Path], source: str | None, target: str | None) -> Reading:
     """Lines `Hello.<TAB>Hallo.<TAB>attribution`; other columns are named by their numbers."""
     parts = _by_split(files, "file of pairs between tabs")
-    numbers = [str(number) for number in range(1, _columns(parts[0][1]) + 1)]
+    numbers = _first_usable(parts[0][1], _column_numbers, source, target)
     if source is None and target is None:
         source, target = "1", "2"
     elif source is None or target is None:

@@ -17,8 +17,6 @@ from common.text.reading import (
     decode_line,
     is_unicode,
     json_object,
-    numbered_lines,
-    row_damage,
     table_rows,
 )
 
@@ -213,17 +211,13 @@ class TablePairs:
         return self.path.name
 
     def __iter__(self) -> Iterator[tuple[int, Record | Damage]]:
-        lines = numbered_lines(self.path)
-        next(lines, None)
-        for number, row in table_rows(lines, self.delimiter, len(self.columns)):
+        for number, row in table_rows(self.path, self.delimiter, len(self.columns)):
             try:
-                yield number, self._parse(row)
+                yield number, row if isinstance(row, Damage) else self._parse(row)
             except Damage as damage:
                 yield number, damage
 
     def _parse(self, row: list[str]) -> Record:
-        if len(row) != len(self.columns):
-            raise row_damage(row, len(self.columns), self.delimiter)
         fields = dict(zip(self.columns, row, strict=True))
         pair = Pair(_one_line(fields[self.source]), _one_line(fields[self.target]))
         return Record(pair, _named_split(fields.get("split")))

@@ -9,6 +9,7 @@ import json
 import zlib
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +19,7 @@ from common.damage import Damage
 from common.errors import UserError
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_FIRST_LINES = 100  # by which a file is recognised
 _LINES_OF_A_ROW = 20  # a quote that is still open after so many lines was never meant to be one
 
 
@@ -39,14 +41,13 @@ class LineFile:
         self.path = path
         self._number = 0
         try:
-            self._disk: IO[bytes] = open(path, "rb")  # noqa: SIM115 (closed by __exit__)
+            self._disk = open(path, "rb")  # noqa: SIM115 (closed by __exit__)
         except FileNotFoundError:
             raise UserError(f"{path} does not exist.") from None
         except IsADirectoryError:
             raise UserError(f"{path} is a folder, not a file.") from None
-        start = self._disk.read(2)
-        self._disk.seek(0)
-        self._file = self._disk
+        start = self._disk.peek(2)[:2]  # and not read: a pipe cannot go back to its start
+        self._file: IO[bytes] = self._disk
         if start == b"\x1f\x8b":
             # Buffered once more: a GzipFile's own way of giving lines is ten times slower.
             self._file = io.BufferedReader(gzip.GzipFile(fileobj=self._disk), 1 << 18)
@@ -83,28 +84,36 @@ class LineFile:
         self._disk.close()
 
 
-def decode_line(line: bytes) -> str:
+def decode_line(line: bytes, errors: str = "strict") -> str:
     """The text of a line without its end.
 
+    Args:
+        line: as its file has it.
+        errors: what is done about bytes that are not UTF-8, as for `bytes.decode`.
+
     Raises:
-        Damage: it is not UTF-8.
+        Damage: it is not UTF-8, and errors is "strict".
     """
     try:
-        return line.rstrip(b"\r\n").decode()
+        return line.rstrip(b"\r\n").decode(errors=errors)
     except UnicodeDecodeError as error:
         raise Damage(f"not UTF-8 text (byte 0x{line[error.start]:02x})") from None
 
 
-def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+def numbered_lines(path: Path, errors: str = "strict") -> Iterator[tuple[int, str]]:
     """The lines of a UTF-8 file that are not blank, numbered from 1.
 
+    Args:
+        path: the file.
+        errors: what is done about bytes that are not UTF-8, as for `bytes.decode`.
+
     Raises:
-        UserError: the file is missing or is not UTF-8.
+        UserError: the file is missing; or it is not UTF-8, and errors is "strict".
     """
     with LineFile(path) as lines:
         for number, raw in enumerate(lines, start=1):
             try:
-                line = decode_line(raw)
+                line = decode_line(raw, errors)
             except Damage as damage:
                 raise UserError(
                     f"{path}:{number}: {damage}. Convert the file to UTF-8 and try again."
@@ -113,17 +122,29 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
                 yield number, line
 
 
-def first_line(path: Path) -> str:
-    """The beginning of a file, up to 4096 bytes of its first line, to recognise it by.
+def first_lines(path: Path) -> Iterator[str]:
+    """The first hundred lines of a file that are not blank, uncut, to recognise it by.
 
-    What is not UTF-8 is replaced; of a file that cannot be read as text, it is empty.
+    There are several because the first may be damaged, and is then no worse than any other. What
+    is not UTF-8 is replaced; a file that cannot be read as text has no lines.
     """
-    try:
-        with LineFile(path) as lines:
-            first = next(iter(lines), b"")
-    except UserError:
-        return ""
-    return first[:4096].decode(errors="replace").rstrip("\r\n")
+    with suppress(UserError):
+        for _, line in islice(numbered_lines(path, errors="replace"), _FIRST_LINES):
+            yield line
+
+
+def first_line(path: Path) -> str:
+    """The first of these lines; empty if there is none."""
+    return next(first_lines(path), "")
+
+
+def header_line(path: Path) -> tuple[int, str]:
+    """The number and the text of a table's first line that is not blank; no text if all are.
+
+    Raises:
+        UserError: the file is missing, or the line is not UTF-8.
+    """
+    return next(numbered_lines(path), (1, ""))
 
 
 def json_object(line: str) -> dict[str, Any]:
@@ -152,23 +173,24 @@ def is_unicode(text: str) -> bool:
     return True
 
 
-def table_rows(
-    lines: Iterator[tuple[int, str]], delimiter: str, width: int
-) -> Iterator[tuple[int, list[str]]]:
-    """The fields of each row of a table, with the number of its first line.
+def table_rows(path: Path, delimiter: str, width: int) -> Iterator[tuple[int, list[str] | Damage]]:
+    """The rows of a table below its header: their fields, or what is wrong with them.
 
-    Rows are parsed one at a time so that a quote that is never closed spoils one row, not all the
-    rest of the file.
+    Rows are parsed one at a time so that damage spoils one row, and a quote that is never closed
+    not all the rest of the file.
 
     Args:
-        lines: numbered, the header gone.
+        path: the file, plain or `.gz`.
         delimiter: between the fields. Where it is "|" quotes mean nothing, and the last field keeps
             what it has of it (as in the captions of Flickr30k).
         width: fields of a row.
 
     Yields:
-        The number and the fields; none if the quotes of a row are damaged.
+        The number of the first line of each row, and the row.
     """
+    # Bytes that are not UTF-8 stay what they are until it is known which row they are in.
+    lines = numbered_lines(path, errors="surrogateescape")
+    next(lines, None)  # the header
     ahead: deque[tuple[int, str]] = deque()
     while True:
         if not ahead:
@@ -180,7 +202,7 @@ def table_rows(
         used = 1
         while not row and used <= _LINES_OF_A_ROW:
             try:
-                row = next(csv.reader([text], delimiter=delimiter, strict=True))
+                row = _csv_fields(text, delimiter)
             except csv.Error as error:
                 if "unexpected end" not in str(error):
                     break
@@ -190,14 +212,35 @@ def table_rows(
                     break
                 text = f"{text}\n{ahead[used][1]}"
                 used += 1
-        yield number, row
-        for _ in range(used if row else 1):
-            ahead.popleft()
+        taken = [ahead.popleft()[1] for _ in range(used if row else 1)]
+        yield number, _row_damage("\n".join(taken), row, width, delimiter) or row
 
 
-def row_damage(row: list[str], width: int, delimiter: str) -> Damage:
-    """What is wrong with a row that has not as many fields as the table has columns."""
-    what = f"{len(row)} columns instead of {width}" if row else "a quote too few or too many"
+def _csv_fields(text: str, delimiter: str) -> list[str]:
+    """The fields of a row, however long they are.
+
+    Raises:
+        csv.Error: its quotes are damaged, or it ends within quotes.
+    """
+    # Python's limit of 131,072 characters is one for the whole process: ours for this row alone.
+    limit = csv.field_size_limit()
+    csv.field_size_limit(max(limit, len(text)))
+    try:
+        return next(csv.reader([text], delimiter=delimiter, strict=True))
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _row_damage(text: str, row: list[str], width: int, delimiter: str) -> Damage | None:
+    """What is wrong with a row, if anything is: its text, and its fields if it has any."""
+    try:
+        decode_line(text.encode(errors="surrogateescape"))
+    except Damage as damage:
+        return damage
+    if len(row) == width:
+        return None
+    columns = "1 column" if len(row) == 1 else f"{len(row)} columns"
+    what = f"{columns} instead of {width}" if row else "a quote too few or too many"
     if delimiter == ",":
         what += " (a text with commas or quotes in it needs double quotes around it)"
     return Damage(what)

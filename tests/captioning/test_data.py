@@ -451,6 +451,17 @@ def test_csv_damage_is_named_with_file_and_line_and_skipped(tmp_path: Path) -> N
     assert "needs double quotes" in data.problems[1]
 
 
+@pytest.mark.parametrize("position", [0, 2])
+def test_csv_that_is_not_utf8_is_named_and_skipped(tmp_path: Path, position: int) -> None:
+    add_images(tmp_path, "a.jpg")
+    rows = [b"a.jpg,One\n", b"a.jpg,Two\n"]
+    rows.insert(position, "a.jpg,Mädchen\n".encode("latin-1"))
+    (tmp_path / "captions.csv").write_bytes(b"\nimage,caption\n" + b"".join(rows))
+    data = lenient(tmp_path, val_share=0, test_share=0)
+    assert data.splits["train"][0].captions == ["One", "Two"]
+    assert data.problems == [f"captions.csv:{position + 3}: not UTF-8 text (byte 0xe4)"]
+
+
 def test_csv_without_a_header_is_refused(tmp_path: Path) -> None:
     (tmp_path / "captions.txt").write_text("a.jpg,A dog\n")
     with pytest.raises(UserError, match=r"captions.txt:1: the first line.*image,caption"):

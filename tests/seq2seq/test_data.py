@@ -13,7 +13,7 @@ import pytest
 
 from common.errors import UserError
 from common.splits import seeded_split
-from seq2seq.data import Pair, ParallelData, load
+from seq2seq.data import MOST_HELD_OUT, Pair, ParallelData, load
 
 
 def write(folder: Path, name: str, *lines: str, end: str = "\n") -> Path:
@@ -148,14 +148,14 @@ def test_a_byte_order_mark_and_no_end_of_the_last_line(tmp_path: Path) -> None:
 
 
 def test_what_is_not_utf8_is_listed_and_read_as_an_empty_sentence(tmp_path: Path) -> None:
-    (tmp_path / "test.de").write_bytes("gut\nM\xe4dchen\nschön\n".encode("latin-1"))
-    write(tmp_path, "test.en", "good", "girl", "beautiful")
-    with pytest.raises(UserError, match=r"2 of 5 items are damaged.*test.de:2: not UTF-8"):
+    (tmp_path / "test.de").write_bytes("M\xe4dchen\ngut\nschön\n".encode("latin-1"))
+    write(tmp_path, "test.en", "girl", "good", "beautiful")
+    with pytest.raises(UserError, match=r"2 of 5 items are damaged.*test.de:1: not UTF-8"):
         load(tmp_path)
     data = lenient(tmp_path)
-    assert pairs(data, "test") == [("gut", "good"), ("", "girl"), ("", "beautiful")]
+    assert pairs(data, "test") == [("", "girl"), ("gut", "good"), ("", "beautiful")]
     assert data.problems == [
-        "test.de:2: not UTF-8 text (byte 0xe4)",
+        "test.de:1: not UTF-8 text (byte 0xe4)",
         "test.de:3: not UTF-8 text (byte 0xf6)",
     ]
 
@@ -215,6 +215,21 @@ def test_a_source_sentence_never_falls_into_two_splits(tmp_path: Path) -> None:
         for source, _ in pairs(data, split):
             sentence = " ".join(source.casefold().split())
             assert split == seeded_split(sentence, 0, 0.2, 0.2)
+
+
+def test_no_more_is_held_out_than_can_be_translated_at_each_validation(tmp_path: Path) -> None:
+    lines = [(f"sentence {n}", f"Satz {n}") for n in range(12_000)]
+    write(tmp_path, "deu.txt", "damaged", *map("\t".join, lines))
+    data = load(tmp_path, val_share=0.45, test_share=0.05)
+    expected = {"train": [], "val": [], "test": []}
+    for pair in lines:
+        expected[seeded_split(pair[0], 0, 0.45, 0.05)].append(pair)
+    assert len(expected["val"]) > len(data.split("val")) == MOST_HELD_OUT
+    assert pairs(data, "test") == expected["test"]  # few enough: as ever
+    held_out = {*pairs(data, "val"), *expected["test"]}
+    assert held_out < {*expected["val"], *expected["test"]}
+    assert pairs(data) == [pair for pair in lines if pair not in held_out]
+    assert data.problems == ["deu.txt:1: 1 column, where column 2 is needed"]
 
 
 def test_damage_between_tabs_is_named_and_skipped(tmp_path: Path) -> None:
@@ -338,6 +353,12 @@ def test_damage_in_a_table_is_named_and_skipped(tmp_path: Path) -> None:
         load(tmp_path, source="ko")
 
 
+def test_a_table_whose_header_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_bytes(b"\nfran\xe7ais,de\na,b\n")
+    with pytest.raises(UserError, match=r"x.csv:2: not UTF-8 text \(byte 0xe7\)"):
+        load(tmp_path)
+
+
 def test_a_table_of_another_split_without_the_columns_is_named(tmp_path: Path) -> None:
     write(tmp_path, "train.csv", "en,de", "a,b")
     write(tmp_path, "test.csv", "en,fr", "a,b")
@@ -346,6 +367,77 @@ def test_a_table_of_another_split_without_the_columns_is_named(tmp_path: Path) -
 
 
 # ---- what holds for all
+
+
+@pytest.mark.parametrize("position", [1, 6])
+@pytest.mark.parametrize(
+    ("name", "line", "pair"),
+    [
+        ("x.jsonl", json.dumps({"en": "a" * 100_000, "de": "b"}), ("a" * 100_000, "b")),
+        ("x.jsonl", "", None),
+        ("x.jsonl", "{oops", "not JSON"),
+        ("x.jsonl", "\xff", "not UTF-8"),
+        ("x.jsonl", '{"en": "a", "note": "b"}', 'no text "de"'),
+        ("x.tsv", "a" * 100_000 + "\tb", ("a" * 100_000, "b")),
+        ("x.tsv", "", None),
+        ("x.tsv", " \t ", None),
+        ("x.tsv", "one column", "1 column, where column 2"),
+        ("x.tsv", "\xff\tb", "not UTF-8"),
+        ("x.csv", '"' + "a" * 100_000 + '",b', ("a" * 100_000, "b")),
+        ("x.csv", "", None),
+        ("x.csv", "a" * 200_000 + ",b", ("a" * 200_000, "b")),
+        ("x.csv", "\xff,b", "not UTF-8"),
+        ("x.csv", "one column", "1 column instead of 2"),
+        ("x.csv", 'a,"b', "a quote too few"),
+    ],
+    ids=lambda value: value[:20] if isinstance(value, str) else "",
+)
+def test_the_first_line_is_treated_as_any_other(
+    tmp_path: Path, name: str, line: str, pair: tuple[str, str] | str | None, position: int
+) -> None:
+    good = [(f"source {n}", f"target {n}") for n in range(9)]
+    format, text = {
+        "x.jsonl": ("jsonl", [json.dumps({"en": en, "de": de}) for en, de in good]),
+        "x.tsv": ("tabs", [f"{en}\t{de}" for en, de in good]),
+        "x.csv": ("csv", [f"{en},{de}" for en, de in good]),
+    }[name]
+    text.insert(position - 1, line)
+    header = ["en,de"] if name == "x.csv" else []
+    data = "".join(f"{each}\n" for each in header + text).replace("\xff", "\udcff")
+    (tmp_path / name).write_bytes(data.encode(errors="surrogateescape"))
+    names = {"source": "en", "target": "de"} if name == "x.jsonl" else {}
+    place = f"{name}:{position + len(header)}: "
+    if isinstance(pair, tuple):
+        good.insert(position - 1, pair)
+    for loaded in (lenient(tmp_path, **names), lenient(tmp_path, format=format, **names)):
+        assert loaded.format == format
+        assert pairs(loaded) == good
+        assert len(loaded.problems) == isinstance(pair, str)
+        assert all(each.startswith(place + pair) for each in loaded.problems)
+
+
+@pytest.mark.parametrize("above", ["", "  \n\n"])
+def test_blank_lines_above_the_header_of_a_table(tmp_path: Path, above: str) -> None:
+    write(tmp_path, "x.csv", f"{above}en,de", "a,b", "c")
+    for data in (lenient(tmp_path), lenient(tmp_path, format="csv")):
+        assert pairs(data) == [("a", "b")]
+        assert data.problems[0].startswith(f"x.csv:{3 + above.count(chr(10))}: 1 column")
+    with pytest.raises(UserError, match="no 'fr' among the columns en, de"):
+        load(tmp_path, source="fr")
+
+
+def test_a_text_with_a_tab_here_and_there_is_no_file_of_pairs(tmp_path: Path) -> None:
+    write(tmp_path, "pairs.txt", "broken", "a\tb")
+    write(tmp_path, "README.txt", "These are pairs.", "\tindented", "Written by people.")
+    assert pairs(lenient(tmp_path)) == [("a", "b")]
+
+
+def test_a_file_that_is_no_text_is_said_to_be_so(tmp_path: Path) -> None:
+    for name, format in (("x.jsonl", "jsonl"), ("x.tsv", "tabs"), ("x.csv", "csv")):
+        (tmp_path / format).mkdir()
+        (tmp_path / format / name).write_text("en,de\n", encoding="utf-16")
+        with pytest.raises(UserError, match=f"{name}: UTF-16, not UTF-8 text"):
+            load(tmp_path / format, format)
 
 
 def test_what_is_not_there_is_named(tmp_path: Path, multi: Path) -> None:

@@ -20,6 +20,7 @@ from common.errors import UserError
 from common.options import DecoderOptions, SearchOptions, TrainingOptions
 from common.text.vocabulary import UNK
 from seq2seq import Translator
+from seq2seq.__main__ import read_lines
 from seq2seq.options import EncoderOptions, TextOptions, TrainOptions
 from seq2seq.train import evaluate_run, train
 
@@ -315,6 +316,37 @@ def test_the_command_writes_one_line_for_each_line(run, tmp_path):
     text = "one\n\n" + "two " * 900  # a blank line, and one that is translated in parts
     done = command("translate", run, "-", "--n-best", 2, text=text)
     assert done.stdout.count("\n") == 6 and done.stdout.split("\n")[2:4] == ["", ""]
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_file_is_read_line_by_line_plain_or_compressed(tmp_path, capsys, pack):
+    text = b"\xef\xbb\xbfM\xe4dchen \r\n\n \ncats\xc2\x85three\x00\nend"
+    (tmp_path / "text").write_bytes(pack(text))
+    lines = list(read_lines(str(tmp_path / "text")))
+    assert lines == ["M\ufffddchen ", "", " ", "cats\x85three\x00", "end"]
+    assert capsys.readouterr().err.count("text:1: not UTF-8 text (byte 0xe4)") == 1
+
+
+def test_a_compressed_file_is_translated_as_what_it_holds(run, tmp_path):
+    lines = "".join(f"{text}\n" for text in SENTENCES)
+    (tmp_path / "text.gz").write_bytes(gzip.compress(lines.encode()))
+    done = command("translate", run, tmp_path / "text.gz")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n") == len(SENTENCES)
+    assert done.stdout == command("translate", run, "-", text=lines).stdout
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path):
+    (tmp_path / "wide").write_text("one two\n", encoding="utf-16")
+    (tmp_path / "cut.gz").write_bytes(gzip.compress(b"one two\n" * 100)[:-10])
+    for name, message in (
+        ("wide", "wide: UTF-16, not UTF-8 text"),
+        ("cut.gz", "cut.gz: a damaged or incomplete gzip file"),
+        (".", "is a folder"),
+        ("nowhere", "nowhere: there is no such file"),
+    ):
+        with pytest.raises(UserError, match=message):
+            list(read_lines(str(tmp_path / name)))
 
 
 @pytest.mark.parametrize(

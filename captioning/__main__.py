@@ -15,7 +15,8 @@ from captioning.captioner import Caption, Captioner
 from captioning.evaluation import attention_sheet
 from captioning.image_files import list_images
 from captioning.images import ImageError, open_image
-from captioning.train import TrainOptions, evaluate_run, train
+from captioning.options import TrainOptions
+from captioning.train import evaluate_run, train
 from common.bounds import Positive, check_bounds
 from common.command_line import (
     EvaluationOptions,

@@ -79,7 +79,7 @@ class Captioner:
                 or the runs of an ensemble do not share their words or their transform.
         """
         # The run's options know how it was built; importing them here keeps this class free of them.
-        from captioning.train import load_ensemble
+        from captioning.loading import load_ensemble
 
         return load_ensemble([Path(folder), *map(Path, more)], device)
 

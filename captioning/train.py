@@ -1,4 +1,4 @@
-"""Training a captioner, from a folder of data to a run folder; and reading it back."""
+"""Training a captioner, from a folder of data to a run folder; and evaluating it."""
 
 from __future__ import annotations
 
@@ -14,21 +14,17 @@ import torch
 from captioning.backbone import Backbone
 from captioning.captioner import Captioner
 from captioning.data import CaptionData, CaptionedImage, captions_digest, load
-from captioning.encoder import ImageEncoder
 from captioning.evaluation import Evaluation, evaluate, generated_scenes, write_evaluation
 from captioning.examples import CaptionExamples
 from captioning.inputs import make_inputs
-from captioning.options import MAY_CHANGE, EncoderOptions, TrainOptions
+from captioning.loading import KIND, build_model, load_ensemble, make_transform, read_options
+from captioning.options import MAY_CHANGE, TrainOptions
 from captioning.showcase import Showcase
-from captioning.small_cnn import SmallCNN
-from captioning.transform import ImageTransform
 from common.bounds import check_bounds
-from common.config import from_dict
 from common.encoder_decoder import Batch, EncoderDecoder
-from common.ensemble import EnsembleModel
 from common.errors import UserError
 from common.files import write_json
-from common.options import check_options, choose_device
+from common.options import check_options
 from common.run import Run, evaluation_name
 from common.text.embeddings import start_from_pretrained
 from common.text.language import Language
@@ -37,8 +33,6 @@ from common.text.vocabulary import Vocabulary
 from common.training.tracking import Tracker
 from common.training.trainer import Trainer
 from common.training.validation import teacher_forced
-
-KIND = "captioner"
 
 
 def train(options: TrainOptions) -> Evaluation:
@@ -166,91 +160,6 @@ def load_data(options: TrainOptions) -> CaptionData:
         images=options.images,
         seed=options.training.seed,
         max_problems=options.max_problems,
-    )
-
-
-def make_transform(options: EncoderOptions) -> ImageTransform:
-    """From a picture to the network's input."""
-    return ImageTransform(options.image_size, options.fit)
-
-
-def build_model(options: TrainOptions, vocabulary: Vocabulary, weights: str) -> EncoderDecoder:
-    """The network of these options.
-
-    Args:
-        options: of the run.
-        vocabulary: the words it writes.
-        weights: of the image network; "none" where a run's own weights are loaded next.
-    """
-    chosen = options.encoder
-    if chosen.encoder == "small":
-        cnn: Backbone | SmallCNN = SmallCNN()
-    else:
-        cnn = Backbone(chosen.encoder, weights=weights, fine_tune_from=chosen.fine_tune_from)
-    transform = make_transform(chosen)
-    encoder = ImageEncoder(
-        cnn,
-        attention=options.decoder.attention != "none",
-        vector_size=chosen.vector_size,
-        memory_size=chosen.memory_size,
-        normalize=chosen.normalize,
-        dropout=chosen.feature_dropout,
-        mean=transform.mean,
-        std=transform.std,
-    )
-    decoder = options.decoder.build(len(vocabulary), encoder.context_size, encoder.memory_size)
-    return EncoderDecoder(
-        encoder,
-        decoder,
-        label_smoothing=options.training.label_smoothing,
-        coverage=options.training.coverage,
-        scheduled_sampling=options.training.make_scheduled_sampling(),
-    )
-
-
-def read_options(run: Run) -> TrainOptions:
-    """The options that a run was trained with.
-
-    Raises:
-        UserError: the file lacks some, or has others.
-    """
-    return from_dict(TrainOptions, run.config, str(run.path / "config.json"))
-
-
-def load_captioner(folder: Path, device: str = "auto") -> Captioner:
-    """The captioner of a run folder; see `Captioner.from_run`."""
-    run = Run.open(folder, KIND)
-    options = read_options(run)
-    language = Language.load(run.existing)
-    model = build_model(options, language.vocabulary, weights="none")
-    run.load_model(model)
-    return Captioner(
-        model.to(choose_device(device)),
-        language.vocabulary,
-        language.tokenizer,
-        make_transform(options.encoder),
-        options.search.arguments(),
-    )
-
-
-def load_ensemble(folders: Sequence[Path], device: str = "auto") -> Captioner:
-    """The captioner of several run folders together; see `Captioner.from_run`."""
-    members = [load_captioner(folder, device) for folder in folders]
-    first = members[0]
-    for folder, member in zip(folders, members, strict=True):
-        if (
-            member.vocabulary.tokens != first.vocabulary.tokens
-            or member.transform != first.transform
-        ):
-            raise UserError(
-                f"{folder} has other words, or sees pictures otherwise, than {folders[0]}: an "
-                "ensemble needs runs of the same data, --min-count, --image-size and --fit."
-            )
-    if len(members) == 1:
-        return first
-    models = [m.model for m in members if isinstance(m.model, EncoderDecoder)]
-    return Captioner(
-        EnsembleModel(models), first.vocabulary, first.tokenizer, first.transform, first.search
     )
 
 

@@ -1,4 +1,4 @@
-"""Training a translator, from a folder of text to a run folder; and reading it back."""
+"""Training a translator, from a folder of text to a run folder; and evaluating it."""
 
 from __future__ import annotations
 
@@ -14,17 +14,15 @@ import numpy as np
 import torch
 
 from common.bounds import check_bounds
-from common.config import from_dict
 from common.encoder_decoder import Batch, EncoderDecoder
-from common.ensemble import EnsembleModel
 from common.errors import UserError
 from common.evaluation.translation import Tokenization
 from common.files import write_json
-from common.options import check_options, choose_device, make_cell
+from common.options import check_options
 from common.run import Run, evaluation_name
 from common.text.embeddings import start_from_pretrained
 from common.text.language import Language
-from common.text.vocabulary import UNK, Vocabulary
+from common.text.vocabulary import UNK
 from common.training.tracking import Tracker
 from common.training.trainer import Trainer
 from common.training.validation import teacher_forced
@@ -32,12 +30,12 @@ from seq2seq.data import Pair, ParallelData, load
 from seq2seq.encoder import SentenceEncoder
 from seq2seq.evaluation import Evaluation, evaluate, write_evaluation
 from seq2seq.examples import TranslationExamples
+from seq2seq.loading import KIND, build_model, load_ensemble, read_options
 from seq2seq.options import MAY_CHANGE, TrainOptions
 from seq2seq.prepare import Prepared, prepare, usable_pairs
 from seq2seq.showcase import Showcase
 from seq2seq.translator import MAX_READ, Translator
 
-KIND = "translator"
 LONGEST_SCORED = 1000  # tokens of a side; a teacher-forced pass holds scores of all words for each
 
 
@@ -226,82 +224,6 @@ def load_data(options: TrainOptions) -> ParallelData:
         seed=options.training.seed,
         max_problems=options.max_problems,
     )
-
-
-def build_model(options: TrainOptions, source: Vocabulary, target: Vocabulary) -> EncoderDecoder:
-    """The network of these options for two vocabularies."""
-    chosen = options.encoder
-    encoder = SentenceEncoder(
-        len(source),
-        chosen.source_embedding_size,
-        chosen.encoder_size,
-        cell=make_cell(chosen.encoder_cell),
-        num_layers=chosen.encoder_layers,
-        bidirectional=chosen.bidirectional,
-        summary=chosen.summary,
-        attention=options.decoder.attention != "none",
-        reverse=chosen.reverse_source,
-        embedding_dropout=chosen.source_dropout,
-        layer_dropout=chosen.encoder_dropout,
-        output_dropout=chosen.encoder_dropout,
-    )
-    decoder = options.decoder.build(len(target), encoder.context_size, encoder.memory_size)
-    if chosen.share_embeddings:
-        if encoder.embedding.weight.shape != decoder.embedding.weight.shape:
-            raise UserError(
-                f"--share-embeddings needs --source-embedding-size "
-                f"{chosen.source_embedding_size} to equal --embedding-size "
-                f"{options.decoder.embedding_size}."
-            )
-        encoder.embedding.weight = decoder.embedding.weight
-    return EncoderDecoder(
-        encoder,
-        decoder,
-        label_smoothing=options.training.label_smoothing,
-        coverage=options.training.coverage,
-        scheduled_sampling=options.training.make_scheduled_sampling(),
-    )
-
-
-def read_options(run: Run) -> TrainOptions:
-    """The options that a run was trained with.
-
-    Raises:
-        UserError: the file lacks some, or has others.
-    """
-    return from_dict(TrainOptions, run.config, str(run.path / "config.json"))
-
-
-def load_translator(folder: Path, device: str = "auto") -> Translator:
-    """The translator of a run folder; see `Translator.from_run`."""
-    run = Run.open(folder, KIND)
-    options = read_options(run)
-    source = Language.load(run.existing, "source_")
-    target = Language.load(run.existing, "target_")
-    model = build_model(options, source.vocabulary, target.vocabulary)
-    run.load_model(model)
-    return Translator(model.to(choose_device(device)), source, target, options.search.arguments())
-
-
-def load_ensemble(folders: Sequence[Path], device: str = "auto") -> Translator:
-    """The translator of several run folders together; see `Translator.from_run`."""
-    members = [load_translator(folder, device) for folder in folders]
-    first = members[0]
-    for folder, member in zip(folders, members, strict=True):
-        for side in ("source", "target"):
-            ours, theirs = getattr(first, side), getattr(member, side)
-            if (
-                ours.vocabulary.tokens != theirs.vocabulary.tokens
-                or ours.tokenizer.to_dict() != theirs.tokenizer.to_dict()
-            ):
-                raise UserError(
-                    f"{folder} has another {side} vocabulary than {folders[0]}: an ensemble needs "
-                    "runs that were trained on the same text with the same --tokenizer."
-                )
-    if len(members) == 1:
-        return first
-    models = [m.model for m in members if isinstance(m.model, EncoderDecoder)]
-    return Translator(EnsembleModel(models), first.source, first.target, first.search)
 
 
 def evaluate_run(

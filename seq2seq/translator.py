@@ -80,7 +80,7 @@ class Translator:
                 or the runs of an ensemble do not share their vocabularies.
         """
         # The run's options know how it was built; importing them here keeps this class free of them.
-        from seq2seq.train import load_ensemble
+        from seq2seq.loading import load_ensemble
 
         return load_ensemble([Path(folder), *map(Path, more)], device)
 

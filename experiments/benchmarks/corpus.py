@@ -17,10 +17,11 @@ from pathlib import Path
 import torch
 
 from common.training.trainer import Trainer
+from seq2seq.loading import build_model
 from seq2seq.options import TextOptions, TrainOptions
 from seq2seq.phrases import write_phrases
 from seq2seq.prepare import prepare
-from seq2seq.train import build_model, load_data, training_examples
+from seq2seq.train import load_data, training_examples
 
 
 @dataclass(frozen=True)

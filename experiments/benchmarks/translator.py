@@ -18,7 +18,7 @@ from common.text.vocabulary import SPECIALS, Vocabulary
 from experiments.benchmarks.harness import Comparison, compare
 from experiments.translate_multi30k import SMALL
 from seq2seq.examples import source_batch
-from seq2seq.train import build_model
+from seq2seq.loading import build_model
 
 SOURCE_WORDS, TARGET_WORDS = 8_000, 6_000
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")

@@ -9,9 +9,9 @@ import torch
 
 from captioning.backbone import Backbone
 from captioning.encoder import ImageEncoder
+from captioning.loading import build_model
 from captioning.options import EncoderOptions, TrainOptions
 from captioning.small_cnn import SmallCNN
-from captioning.train import build_model
 from captioning.transform import ImageTransform
 from common.text.vocabulary import Vocabulary
 from tests.captioning.networks import SIZE, pictures

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from captioning.loading import build_model as build_captioner
 from captioning.options import EncoderOptions as ImageEncoderOptions
 from captioning.options import TrainOptions as CaptionerOptions
-from captioning.train import build_model as build_captioner
 from common.errors import UserError
 from common.options import (
     DecoderOptions,
@@ -18,9 +18,9 @@ from common.options import (
 )
 from common.text.vocabulary import Vocabulary
 from common.training.schedules import Constant, Cosine, InverseSquareRoot, Plateau
+from seq2seq.loading import build_model as build_translator
 from seq2seq.options import EncoderOptions
 from seq2seq.options import TrainOptions as TranslatorOptions
-from seq2seq.train import build_model as build_translator
 
 
 @pytest.mark.parametrize("kind", ["linear", "exponential", "inverse_sigmoid"])

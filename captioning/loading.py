@@ -1,0 +1,108 @@
+"""A captioner from its options, and from the folder of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from captioning.backbone import Backbone
+from captioning.captioner import Captioner
+from captioning.encoder import ImageEncoder
+from captioning.options import EncoderOptions, TrainOptions
+from captioning.small_cnn import SmallCNN
+from captioning.transform import ImageTransform
+from common.config import from_dict
+from common.encoder_decoder import EncoderDecoder
+from common.ensemble import EnsembleModel
+from common.errors import UserError
+from common.options import choose_device
+from common.run import Run
+from common.text.language import Language
+from common.text.vocabulary import Vocabulary
+
+KIND = "captioner"
+
+
+def make_transform(options: EncoderOptions) -> ImageTransform:
+    """From a picture to the network's input."""
+    return ImageTransform(options.image_size, options.fit)
+
+
+def build_model(options: TrainOptions, vocabulary: Vocabulary, weights: str) -> EncoderDecoder:
+    """The network of these options.
+
+    Args:
+        options: of the run.
+        vocabulary: the words it writes.
+        weights: of the image network; "none" where a run's own weights are loaded next.
+    """
+    chosen = options.encoder
+    if chosen.encoder == "small":
+        cnn: Backbone | SmallCNN = SmallCNN()
+    else:
+        cnn = Backbone(chosen.encoder, weights=weights, fine_tune_from=chosen.fine_tune_from)
+    transform = make_transform(chosen)
+    encoder = ImageEncoder(
+        cnn,
+        attention=options.decoder.attention != "none",
+        vector_size=chosen.vector_size,
+        memory_size=chosen.memory_size,
+        normalize=chosen.normalize,
+        dropout=chosen.feature_dropout,
+        mean=transform.mean,
+        std=transform.std,
+    )
+    decoder = options.decoder.build(len(vocabulary), encoder.context_size, encoder.memory_size)
+    return EncoderDecoder(
+        encoder,
+        decoder,
+        label_smoothing=options.training.label_smoothing,
+        coverage=options.training.coverage,
+        scheduled_sampling=options.training.make_scheduled_sampling(),
+    )
+
+
+def read_options(run: Run) -> TrainOptions:
+    """The options that a run was trained with.
+
+    Raises:
+        UserError: the file lacks some, or has others.
+    """
+    return from_dict(TrainOptions, run.config, str(run.path / "config.json"))
+
+
+def load_captioner(folder: Path, device: str = "auto") -> Captioner:
+    """The captioner of a run folder; see `Captioner.from_run`."""
+    run = Run.open(folder, KIND)
+    options = read_options(run)
+    language = Language.load(run.existing)
+    model = build_model(options, language.vocabulary, weights="none")
+    run.load_model(model)
+    return Captioner(
+        model.to(choose_device(device)),
+        language.vocabulary,
+        language.tokenizer,
+        make_transform(options.encoder),
+        options.search.arguments(),
+    )
+
+
+def load_ensemble(folders: Sequence[Path], device: str = "auto") -> Captioner:
+    """The captioner of several run folders together; see `Captioner.from_run`."""
+    members = [load_captioner(folder, device) for folder in folders]
+    first = members[0]
+    for folder, member in zip(folders, members, strict=True):
+        if (
+            member.vocabulary.tokens != first.vocabulary.tokens
+            or member.transform != first.transform
+        ):
+            raise UserError(
+                f"{folder} has other words, or sees pictures otherwise, than {folders[0]}: an "
+                "ensemble needs runs of the same data, --min-count, --image-size and --fit."
+            )
+    if len(members) == 1:
+        return first
+    models = [m.model for m in members if isinstance(m.model, EncoderDecoder)]
+    return Captioner(
+        EnsembleModel(models), first.vocabulary, first.tokenizer, first.transform, first.search
+    )

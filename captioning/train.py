@@ -59,6 +59,7 @@ def train(options: TrainOptions) -> Evaluation:
     vocabulary = Vocabulary.build(
         (tokenizer.encode(text) for image in images for text in image.captions), options.min_count
     )
+    print(vocabulary.summary("captions"), file=sys.stderr)
     model = build_model(options, vocabulary, weights=options.encoder.weights).to(device)
     model.decoder.set_output_bias(torch.tensor(vocabulary.counts))
     if options.word_embeddings is not None:

@@ -58,6 +58,8 @@ def train(options: TrainOptions) -> Evaluation:
     validation = list(islice(data.split("val"), options.validation_sentences))
     prepared = prepare(data, options.text, options.cache_dir)
     source, target = prepared.source, prepared.target
+    for name, language in ((options.source, source), (options.target, target)):
+        print(language.vocabulary.summary(str(name)), file=sys.stderr)
 
     model = build_model(options, source.vocabulary, target.vocabulary).to(device)
     model.decoder.set_output_bias(torch.tensor(target.vocabulary.counts))

@@ -121,6 +121,25 @@ class Vocabulary:
                 tokens.append(self.tokens[number])
         return tokens
 
+    def summary(self, name: str) -> str:
+        """How much of its training text the vocabulary knows, as a line for the user.
+
+        Args:
+            name: of the text.
+
+        Raises:
+            UserError: none of it.
+        """
+        words, unknown = sum(self.counts[len(SPECIALS) :]), self.counts[UNK]
+        if not words:
+            raise UserError(
+                f"{name}: no word is in the vocabulary. Lower --min-count, or give more text."
+            )
+        known = words / (words + unknown)
+        return (
+            f"{name}: a vocabulary of {len(self):,}, which knows {known:.1%} of the training text"
+        )
+
     @property
     def digest(self) -> str:
         """SHA-256 of the tokens in order, hexadecimal: equal where every id means the same."""

@@ -76,6 +76,14 @@ def test_build_keeps_its_promises(
     assert again == vocabulary and again.digest == vocabulary.digest
 
 
+def test_the_summary_says_how_much_is_known() -> None:
+    sentences = [["a", "a", "b"], ["a", "c"]]
+    said = Vocabulary.build(sentences, min_count=2).summary("de")
+    assert said == "de: a vocabulary of 5, which knows 60.0% of the training text"
+    with pytest.raises(UserError, match="de: no word is in the vocabulary. Lower --min-count"):
+        Vocabulary.build(sentences, min_count=9).summary("de")
+
+
 def test_some_tokens_come_first_and_stay_however_rare() -> None:
     sentences = [["a", "a", "b"], ["a", "c"]]
     vocabulary = Vocabulary.build(sentences, min_count=2, always=["c", "z", "<unk>"])

@@ -1,0 +1,46 @@
+"""Benchmarks measure what they say: both sides compute the same, the table follows from the times."""
+
+from __future__ import annotations
+
+import pytest
+
+from experiments.benchmarks import beam, corpus, decoder, padding, recurrent, translator
+from experiments.benchmarks.harness import Comparison, Timing
+
+
+def test_the_table_follows_from_the_times():
+    timings = [Timing("loop", 2.0, 2.5, 3.0), Timing("fused", 0.5, 0.6, 0.7)]
+    comparison = Comparison("work", timings, items=100, unit="words")
+    assert comparison.ratio("fused") == 4.0
+    _, head, loop, fused = comparison.table().splitlines()
+    assert head.endswith("words/s") and loop.endswith(" 50") and fused.endswith("200")
+    assert comparison.to_dict()["timings"][1]["speed_up"] == 4.0
+
+
+@pytest.mark.parametrize(
+    "measure",
+    [
+        # Each compares the results of its variants before it times them.
+        lambda: decoder.attention_decoder(regions=4, batch=3, vocabulary=20, rounds=1),
+        lambda: decoder.context_decoder(batch=3, vocabulary=20, rounds=1),
+        lambda: beam.batched_beam(sentences=3, beam_size=2, vocabulary=20, rounds=1),
+        lambda: translator.training(batches=1, batch_size=2, rounds=1),
+        lambda: translator.decoding(sentences=2, beam_size=2, rounds=1),
+        lambda: recurrent.standard_cell("lstm", 2, 3, 4, 5, rounds=1),
+    ],
+    ids=["attention", "context", "beam", "training", "decoding", "recurrent"],
+)
+def test_each_comparison_runs(measure):
+    comparison = measure()
+    assert len(comparison.timings) >= 2
+    assert all(0 < timing.fastest <= timing.slowest for timing in comparison.timings)
+
+
+def test_buckets_waste_less_than_a_random_order():
+    waste = padding.caption_padding()
+    assert 1 <= waste.bucketed < 1.05 < waste.shuffled
+
+
+def test_a_corpus_is_trained_on_in_a_process_of_its_own(tmp_path):
+    taken = corpus.footprint(tmp_path, 300, steps=2)
+    assert "300" in taken.line()

@@ -1,0 +1,43 @@
+"""The presets of the Multi30k experiment train, evaluate, and print what the README shows."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+WORDS = {"one": "eins", "two": "zwei", "three": "drei", "four": "vier", "cats": "katzen"}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("multi30k")
+    generator = random.Random(0)
+    for split, count in (("train", 64), ("val", 6), ("test_2016_flickr", 4)):
+        english = [generator.choices(list(WORDS), k=3) for _ in range(count)]
+        german = [[WORDS[word] for word in words] for words in english]
+        for language, sentences in (("en", english), ("de", german)):
+            lines = "".join(" ".join(words) + "\n" for words in sentences)
+            (folder / f"{split}.{language}").write_text(lines)
+    return folder
+
+
+@pytest.mark.parametrize("preset", ["small", "attention", "context"])
+def test_a_preset_trains_and_prints_both_splits(data, tmp_path, preset):
+    arguments = [preset, "--data", data, "--source", "en", "--target", "de", "--run-dir"]
+    arguments += [tmp_path / "run", "--cache-dir", tmp_path / "cache", "--epochs", 1]
+    arguments += ["--vocabulary-size", 60, "--min-count", 1, "--device", "cpu"]
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments.translate_multi30k", *map(str, arguments)],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for split in ("val", "test_2016_flickr"):
+        assert any(line.startswith(split) and "tok:13a" in line for line in done.stdout.split("\n"))
+    config = json.loads((tmp_path / "run" / "config.json").read_text())["config"]
+    assert (config["decoder"]["attention"] == "none") == (preset == "context")

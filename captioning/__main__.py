@@ -73,7 +73,11 @@ def caption(options: CaptionOptions) -> None:
     """Print a caption for each picture; a picture that cannot be read is named and passed over."""
     if options.picture is not None:
         check_picture(options.picture, "--picture")
+    elif options.attention:
+        raise UserError("--attention is for the contact sheet: add --picture SHEET.png.")
     captioner = Captioner.from_run(options.run, *options.ensemble, device=options.device)
+    if options.attention and not captioner.has_attention:
+        raise UserError("--attention: this captioner has none to show, it was trained without.")
     search = {"n_best": options.n_best} | options.search()
     check_n_best(options.n_best, search.get("beam_size", captioner.search["beam_size"]))
     paths = list_images(options.images)

@@ -134,6 +134,11 @@ class Captioner:
         """(3, height, width) uint8, as the encoder takes a picture."""
         return self.transform.pixels(image)
 
+    @property
+    def has_attention(self) -> bool:
+        """Whether the model looks at regions of the picture while it writes."""
+        return self.attention(Image.new("RGB", (64, 64)), []) is not None
+
     def attention(self, image: Picture, words: Sequence[str]) -> Tensor | None:
         """Where the decoder looks while it writes the words: (T + 1, S) with the end token's row.
 

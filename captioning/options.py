@@ -73,7 +73,7 @@ class TrainOptions:
     shown_images: Count = 8
     """Validation images that TensorBoard shows with their captions as they improve."""
     resume: bool = False
-    """Go on with the run in the folder, exactly where it was stopped."""
+    """Go on with the run in the folder, exactly where it was stopped; without one, start it."""
     overwrite: bool = False
     """Replace the run in the folder."""
     encoder: EncoderOptions = EncoderOptions()

@@ -21,6 +21,7 @@ from captioning.loading import KIND, build_model, load_ensemble, make_transform,
 from captioning.options import MAY_CHANGE, TrainOptions
 from captioning.showcase import Showcase
 from common.bounds import check_bounds
+from common.command_line import check_file
 from common.encoder_decoder import Batch, EncoderDecoder
 from common.errors import UserError
 from common.files import write_json
@@ -46,6 +47,7 @@ def train(options: TrainOptions) -> Evaluation:
     """
     check_bounds(options)
     check_options(options.decoder, options.search, options.training)
+    check_file(options.word_embeddings, "--word-embeddings")
     Run.check(options.run_dir, resume=options.resume, overwrite=options.overwrite)
     device = options.training.begin()
     data = load_data(options)
@@ -199,6 +201,7 @@ def evaluate_run(
     batches = examples.batches(0, batch_size=batch_size, shuffle=False)
     evaluation.metrics.update(teacher_forced(captioner.model, batches))
     elsewhere = data if data and Path(data).name != own.name else None
-    name = evaluation_name(split, elsewhere, ensemble)
+    changed = {name: value for name, value in search.items() if captioner.search.get(name) != value}
+    name = evaluation_name(split, elsewhere, ensemble, changed)
     write_evaluation(folder, name, evaluation, images, settings=captioner.search | search)
     return evaluation

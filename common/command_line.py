@@ -72,6 +72,16 @@ def print_metrics(metrics: Mapping[str, float], signatures: Mapping[str, str] = 
         print(f"{name:<18}{value:>10.4f}  {', '.join(said)}".rstrip())
 
 
+def check_file(path: Path | None, option: str) -> None:
+    """Refuse a file that is not there, before the work that comes before it is read.
+
+    Raises:
+        UserError: there is none.
+    """
+    if path is not None and not path.is_file():
+        raise UserError(f"{option} {path}: there is no such file.")
+
+
 def check_picture(path: Path, option: str) -> None:
     """Refuse a picture's path before the work whose result it shows, and not after it.
 

@@ -120,6 +120,8 @@ class Run:
             UserError: the folder holds other files, or a run that is neither resumed nor replaced.
         """
         path = Path(path)
+        if resume and overwrite:
+            raise UserError("--resume goes on with a run, and --overwrite replaces it: choose one.")
         if _is_run(path):
             if not (resume or overwrite):
                 raise UserError(
@@ -272,16 +274,23 @@ class Run:
             path.unlink()
 
 
-def evaluation_name(split: str, data: str | None = None, ensemble: Collection[Path] = ()) -> str:
+def evaluation_name(
+    split: str,
+    data: str | None = None,
+    ensemble: Collection[Path] = (),
+    settings: Mapping[str, Any] = MappingProxyType({}),
+) -> str:
     """What the files of an evaluation are called, so that each kind has its own.
 
     Args:
         split: what was evaluated.
         data: where it is not of the run's own data: its folder.
         ensemble: the runs that took part in it besides.
+        settings: those that are not the run's own, by name.
     """
     parts = [Path(data).name] if data else []
-    return "-".join([*parts, split, *(["ensemble"] if ensemble else [])])
+    others = [f"{name}-{value}" for name, value in sorted(settings.items())]
+    return "-".join([*parts, split, *(["ensemble"] if ensemble else []), *others])
 
 
 def _digest(path: Path) -> str:

@@ -73,7 +73,7 @@ def main() -> None:
     """Train one of the two models and print its scores."""
     options = tyro.extras.overridable_config_cli(
         {
-            "attention": ("An LSTM that looks at 49 regions, word by word.", ATTENTION),
+            "attention": ("An LSTM that looks at regions, word by word.", ATTENTION),
             "context": (
                 "An LSTM that is told the pooled features, and sees nothing else.",
                 CONTEXT,

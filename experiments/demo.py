@@ -13,6 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import tyro
+
 from captioning.captioner import Captioner
 from captioning.data import load
 from captioning.evaluation import attention_sheet
@@ -84,8 +86,17 @@ TRANSLATORS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def main(folder: Path = FOLDER) -> None:
-    """Run the demo and print its table."""
+def main() -> None:
+    """Read the arguments and run the demo."""
+    tyro.cli(demo, prog="python -m experiments.demo", description=__doc__)
+
+
+def demo(folder: Path = FOLDER) -> None:
+    """Run the demo and print its table.
+
+    Args:
+        folder: for all that it makes and learns; what an earlier demo left there is replaced.
+    """
     summary = {"captioning": caption(folder), "translation": translate(folder)}
     write_json(folder / "summary.json", summary)
     show(summary, folder)

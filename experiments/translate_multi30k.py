@@ -105,7 +105,7 @@ def main() -> None:
         evaluations[TEST] = evaluate_run(options.run_dir, TEST)
     for split, evaluation in evaluations.items():
         for name, signature in evaluation.signatures.items():
-            print(f"{split:<18}{name:<6}{evaluation.metrics[name]:6.2f}  {signature}")
+            print(f"{split:<18}{name:<12}{evaluation.metrics[name]:6.2f}  {signature}")
 
 
 if __name__ == "__main__":

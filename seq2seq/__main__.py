@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import codecs
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BufferedReader
 from itertools import islice
 from pathlib import Path
+from typing import cast
 
 import tyro
 from tyro.conf import OmitArgPrefixes, Positional
@@ -139,11 +140,9 @@ def read_lines(name: str) -> Iterator[str]:
         raise UserError(
             f"{name}: there is no such file. Name a text file, or - for standard input."
         )
-    stream = sys.stdin.buffer if name == "-" else LineFile(Path(name))
-    with stream:
-        for number, line in enumerate(stream, 1):
-            if number == 1:
-                line = line.removeprefix(codecs.BOM_UTF8)
+    standard_input = cast(BufferedReader, sys.stdin.buffer) if name == "-" else None
+    with LineFile(Path(name), standard_input) as lines:
+        for number, line in enumerate(lines, 1):
             try:
                 yield decode_line(line)
             except Damage as damage:

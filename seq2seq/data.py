@@ -90,7 +90,8 @@ class ParallelData:
             there = ", ".join(each for each, pairs in self.splits.items() if pairs)
             raise UserError(
                 f"{self.name} ({self.format}) has no pairs in a split {name!r}; it has {there}. "
-                "A split is a file, or a pair of files, that is called so."
+                "A split is a file, or a pair of files, that is called so: add it, or name the files "
+                "after no split, and 5 % of the pairs become val."
             )
         return pairs
 

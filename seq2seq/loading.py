@@ -39,12 +39,6 @@ def build_model(options: TrainOptions, source: Vocabulary, target: Vocabulary) -
     )
     decoder = options.decoder.build(len(target), encoder.context_size, encoder.memory_size)
     if chosen.share_embeddings:
-        if encoder.embedding.weight.shape != decoder.embedding.weight.shape:
-            raise UserError(
-                f"--share-embeddings needs --source-embedding-size "
-                f"{chosen.source_embedding_size} to equal --embedding-size "
-                f"{options.decoder.embedding_size}."
-            )
         encoder.embedding.weight = decoder.embedding.weight
     return EncoderDecoder(
         encoder,

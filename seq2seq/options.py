@@ -103,7 +103,7 @@ class TrainOptions:
     shown_sentences: Count = 6
     """Validation sentences that TensorBoard shows with translation and alignment."""
     resume: bool = False
-    """Go on with the run in the folder, exactly where it was stopped."""
+    """Go on with the run in the folder, exactly where it was stopped; without one, start it."""
     overwrite: bool = False
     """Replace the run in the folder."""
     text: TextOptions = TextOptions()

@@ -14,9 +14,10 @@ import numpy as np
 import torch
 
 from common.bounds import check_bounds
+from common.command_line import check_file
 from common.encoder_decoder import Batch, EncoderDecoder
 from common.errors import UserError
-from common.evaluation.translation import Tokenization
+from common.evaluation.translation import Tokenization, score_translations
 from common.files import write_json
 from common.options import check_options
 from common.run import Run, evaluation_name
@@ -96,6 +97,12 @@ def check(options: TrainOptions) -> None:
     encoder, text = options.encoder, options.text
     if encoder.share_embeddings and not text.joint:
         raise UserError("--share-embeddings needs one vocabulary for both languages: add --joint.")
+    sizes = encoder.source_embedding_size, options.decoder.embedding_size
+    if encoder.share_embeddings and sizes[0] != sizes[1]:
+        raise UserError(
+            "--share-embeddings has one matrix: --source-embedding-size and --embedding-size are "
+            f"{sizes[0]} and {sizes[1]}; make them equal."
+        )
     if encoder.share_embeddings and encoder.source_embeddings and encoder.target_embeddings:
         raise UserError("--share-embeddings has one matrix: name one file of embeddings, not two.")
     if text.subword_sampling and text.tokenizer != "subwords":
@@ -105,6 +112,9 @@ def check(options: TrainOptions) -> None:
             f"--subword-sampling {text.subword_sampling} is no probability, which it is of merges "
             "(bpe): take 0 to 1."
         )
+    check_file(encoder.source_embeddings, "--source-embeddings")
+    check_file(encoder.target_embeddings, "--target-embeddings")
+    score_translations(["a"], ["a"], tokenize=options.scoring()["tokenize"])  # is it installed?
 
 
 def start_from_pretrained_embeddings(
@@ -271,6 +281,11 @@ def evaluate_run(
     unit = f"per token of {len(translator.target.vocabulary):,} {options.text.tokenizer}"
     evaluation.signatures["perplexity"] = unit
     elsewhere = data if data and Path(data).name != own.name else None
-    name = evaluation_name(split, elsewhere, ensemble)
+    changed = {
+        name: value for name, value in search.items() if translator.search.get(name) != value
+    }
+    if bleu_tokenize is not None:
+        changed["tok"] = bleu_tokenize
+    name = evaluation_name(split, elsewhere, ensemble, changed)
     write_evaluation(folder, name, evaluation, settings=translator.search | search)
     return evaluation

@@ -32,16 +32,20 @@ class LineFile:
         with LineFile("train.de.gz") as lines:
             for line in lines: ...
 
+    Args:
+        path: the file, or the name of what is read in its place.
+        stream: read in its place, as standard input is.
+
     Raises:
         UserError: the file is missing, a folder, or UTF-16; or, while it is read, the compressed
             file is damaged or cut off.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, stream: io.BufferedReader | None = None) -> None:
         self.path = path
         self._number = 0
         try:
-            self._disk = open(path, "rb")  # noqa: SIM115 (closed by __exit__)
+            self._disk = stream or open(path, "rb")  # noqa: SIM115 (closed by __exit__)
         except FileNotFoundError:
             raise UserError(f"{path} does not exist.") from None
         except IsADirectoryError:

@@ -235,6 +235,15 @@ def test_the_command_captions_files_and_folders(run, scenes, tmp_path, attention
         (("caption", "OLD", "nowhere.jpg"), "nowhere.jpg"),
         (("caption", "OLD", "SCENES", "--n-best", "9"), "--n-best"),
         (("caption", "OLD", "SCENES", "--device", "warp"), "warp"),
+        (("caption", "OLD", "SCENES", "--attention"), "add --picture"),
+        (
+            ("train", "--data", "SCENES", "--run-dir", "OLD", "--resume", "--overwrite"),
+            "choose one",
+        ),
+        (
+            ("train", "--data", "SCENES", "--run-dir", "NEW", "--word-embeddings", "no"),
+            "no such file",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else value[0],
 )

@@ -368,6 +368,12 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
              "--source-embeddings", "a", "--target-embeddings", "b"),
             "name one file",
         ),
+        (
+            ("train", "--data", "DATA", "--run-dir", "NEW", "--joint", "--share-embeddings",
+             "--embedding-size", 8),
+            "are 256 and 8",
+        ),
+        (("train", "--data", "DATA", "--run-dir", "NEW", "--target-embeddings", "no"), "no such file"),
         (("evaluate", "nowhere"), "nowhere"),
         (("evaluate", "OLD", "--split", "tset"), "tset"),
         (("translate", "OLD", "nowhere.txt"), "nowhere.txt"),
@@ -444,6 +450,17 @@ def test_bleu_finds_the_words_of_a_language_without_blanks(data, tmp_path):
     assert replace(options, target="de").scoring()["tokenize"] == "13a"
 
 
+def test_standard_input_is_read_as_a_file_is(run):
+    asked = [sys.executable, "-m", "seq2seq", "translate", str(run), "-"]
+    plain = command("translate", run, "-", text="one two\nthree\n").stdout
+    packed = gzip.compress(b"one two\nthree\n")
+    done = subprocess.run(asked, cwd=ROOT, capture_output=True, input=packed)
+    assert done.stdout.decode() == plain and plain.count("\n") == 2
+    wide = "one\n".encode("utf-16")
+    done = subprocess.run(asked, cwd=ROOT, capture_output=True, input=wide)
+    assert (done.returncode, done.stdout) == (1, b"") and b"UTF-16" in done.stderr
+
+
 def test_a_run_without_its_vocabulary_is_named(run, tmp_path):
     copy = Path(shutil.copytree(run, tmp_path / "copy"))
     (copy / "target_vocabulary.json").unlink()
@@ -465,7 +482,8 @@ def test_a_run_knows_its_languages_and_its_data(data, tmp_path):
     evaluate_run(options.run_dir, "val", data=str(other), device="cpu")
     evaluate_run(options.run_dir, "val", ensemble=[options.run_dir], device="cpu")
     assert (options.run_dir / "evaluation-val.json").read_text() == before
-    for name in ("other-val", "val-ensemble"):
+    evaluate_run(options.run_dir, "val", beam_size=1, bleu_tokenize="char", device="cpu")
+    for name in ("other-val", "val-ensemble", "val-beam_size-1-tok-char"):
         assert (options.run_dir / f"evaluation-{name}.json").is_file()
 
     backwards = tmp_path / "backwards"

@@ -20,8 +20,8 @@ changed from one to the next, their shares are not told apart):
   place of 11: 40.1 to 40.5 from English to German, 56.6 to 58.0 to French.
 - Without attention, deep output and the one matrix together: 29.3 to 32.2, after one epoch less.
 - No gain: averages of the best validations' weights, other length penalties, wider beams, n-grams
-  that may not be repeated. Subwords that are drawn anew in every epoch, and 4,000 subwords in place
-  of 8,000, were behind as far as they were run.
+  that may not be repeated. Batches of 32. Subwords that are drawn anew in every epoch, and 4,000
+  subwords in place of 8,000, were behind as far as they were run.
 """
 
 from __future__ import annotations

@@ -137,31 +137,25 @@ def load(
         UserError: no folder, no known format, no image, or too much damage.
     """
     path = Path(path)
-    if not path.exists():
-        raise UserError(
-            f"{path}: there is no such folder. Name the folder that holds the data set."
-        )
     check_shares(val_share, test_share, max_problems, "image")
-    files = [path] if path.is_file() else text_files(path)
-    kind, files, others = find_format(path, files, FORMATS, format, what="images with captions")
-    reading = kind.read(files)
-    if others:
-        reading.notes.append(f"read as {kind.name}; it could also be read as {', '.join(others)}")
+    found = find_format(path, FORMATS, format, what="images with captions", list_files=text_files)
+    reading = found.format.read(found.files)
+    reading.notes += found.notes()
     root = Path(images) if images is not None else _root(path)
     if not root.is_dir():
         raise UserError(f"{root}: there is no such folder of images.")
     splits = _assemble(
         reading,
         root,
-        source=files[0].name,
+        source=found.files[0].name,
         split_of=lambda name: seeded_split(name, seed, val_share, test_share),
     )
     usable = sum(len(images) for images in splits.values())
     check_problems(reading.problems, usable, max_problems, str(path))
     if not usable:
-        raise UserError(f"{path}: no image with a caption in it ({files[0].name}).")
+        raise UserError(f"{path}: no image with a caption in it ({found.files[0].name}).")
     name = path.resolve().name if path.is_dir() else path.stem
-    return CaptionData(name, kind.name, splits, reading.problems, reading.notes)
+    return CaptionData(name, found.format.name, splits, reading.problems, reading.notes)
 
 
 def _root(path: Path) -> Path:

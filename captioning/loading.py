@@ -11,7 +11,6 @@ from captioning.encoder import ImageEncoder
 from captioning.options import EncoderOptions, TrainOptions
 from captioning.small_cnn import SmallCNN
 from captioning.transform import ImageTransform
-from common.config import from_dict
 from common.encoder_decoder import EncoderDecoder
 from common.ensemble import EnsembleModel
 from common.errors import UserError
@@ -53,28 +52,13 @@ def build_model(options: TrainOptions, vocabulary: Vocabulary, weights: str) -> 
         std=transform.std,
     )
     decoder = options.decoder.build(len(vocabulary), encoder.context_size, encoder.memory_size)
-    return EncoderDecoder(
-        encoder,
-        decoder,
-        label_smoothing=options.training.label_smoothing,
-        coverage=options.training.coverage,
-        scheduled_sampling=options.training.make_scheduled_sampling(),
-    )
-
-
-def read_options(run: Run) -> TrainOptions:
-    """The options that a run was trained with.
-
-    Raises:
-        UserError: the file lacks some, or has others.
-    """
-    return from_dict(TrainOptions, run.config, str(run.path / "config.json"))
+    return options.training.make_model(encoder, decoder)
 
 
 def load_captioner(folder: Path, device: str = "auto") -> Captioner:
     """The captioner of a run folder; see `Captioner.from_run`."""
     run = Run.open(folder, KIND)
-    options = read_options(run)
+    options = run.read_config(TrainOptions)
     language = Language.load(run.existing)
     model = build_model(options, language.vocabulary, weights="none")
     run.load_model(model)

@@ -17,7 +17,7 @@ from captioning.data import CaptionData, CaptionedImage, captions_digest, load
 from captioning.evaluation import Evaluation, evaluate, generated_scenes, write_evaluation
 from captioning.examples import CaptionExamples
 from captioning.inputs import make_inputs
-from captioning.loading import KIND, build_model, load_ensemble, make_transform, read_options
+from captioning.loading import KIND, build_model, load_ensemble, make_transform
 from captioning.options import MAY_CHANGE, TrainOptions
 from captioning.showcase import Showcase
 from common.bounds import check_bounds
@@ -191,7 +191,7 @@ def evaluate_run(
         UserError: the run or the data cannot be used.
     """
     captioner = load_ensemble([folder, *ensemble], device)
-    options = read_options(Run.open(folder, KIND))
+    options = Run.open(folder, KIND).read_config(TrainOptions)
     own = Path(options.data)
     if data is None and not own.exists():
         raise UserError(f"{own}, the data of {folder}, is no longer there. Say where: --data.")

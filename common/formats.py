@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -28,27 +28,41 @@ class Found(NamedTuple, Generic[Reader]):
     files: list[Path]
     others: list[str]
 
+    def notes(self) -> Iterator[str]:
+        """What a user should know of how the folder was understood."""
+        if self.others:
+            yield f"read as {self.format.name}; it could also be read as {', '.join(self.others)}"
+
+
+def visible_files(folder: Path) -> list[Path]:
+    """The files of a folder, in the order of their names, without hidden ones."""
+    inside = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    return [entry for entry in inside if entry.is_file()]
+
 
 def find_format(
     path: Path,
-    files: Sequence[Path],
     formats: Sequence[Format[Reader]],
     name: str | None = None,
     *,
     what: str,
+    list_files: Callable[[Path], list[Path]] = visible_files,
 ) -> Found[Reader]:
     """The format of a folder, or of one data file.
 
     Args:
-        path: as the user named it, for messages.
-        files: that may hold the data.
+        path: the folder, or the file.
         formats: in the order in which they are tried: where several fit, the surest sign wins.
         name: of the format, where the user names it; None recognises it.
         what: the data set holds, for messages.
+        list_files: those of a folder that may hold the data.
 
     Raises:
-        UserError: nothing of that format, or of any format, is there.
+        UserError: there is no such folder, or nothing of that format, or of any format, in it.
     """
+    if not path.exists():
+        raise UserError(f"{path}: there is no such folder. Name the folder that holds the {what}.")
+    files = [path] if path.is_file() else list_files(path)
     tried = [each for each in formats if name in (None, each.name)]
     if not tried:
         names = ", ".join(each.name for each in formats)
@@ -67,12 +81,6 @@ def find_format(
     best, its_files = found[0]
     others = [each.name for each, other_files in found[1:] if other_files != its_files]
     return Found(best, its_files, others)
-
-
-def visible_files(folder: Path) -> list[Path]:
-    """The files of a folder, in the order of their names, without hidden ones."""
-    inside = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-    return [entry for entry in inside if entry.is_file()]
 
 
 def plain_name(file: Path) -> str:

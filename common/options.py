@@ -38,7 +38,7 @@ from common.decoding.scheduled_sampling import (
     RatioSchedule,
     ScheduledSampling,
 )
-from common.encoder_decoder import Precision
+from common.encoder_decoder import EncoderDecoder, Precision
 from common.errors import UserError, one_line
 from common.recurrent import GRUCell
 from common.recurrent.layer import CellFactory, StandardCell
@@ -217,6 +217,16 @@ class TrainingOptions:
             torch.set_num_threads(self.threads)
         torch.manual_seed(self.seed)
         return choose_device(self.device)
+
+    def make_model(self, encoder: nn.Module, decoder: RecurrentDecoder) -> EncoderDecoder:
+        """An encoder and a decoder with the loss of these options."""
+        return EncoderDecoder(
+            encoder,
+            decoder,
+            label_smoothing=self.label_smoothing,
+            coverage=self.coverage,
+            scheduled_sampling=self.make_scheduled_sampling(),
+        )
 
     def make_optimizer(
         self, model: nn.Module, slower: Collection[nn.Parameter] = (), slower_rate: float = 0.0

@@ -17,9 +17,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from common.config import Options, from_dict
 from common.errors import UserError
 from common.files import read_json, write_json
-from common.training.checkpoint import read_state, save_state
+from common.training.state import read_state, save_state
 from common.training.tracking import dotted
 from common.training.weights import load_weights, save_weights
 
@@ -156,6 +157,14 @@ class Run:
         digests = stored.get("digests")
         digests = digests if isinstance(digests, dict) else {}
         return cls(path, stored["kind"], stored["config"], stored.get("created"), digests)
+
+    def read_config(self, options: type[Options]) -> Options:
+        """The configuration as the dataclass of options that it was made of.
+
+        Raises:
+            UserError: some are missing, or unknown, or impossible.
+        """
+        return from_dict(options, self.config, str(self.path / "config.json"))
 
     def file(self, name: str) -> Path:
         """The path of a file in the folder, to write it; folders on the way are made."""

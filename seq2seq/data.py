@@ -9,7 +9,7 @@ from pathlib import Path
 
 from common.damage import check_problems
 from common.errors import UserError
-from common.formats import find_format, visible_files
+from common.formats import find_format
 from common.splits import SeededSplits, check_shares, in_order
 from seq2seq.formats import FORMATS
 from seq2seq.readers import AlignedLines, Pair
@@ -148,16 +148,10 @@ def load(
         UserError: no folder, no known format, no pair, or too much damage.
     """
     path = Path(path)
-    if not path.exists():
-        raise UserError(
-            f"{path}: there is no such folder. Name the folder that holds the parallel text."
-        )
     check_shares(val_share, test_share, max_problems, "pair")
-    files = [path] if path.is_file() else visible_files(path)
-    kind, files, others = find_format(path, files, FORMATS, format, what="parallel text")
-    reading = kind.read(files, source, target)
-    if others:
-        reading.notes.append(f"read as {kind.name}; it could also be read as {', '.join(others)}")
+    found = find_format(path, FORMATS, format, what="parallel text")
+    reading = found.format.read(found.files, source, target)
+    reading.notes += found.notes()
 
     seeded = SeededSplits(seed, val_share, test_share, MOST_HELD_OUT)
 
@@ -165,29 +159,29 @@ def load(
         # Of the source alone, so that no sentence is both learnt and tested, however translated.
         return seeded(" ".join(pair.source.casefold().split()))
 
-    found: dict[str, Split] = {}
+    surveyed: dict[str, Split] = {}
     problems: list[str] = []
     for split, reader in reading.parts:
         if split is not None and isinstance(reader, AlignedLines):
-            found[split] = survey_lines(reader, problems)
+            surveyed[split] = survey_lines(reader, problems)
         else:
             several = survey_records(reader, split, split_of, problems)
             if seeded.limit():  # the file is gone through again; its problems are known
                 several = survey_records(reader, split, split_of, [])
-            if both := found.keys() & several.keys():
+            if both := surveyed.keys() & several.keys():
                 raise UserError(f"{reader.name}: the split {both.pop()} is in another file too.")
-            found |= several
-    usable = sum(each.survey.pairs for each in found.values())
+            surveyed |= several
+    usable = sum(each.survey.pairs for each in surveyed.values())
     check_problems(problems, usable, max_problems, str(path))
     if not usable:
-        raise UserError(f"{path}: no pair of sentences in it ({files[0].name}).")
+        raise UserError(f"{path}: no pair of sentences in it ({found.files[0].name}).")
     splits = in_order(
-        {name: _text(name, each) for name, each in found.items() if each.survey.pairs}
+        {name: _text(name, each) for name, each in surveyed.items() if each.survey.pairs}
     )
-    reading.notes += _notes({name: found[name].survey for name in splits})
+    reading.notes += _notes({name: surveyed[name].survey for name in splits})
     name = path.resolve().name if path.is_dir() else path.stem
     return ParallelData(
-        name, kind.name, reading.source, reading.target, splits, problems, reading.notes
+        name, found.format.name, reading.source, reading.target, splits, problems, reading.notes
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from common.config import from_dict
 from common.encoder_decoder import EncoderDecoder
 from common.ensemble import EnsembleModel
 from common.errors import UserError
@@ -40,28 +39,13 @@ def build_model(options: TrainOptions, source: Vocabulary, target: Vocabulary) -
     decoder = options.decoder.build(len(target), encoder.context_size, encoder.memory_size)
     if chosen.share_embeddings:
         encoder.embedding.weight = decoder.embedding.weight
-    return EncoderDecoder(
-        encoder,
-        decoder,
-        label_smoothing=options.training.label_smoothing,
-        coverage=options.training.coverage,
-        scheduled_sampling=options.training.make_scheduled_sampling(),
-    )
-
-
-def read_options(run: Run) -> TrainOptions:
-    """The options that a run was trained with.
-
-    Raises:
-        UserError: the file lacks some, or has others.
-    """
-    return from_dict(TrainOptions, run.config, str(run.path / "config.json"))
+    return options.training.make_model(encoder, decoder)
 
 
 def load_translator(folder: Path, device: str = "auto") -> Translator:
     """The translator of a run folder; see `Translator.from_run`."""
     run = Run.open(folder, KIND)
-    options = read_options(run)
+    options = run.read_config(TrainOptions)
     source = Language.load(run.existing, "source_")
     target = Language.load(run.existing, "target_")
     model = build_model(options, source.vocabulary, target.vocabulary)

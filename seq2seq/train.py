@@ -31,7 +31,7 @@ from seq2seq.data import Pair, ParallelData, load
 from seq2seq.encoder import SentenceEncoder
 from seq2seq.evaluation import Evaluation, evaluate, write_evaluation
 from seq2seq.examples import TranslationExamples
-from seq2seq.loading import KIND, build_model, load_ensemble, read_options
+from seq2seq.loading import KIND, build_model, load_ensemble
 from seq2seq.options import MAY_CHANGE, TrainOptions
 from seq2seq.prepare import Prepared, prepare, usable_pairs
 from seq2seq.showcase import Showcase
@@ -265,7 +265,7 @@ def evaluate_run(
         UserError: a run or the data cannot be used.
     """
     translator = load_ensemble([folder, *ensemble], device)
-    options = read_options(Run.open(folder, KIND))
+    options = Run.open(folder, KIND).read_config(TrainOptions)
     own = Path(options.data)
     if data is None and not own.exists():
         raise UserError(f"{own}, the data of {folder}, is no longer there. Say where: --data.")

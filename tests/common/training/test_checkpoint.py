@@ -12,11 +12,10 @@ from common.errors import UserError
 from common.training.checkpoint import (
     BestWeights,
     random_state,
-    read_state,
     restore_random_state,
-    save_state,
     seed_everything,
 )
+from common.training.state import read_state, save_state
 from common.training.weights import load_weights, read_weights, save_weights
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -126,6 +127,9 @@ class Captioner:
             search: options of `SentenceWriter.generate`.
         """
         options = self.search | search
+        if "min_length" not in search:  # the run's own gives way to a maximum that is asked for
+            floor = min(options.get("min_length", 0), options.get("max_length", math.inf))
+            options["min_length"] = floor
         # A reader has no use for the token that stands for unknown words.
         found = self.model.generate(inputs.to(self.device), forbidden=(PAD, BOS, UNK), **options)
         return [[self._caption(hypothesis) for hypothesis in best] for best in found]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from captioning.scenes import Scene, true_share
 from common.errors import UserError
 from common.evaluation.captions import score_captions
 from common.evaluation.pictures import attention_overlay, stacked
+from common.evaluation.subject import Subject
 from common.files import atomic_write, write_json
 
 
@@ -99,17 +100,14 @@ def generated_scenes(images: Sequence[CaptionedImage]) -> dict[str, Scene]:
 
 def write_evaluation(
     folder: Path,
-    name: str,
+    subject: Subject,
     evaluation: Evaluation,
     images: Sequence[CaptionedImage],
-    *,
-    settings: Mapping[str, Any],
 ) -> None:
-    """Write `evaluation-NAME.json` (metrics, and how was searched: the settings) and
+    """Write `evaluation-NAME.json` (metrics, and of what: data, ensemble, search) and
     `captions-NAME.jsonl` (a line an image)."""
-    said = {"search": dict(settings)}
-    write_json(folder / f"evaluation-{name}.json", evaluation.metrics | said)
-    with atomic_write(folder / f"captions-{name}.jsonl") as file:
+    write_json(folder / f"evaluation-{subject.name}.json", evaluation.metrics | subject.said())
+    with atomic_write(folder / f"captions-{subject.name}.jsonl") as file:
         for image in images:
             best = evaluation.captions[image.id][0]
             line = {

@@ -81,5 +81,6 @@ class TrainOptions:
     search: SearchOptions = SearchOptions()
     training: TrainingOptions = TrainingOptions()
 
-
-MAY_CHANGE = (*COMMON_MAY_CHANGE, "images", "shown_images")
+    def may_change(self) -> tuple[str, ...]:
+        """Names of the settings that a run may be resumed with otherwise than it was begun."""
+        return (*COMMON_MAY_CHANGE, *self.training.may_change(), "images", "shown_images")

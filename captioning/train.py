@@ -18,15 +18,16 @@ from captioning.evaluation import Evaluation, evaluate, generated_scenes, write_
 from captioning.examples import CaptionExamples
 from captioning.inputs import make_inputs
 from captioning.loading import KIND, build_model, load_ensemble, make_transform
-from captioning.options import MAY_CHANGE, TrainOptions
+from captioning.options import TrainOptions
 from captioning.showcase import Showcase
 from common.bounds import check_bounds
 from common.command_line import check_file
 from common.encoder_decoder import Batch, EncoderDecoder
 from common.errors import UserError
+from common.evaluation.subject import Subject, find_data
 from common.files import write_json
 from common.options import check_options
-from common.run import Run, evaluation_name
+from common.run import Run
 from common.text.embeddings import start_from_pretrained
 from common.text.language import Language
 from common.text.tokenizer import WordTokenizer
@@ -47,8 +48,13 @@ def train(options: TrainOptions) -> Evaluation:
     """
     check_bounds(options)
     check_options(options.decoder, options.search, options.training)
-    check_file(options.word_embeddings, "--word-embeddings")
-    Run.check(options.run_dir, resume=options.resume, overwrite=options.overwrite)
+    continues = Run.continues(options.run_dir, options.resume)
+    if not continues:
+        check_file(options.word_embeddings, "--word-embeddings")
+    Run.check(
+        options.run_dir, resume=options.resume, overwrite=options.overwrite,
+        kind=KIND, config=options, may_change=options.may_change(),
+    )  # fmt: skip
     device = options.training.begin()
     data = load_data(options)
     print(data.summary(), file=sys.stderr)
@@ -64,7 +70,7 @@ def train(options: TrainOptions) -> Evaluation:
     print(vocabulary.summary("captions"), file=sys.stderr)
     model = build_model(options, vocabulary, weights=options.encoder.weights).to(device)
     model.decoder.set_output_bias(torch.tensor(vocabulary.counts))
-    if options.word_embeddings is not None:
+    if options.word_embeddings is not None and not continues:
         embedding = model.decoder.embedding
         said = start_from_pretrained(embedding, options.word_embeddings, vocabulary, lowercase=True)
         print(said, file=sys.stderr)
@@ -79,7 +85,7 @@ def train(options: TrainOptions) -> Evaluation:
     kept["data.json"] = partial(write_json, value=digests)
     run = Run.create(
         options.run_dir, KIND, options,
-        resume=options.resume, overwrite=options.overwrite, may_change=MAY_CHANGE, keep=kept,
+        resume=options.resume, overwrite=options.overwrite, may_change=options.may_change(), keep=kept,
     )  # fmt: skip
 
     with Tracker(run.path) as tracker:
@@ -88,8 +94,9 @@ def train(options: TrainOptions) -> Evaluation:
         trainer.fit()
     captioner.model.eval()
     evaluation = evaluate(captioner, validation, checks.inputs)
-    settings = captioner.search
-    write_evaluation(run.path, "val", evaluation, validation, settings=settings)
+    own = Path(options.data)
+    subject = Subject("val", own, own, search=captioner.search)
+    write_evaluation(run.path, subject, evaluation, validation)
     return evaluation
 
 
@@ -161,7 +168,6 @@ def load_data(options: TrainOptions) -> CaptionData:
         options.data,
         options.format,
         images=options.images,
-        seed=options.training.seed,
         max_problems=options.max_problems,
     )
 
@@ -192,16 +198,18 @@ def evaluate_run(
     """
     captioner = load_ensemble([folder, *ensemble], device)
     options = Run.open(folder, KIND).read_config(TrainOptions)
-    own = Path(options.data)
-    if data is None and not own.exists():
-        raise UserError(f"{own}, the data of {folder}, is no longer there. Say where: --data.")
-    options = replace(options, data=data or options.data)
+    subject = Subject(
+        split,
+        Path(options.data),
+        Path(find_data(folder, options.data, data)),
+        tuple(ensemble),
+        captioner.search,
+        search,
+    )
+    options = replace(options, data=str(subject.data))
     examples, images = make_examples(captioner, options, load_data(options).split(split))
     evaluation = evaluate(captioner, images, examples.inputs, batch_size=batch_size, **search)
     batches = examples.batches(0, batch_size=batch_size, shuffle=False)
     evaluation.metrics.update(teacher_forced(captioner.model, batches))
-    elsewhere = data if data and Path(data).name != own.name else None
-    changed = {name: value for name, value in search.items() if captioner.search.get(name) != value}
-    name = evaluation_name(split, elsewhere, ensemble, changed)
-    write_evaluation(folder, name, evaluation, images, settings=captioner.search | search)
+    write_evaluation(folder, subject, evaluation, images)
     return evaluation

@@ -29,7 +29,7 @@ def from_dict(options: type[Options], values: Any, where: str) -> Options:
     if not isinstance(values, dict) or not set(values) <= set(kinds):
         odd = sorted(set(values) - set(kinds)) if isinstance(values, dict) else values
         raise UserError(
-            f"{where}: unknown {options.__name__} {odd}. Was it made by a newer version?"
+            f"{where}: unknown {options.__name__} {odd}: it is of another version of unroll."
         )
     restored = {name: _restored(kinds[name], value, where) for name, value in values.items()}
     for name, value in restored.items():

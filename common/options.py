@@ -50,10 +50,7 @@ CellName = Literal["rnn", "rnn_relu", "gru", "gru_cho", "lstm"]
 
 
 # What a run may be resumed with otherwise than it was begun; each pipeline has more of them.
-COMMON_MAY_CHANGE = (
-    "run_dir", "cache_dir", "resume", "overwrite", "data", "training.epochs", "training.patience",
-    "training.max_minutes", "training.threads", "training.device",
-)  # fmt: skip
+COMMON_MAY_CHANGE = ("run_dir", "cache_dir", "resume", "overwrite", "data")
 
 
 def make_cell(name: CellName) -> StandardCell | CellFactory:
@@ -159,7 +156,7 @@ class TrainingOptions:
     """How the weights are learnt."""
 
     epochs: Positive = 30
-    """At most so many passes over the training data."""
+    """At most so many passes over the training data; a cosine ends with the last."""
     batch_size: Positive = 64
     """Sentences in a batch."""
     learning_rate: Rate = 1e-3
@@ -204,6 +201,13 @@ class TrainingOptions:
     """cpu, cuda, cuda:1, mps; auto takes a GPU if there is one."""
     threads: Positive | None = None
     """CPU threads of the arithmetic; PyTorch's choice by default."""
+
+    def may_change(self) -> tuple[str, ...]:
+        """Names of the settings that a run may be resumed with otherwise than it was begun."""
+        names = ["patience", "max_minutes", "threads", "device"]
+        if self.schedule != "cosine":  # of which every learning rate depends on the last epoch
+            names.append("epochs")
+        return tuple(f"training.{name}" for name in names)
 
     def begin(self) -> torch.device:
         """Set the threads and the random generators of this process; the device to work on."""

@@ -96,12 +96,21 @@ class Run:
         """
         path = Path(path)
         config = _plain(config)
-        cls.check(path, resume=resume, overwrite=overwrite)
+        cls.check(
+            path,
+            resume=resume,
+            overwrite=overwrite,
+            kind=kind,
+            config=config,
+            may_change=may_change,
+        )
         if _is_run(path) and resume:
             run = cls.open(path, kind)
             for name, write in keep.items():  # first: where they differ, nothing is changed
                 run.keep(name, write)
-            run._change_config(config, may_change)
+            if config != run.config:
+                run.config = config
+                run._write_config()
             run._delete_unfinished()
             return run
         if _is_run(path):
@@ -113,12 +122,26 @@ class Run:
             run.keep(name, write)
         return run
 
-    @staticmethod
-    def check(path: str | Path, *, resume: bool = False, overwrite: bool = False) -> None:
-        """Refuse a folder that `create` would refuse, before anything slow is done for the run.
+    @classmethod
+    def check(
+        cls,
+        path: str | Path,
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
+        kind: str | None = None,
+        config: Any = None,
+        may_change: Collection[str] = (),
+    ) -> None:
+        """Refuse what `create` would refuse, before anything slow is done for the run.
+
+        Args:
+            path, resume, overwrite, kind, may_change: as `create` takes them.
+            config: the same; None: it is not known yet.
 
         Raises:
-            UserError: the folder holds other files, or a run that is neither resumed nor replaced.
+            UserError: the folder holds other files, or a run that is neither resumed nor replaced,
+                or one that was begun with other settings.
         """
         path = Path(path)
         if resume and overwrite:
@@ -129,6 +152,8 @@ class Run:
                     f"{path} holds a run already. Resume it (--resume), "
                     "replace it (--overwrite), or name another folder."
                 )
+            if resume and config is not None:
+                cls.open(path, kind)._refuse_changes(_plain(config), may_change)
         elif path.exists() and not (path.is_dir() and all(map(_is_unfinished, path.iterdir()))):
             raise UserError(f"{path} exists and is not a run folder. Name another folder.")
 
@@ -249,6 +274,11 @@ class Run:
         """
         return read_state(self.path / "training.pt") if self.has_training_state else None
 
+    @staticmethod
+    def continues(path: str | Path, resume: bool) -> bool:
+        """Whether a training in the folder goes on from a state, whatever its weights began as."""
+        return resume and (Path(path) / "training.pt").is_file()
+
     @property
     def has_training_state(self) -> bool:
         return (self.path / "training.pt").is_file()
@@ -264,42 +294,25 @@ class Run:
         }
         write_json(self.path / "config.json", content)
 
-    def _change_config(self, config: dict[str, Any], may_change: Collection[str]) -> None:
-        """Take over the changes that a resumed run may make; refuse the others."""
+    def _refuse_changes(self, config: dict[str, Any], may_change: Collection[str]) -> None:
+        """Refuse settings that are not those of the run, but for those that may change."""
         old, new = dict(dotted(self.config)), dict(dotted(config))
         for name, value in old.items():  # a setting that is not among them came after this run
-            if name not in may_change and value != new.get(name):
+            if name not in new:
+                raise UserError(
+                    f"{self.path} is of another version of unroll, which had a setting {name}. "
+                    "Resume it with that version, or start another run."
+                )
+            if name not in may_change and value != new[name]:
                 raise UserError(
                     f"{self.path} was started with {name} = {json.dumps(value)}, not "
-                    f"{json.dumps(new.get(name))}. Resume it unchanged, or start another run."
+                    f"{json.dumps(new[name])}. Resume it unchanged, or start another run."
                 )
-        if config != self.config:
-            self.config = config
-            self._write_config()
 
     def _delete_unfinished(self) -> None:
         """Delete what a killed process had begun to write (see `common.files.atomic_write`)."""
         for path in filter(_is_unfinished, self.path.iterdir()):
             path.unlink()
-
-
-def evaluation_name(
-    split: str,
-    data: str | None = None,
-    ensemble: Collection[Path] = (),
-    settings: Mapping[str, Any] = MappingProxyType({}),
-) -> str:
-    """What the files of an evaluation are called, so that each kind has its own.
-
-    Args:
-        split: what was evaluated.
-        data: where it is not of the run's own data: its folder.
-        ensemble: the runs that took part in it besides.
-        settings: those that are not the run's own, by name.
-    """
-    parts = [Path(data).name] if data else []
-    others = [f"{name}-{value}" for name, value in sorted(settings.items())]
-    return "-".join([*parts, split, *(["ensemble"] if ensemble else []), *others])
 
 
 def _digest(path: Path) -> str:

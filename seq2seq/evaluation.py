@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from common.errors import UserError
 from common.evaluation.pictures import heat_map, stacked
+from common.evaluation.subject import Subject
 from common.evaluation.translation import Tokenization, score_translations
 from common.files import atomic_write, write_json
 from seq2seq.data import Pair
@@ -80,14 +81,12 @@ def evaluate(
     return Evaluation(metrics, scores.signatures, found)
 
 
-def write_evaluation(
-    folder: Path, name: str, evaluation: Evaluation, *, settings: Mapping[str, Any]
-) -> None:
-    """Write `evaluation-NAME.json` (metrics, signatures, how was searched: the settings) and
+def write_evaluation(folder: Path, subject: Subject, evaluation: Evaluation) -> None:
+    """Write `evaluation-NAME.json` (metrics, signatures, and of what: data, ensemble, search) and
     `translations-NAME.txt` (a line a sentence, in order)."""
-    said = {"signatures": evaluation.signatures, "search": dict(settings)}
-    write_json(folder / f"evaluation-{name}.json", evaluation.metrics | said)
-    with atomic_write(folder / f"translations-{name}.txt") as file:
+    said = {"signatures": evaluation.signatures} | subject.said()
+    write_json(folder / f"evaluation-{subject.name}.json", evaluation.metrics | said)
+    with atomic_write(folder / f"translations-{subject.name}.txt") as file:
         for best in evaluation.translations:
             file.write(best[0].text.replace("\n", " ") + "\n")
 

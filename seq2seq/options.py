@@ -119,5 +119,7 @@ class TrainOptions:
         tokenize = self.bleu_tokenize or tokenization_for(self.target)
         return {"lowercase": self.text.lowercase, "tokenize": tokenize}
 
-
-MAY_CHANGE = (*COMMON_MAY_CHANGE, "shown_sentences")
+    def may_change(self) -> tuple[str, ...]:
+        """Names of the settings that a run may be resumed with otherwise than it was begun."""
+        recognised = [name for name in ("source", "target") if getattr(self, name) is None]
+        return (*COMMON_MAY_CHANGE, *self.training.may_change(), "shown_sentences", *recognised)

@@ -23,6 +23,9 @@ from seq2seq.options import TextOptions
 
 VERSION = 3  # of the files and of how text becomes tokens
 SIDES = ("source", "target")
+FILES = tuple(
+    side + name for side in SIDES for name in (".ids", "_tokenizer.json", "_vocabulary.json")
+)
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ def prepare(data: ParallelData, options: TextOptions, cache: Path) -> Prepared:
     names = f"{data.name}-{data.source_language}-{data.target_language}"
     folder = cache / f"{names}-{_key(train, options)}"
     marker = folder / "prepared.json"
-    if not marker.is_file():
+    if not all((folder / name).is_file() for name in (marker.name, *FILES)):
         folder.mkdir(parents=True, exist_ok=True)
         source, target = _languages(train, options)
         for side, language in zip(SIDES, (source, target), strict=True):

@@ -17,13 +17,14 @@ from common.bounds import check_bounds
 from common.command_line import check_file
 from common.encoder_decoder import Batch, EncoderDecoder
 from common.errors import UserError
-from common.evaluation.translation import Tokenization, score_translations
+from common.evaluation.subject import Subject, find_data
+from common.evaluation.translation import Tokenization, check_tokenization
 from common.files import write_json
 from common.options import check_options
-from common.run import Run, evaluation_name
+from common.run import Run
 from common.text.embeddings import start_from_pretrained
 from common.text.language import Language
-from common.text.vocabulary import UNK
+from common.text.vocabulary import UNK, Vocabulary
 from common.training.tracking import Tracker
 from common.training.trainer import Trainer
 from common.training.validation import teacher_forced
@@ -32,7 +33,7 @@ from seq2seq.encoder import SentenceEncoder
 from seq2seq.evaluation import Evaluation, evaluate, write_evaluation
 from seq2seq.examples import TranslationExamples
 from seq2seq.loading import KIND, build_model, load_ensemble
-from seq2seq.options import MAY_CHANGE, TrainOptions
+from seq2seq.options import TrainOptions
 from seq2seq.prepare import Prepared, prepare, usable_pairs
 from seq2seq.showcase import Showcase
 from seq2seq.translator import MAX_READ, Translator
@@ -50,7 +51,10 @@ def train(options: TrainOptions) -> Evaluation:
         UserError: the data, the options or the folder cannot be used.
     """
     check(options)
-    Run.check(options.run_dir, resume=options.resume, overwrite=options.overwrite)
+    Run.check(
+        options.run_dir, resume=options.resume, overwrite=options.overwrite,
+        kind=KIND, config=options, may_change=options.may_change(),
+    )  # fmt: skip
     device = options.training.begin()
     data = load_data(options)
     print(data.summary(), file=sys.stderr)
@@ -64,7 +68,8 @@ def train(options: TrainOptions) -> Evaluation:
 
     model = build_model(options, source.vocabulary, target.vocabulary).to(device)
     model.decoder.set_output_bias(torch.tensor(target.vocabulary.counts))
-    start_from_pretrained_embeddings(model, options, source, target)
+    if not Run.continues(options.run_dir, options.resume):
+        start_from_pretrained_embeddings(model, options, source, target)
     translator = Translator(model, source, target, options.search.arguments())
     # All that may refuse the data or the options comes before the folder, which may hold a run.
     examples = training_examples(prepared, options)
@@ -73,7 +78,7 @@ def train(options: TrainOptions) -> Evaluation:
     kept["data.json"] = partial(write_json, value=digests)
     run = Run.create(
         options.run_dir, KIND, options,
-        resume=options.resume, overwrite=options.overwrite, may_change=MAY_CHANGE, keep=kept,
+        resume=options.resume, overwrite=options.overwrite, may_change=options.may_change(), keep=kept,
     )  # fmt: skip
 
     with Tracker(run.path) as tracker:
@@ -82,7 +87,8 @@ def train(options: TrainOptions) -> Evaluation:
         trainer.fit()
     model.eval()
     evaluation = evaluate(translator, validation, **options.scoring())
-    write_evaluation(run.path, "val", evaluation, settings=translator.search)
+    own = Path(options.data)
+    write_evaluation(run.path, Subject("val", own, own, search=translator.search), evaluation)
     return evaluation
 
 
@@ -112,9 +118,12 @@ def check(options: TrainOptions) -> None:
             f"--subword-sampling {text.subword_sampling} is no probability, which it is of merges "
             "(bpe): take 0 to 1."
         )
-    check_file(encoder.source_embeddings, "--source-embeddings")
-    check_file(encoder.target_embeddings, "--target-embeddings")
-    score_translations(["a"], ["a"], tokenize=options.scoring()["tokenize"])  # is it installed?
+    if not Run.continues(options.run_dir, options.resume):
+        check_file(encoder.source_embeddings, "--source-embeddings")
+        check_file(encoder.target_embeddings, "--target-embeddings")
+    check_tokenization(options.scoring()["tokenize"])
+    with torch.device("meta"):  # sizes alone
+        build_model(options, Vocabulary([]), Vocabulary([]))
 
 
 def start_from_pretrained_embeddings(
@@ -233,7 +242,6 @@ def load_data(options: TrainOptions) -> ParallelData:
         options.format,
         source=options.source,
         target=options.target,
-        seed=options.training.seed,
         max_problems=options.max_problems,
     )
 
@@ -266,13 +274,20 @@ def evaluate_run(
     """
     translator = load_ensemble([folder, *ensemble], device)
     options = Run.open(folder, KIND).read_config(TrainOptions)
-    own = Path(options.data)
-    if data is None and not own.exists():
-        raise UserError(f"{own}, the data of {folder}, is no longer there. Say where: --data.")
-    options = replace(options, data=data or options.data)
+    subject = Subject(
+        split,
+        Path(options.data),
+        Path(find_data(folder, options.data, data)),
+        tuple(ensemble),
+        translator.search,
+        search,
+        {} if bleu_tokenize is None else {"tok": bleu_tokenize},
+    )
+    options = replace(
+        options, data=str(subject.data), bleu_tokenize=bleu_tokenize or options.bleu_tokenize
+    )
+    check_tokenization(options.scoring()["tokenize"])
     pairs = list(load_data(options).split(split))
-    if bleu_tokenize is not None:
-        options = replace(options, bleu_tokenize=bleu_tokenize)
     evaluation = evaluate(translator, pairs, batch_size=batch_size, **options.scoring(), **search)
     examples = encoded(pairs, translator.source, translator.target)
     batches = examples.batches(0, batch_size=batch_size, max_tokens=MAX_READ, shuffle=False)
@@ -280,12 +295,5 @@ def evaluate_run(
     # Per token of what? The perplexities of words and of subwords cannot be compared.
     unit = f"per token of {len(translator.target.vocabulary):,} {options.text.tokenizer}"
     evaluation.signatures["perplexity"] = unit
-    elsewhere = data if data and Path(data).name != own.name else None
-    changed = {
-        name: value for name, value in search.items() if translator.search.get(name) != value
-    }
-    if bleu_tokenize is not None:
-        changed["tok"] = bleu_tokenize
-    name = evaluation_name(split, elsewhere, ensemble, changed)
-    write_evaluation(folder, name, evaluation, settings=translator.search | search)
+    write_evaluation(folder, subject, evaluation)
     return evaluation

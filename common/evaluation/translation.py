@@ -61,6 +61,15 @@ def tokenization_for(language: str | None) -> Tokenization:
     return _WITHOUT_BLANKS.get((language or "").lower().replace("_", "-").split("-")[0], "13a")
 
 
+def check_tokenization(tokenize: Tokenization) -> None:
+    """Refuse, before the work whose result it scores, to find words by what is not installed.
+
+    Raises:
+        UserError: its library is not installed.
+    """
+    _bleu(tokenize, lowercase=False)
+
+
 def score_translations(
     hypotheses: Sequence[str],
     references: Sequence[str] | Sequence[Sequence[str]],

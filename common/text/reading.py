@@ -19,6 +19,8 @@ from common.damage import Damage
 from common.errors import UserError
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_GZIP = b"\x1f\x8b"
 _FIRST_LINES = 100  # by which a file is recognised
 _LINES_OF_A_ROW = 20  # a quote that is still open after so many lines was never meant to be one
 
@@ -37,27 +39,25 @@ class LineFile:
         stream: read in its place, as standard input is.
 
     Raises:
-        UserError: the file is missing, a folder, or UTF-16; or, while it is read, the compressed
-            file is damaged or cut off.
+        UserError: the file is missing, or a folder; or, while it is read, it is UTF-16, or the
+            compressed file is damaged or cut off.
     """
 
     def __init__(self, path: Path, stream: io.BufferedReader | None = None) -> None:
         self.path = path
-        self._number = 0
         try:
             self._disk = stream or open(path, "rb")  # noqa: SIM115 (closed by __exit__)
         except FileNotFoundError:
             raise UserError(f"{path} does not exist.") from None
         except IsADirectoryError:
             raise UserError(f"{path} is a folder, not a file.") from None
-        start = self._disk.peek(2)[:2]  # and not read: a pipe cannot go back to its start
-        self._file: IO[bytes] = self._disk
-        if start == b"\x1f\x8b":
+        start = self._disk.read(1)
+        if start == _GZIP[:1]:  # only then: at a terminal a second byte may be long in coming
+            start += self._disk.read(1)
+        self._file = _put_back(start, self._disk)
+        if start == _GZIP:
             # Buffered once more: a GzipFile's own way of giving lines is ten times slower.
-            self._file = io.BufferedReader(gzip.GzipFile(fileobj=self._disk), 1 << 18)
-        elif start in (b"\xff\xfe", b"\xfe\xff"):
-            self._disk.close()
-            raise UserError(f"{path}: UTF-16, not UTF-8 text. Convert the file and try again.")
+            self._file = io.BufferedReader(gzip.GzipFile(fileobj=self._file), 1 << 18)
 
     @property
     def position(self) -> int:
@@ -66,8 +66,12 @@ class LineFile:
 
     def __iter__(self) -> Iterator[bytes]:
         try:
-            first = self._file.readline().removeprefix(_BYTE_ORDER_MARK)
-            if first:
+            first = self._file.readline()
+            if first.startswith(_UTF_16):
+                raise UserError(
+                    f"{self.path}: UTF-16, not UTF-8 text. Convert the file and try again."
+                )
+            if first := first.removeprefix(_BYTE_ORDER_MARK):
                 yield first
             yield from self._file
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -86,6 +90,34 @@ class LineFile:
     ) -> None:
         self._file.close()
         self._disk.close()
+
+
+class _Rejoined(io.RawIOBase):
+    """What was read from a pipe already, and then the rest of it."""
+
+    def __init__(self, start: bytes, rest: io.BufferedReader) -> None:
+        self._start = start
+        self._rest = rest
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        # And not `readinto1`: that may wait for more than what is there already.
+        data = self._start[: len(buffer)] or self._rest.read1(len(buffer))
+        self._start = self._start[len(data) :]
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def _put_back(start: bytes, file: io.BufferedReader) -> IO[bytes]:
+    """A file as it was before its start was read; an ended one is not asked again for its end."""
+    if not start:
+        return io.BytesIO()
+    if file.seekable():
+        file.seek(-len(start), io.SEEK_CUR)
+        return file
+    return io.BufferedReader(_Rejoined(start, file))
 
 
 def decode_line(line: bytes, errors: str = "strict") -> str:

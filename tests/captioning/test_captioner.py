@@ -93,6 +93,15 @@ def test_a_picture_gets_the_same_caption_alone_and_in_any_batch(run, scenes):
             assert one.log_probability == pytest.approx(other.log_probability, abs=1e-4)
 
 
+def test_a_minimum_of_training_gives_way_to_a_maximum_that_is_asked_for(run, scenes):
+    captioner = Captioner.from_run(run, device="cpu")
+    captioner.search["min_length"] = 6
+    (best,) = captioner.captions(pictures(scenes)[:1], max_length=3)
+    assert len(best[0].words) == 3
+    with pytest.raises(ValueError, match="min_length must not exceed"):
+        captioner.caption(pictures(scenes)[:1], min_length=6, max_length=3)
+
+
 def test_an_ensemble_of_a_run_with_itself_says_the_same(run, scenes, tmp_path):
     alone, twice = Captioner.from_run(run, device="cpu"), Captioner.from_run(run, run, device="cpu")
     assert alone.caption(pictures(scenes)) == twice.caption(pictures(scenes))
@@ -161,6 +170,7 @@ def test_evaluation_writes_scores_and_captions(run, scenes):
     evaluation = evaluate_run(run, "val_held_out", device="cpu")
     written = json.loads((run / "evaluation-val_held_out.json").read_text())
     assert written.pop("search")["precision"] == "fp32"
+    assert written.pop("data").endswith("scenes") and written.pop("ensemble") == []
     assert written == pytest.approx(evaluation.metrics)
     names = {"bleu1", "bleu4", "rouge_l", "cider_d", "tokens", "seconds", "perplexity"}
     assert names | {"true_captions"} <= set(written)
@@ -272,7 +282,10 @@ def test_training_starts_from_pretrained_embeddings(scenes, tmp_path):
     path = tmp_path / "vectors.txt"
     path.write_text("".join(f"{word} {' '.join([str(n)] * 16)}\n" for n, word in enumerate("a", 1)))
     options = tiny_options(scenes, tmp_path / "run", shown_images=0, word_embeddings=path)
-    train(replace(options, training=replace(options.training, epochs=1, learning_rate=0.0)))
+    frozen = replace(options.training, epochs=1, learning_rate=0.0)
+    train(replace(options, training=frozen))
+    path.unlink()  # is no longer needed
+    train(replace(options, training=replace(frozen, epochs=2), resume=True))
     captioner = Captioner.from_run(tmp_path / "run", device="cpu")
     (word,) = captioner.vocabulary.encode(["a"])
     assert (captioner.model.decoder.embedding.weight[word] == 1).all()

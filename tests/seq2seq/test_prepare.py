@@ -12,7 +12,7 @@ import pytest
 from common.text.vocabulary import EOS, UNK
 from seq2seq.data import ParallelData, load
 from seq2seq.options import TextOptions
-from seq2seq.prepare import Prepared, prepare
+from seq2seq.prepare import FILES, Prepared, prepare
 
 ENGLISH = ["the wheelchair is here", "a wheel and a chair", "chairs and wheels"] * 3
 GERMAN = ["der rollstuhl ist da", "ein rad und ein stuhl", "stühle und räder"] * 3
@@ -73,3 +73,12 @@ def test_the_text_is_prepared_once_for_all_ways_to_draw_from_it(data, tmp_path):
     other = prepare(data, replace(options, joint=True), tmp_path / "cache")
     assert again.sources.path == first.sources.path != other.sources.path
     assert sentences(again) == sentences(first)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_what_is_missing_is_made_again(data, tmp_path, name):
+    before = sentences(prepare(data, TextOptions(), tmp_path / "cache"))
+    (folder,) = (tmp_path / "cache").iterdir()
+    (folder / name).unlink()
+    assert sentences(prepare(data, TextOptions(), tmp_path / "cache")) == before
+    assert (folder / name).is_file()

@@ -18,6 +18,7 @@ from PIL import Image
 
 from common.errors import UserError
 from common.options import DecoderOptions, SearchOptions, TrainingOptions
+from common.text.reading import LineFile
 from common.text.vocabulary import UNK
 from seq2seq import Translator
 from seq2seq.__main__ import read_lines
@@ -141,6 +142,9 @@ def test_at_a_terminal_each_line_is_answered_at_once(run):
         os.write(ours, b"\x04")
         assert process.wait(timeout=60) == 0
         assert process.stdout.read() == ""
+    os.write(ours, b"\x04")  # once is enough, also where nothing was written before it
+    with os.fdopen(os.dup(theirs), "rb") as file:
+        assert list(LineFile(Path("-"), file)) == []
     os.close(ours)
     os.close(theirs)
 
@@ -254,13 +258,16 @@ def test_training_starts_from_pretrained_embeddings(data, tmp_path):
     frozen = replace(options.training, epochs=1, learning_rate=0.0)
     encoder = replace(options.encoder, source_embeddings=path)
     train(replace(options, encoder=encoder, training=frozen))
+    path = path.rename(tmp_path / "moved.txt")  # is no longer needed
+    longer = replace(frozen, epochs=2)
+    train(replace(options, encoder=encoder, training=longer, resume=True))
     translator = Translator.from_run(tmp_path / "run", device="cpu")
     weights = translator.model.encoder.embedding.weight
     one, two = translator.source.vocabulary.encode(["one", "two"])
     assert (weights[one] == 1).all() and (weights[two] == 2).all()  # folded to lower case
 
     too_wide = replace(options.encoder, source_embeddings=path, source_embedding_size=8)
-    with pytest.raises(UserError, match=r"vectors\.txt"):
+    with pytest.raises(UserError, match=r"moved\.txt"):
         train(replace(options, encoder=too_wide, overwrite=True))
 
 
@@ -269,6 +276,7 @@ def test_evaluation_writes_scores_signatures_and_translations(run):
     written = json.loads((run / "evaluation-test.json").read_text())
     assert written.pop("signatures") == evaluation.signatures
     assert written.pop("search")["beam_size"] == 2
+    assert written.pop("data").endswith("numbers") and written.pop("ensemble") == []
     assert "case:lc" in evaluation.signatures["bleu"]
     assert written == pytest.approx(evaluation.metrics)
     assert {"bleu", "chrf", "exact_match", "perplexity", "tokens", "seconds"} <= set(written)
@@ -483,7 +491,7 @@ def test_a_run_knows_its_languages_and_its_data(data, tmp_path):
     evaluate_run(options.run_dir, "val", ensemble=[options.run_dir], device="cpu")
     assert (options.run_dir / "evaluation-val.json").read_text() == before
     evaluate_run(options.run_dir, "val", beam_size=1, bleu_tokenize="char", device="cpu")
-    for name in ("other-val", "val-ensemble", "val-beam_size-1-tok-char"):
+    for name in ("other-val", "val-ensemble-run", "val-beam_size-1-tok-char"):
         assert (options.run_dir / f"evaluation-{name}.json").is_file()
 
     backwards = tmp_path / "backwards"
@@ -500,6 +508,41 @@ def test_a_run_that_was_moved_is_resumed(run, data, tmp_path):
     longer = replace(options, training=replace(options.training, epochs=3))
     train(longer)
     assert json.loads((moved / "metrics.jsonl").read_text().splitlines()[-1])["epoch"] == 3
+
+
+def test_other_settings_are_refused_before_the_text_is_read(data, tmp_path):
+    options = tiny_options(data, tmp_path / "run", source=None)
+    train(replace(options, training=replace(options.training, epochs=1, schedule="cosine")))
+    before = sorted((tmp_path / "cache").iterdir())
+    again = replace(options, resume=True)
+    for changed, message in (
+        (replace(again, text=CHARACTERS), 'started with text.tokenizer = "words"'),
+        (replace(again, target="en", source="de"), 'started with source = "en"'),
+        # Every learning rate of a cosine depends on where it ends.
+        (
+            replace(again, training=replace(options.training, schedule="cosine")),
+            "started with training.epochs = 1, not 2",
+        ),
+    ):
+        with pytest.raises(UserError, match=message):
+            train(changed)
+    with pytest.raises(UserError, match="do not go together"):
+        attention = replace(options.decoder, attention="dot", hidden_size=20)
+        train(replace(again, decoder=attention, text=CHARACTERS, run_dir=tmp_path / "new"))
+    assert sorted((tmp_path / "cache").iterdir()) == before
+
+
+def test_seeds_learn_from_the_same_pairs_and_can_be_an_ensemble(tmp_path):
+    (tmp_path / "data").mkdir()
+    pairs = [f"one {one} {two}\teins {two} {one}" for one in WORDS for two in WORDS] * 4
+    (tmp_path / "data" / "pairs.tsv").write_text("\n".join(f"{n} {p}" for n, p in enumerate(pairs)))
+    runs = [tmp_path / "first", tmp_path / "second"]
+    for seed, folder in enumerate(runs):
+        options = tiny_options(tmp_path / "data", folder, source=None, target=None)
+        train(replace(options, training=replace(options.training, epochs=1, seed=seed)))
+    first, second = (json.loads((folder / "data.json").read_text()) for folder in runs)
+    assert first == second
+    evaluate_run(runs[0], ensemble=runs[1:], device="cpu")
 
 
 def test_a_vocabulary_of_another_run_is_noticed(run, tmp_path):

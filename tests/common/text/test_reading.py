@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
@@ -79,14 +80,32 @@ def test_a_pipe_is_read_like_a_file(tmp_path: Path, pack) -> None:
     writer.join()
 
 
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_what_comes_through_a_pipe_may_come_byte_by_byte(pack) -> None:
+    reading, writing = os.pipe()
+
+    def write() -> None:
+        with os.fdopen(writing, "wb", buffering=0) as file:
+            for byte in pack(b"one\ntwo\n"):
+                file.write(bytes([byte]))
+                time.sleep(0.002)
+
+    writer = Thread(target=write, daemon=True)
+    writer.start()
+    with LineFile(Path("-"), os.fdopen(reading, "rb")) as lines:
+        assert list(lines) == [b"one\n", b"two\n"]
+    writer.join()
+
+
 def test_what_is_no_text_file_is_said_in_a_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nowhere does not exist"):
         LineFile(tmp_path / "nowhere")
     with pytest.raises(UserError, match="is a folder"):
         LineFile(tmp_path)
-    (tmp_path / "wide").write_text("Hallo\n", encoding="utf-16")
-    with pytest.raises(UserError, match="wide: UTF-16, not UTF-8"):
-        LineFile(tmp_path / "wide")
+    for pack in (gzip.compress, bytes):
+        (tmp_path / "wide").write_bytes(pack("Hallo\n".encode("utf-16")))
+        with pytest.raises(UserError, match="wide: UTF-16, not UTF-8"):
+            lines_of(tmp_path / "wide")
     assert first_line(tmp_path / "wide") == ""  # not to be recognised, but nothing to stop at
 
 

@@ -1,0 +1,54 @@
+"""Each evaluation has files of its own, which say what it was of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from common.errors import UserError
+from common.evaluation.subject import Subject, find_data
+
+SEARCH = {"beam_size": 5, "max_length": 40}
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    (tmp_path / "own").mkdir()
+    return tmp_path / "own"
+
+
+def test_what_training_evaluates_is_called_as_its_split(own: Path, monkeypatch) -> None:
+    assert Subject("val", own, own, search=SEARCH).name == "val"
+    assert Subject("val", own, own, search=SEARCH, asked={"beam_size": 5}).name == "val"
+    monkeypatch.chdir(own)
+    assert Subject("val", own, Path()).name == "val"
+
+
+def test_data_that_were_moved_are_the_same_and_others_of_that_name_are_not(own: Path) -> None:
+    elsewhere = own.parent / "elsewhere" / "own"
+    elsewhere.mkdir(parents=True)
+    assert Subject("val", own, own.parent).name == f"{own.parent.name}-val"
+    assert Subject("val", own, elsewhere).name == "elsewhere-own-val"
+    own.rmdir()
+    assert Subject("val", own, elsewhere).name == "val"
+
+
+def test_all_that_was_done_otherwise_is_named_and_said(own: Path) -> None:
+    subject = Subject(
+        "test", own, own, (Path("runs/a"), Path("runs/b")), SEARCH,
+        {"max_length": 9, "beam_size": 1}, {"tok": "zh"},
+    )  # fmt: skip
+    assert subject.name == "test-ensemble-a-b-beam_size-1-max_length-9-tok-zh"
+    assert subject.said() == {
+        "data": str(own),
+        "ensemble": ["runs/a", "runs/b"],
+        "search": {"beam_size": 1, "max_length": 9},
+    }
+
+
+def test_data_are_found_where_they_are_named_or_where_they_were(own: Path) -> None:
+    assert find_data(Path("run"), str(own), None) == str(own)
+    assert find_data(Path("run"), str(own), "other") == "other"
+    with pytest.raises(UserError, match=r"gone, the data of run, is no longer there.*--data"):
+        find_data(Path("run"), "gone", None)

@@ -37,11 +37,15 @@ class Limits:
     def reached(self, progress: Progress) -> str:
         """Why training is to stop now, in words; empty if it is not."""
         if self.epochs is not None and progress.epoch >= self.epochs:
-            return f"{self.epochs} epochs"
+            return _counted(self.epochs, "epoch")
         if self.steps is not None and progress.step >= self.steps:
-            return f"{self.steps} steps"
+            return _counted(self.steps, "step")
         if self.minutes is not None and progress.seconds >= 60 * self.minutes:
             return f"{self.minutes:g} minutes"
         if self.patience is not None and progress.without_improvement >= self.patience:
             return f"no better {self.monitor} in {self.patience} validations"
         return ""
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

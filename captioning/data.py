@@ -16,7 +16,7 @@ from captioning.entries import Entry, Reading
 from captioning.formats import FORMATS, TEXT_FOLDERS, text_files
 from captioning.image_files import is_image_name
 from captioning.image_folder import ImageFolder
-from common.damage import Damage, check_problems
+from common.damage import Damage, check_problems, remarks
 from common.errors import UserError
 from common.formats import find_format
 from common.splits import check_shares, in_order, seeded_split
@@ -105,11 +105,7 @@ class CaptionData:
         for name, each in self.statistics().items():
             words = f"{each.words_per_caption:.1f} ({each.longest_caption})"
             lines.append(f"{name:<12}{each.images:>10,}{each.captions:>11,}{words:>20}")
-        lines += [f"note: {note}" for note in self.notes]
-        lines += [f"problem: {problem}" for problem in self.problems[:problems]]
-        if len(self.problems) > problems:
-            lines.append(f"... and {len(self.problems) - problems:,} more problems")
-        return "\n".join(lines)
+        return "\n".join([*lines, *remarks(self.notes, self.problems, problems)])
 
 
 def load(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from common.damage import check_problems
+from common.damage import check_problems, remarks
 from common.errors import UserError
 from common.formats import find_format
 from common.splits import SeededSplits, check_shares, in_order
@@ -110,11 +110,7 @@ class ParallelData:
                 for total, longest in zip(each.words, each.longest, strict=True)
             ]
             lines.append(f"{name:<20}{len(each):>12,}{words[0]:>24}{words[1]:>24}")
-        lines += [f"note: {note}" for note in self.notes]
-        lines += [f"problem: {problem}" for problem in self.problems[:problems]]
-        if len(self.problems) > problems:
-            lines.append(f"... and {len(self.problems) - problems:,} more problems")
-        return "\n".join(lines)
+        return "\n".join([*lines, *remarks(self.notes, self.problems, problems)])
 
 
 def load(

@@ -281,7 +281,7 @@ def test_a_run_that_ended_with_an_average_can_be_trained_further(tmp_path, toy, 
 
 def test_a_finished_run_can_be_trained_further(tmp_path, toy, uninterrupted):
     first = toy.trainer(tmp_path / "run", max_epochs=1).fit()
-    assert first.finished == "1 epochs"
+    assert first.finished == "1 epoch"
     toy.trainer(tmp_path / "run", max_epochs=3).fit()
     assert_same(uninterrupted, everything(tmp_path / "run"))
     before = everything(tmp_path / "run")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from common.errors import UserError
+from common.text.reading import check_readable
 
 Reader = TypeVar("Reader", bound=Callable[..., Any])
 
@@ -58,7 +59,8 @@ def find_format(
         list_files: those of a folder that may hold the data.
 
     Raises:
-        UserError: there is no such folder, or nothing of that format, or of any format, in it.
+        UserError: there is no such folder, or nothing of that format, or of any format, in it; or
+            what is there is UTF-16, or a damaged `.gz`.
     """
     if not path.exists():
         raise UserError(f"{path}: there is no such folder. Name the folder that holds the {what}.")
@@ -73,6 +75,8 @@ def find_format(
         alike = [file for file in files if plain_name(file).lower().endswith(tried[0].suffixes)]
         found = [(tried[0], alike)] if len(alike) == 1 else []
     if not found:
+        for file in files:
+            check_readable(file)
         seen = ", ".join(sorted(file.name for file in files)[:6]) or "no files"
         known = "; ".join(f"{each.name}: {each.looks_like}" for each in tried)
         raise UserError(

@@ -169,6 +169,16 @@ def first_lines(path: Path) -> Iterator[str]:
             yield line
 
 
+def check_readable(path: Path) -> None:
+    """Refuse a file that is no text and could have been: what `first_lines` passes over in silence.
+
+    Raises:
+        UserError: it is UTF-16, or a damaged `.gz`.
+    """
+    for _ in islice(numbered_lines(path, errors="replace"), _FIRST_LINES):
+        pass
+
+
 def first_line(path: Path) -> str:
     """The first of these lines; empty if there is none."""
     return next(first_lines(path), "")

@@ -353,6 +353,13 @@ def test_damage_in_a_table_is_named_and_skipped(tmp_path: Path) -> None:
         load(tmp_path, source="ko")
 
 
+@pytest.mark.parametrize("name", ["x.csv", "x.tsv", "x.jsonl", "train.de.gz"])
+def test_what_is_utf16_is_said(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes("en,de\none,eins\n".encode("utf-16"))
+    with pytest.raises(UserError, match=rf"{name}: UTF-16, not UTF-8"):
+        load(tmp_path)
+
+
 def test_a_table_whose_header_is_not_utf8_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_bytes(b"\nfran\xe7ais,de\na,b\n")
     with pytest.raises(UserError, match=r"x.csv:2: not UTF-8 text \(byte 0xe7\)"):

@@ -10,7 +10,7 @@ from typing import Any
 from tyro.conf import Positional
 
 from common.bounds import Amount, BeamSize, Positive
-from common.encoder_decoder import Precision
+from common.encoder_decoder import LengthNorm, Precision
 from common.errors import UserError
 from common.training.validation import TEACHER_FORCED
 
@@ -27,6 +27,9 @@ class WritingOptions:
     """Hypotheses kept for each sentence; as in training by default."""
     length_penalty: Amount | None = None
     """Exponent of the length that a sentence's log-probability is divided by; as in training."""
+    length_norm: LengthNorm | None = None
+    """What it is the exponent of: the length (power), or (5 + length) / 6 (gnmt), milder on short
+    sentences; as in training by default."""
     max_length: Positive | None = None
     """Most words or subwords of a sentence; as in training by default."""
     batch_size: Positive = 64
@@ -39,7 +42,7 @@ class WritingOptions:
 
     def search(self) -> dict[str, Any]:
         """The options of `SentenceWriter.generate` that were given; the others stay the run's."""
-        names = ("beam_size", "length_penalty", "max_length", "precision")
+        names = ("beam_size", "length_penalty", "length_norm", "max_length", "precision")
         values = {name: getattr(self, name) for name in names}
         return {name: value for name, value in values.items() if value is not None}
 

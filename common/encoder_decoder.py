@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from common.decoding.attention import coverage_penalty
 from common.decoding.context import Context
 from common.decoding.decoder import RecurrentDecoder
+from common.decoding.length_penalty import gnmt
 from common.decoding.scheduled_sampling import ScheduledSampling
 from common.decoding.search import Hypothesis, beam_search
 from common.text.vocabulary import BOS, EOS, PAD
@@ -19,6 +20,7 @@ from common.training.batching import pad_sequences
 from common.training.loss import Loss, token_loss
 
 Precision: TypeAlias = Literal["fp32", "bf16"]
+LengthNorm: TypeAlias = Literal["power", "gnmt"]
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ class SentenceWriter(nn.Module):
         *inputs: Tensor,
         search: Callable[..., list[list[Hypothesis]]] = beam_search,
         precision: Precision = "fp32",
+        length_norm: LengthNorm = "power",
         **options: Any,
     ) -> list[list[Hypothesis]]:
         """Write a sentence for each input.
@@ -100,12 +103,16 @@ class SentenceWriter(nn.Module):
             search: `greedy`, `sample` or `beam_search` of common.decoding.search.
             precision: "bf16" multiplies matrices in bfloat16, which is faster where the hardware is
                 made for it; probabilities are still summed up in float32.
+            length_norm: what a number given as length_penalty is the exponent of: "power" of the
+                length, "gnmt" of (5 + length) / 6.
             options: of that search: beam_size, max_length, length_penalty, ...
 
         Returns:
             For each input its hypotheses, best first.
         """
         defaults = {"bos": BOS, "eos": EOS, "forbidden": (PAD, BOS), "max_length": 50}
+        if length_norm == "gnmt" and not callable(options.get("length_penalty", gnmt)):
+            options["length_penalty"] = gnmt(options["length_penalty"])
         with torch.autocast(inputs[0].device.type, torch.bfloat16, precision == "bf16"):
             return search(self.decoder, self.encode(*inputs), **(defaults | options))
 

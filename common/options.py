@@ -38,7 +38,7 @@ from common.decoding.scheduled_sampling import (
     RatioSchedule,
     ScheduledSampling,
 )
-from common.encoder_decoder import EncoderDecoder, Precision
+from common.encoder_decoder import EncoderDecoder, LengthNorm, Precision
 from common.errors import UserError, one_line
 from common.recurrent import GRUCell
 from common.recurrent.layer import CellFactory, StandardCell
@@ -130,6 +130,9 @@ class SearchOptions:
     """Hypotheses kept for each sentence; 1 is greedy."""
     length_penalty: Amount = 0.7
     """Exponent of the length that a hypothesis' log-probability is divided by; 0 for none."""
+    length_norm: LengthNorm = "power"
+    """What it is the exponent of: the length (power), or (5 + length) / 6 (gnmt, Wu et al. 2016), which
+    is milder on short sentences: a long one that repeats itself is less often preferred to them."""
     min_length: Count = 1
     """Fewest words of a sentence."""
     max_length: Positive = 40

@@ -58,7 +58,8 @@ ATTENTION = TrainOptions(
         embedding_dropout=0.2, output_dropout=0.4,
     ),
     search=SearchOptions(
-        beam_size=5, length_penalty=1.0, max_length=100, search_precision="bf16"
+        beam_size=5, length_penalty=1.4, length_norm="gnmt", max_length=100,
+        search_precision="bf16",
     ),
     training=TrainingOptions(
         epochs=16, batch_size=64, learning_rate=1.5e-3, schedule="cosine", warmup_steps=200,

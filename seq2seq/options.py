@@ -111,7 +111,7 @@ class TrainOptions:
     decoder: DecoderOptions = DecoderOptions(
         cell="gru", hidden_size=512, inject=("init",), attention="additive", attention_size=256
     )
-    search: SearchOptions = SearchOptions(length_penalty=1.0, max_length=100)
+    search: SearchOptions = SearchOptions(length_penalty=1.4, length_norm="gnmt", max_length=100)
     training: TrainingOptions = TrainingOptions()
 
     def scoring(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from common.decoding import ConstantRatio, Context, LinearRatio, RecurrentDecoder, ScheduledSampling
+from common.decoding.length_penalty import gnmt
 from common.encoder_decoder import Batch, EncoderDecoder
 from common.run import Run
 from common.text.vocabulary import BOS, PAD
@@ -69,6 +70,16 @@ def test_a_search_in_bf16_scores_nearly_as_in_fp32_and_leaves_the_weights_alone(
     assert scores != [found[0].log_probability for found in wide]  # it was computed in bf16
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name]) and value.dtype == before[name].dtype
+
+
+def test_a_number_is_the_exponent_of_what_length_norm_says():
+    model, batch = make_model().eval(), make_batch()
+    options = {"beam_size": 4, "n_best": 4, "max_length": 6, "length_penalty": 1.4}
+    given = options | {"length_penalty": gnmt(1.4)}
+    asked = model.generate(*batch.inputs, **options, length_norm="gnmt")
+    assert asked == model.generate(*batch.inputs, **given)
+    assert asked == model.generate(*batch.inputs, **given, length_norm="gnmt")
+    assert asked != model.generate(*batch.inputs, **options)
 
 
 def test_weights_without_scheduled_sampling_are_as_before(tmp_path):

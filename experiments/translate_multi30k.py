@@ -22,7 +22,9 @@ changed from one to the next, their shares are not told apart):
   to German, where the model is weakest, 43.2 to 43.1 back, 58.0 to 57.7 to French. Nor do 640 and 384
   features in place of 512 and 256. Behind as far as it was run: a tenth of the previous words hidden.
 - Without attention, deep output and the one matrix together: 29.3 to 32.5, after one epoch less.
-- No gain: averages of the best validations' weights, other length penalties, wider beams, n-grams
+- Hypotheses ranked by ((5 + length) / 6) ** 1.4 in place of the length itself: the same scores (43.1,
+  40.7, 57.7), but "ein hund rennt" is no longer "a dog runs on a dog."
+- No gain: averages of the best validations' weights, other exponents of the length, wider beams, n-grams
   that may not be repeated. Batches of 32. Subwords that are drawn anew in every epoch, and 4,000
   subwords in place of 8,000, were behind as far as they were run.
 """

@@ -24,7 +24,7 @@ from common.bounds import check_bounds
 from common.command_line import check_file
 from common.encoder_decoder import Batch, EncoderDecoder
 from common.errors import UserError
-from common.evaluation.subject import Subject, find_data
+from common.evaluation.subject import Subject
 from common.files import write_json
 from common.options import check_options
 from common.run import Run
@@ -198,14 +198,10 @@ def evaluate_run(
     """
     captioner = load_ensemble([folder, *ensemble], device)
     options = Run.open(folder, KIND).read_config(TrainOptions)
-    subject = Subject(
-        split,
-        Path(options.data),
-        Path(find_data(folder, options.data, data)),
-        tuple(ensemble),
-        captioner.search,
-        search,
-    )
+    subject = Subject.of_run(
+        folder, split, trained_on=options.data, data=data, ensemble=tuple(ensemble),
+        search=captioner.search, asked=search,
+    )  # fmt: skip
     options = replace(options, data=str(subject.data))
     examples, images = make_examples(captioner, options, load_data(options).split(split))
     evaluation = evaluate(captioner, images, examples.inputs, batch_size=batch_size, **search)

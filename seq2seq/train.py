@@ -17,7 +17,7 @@ from common.bounds import check_bounds
 from common.command_line import check_file
 from common.encoder_decoder import Batch, EncoderDecoder
 from common.errors import UserError
-from common.evaluation.subject import Subject, find_data
+from common.evaluation.subject import Subject
 from common.evaluation.translation import Tokenization, check_tokenization
 from common.files import write_json
 from common.options import check_options
@@ -274,15 +274,11 @@ def evaluate_run(
     """
     translator = load_ensemble([folder, *ensemble], device)
     options = Run.open(folder, KIND).read_config(TrainOptions)
-    subject = Subject(
-        split,
-        Path(options.data),
-        Path(find_data(folder, options.data, data)),
-        tuple(ensemble),
-        translator.search,
-        search,
-        {} if bleu_tokenize is None else {"tok": bleu_tokenize},
-    )
+    subject = Subject.of_run(
+        folder, split, trained_on=options.data, data=data, ensemble=tuple(ensemble),
+        search=translator.search, asked=search,
+        others={} if bleu_tokenize is None else {"tok": bleu_tokenize},
+    )  # fmt: skip
     options = replace(
         options, data=str(subject.data), bleu_tokenize=bleu_tokenize or options.bleu_tokenize
     )

@@ -32,6 +32,26 @@ class Subject:
     asked: Mapping[str, Any] = field(default_factory=dict)
     others: Mapping[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def of_run(
+        cls, run: Path, split: str, *, trained_on: str, data: str | None, **others: Any
+    ) -> Subject:
+        """A split of the data that are named, or of those that the run was trained on.
+
+        Args:
+            run: its folder, for the message.
+            split, trained_on, others: as the class takes them.
+            data: a folder; None: where the run's own are.
+
+        Raises:
+            UserError: none is named, and the run's are not where they were.
+        """
+        if data is None and not Path(trained_on).exists():
+            raise UserError(
+                f"{trained_on}, the data of {run}, is no longer there. Say where: --data."
+            )
+        return cls(split, Path(trained_on), Path(data or trained_on), **others)
+
     @property
     def name(self) -> str:
         """Of the files: the split for what training itself evaluates, and longer for all else."""
@@ -59,14 +79,3 @@ class Subject:
         if ours == theirs or (ours.name == theirs.name and not ours.exists()):
             return ""
         return theirs.name if theirs.name != ours.name else "-".join(theirs.parts[-2:])
-
-
-def find_data(run: Path, trained_on: str, data: str | None) -> str:
-    """The folder of the data to evaluate on: `data`, or where the run was trained on them.
-
-    Raises:
-        UserError: none is named, and the run's are not where they were.
-    """
-    if data is None and not Path(trained_on).exists():
-        raise UserError(f"{trained_on}, the data of {run}, is no longer there. Say where: --data.")
-    return data or trained_on

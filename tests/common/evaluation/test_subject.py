@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import UserError
-from common.evaluation.subject import Subject, find_data
+from common.evaluation.subject import Subject
 
 SEARCH = {"beam_size": 5, "max_length": 40}
 
@@ -48,7 +48,9 @@ def test_all_that_was_done_otherwise_is_named_and_said(own: Path) -> None:
 
 
 def test_data_are_found_where_they_are_named_or_where_they_were(own: Path) -> None:
-    assert find_data(Path("run"), str(own), None) == str(own)
-    assert find_data(Path("run"), str(own), "other") == "other"
+    run = Path("run")
+    assert Subject.of_run(run, "val", trained_on=str(own), data=None).data == own
+    elsewhere = Subject.of_run(run, "val", trained_on=str(own), data="other", asked={"n": 1})
+    assert (elsewhere.data, elsewhere.name) == (Path("other"), "other-val-n-1")
     with pytest.raises(UserError, match=r"gone, the data of run, is no longer there.*--data"):
-        find_data(Path("run"), "gone", None)
+        Subject.of_run(run, "val", trained_on="gone", data=None)

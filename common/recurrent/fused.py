@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -15,15 +16,33 @@ SHUT = 1e4
 """A gate input beyond which a sigmoid is exactly 0 or 1 in every float type."""
 
 
-def would_be_half(inputs: Tensor) -> bool:
-    """Whether autocast to bfloat16 would run the kernels of cuDNN in float16.
+def wants_float32(kernel: nn.RNNBase, inputs: Tensor) -> bool:
+    """Whether a kernel is to be kept in the type of its weights under autocast to bfloat16.
 
-    PyTorch's rule for them knows no other type (ATen/cudnn/AutocastRNN.cpp), and float16 loses the
-    small gradients of a loss that is not scaled. They take bfloat16 itself only from cuDNN 9.13 and
-    compute capability 8.0 on; in the type of their weights they are right everywhere.
+    PyTorch's rule for the kernels of cuDNN knows no other type than float16
+    (ATen/cudnn/AutocastRNN.cpp), which loses the small gradients of a loss that is not scaled; they
+    take bfloat16 itself only from cuDNN 9.13 and compute capability 8.0 on. And some processors have
+    products in bfloat16, but no LSTM.
     """
-    autocast = inputs.is_cuda and torch.is_autocast_enabled("cuda")
-    return autocast and torch.get_autocast_dtype("cuda") == torch.bfloat16
+    kind = inputs.device.type
+    if not torch.is_autocast_enabled(kind) or torch.get_autocast_dtype(kind) != torch.bfloat16:
+        return False
+    if kind == "cpu":
+        return kernel.mode == "LSTM" and not _has_bfloat16_lstm()
+    return inputs.is_cuda
+
+
+@lru_cache(maxsize=1)
+def _has_bfloat16_lstm() -> bool:
+    """Whether this processor's library has an LSTM in bfloat16; nothing but a trial tells."""
+    ones = torch.ones(1, 1, 1)
+    weights = [torch.ones(4, 1), torch.ones(4, 1), torch.ones(4), torch.ones(4)]
+    try:
+        with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+            torch.lstm(ones, (ones, ones), weights, True, 1, 0.0, True, False, False)
+    except RuntimeError:
+        return False
+    return True
 
 
 def unroll_fused(

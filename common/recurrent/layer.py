@@ -21,7 +21,7 @@ from common.recurrent.cells import (
     State,
     make_cell,
 )
-from common.recurrent.fused import unroll_fused, would_be_half
+from common.recurrent.fused import unroll_fused, wants_float32
 from common.recurrent.initialization import Initialization, initialize_
 from common.recurrent.padding import Padding
 from common.recurrent.scan import scan
@@ -131,8 +131,8 @@ class Recurrent(nn.Module):
         """
         if inputs.dim() != 3 or inputs.shape[2] != self.input_size:
             raise ValueError(f"inputs are (B, T, {self.input_size}), not {tuple(inputs.shape)}")
-        if self.kernel is not None and would_be_half(inputs):
-            with torch.autocast("cuda", enabled=False):
+        if self.kernel is not None and wants_float32(self.kernel, inputs):
+            with torch.autocast(inputs.device.type, enabled=False):
                 return self.forward(inputs.to(next(self.kernel.parameters()).dtype), lengths, state)
         batch, steps, _ = inputs.shape
         state = self.initial_state(batch, inputs) if state is None else self._fit(state, batch)

@@ -1,0 +1,210 @@
+"""Devices: which of them there is, what leaves one for the host, and all that only a GPU asks for.
+
+Every branch that is taken on a GPU alone is in this file, each with its reason. `is_gpu` tells where
+CUDA's rules hold: on CUDA, and on a backend that is registered with PyTorch, as that of the tests is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from common.errors import UserError, one_line
+
+Value = TypeVar("Value")
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; `auto` takes a GPU if there is one.
+
+    Args:
+        name: auto, or any device that PyTorch knows here, registered backends included.
+
+    Raises:
+        UserError: PyTorch knows no such device, or there is none here.
+    """
+    if name == "auto":
+        # Not Apple's: it is named by who wants it, since its kernels were never tried.
+        found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        return torch.device("cpu") if found is None or found.type == "mps" else found
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UserError(
+            f"--device {name}: PyTorch knows no such device here. Name cpu, cuda, cuda:1, mps, a "
+            "backend that is installed, or auto."
+        ) from None
+    try:
+        torch.zeros(1, device=device).tolist()
+    except (RuntimeError, AssertionError) as error:  # NotImplementedError is a RuntimeError
+        raise UserError(
+            f"--device {name} cannot be used here: {one_line(error)[:200].rstrip('.')}."
+        ) from None
+    return device
+
+
+def is_gpu(device: torch.device) -> bool:
+    """Whether CUDA's rules hold on a device: it works on its own, and the host is not to wait for it."""
+    return device.type in ("cuda", torch._C._get_privateuse1_backend_name())
+
+
+# -- between host and device -----------------------------------------------------------------------
+
+
+def upload(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the host on a device, without waiting for the device.
+
+    A copy from ordinary memory makes the host wait; one from pinned memory does not.
+    """
+    return pinned(tensor, device).to(device, non_blocking=True)
+
+
+def pinned(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the host where a GPU fetches it from by itself; elsewhere the tensor as it is."""
+    if is_gpu(device) and tensor.device.type == "cpu" and not tensor.is_pinned():
+        return tensor.pin_memory()
+    return tensor
+
+
+def moved(value: Value, device: torch.device | str) -> Value:
+    """A value with all of its tensors on a device.
+
+    Each transfer between a GPU and the host makes the host wait. So there is one for each type of
+    number, however many tensors there are.
+
+    Args:
+        value: a tensor, or dicts, lists, tuples and plain values around tensors.
+        device: where to. Tensors that are there already stay the same objects.
+    """
+    device = torch.device(device)
+    found: dict[tuple, Tensor] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        if tensor.device.type != device.type:
+            found.setdefault(_place(tensor), tensor.detach())
+        return tensor
+
+    map_tensors(value, note)
+    arrived: dict[tuple, Tensor] = {}
+    for dtype in dict.fromkeys(tensor.dtype for tensor in found.values()):
+        group = {place: tensor for place, tensor in found.items() if tensor.dtype == dtype}
+        together = torch.cat([tensor.reshape(-1) for tensor in group.values()])
+        together = upload(together, device) if together.device.type == "cpu" else together.to(device)
+        parts = together.split([tensor.numel() for tensor in group.values()])
+        for (place, tensor), part in zip(group.items(), parts, strict=True):
+            arrived[place] = part.view(tensor.shape)
+    return map_tensors(value, lambda tensor: arrived.get(_place(tensor), tensor))
+
+
+def to_host(value: Value) -> Value:
+    """A value with all of its tensors on the host, without their graphs.
+
+    What leaves a model for a file, a picture, TensorBoard or a user's hands goes through here.
+    """
+    return moved(map_tensors(value, Tensor.detach), "cpu")
+
+
+def map_tensors(value: Any, function: Callable[[Tensor], Tensor]) -> Any:
+    """A value of dicts, lists, tuples, dataclasses and plain values with each of its tensors mapped."""
+    if isinstance(value, Tensor):
+        return function(value)
+    if isinstance(value, dict):
+        return {name: map_tensors(each, function) for name, each in value.items()}
+    if isinstance(value, tuple) and hasattr(value, "_fields"):  # a NamedTuple
+        return type(value)(*(map_tensors(each, function) for each in value))
+    if isinstance(value, list | tuple):
+        return type(value)(map_tensors(each, function) for each in value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = [field.name for field in dataclasses.fields(value) if field.init]
+        return dataclasses.replace(
+            value, **{name: map_tensors(getattr(value, name), function) for name in fields}
+        )
+    return value
+
+
+def _place(tensor: Tensor) -> tuple:
+    """The same for tensors that share their memory, as tied weights do."""
+    if not tensor.numel():
+        return (id(tensor),)
+    return (tensor.device, tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype)
+
+
+# -- what only a GPU has ---------------------------------------------------------------------------
+
+
+@contextmanager
+def tensor_float32(device: torch.device, allowed: bool) -> Iterator[None]:
+    """Within the block, whether products of float32 may be rounded to TensorFloat-32 on a GPU.
+
+    PyTorch allows it in cuDNN's kernels and not in other products, so that the same network would
+    compute otherwise step by step than in one pass: here both follow one choice. (CUDA alone.)
+    """
+    if device.type != "cuda":
+        yield
+        return
+    products, kernels = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = products.allow_tf32, kernels.allow_tf32
+    products.allow_tf32, kernels.allow_tf32 = allowed, allowed
+    try:
+        yield
+    finally:
+        products.allow_tf32, kernels.allow_tf32 = before
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a GPU multiplies in bfloat16 by itself. (Old ones emulate it, slowly.)"""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    module = torch.get_device_module(device) if is_gpu(device) else None
+    return bool(getattr(module, "is_bf16_supported", lambda: False)())
+
+
+def generator_state(device: torch.device) -> Tensor | None:
+    """The state of a GPU's own random generator; None on the host, whose generator is PyTorch's.
+
+    Of the one device that is asked for: to ask all GPUs would start them.
+    """
+    return torch.get_device_module(device).get_rng_state(device) if is_gpu(device) else None
+
+
+def set_generator_state(device: torch.device, state: Tensor | None) -> bool:
+    """Put a GPU's generator where `generator_state` found it; False if there is none to put it to."""
+    if not is_gpu(device):
+        return state is None
+    if state is None:
+        return False
+    torch.get_device_module(device).set_rng_state(state.cpu(), device)
+    return True
+
+
+def peak_memory(device: torch.device) -> int | None:
+    """The most bytes that were taken of a GPU since the last call; None on the host."""
+    module = torch.get_device_module(device) if is_gpu(device) else None
+    if not hasattr(module, "max_memory_allocated"):
+        return None
+    peak = module.max_memory_allocated(device)
+    module.reset_peak_memory_stats(device)
+    return peak
+
+
+@contextmanager
+def naming_batch_size(examples: int) -> Iterator[None]:
+    """Turn a device's lack of memory into one line that names how much was computed at once.
+
+    Raises:
+        UserError: the device, or the host, is out of memory.
+    """
+    try:
+        yield
+    except RuntimeError as error:  # torch.OutOfMemoryError is one; the host's allocator raises the other
+        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+            raise
+        raise UserError(
+            f"out of memory with a batch of {examples}: lower --batch-size, or the sizes of the "
+            f"model ({one_line(error)[:160].rstrip('.')})."
+        ) from None

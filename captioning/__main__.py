@@ -2,53 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from dataclasses import asdict, dataclass
-from pathlib import Path
-
-import torch
 import tyro
-from tyro.conf import OmitArgPrefixes, Positional
+from tyro.conf import OmitArgPrefixes
 
-from captioning.captioner import Caption, Captioner
-from captioning.evaluation import attention_sheet
-from captioning.image_files import list_images
-from captioning.images import ImageError, open_image
-from captioning.options import TrainOptions
-from captioning.train import evaluate_run, train
-from common.bounds import Positive, check_bounds
-from common.command_line import (
-    EvaluationOptions,
-    WritingOptions,
-    check_n_best,
-    check_picture,
-    print_metrics,
-)
-from common.errors import UserError, run_command
-from common.evaluation.pictures import contact_sheet
-from common.files import atomic_write
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluateOptions(EvaluationOptions):
-    """Caption a split by beam search and score what was written, by the COCO caption code's rules."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class CaptionOptions(WritingOptions):
-    """Print a caption for each picture."""
-
-    images: Positional[tuple[Path, ...]]
-    """Image files, or folders of them."""
-    n_best: Positive = 1
-    """Captions for each picture, best first."""
-    json: bool = False
-    """Print one JSON object per picture: its path, captions and scores."""
-    picture: Path | None = None
-    """Write a contact sheet of the pictures with their captions to this PNG."""
-    attention: bool = False
-    """With --picture: show, word by word, where in each picture the model looked."""
+from captioning.options import CaptionOptions, EvaluateOptions, TrainOptions
+from common.bounds import check_bounds
+from common.errors import run_command
 
 
 def main() -> None:
@@ -60,72 +19,15 @@ def main() -> None:
         config=(OmitArgPrefixes,),
     )
     check_bounds(options)
+    # Only now, when there is work to do: PyTorch takes seconds to import.
+    from captioning import commands, train
+
     if isinstance(options, TrainOptions):
-        train(options)
+        train.train(options)
     elif isinstance(options, EvaluateOptions):
-        evaluation = evaluate_run(options.run, **options.arguments())
-        print_metrics(evaluation.metrics)
+        commands.evaluate(options)
     else:
-        caption(options)
-
-
-def caption(options: CaptionOptions) -> None:
-    """Print a caption for each picture; a picture that cannot be read is named and passed over."""
-    if options.picture is not None:
-        check_picture(options.picture, "--picture")
-    elif options.attention:
-        raise UserError("--attention is for the contact sheet: add --picture SHEET.png.")
-    captioner = Captioner.from_run(options.run, *options.ensemble, device=options.device)
-    if options.attention and not captioner.has_attention:
-        raise UserError("--attention: this captioner has none to show, it was trained without.")
-    search = {"n_best": options.n_best} | options.search()
-    check_n_best(options.n_best, search.get("beam_size", captioner.search["beam_size"]))
-    paths = list_images(options.images)
-    described: list[tuple[Path, list[Caption]]] = []
-    damaged = 0
-    for first in range(0, len(paths), options.batch_size):
-        readable, pixels = [], []
-        for path in paths[first : first + options.batch_size]:
-            try:
-                pixels.append(captioner.transform.pixels(path))
-                readable.append(path)
-            except ImageError as error:
-                damaged += 1
-                print(f"skipped: {error}", file=sys.stderr)
-        if not readable:
-            continue
-        best = captioner.describe(torch.stack(pixels), **search)
-        for path, captions in zip(readable, best, strict=True):
-            print(_line(path, captions, options), flush=True)
-            described.append((path, captions))
-    if options.picture is not None and described:
-        _draw(captioner, described, options)
-    if damaged == len(paths):
-        raise UserError("none of the pictures could be read.")
-
-
-def _line(path: Path, captions: list[Caption], options: CaptionOptions) -> str:
-    if options.json:
-        return json.dumps(
-            {"image": str(path), "captions": [asdict(each) for each in captions]},
-            ensure_ascii=False,
-        )
-    if options.n_best == 1:
-        return f"{path}\t{captions[0].text}"
-    return "\n".join(f"{path}\t{each.score:.3f}\t{each.text}" for each in captions)
-
-
-def _draw(
-    captioner: Captioner, described: list[tuple[Path, list[Caption]]], options: CaptionOptions
-) -> None:
-    assert options.picture is not None
-    if options.attention:
-        sheet = attention_sheet(captioner, [(path, best[0].words) for path, best in described])
-    else:
-        images = [open_image(path, size=512) for path, _ in described]
-        sheet = contact_sheet(images, [best[0].text for _, best in described])
-    with atomic_write(options.picture, "wb") as file:
-        sheet.save(file, format="PNG")
+        commands.caption(options)
 
 
 if __name__ == "__main__":

@@ -11,10 +11,10 @@ from captioning.encoder import ImageEncoder
 from captioning.options import EncoderOptions, TrainOptions
 from captioning.small_cnn import SmallCNN
 from captioning.transform import ImageTransform
+from common.device import choose_device
 from common.encoder_decoder import EncoderDecoder
 from common.ensemble import EnsembleModel
 from common.errors import UserError
-from common.options import choose_device
 from common.run import Run
 from common.text.language import Language
 from common.text.vocabulary import Vocabulary

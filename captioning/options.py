@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from captioning.transform import Fit
+from tyro.conf import Positional
+
 from common.bounds import Bounds, Count, DropoutShare, Positive, Rate, Share
+from common.choices import Fit
+from common.command_line import EvaluationOptions, WritingOptions
 from common.options import COMMON_MAY_CHANGE, DecoderOptions, SearchOptions, TrainingOptions
 
 
@@ -84,3 +87,24 @@ class TrainOptions:
     def may_change(self) -> tuple[str, ...]:
         """Names of the settings that a run may be resumed with otherwise than it was begun."""
         return (*COMMON_MAY_CHANGE, *self.training.may_change(), "images", "shown_images")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(EvaluationOptions):
+    """Caption a split by beam search and score what was written, by the COCO caption code's rules."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionOptions(WritingOptions):
+    """Print a caption for each picture."""
+
+    images: Positional[tuple[Path, ...]]
+    """Image files, or folders of them."""
+    n_best: Positive = 1
+    """Captions for each picture, best first."""
+    json: bool = False
+    """Print one JSON object per picture: its path, captions and scores."""
+    picture: Path | None = None
+    """Write a contact sheet of the pictures with their captions to this PNG."""
+    attention: bool = False
+    """With --picture: show, word by word, where in each picture the model looked."""

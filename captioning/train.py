@@ -27,6 +27,7 @@ from common.errors import UserError
 from common.evaluation.subject import Subject
 from common.files import write_json
 from common.options import check_options
+from common.precision import choose_precision
 from common.run import Run
 from common.text.embeddings import start_from_pretrained
 from common.text.language import Language
@@ -49,12 +50,14 @@ def train(options: TrainOptions) -> Evaluation:
     check_bounds(options)
     check_options(options.decoder, options.search, options.training)
     continues = Run.continues(options.run_dir, options.resume)
+    may_change = options.may_change()
     if not continues:
         check_file(options.word_embeddings, "--word-embeddings")
     Run.check(
         options.run_dir, resume=options.resume, overwrite=options.overwrite,
-        kind=KIND, config=options, may_change=options.may_change(),
+        kind=KIND, config=options, may_change=may_change,
     )  # fmt: skip
+    began = Run.open(options.run_dir, KIND).read_config(TrainOptions) if continues else None
     device = options.training.begin()
     data = load_data(options)
     print(data.summary(), file=sys.stderr)
@@ -69,13 +72,16 @@ def train(options: TrainOptions) -> Evaluation:
     )
     print(vocabulary.summary("captions"), file=sys.stderr)
     model = build_model(options, vocabulary, weights=options.encoder.weights).to(device)
+    training = options.training.settle_precision(model, began.training if began else None)
+    options = replace(options, training=training)
     model.decoder.set_output_bias(torch.tensor(vocabulary.counts))
     if options.word_embeddings is not None and not continues:
         embedding = model.decoder.embedding
         said = start_from_pretrained(embedding, options.word_embeddings, vocabulary, lowercase=True)
         print(said, file=sys.stderr)
     captioner = Captioner(
-        model, vocabulary, tokenizer, make_transform(options.encoder), options.search.arguments()
+        model, vocabulary, tokenizer, make_transform(options.encoder),
+        options.search.arguments(auto=training.precision),
     )
     # All that may refuse the data or the options comes before the folder, which may hold a run.
     digests = {"train": captions_digest(images), "val": captions_digest(validation)}
@@ -85,7 +91,7 @@ def train(options: TrainOptions) -> Evaluation:
     kept["data.json"] = partial(write_json, value=digests)
     run = Run.create(
         options.run_dir, KIND, options,
-        resume=options.resume, overwrite=options.overwrite, may_change=options.may_change(), keep=kept,
+        resume=options.resume, overwrite=options.overwrite, may_change=may_change, keep=kept,
     )  # fmt: skip
 
     with Tracker(run.path) as tracker:
@@ -95,7 +101,8 @@ def train(options: TrainOptions) -> Evaluation:
     captioner.model.eval()
     evaluation = evaluate(captioner, validation, checks.inputs)
     own = Path(options.data)
-    subject = Subject("val", own, own, search=captioner.search)
+    search = captioner.search
+    subject = Subject("val", own, own, search=search, precision=search["precision"])
     write_evaluation(run.path, subject, evaluation, validation)
     return evaluation
 
@@ -197,10 +204,12 @@ def evaluate_run(
         UserError: the run or the data cannot be used.
     """
     captioner = load_ensemble([folder, *ensemble], device)
+    precision = choose_precision((captioner.search | search)["precision"], captioner.model)
     options = Run.open(folder, KIND).read_config(TrainOptions)
     subject = Subject.of_run(
         folder, split, trained_on=options.data, data=data, ensemble=tuple(ensemble),
         search=captioner.search, asked=search,
+        precision=precision,
     )  # fmt: skip
     options = replace(options, data=str(subject.data))
     examples, images = make_examples(captioner, options, load_data(options).split(split))

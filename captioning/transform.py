@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import get_args
 
 import numpy as np
 import torch
@@ -15,8 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from captioning.images import ImageSource, open_image
-
-Fit: TypeAlias = Literal["squash", "crop", "pad"]
+from common.choices import Fit
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

@@ -1,4 +1,4 @@
-"""The names that classes and command lines share; this file imports nothing, so that `--help` is quick."""
+"""The names that classes and command lines share. Nothing is imported here: `--help` is quick."""
 
 from __future__ import annotations
 
@@ -29,4 +29,5 @@ Summary: TypeAlias = Literal["last", "max", "mean"]
 """What the context vector of a sentence is; see `SentenceEncoder`."""
 
 Tokenization: TypeAlias = Literal["13a", "intl", "zh", "char", "none", "ja-mecab", "ko-mecab"]
-"""How BLEU finds words; see `score_translations`."""
+"""How BLEU finds words; see `score_translations`. Not among them: sacreBLEU's tokenizers that download
+a model when they are first used."""

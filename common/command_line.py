@@ -10,9 +10,8 @@ from typing import Any
 from tyro.conf import Positional
 
 from common.bounds import Amount, BeamSize, Positive
-from common.encoder_decoder import LengthNorm, Precision
+from common.choices import LengthNorm, Precision
 from common.errors import UserError
-from common.training.validation import TEACHER_FORCED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +68,8 @@ def print_metrics(metrics: Mapping[str, float], signatures: Mapping[str, str] = 
         metrics: those of `teacher_forced` are said to be teacher-forced.
         signatures: of some of them, by the same names.
     """
+    from common.training.validation import TEACHER_FORCED
+
     for name, value in metrics.items():
         said = ["teacher-forced"] if name in TEACHER_FORCED else []
         said += [signatures[name]] if name in signatures else []

@@ -184,7 +184,7 @@ def set_generator_state(device: torch.device, state: Tensor | None) -> bool:
 
 def peak_memory(device: torch.device) -> int | None:
     """The most bytes that were taken of a GPU since the last call; None on the host."""
-    module = torch.get_device_module(device) if is_gpu(device) else None
+    module: Any = torch.get_device_module(device) if is_gpu(device) else None
     if not hasattr(module, "max_memory_allocated"):
         return None
     peak = module.max_memory_allocated(device)

@@ -1,21 +1,19 @@
 """What both command lines let a user choose about the decoder, the search and the training.
 
 Only command lines and run folders know these dataclasses: every class that they configure takes plain
-keyword arguments and works without them.
+keyword arguments and works without them. PyTorch is imported where something is built, and not
+before: `--help` is quick.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import os
-import re
+import sys
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, Any, Literal
 
 from common.bounds import (
     Amount,
@@ -28,23 +26,19 @@ from common.bounds import (
     Seed,
     Share,
 )
-from common.decoding.attention import AttentionKind
-from common.decoding.decoder import Injection, RecurrentDecoder
-from common.decoding.scheduled_sampling import (
-    ConstantRatio,
-    ExponentialRatio,
-    InverseSigmoidRatio,
-    LinearRatio,
-    RatioSchedule,
-    ScheduledSampling,
-)
-from common.encoder_decoder import EncoderDecoder, LengthNorm, Precision
+from common.choices import AttentionKind, Injection, LengthNorm, Precision, StandardCell
 from common.errors import UserError, one_line
-from common.recurrent import GRUCell
-from common.recurrent.layer import CellFactory, StandardCell
-from common.text.vocabulary import BOS, PAD
-from common.training.schedules import Constant, Cosine, InverseSquareRoot, Plateau, Schedule
-from common.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from common.decoding.decoder import RecurrentDecoder
+    from common.decoding.scheduled_sampling import RatioSchedule, ScheduledSampling
+    from common.encoder_decoder import EncoderDecoder
+    from common.recurrent.cells import CellFactory
+    from common.training.schedules import Schedule
+    from common.training.trainer import Trainer
 
 CellName = Literal["rnn", "rnn_relu", "gru", "gru_cho", "lstm"]
 
@@ -55,6 +49,8 @@ COMMON_MAY_CHANGE = ("run_dir", "cache_dir", "resume", "overwrite", "data")
 
 def make_cell(name: CellName) -> StandardCell | CellFactory:
     """The cell of that name, as `Recurrent` takes it."""
+    from common.recurrent.cells import GRUCell
+
     return partial(GRUCell, reset_after=False) if name == "gru_cho" else name
 
 
@@ -105,6 +101,8 @@ class DecoderOptions:
         self, vocabulary_size: int, context_size: int, memory_size: int | None
     ) -> RecurrentDecoder:
         """The decoder of these choices for a vocabulary and an encoder's sizes."""
+        from common.decoding.decoder import RecurrentDecoder
+
         choices = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         attention: AttentionKind | None = None if self.attention == "none" else self.attention
         choices["attention"] = attention
@@ -142,12 +140,20 @@ class SearchOptions:
     beam_patience: Amount | None = 2.0
     """A sentence is done once so many times the beam size of its hypotheses have ended; None searches
     until no other can be better, which takes longer."""
-    search_precision: Precision = "fp32"
-    """Arithmetic of the products of the search: bf16 is faster where the hardware has it."""
+    search_precision: Precision = "auto"
+    """Arithmetic of the products of the search: fp32, bf16, or the one that is measured to be faster
+    where the search runs."""
 
-    def arguments(self) -> dict[str, Any]:
-        """As the model's `generate` takes them."""
+    def arguments(self, auto: Precision = "auto") -> dict[str, Any]:
+        """As the model's `generate` takes them.
+
+        Args:
+            auto: what stands for the precision "auto": while it trains, a model is searched with the
+                precision that it is trained in, so that a resumed run validates as before.
+        """
         arguments = dataclasses.asdict(self)
+        if self.search_precision == "auto":
+            arguments["search_precision"] = auto
         # Training has a patience and a precision of its own.
         arguments["patience"] = arguments.pop("beam_patience")
         arguments["precision"] = arguments.pop("search_precision")
@@ -196,12 +202,13 @@ class TrainingOptions:
     """Epochs without a better validation score after which training ends."""
     max_minutes: Amount | None = None
     """Time after which training ends."""
-    precision: Precision = "fp32"
-    """Arithmetic of the products: bf16 is faster where the hardware has it."""
+    precision: Precision = "auto"
+    """Arithmetic of the products: fp32, bf16, or the one that is measured to be faster when training
+    starts; the run keeps it, and is resumed with it."""
     seed: Seed = 0
     """Seed of the weights, dropout and the order of the data."""
     device: str = "auto"
-    """cpu, cuda, cuda:1, mps; auto takes a GPU if there is one."""
+    """cpu, cuda, cuda:1, mps, or any other device of PyTorch; auto takes a GPU if there is one."""
     threads: Positive | None = None
     """CPU threads of the arithmetic; PyTorch's choice by default."""
 
@@ -210,10 +217,16 @@ class TrainingOptions:
         names = ["patience", "max_minutes", "threads", "device"]
         if self.schedule != "cosine":  # of which every learning rate depends on the last epoch
             names.append("epochs")
+        if self.precision == "auto":  # whatever the run has chosen
+            names.append("precision")
         return tuple(f"training.{name}" for name in names)
 
     def begin(self) -> torch.device:
         """Set the threads and the random generators of this process; the device to work on."""
+        import torch
+
+        from common.device import choose_device
+
         if os.environ.get("WORLD_SIZE", "1") != "1":  # each process would write the one run folder
             raise UserError("train is for a single process: start it without torchrun.")
         # oneDNN keeps what it compiles for each shape of a product. Sentences make so many shapes
@@ -225,8 +238,28 @@ class TrainingOptions:
         torch.manual_seed(self.seed)
         return choose_device(self.device)
 
+    def settle_precision(
+        self, model: nn.Module, resumed: TrainingOptions | None
+    ) -> TrainingOptions:
+        """These options with the precision that training takes, which is printed.
+
+        Args:
+            model: what is trained, on its device.
+            resumed: the options of the run that goes on: "auto" takes what it has; None: a new run.
+        """
+        from common.precision import choose_precision, describe_choice
+
+        if self.precision == "auto" and resumed is not None:
+            precision = choose_precision(resumed.precision, model)
+        else:
+            precision = choose_precision(self.precision, model)
+            print(describe_choice(self.precision, model), file=sys.stderr)
+        return dataclasses.replace(self, precision=precision)
+
     def make_model(self, encoder: nn.Module, decoder: RecurrentDecoder) -> EncoderDecoder:
         """An encoder and a decoder with the loss of these options."""
+        from common.encoder_decoder import EncoderDecoder
+
         return EncoderDecoder(
             encoder,
             decoder,
@@ -245,6 +278,8 @@ class TrainingOptions:
             slower: those of them with a learning rate of their own: a pretrained encoder's.
             slower_rate: that learning rate.
         """
+        import torch
+
         apart = {id(parameter) for parameter in slower}
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
         for parameter in model.parameters():
@@ -262,6 +297,8 @@ class TrainingOptions:
 
     def make_schedule(self, steps_per_epoch: int) -> Schedule:
         """The schedule of these options."""
+        from common.training.schedules import Constant, Cosine, InverseSquareRoot, Plateau
+
         if self.schedule == "plateau":
             return Plateau(warmup_steps=self.warmup_steps)
         if self.schedule == "cosine":
@@ -272,7 +309,16 @@ class TrainingOptions:
         return Constant(warmup_steps=self.warmup_steps)
 
     def make_scheduled_sampling(self) -> ScheduledSampling | None:
-        """What feeds the decoder its own words while it trains; None under teacher forcing."""
+        """What feeds the decoder its own predictions while it trains; None under teacher forcing."""
+        from common.decoding.scheduled_sampling import (
+            ConstantRatio,
+            ExponentialRatio,
+            InverseSigmoidRatio,
+            LinearRatio,
+            ScheduledSampling,
+        )
+        from common.text.vocabulary import BOS, PAD
+
         floor, steps = self.teacher_forcing_ratio, self.teacher_forcing_steps
         if floor == 1:
             return None
@@ -294,6 +340,8 @@ class TrainingOptions:
         self, model: nn.Module, optimizer: torch.optim.Optimizer, batches, **arguments: Any
     ) -> Trainer:
         """The trainer of these options; `arguments` are the rest of what `Trainer` takes."""
+        from common.training.trainer import Trainer
+
         return Trainer(
             model,
             optimizer,
@@ -333,23 +381,3 @@ def check_options(
         raise UserError(
             f"--min-length {search.min_length} is more than --max-length {search.max_length}."
         )
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of that name; `auto` takes a GPU if there is one.
-
-    Raises:
-        UserError: the device does not exist here.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", name):
-        raise UserError(f"--device {name}: name cpu, cuda, cuda:1, mps or auto.")
-    if name == "mps" and not torch.backends.mps.is_available():
-        raise UserError("--device mps cannot be used here: there is no Apple GPU.")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"--device {name} cannot be used here: {one_line(error)}.") from None
-    return device

@@ -37,7 +37,6 @@ import tyro
 from tyro.conf import OmitArgPrefixes
 
 from captioning.options import EncoderOptions, TrainOptions
-from captioning.train import train
 from common.errors import run_command
 from common.options import DecoderOptions, SearchOptions, TrainingOptions
 
@@ -53,7 +52,7 @@ ATTENTION = TrainOptions(
     search=SearchOptions(beam_size=5, length_penalty=0.8, no_repeat_ngram=2),
     training=TrainingOptions(
         epochs=6, batch_size=96, learning_rate=1.5e-3, schedule="cosine", warmup_steps=200,
-        label_smoothing=0.1, average_decay=0.998, precision="bf16", patience=3,
+        label_smoothing=0.1, average_decay=0.998, patience=3,
     ),
 )  # fmt: skip
 
@@ -83,6 +82,8 @@ def main() -> None:
         description=__doc__.splitlines()[0] if __doc__ else None,
         config=(OmitArgPrefixes,),
     )
+    from captioning.train import train
+
     metrics = train(options).metrics
     for name in ("bleu1", "bleu4", "rouge_l", "cider_d"):
         print(f"{name:<8}{metrics[name]:.4f}")

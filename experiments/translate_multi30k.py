@@ -40,7 +40,6 @@ from tyro.conf import OmitArgPrefixes
 from common.errors import run_command
 from common.options import DecoderOptions, SearchOptions, TrainingOptions
 from seq2seq.options import EncoderOptions, TextOptions, TrainOptions
-from seq2seq.train import evaluate_run, load_data, train
 
 TEST = "test_2016_flickr"
 
@@ -61,12 +60,10 @@ ATTENTION = TrainOptions(
     ),
     search=SearchOptions(
         beam_size=5, length_penalty=1.4, length_norm="gnmt", max_length=100,
-        search_precision="bf16",
     ),
     training=TrainingOptions(
         epochs=16, batch_size=64, learning_rate=1.5e-3, schedule="cosine", warmup_steps=200,
-        label_smoothing=0.1, average_decay=0.998, clip_norm=1.0,
-        precision="bf16", patience=6,
+        label_smoothing=0.1, average_decay=0.998, clip_norm=1.0, patience=6,
     ),
 )  # fmt: skip
 
@@ -107,9 +104,11 @@ def main() -> None:
         description=__doc__.splitlines()[0] if __doc__ else None,
         config=(OmitArgPrefixes,),
     )
+    from seq2seq.train import evaluate_run, load_data, train
+
     evaluations = {"val": train(options)}
     if TEST in load_data(options).splits:
-        evaluations[TEST] = evaluate_run(options.run_dir, TEST)
+        evaluations[TEST] = evaluate_run(options.run_dir, TEST, device=options.training.device)
     for split, evaluation in evaluations.items():
         for name, signature in evaluation.signatures.items():
             print(f"{split:<18}{name:<12}{evaluation.metrics[name]:6.2f}  {signature}")

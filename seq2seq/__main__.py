@@ -2,61 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
-from io import BufferedReader
-from itertools import islice
-from pathlib import Path
-from typing import cast
-
 import tyro
-from tyro.conf import OmitArgPrefixes, Positional
+from tyro.conf import OmitArgPrefixes
 
-from common.bounds import Positive, check_bounds
-from common.command_line import (
-    EvaluationOptions,
-    WritingOptions,
-    check_n_best,
-    check_picture,
-    print_metrics,
-)
-from common.damage import Damage
-from common.errors import UserError, run_command
-from common.evaluation.translation import Tokenization
-from common.files import atomic_write
-from common.text.reading import LineFile, decode_line
-from seq2seq.evaluation import alignment_sheet, can_be_shown
-from seq2seq.options import TrainOptions
-from seq2seq.train import evaluate_run, train
-from seq2seq.translator import Translation, Translator
-
-SHOWN_ALIGNMENTS = 12
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluateOptions(EvaluationOptions):
-    """Translate a split by beam search and score what was written, by sacreBLEU."""
-
-    bleu_tokenize: Tokenization | None = None
-    """How BLEU finds words: 13a, or intl, zh, char, none, ja-mecab, ko-mecab; as in training by
-    default."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TranslateOptions(WritingOptions):
-    """Translate line by line: one line out for each line in, blank ones included, in order."""
-
-    file: Positional[str] = "-"
-    """A text file, plain or .gz, one sentence a line; - for standard input."""
-    n_best: Positive = 1
-    """Translations of each line, best first: so many lines out for each line in."""
-    scores: bool = False
-    """Write the score before each translation, with a tab between them."""
-    alignments: Path | None = None
-    """Write where the model looked, for the first dozen lines, to this PNG."""
-    replace_unknown: bool = False
-    """Put the source word that was looked at most where the model writes the unknown word."""
+from common.bounds import check_bounds
+from common.errors import run_command
+from seq2seq.options import EvaluateOptions, TrainOptions, TranslateOptions
 
 
 def main() -> None:
@@ -68,92 +19,15 @@ def main() -> None:
         config=(OmitArgPrefixes,),
     )
     check_bounds(options)
+    # Only now, when there is work to do: PyTorch takes seconds to import.
+    from seq2seq import commands, train
+
     if isinstance(options, TrainOptions):
-        train(options)
+        train.train(options)
     elif isinstance(options, EvaluateOptions):
-        evaluate(options)
+        commands.evaluate(options)
     else:
-        translate(options)
-
-
-def evaluate(options: EvaluateOptions) -> None:
-    """Print the scores of a split, each BLEU with its signature."""
-    evaluation = evaluate_run(
-        options.run, bleu_tokenize=options.bleu_tokenize, **options.arguments()
-    )
-    print_metrics(evaluation.metrics, evaluation.signatures)
-
-
-def translate(options: TranslateOptions) -> None:
-    """Translate a file or standard input."""
-    if sys.stdout is None:
-        raise UserError("standard output is closed: there is nowhere to write to.")
-    if options.alignments is not None:
-        check_picture(options.alignments, "--alignments")
-    translator = Translator.from_run(options.run, *options.ensemble, device=options.device)
-    for option, asked in (
-        ("--alignments", options.alignments),
-        ("--replace-unknown", options.replace_unknown),
-    ):
-        if asked and not translator.has_attention:
-            raise UserError(f"{option} needs attention, and this translator has none.")
-    search = {"n_best": options.n_best} | options.search()
-    check_n_best(options.n_best, search.get("beam_size", translator.search["beam_size"]))
-    interactive = options.file == "-" and sys.stdin is not None and sys.stdin.isatty()
-    if interactive:
-        print("Write a sentence and press Enter; Ctrl-D ends.", file=sys.stderr)
-    shown: list[tuple[str, list[str]]] = []
-    lines = read_lines(options.file)
-    # At a terminal each line is answered at once; otherwise many together, which is far faster.
-    while chunk := list(islice(lines, 1 if interactive else 8 * options.batch_size)):
-        found = translator.translations(
-            chunk,
-            batch_size=options.batch_size,
-            replace_unknown=options.replace_unknown,
-            **search,
-        )
-        for text, best in zip(chunk, found, strict=True):
-            for translation in best:
-                print(_line(translation, options))
-            if len(shown) < SHOWN_ALIGNMENTS and can_be_shown(translator, text, best[0].tokens):
-                shown.append((text, best[0].tokens))
-        sys.stdout.flush()
-    if options.alignments is not None and not shown:
-        print("--alignments: no line that could be shown; nothing is written", file=sys.stderr)
-    elif options.alignments is not None:
-        sheet = alignment_sheet(translator, shown)
-        with atomic_write(options.alignments, "wb") as file:
-            sheet.save(file, format="PNG")
-
-
-def read_lines(name: str) -> Iterator[str]:
-    r"""The lines of a file, or of standard input if it is called -; a line ends at \n alone.
-
-    What is not UTF-8 is replaced and reported, so that the lines stay in step.
-
-    Raises:
-        UserError: there is no such file, it is UTF-16, or a damaged `.gz`.
-    """
-    if name == "-" and sys.stdin is None:
-        raise UserError("standard input is closed: name a file to translate.")
-    if name != "-" and not Path(name).exists():
-        raise UserError(
-            f"{name}: there is no such file. Name a text file, or - for standard input."
-        )
-    standard_input = cast(BufferedReader, sys.stdin.buffer) if name == "-" else None
-    with LineFile(Path(name), standard_input) as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                yield decode_line(line)
-            except Damage as damage:
-                print(f"{name}:{number}: {damage}; it is replaced", file=sys.stderr)
-                yield decode_line(line, errors="replace")
-
-
-def _line(translation: Translation, options: TranslateOptions) -> str:
-    # A character model may write a line end, which would put the lines out of step.
-    text = translation.text.replace("\n", " ")
-    return f"{translation.score:.4f}\t{text}" if options.scores else text
+        commands.translate(options)
 
 
 if __name__ == "__main__":

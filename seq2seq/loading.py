@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from common.device import choose_device
 from common.encoder_decoder import EncoderDecoder
 from common.ensemble import EnsembleModel
 from common.errors import UserError
-from common.options import choose_device, make_cell
+from common.options import make_cell
 from common.run import Run
 from common.text.language import Language
 from common.text.vocabulary import Vocabulary

@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from tyro.conf import Positional
+
 from common.bounds import Amount, Bounds, Count, DropoutShare, Positive, Share
-from common.evaluation.translation import Tokenization, tokenization_for
+from common.choices import Summary, Tokenization
+from common.command_line import EvaluationOptions, WritingOptions
 from common.options import (
     COMMON_MAY_CHANGE,
     CellName,
@@ -15,7 +18,6 @@ from common.options import (
     SearchOptions,
     TrainingOptions,
 )
-from seq2seq.encoder import Summary
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,8 @@ class TrainOptions:
 
     def scoring(self) -> dict[str, Any]:
         """How BLEU sees the text, as `evaluate` takes it."""
+        from common.evaluation.translation import tokenization_for
+
         tokenize = self.bleu_tokenize or tokenization_for(self.target)
         return {"lowercase": self.text.lowercase, "tokenize": tokenize}
 
@@ -123,3 +127,28 @@ class TrainOptions:
         """Names of the settings that a run may be resumed with otherwise than it was begun."""
         recognised = [name for name in ("source", "target") if getattr(self, name) is None]
         return (*COMMON_MAY_CHANGE, *self.training.may_change(), "shown_sentences", *recognised)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(EvaluationOptions):
+    """Translate a split by beam search and score what was written, by sacreBLEU."""
+
+    bleu_tokenize: Tokenization | None = None
+    """How BLEU finds words: 13a, or intl, zh, char, none, ja-mecab, ko-mecab; as in training by
+    default."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TranslateOptions(WritingOptions):
+    """Translate line by line: one line out for each line in, blank ones included, in order."""
+
+    file: Positional[str] = "-"
+    """A text file, plain or .gz, one sentence a line; - for standard input."""
+    n_best: Positive = 1
+    """Translations of each line, best first: so many lines out for each line in."""
+    scores: bool = False
+    """Write the score before each translation, with a tab between them."""
+    alignments: Path | None = None
+    """Write where the model looked, for the first dozen lines, to this PNG."""
+    replace_unknown: bool = False
+    """Put the source word that was looked at most where the model writes the unknown word."""

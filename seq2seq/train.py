@@ -21,6 +21,7 @@ from common.evaluation.subject import Subject
 from common.evaluation.translation import Tokenization, check_tokenization
 from common.files import write_json
 from common.options import check_options
+from common.precision import choose_precision
 from common.run import Run
 from common.text.embeddings import start_from_pretrained
 from common.text.language import Language
@@ -51,10 +52,13 @@ def train(options: TrainOptions) -> Evaluation:
         UserError: the data, the options or the folder cannot be used.
     """
     check(options)
+    continues = Run.continues(options.run_dir, options.resume)
+    may_change = options.may_change()
     Run.check(
         options.run_dir, resume=options.resume, overwrite=options.overwrite,
-        kind=KIND, config=options, may_change=options.may_change(),
+        kind=KIND, config=options, may_change=may_change,
     )  # fmt: skip
+    began = Run.open(options.run_dir, KIND).read_config(TrainOptions) if continues else None
     device = options.training.begin()
     data = load_data(options)
     print(data.summary(), file=sys.stderr)
@@ -67,10 +71,13 @@ def train(options: TrainOptions) -> Evaluation:
         print(language.vocabulary.summary(str(name)), file=sys.stderr)
 
     model = build_model(options, source.vocabulary, target.vocabulary).to(device)
+    training = options.training.settle_precision(model, began.training if began else None)
+    options = replace(options, training=training)
     model.decoder.set_output_bias(torch.tensor(target.vocabulary.counts))
-    if not Run.continues(options.run_dir, options.resume):
+    if not continues:
         start_from_pretrained_embeddings(model, options, source, target)
-    translator = Translator(model, source, target, options.search.arguments())
+    search = options.search.arguments(auto=training.precision)
+    translator = Translator(model, source, target, search)
     # All that may refuse the data or the options comes before the folder, which may hold a run.
     examples = training_examples(prepared, options)
     digests = {name: data.split(name).digest for name in ("train", "val")}
@@ -78,7 +85,7 @@ def train(options: TrainOptions) -> Evaluation:
     kept["data.json"] = partial(write_json, value=digests)
     run = Run.create(
         options.run_dir, KIND, options,
-        resume=options.resume, overwrite=options.overwrite, may_change=options.may_change(), keep=kept,
+        resume=options.resume, overwrite=options.overwrite, may_change=may_change, keep=kept,
     )  # fmt: skip
 
     with Tracker(run.path) as tracker:
@@ -88,7 +95,8 @@ def train(options: TrainOptions) -> Evaluation:
     model.eval()
     evaluation = evaluate(translator, validation, **options.scoring())
     own = Path(options.data)
-    write_evaluation(run.path, Subject("val", own, own, search=translator.search), evaluation)
+    subject = Subject("val", own, own, search=search, precision=search["precision"])
+    write_evaluation(run.path, subject, evaluation)
     return evaluation
 
 
@@ -273,10 +281,12 @@ def evaluate_run(
         UserError: a run or the data cannot be used.
     """
     translator = load_ensemble([folder, *ensemble], device)
+    precision = choose_precision((translator.search | search)["precision"], translator.model)
     options = Run.open(folder, KIND).read_config(TrainOptions)
     subject = Subject.of_run(
         folder, split, trained_on=options.data, data=data, ensemble=tuple(ensemble),
         search=translator.search, asked=search,
+        precision=precision,
         others={} if bleu_tokenize is None else {"tok": bleu_tokenize},
     )  # fmt: skip
     options = replace(

@@ -22,6 +22,7 @@ class Subject:
         search: the run's own options of the search.
         asked: options of the search that take the place of those.
         others: what else is not as in training, by a short name.
+        precision: what the search was computed in: fp32 or bf16.
     """
 
     split: str
@@ -31,6 +32,7 @@ class Subject:
     search: Mapping[str, Any] = field(default_factory=dict)
     asked: Mapping[str, Any] = field(default_factory=dict)
     others: Mapping[str, Any] = field(default_factory=dict)
+    precision: str | None = None
 
     @classmethod
     def of_run(
@@ -71,6 +73,7 @@ class Subject:
             "data": str(self.data),
             "ensemble": [str(run) for run in self.ensemble],
             "search": {**self.search, **self.asked},
+            "precision": self.precision,
         }
 
     def _data_name(self) -> str:

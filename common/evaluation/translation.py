@@ -5,14 +5,12 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from sacrebleu.metrics import BLEU, CHRF
 
+from common.choices import Tokenization
 from common.errors import UserError
-
-Tokenization = Literal["13a", "intl", "zh", "char", "none", "ja-mecab", "ko-mecab"]
-# Not among them: sacreBLEU's tokenizers that download a model when they are first used.
 
 # Languages that are written without blanks between words: under 13a a sentence is one word.
 _WITHOUT_BLANKS: dict[str, Tokenization] = {

@@ -21,7 +21,7 @@ from common.options import DecoderOptions, SearchOptions, TrainingOptions
 from common.text.reading import LineFile
 from common.text.vocabulary import UNK
 from seq2seq import Translator
-from seq2seq.__main__ import read_lines
+from seq2seq.commands import read_lines
 from seq2seq.options import EncoderOptions, TextOptions, TrainOptions
 from seq2seq.train import evaluate_run, train
 

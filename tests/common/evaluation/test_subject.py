@@ -37,13 +37,14 @@ def test_data_that_were_moved_are_the_same_and_others_of_that_name_are_not(own: 
 def test_all_that_was_done_otherwise_is_named_and_said(own: Path) -> None:
     subject = Subject(
         "test", own, own, (Path("runs/a"), Path("runs/b")), SEARCH,
-        {"max_length": 9, "beam_size": 1}, {"tok": "zh"},
+        {"max_length": 9, "beam_size": 1}, {"tok": "zh"}, "bf16",
     )  # fmt: skip
     assert subject.name == "test-ensemble-a-b-beam_size-1-max_length-9-tok-zh"
     assert subject.said() == {
         "data": str(own),
         "ensemble": ["runs/a", "runs/b"],
         "search": {"beam_size": 1, "max_length": 9},
+        "precision": "bf16",
     }
 
 

@@ -1,0 +1,85 @@
+"""What the captioner's commands do, once their arguments are read."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from captioning.captioner import Caption, Captioner
+from captioning.evaluation import attention_sheet
+from captioning.image_files import list_images
+from captioning.images import ImageError, open_image
+from captioning.options import CaptionOptions, EvaluateOptions
+from captioning.train import evaluate_run
+from common.command_line import check_n_best, check_picture, print_metrics
+from common.errors import UserError
+from common.evaluation.pictures import contact_sheet
+from common.files import atomic_write
+
+
+def evaluate(options: EvaluateOptions) -> None:
+    """Print the scores of a split."""
+    print_metrics(evaluate_run(options.run, **options.arguments()).metrics)
+
+
+def caption(options: CaptionOptions) -> None:
+    """Print a caption for each picture; a picture that cannot be read is named and passed over."""
+    if options.picture is not None:
+        check_picture(options.picture, "--picture")
+    elif options.attention:
+        raise UserError("--attention is for the contact sheet: add --picture SHEET.png.")
+    captioner = Captioner.from_run(options.run, *options.ensemble, device=options.device)
+    if options.attention and not captioner.has_attention:
+        raise UserError("--attention: this captioner has none to show, it was trained without.")
+    search = {"n_best": options.n_best} | options.search()
+    check_n_best(options.n_best, search.get("beam_size", captioner.search["beam_size"]))
+    paths = list_images(options.images)
+    described: list[tuple[Path, list[Caption]]] = []
+    damaged = 0
+    for first in range(0, len(paths), options.batch_size):
+        readable, pixels = [], []
+        for path in paths[first : first + options.batch_size]:
+            try:
+                pixels.append(captioner.transform.pixels(path))
+                readable.append(path)
+            except ImageError as error:
+                damaged += 1
+                print(f"skipped: {error}", file=sys.stderr)
+        if not readable:
+            continue
+        best = captioner.describe(torch.stack(pixels), **search)
+        for path, captions in zip(readable, best, strict=True):
+            print(_line(path, captions, options), flush=True)
+            described.append((path, captions))
+    if options.picture is not None and described:
+        _draw(captioner, described, options)
+    if damaged == len(paths):
+        raise UserError("none of the pictures could be read.")
+
+
+def _line(path: Path, captions: list[Caption], options: CaptionOptions) -> str:
+    if options.json:
+        return json.dumps(
+            {"image": str(path), "captions": [asdict(each) for each in captions]},
+            ensure_ascii=False,
+        )
+    if options.n_best == 1:
+        return f"{path}\t{captions[0].text}"
+    return "\n".join(f"{path}\t{each.score:.3f}\t{each.text}" for each in captions)
+
+
+def _draw(
+    captioner: Captioner, described: list[tuple[Path, list[Caption]]], options: CaptionOptions
+) -> None:
+    assert options.picture is not None
+    if options.attention:
+        sheet = attention_sheet(captioner, [(path, best[0].words) for path, best in described])
+    else:
+        images = [open_image(path, size=512) for path, _ in described]
+        sheet = contact_sheet(images, [best[0].text for _, best in described])
+    with atomic_write(options.picture, "wb") as file:
+        sheet.save(file, format="PNG")

@@ -1,0 +1,102 @@
+"""What the translator's commands do, once their arguments are read."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from io import BufferedReader
+from itertools import islice
+from pathlib import Path
+from typing import cast
+
+from common.command_line import check_n_best, check_picture, print_metrics
+from common.damage import Damage
+from common.errors import UserError
+from common.files import atomic_write
+from common.text.reading import LineFile, decode_line
+from seq2seq.evaluation import alignment_sheet, can_be_shown
+from seq2seq.options import EvaluateOptions, TranslateOptions
+from seq2seq.train import evaluate_run
+from seq2seq.translator import Translation, Translator
+
+SHOWN_ALIGNMENTS = 12
+
+
+def evaluate(options: EvaluateOptions) -> None:
+    """Print the scores of a split, each BLEU with its signature."""
+    evaluation = evaluate_run(
+        options.run, bleu_tokenize=options.bleu_tokenize, **options.arguments()
+    )
+    print_metrics(evaluation.metrics, evaluation.signatures)
+
+
+def translate(options: TranslateOptions) -> None:
+    """Translate a file or standard input."""
+    if sys.stdout is None:
+        raise UserError("standard output is closed: there is nowhere to write to.")
+    if options.alignments is not None:
+        check_picture(options.alignments, "--alignments")
+    translator = Translator.from_run(options.run, *options.ensemble, device=options.device)
+    for option, asked in (
+        ("--alignments", options.alignments),
+        ("--replace-unknown", options.replace_unknown),
+    ):
+        if asked and not translator.has_attention:
+            raise UserError(f"{option} needs attention, and this translator has none.")
+    search = {"n_best": options.n_best} | options.search()
+    check_n_best(options.n_best, search.get("beam_size", translator.search["beam_size"]))
+    interactive = options.file == "-" and sys.stdin is not None and sys.stdin.isatty()
+    if interactive:
+        print("Write a sentence and press Enter; Ctrl-D ends.", file=sys.stderr)
+    shown: list[tuple[str, list[str]]] = []
+    lines = read_lines(options.file)
+    # At a terminal each line is answered at once; otherwise many together, which is far faster.
+    while chunk := list(islice(lines, 1 if interactive else 8 * options.batch_size)):
+        found = translator.translations(
+            chunk,
+            batch_size=options.batch_size,
+            replace_unknown=options.replace_unknown,
+            **search,
+        )
+        for text, best in zip(chunk, found, strict=True):
+            for translation in best:
+                print(_line(translation, options))
+            if len(shown) < SHOWN_ALIGNMENTS and can_be_shown(translator, text, best[0].tokens):
+                shown.append((text, best[0].tokens))
+        sys.stdout.flush()
+    if options.alignments is not None and not shown:
+        print("--alignments: no line that could be shown; nothing is written", file=sys.stderr)
+    elif options.alignments is not None:
+        sheet = alignment_sheet(translator, shown)
+        with atomic_write(options.alignments, "wb") as file:
+            sheet.save(file, format="PNG")
+
+
+def read_lines(name: str) -> Iterator[str]:
+    r"""The lines of a file, or of standard input if it is called -; a line ends at \n alone.
+
+    What is not UTF-8 is replaced and reported, so that the lines stay in step.
+
+    Raises:
+        UserError: there is no such file, it is UTF-16, or a damaged `.gz`.
+    """
+    if name == "-" and sys.stdin is None:
+        raise UserError("standard input is closed: name a file to translate.")
+    if name != "-" and not Path(name).exists():
+        raise UserError(
+            f"{name}: there is no such file. Name a text file, or - for standard input."
+        )
+    standard_input = cast(BufferedReader, sys.stdin.buffer) if name == "-" else None
+    with LineFile(Path(name), standard_input) as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                yield decode_line(line)
+            except Damage as damage:
+                print(f"{name}:{number}: {damage}; it is replaced", file=sys.stderr)
+                yield decode_line(line, errors="replace")
+
+
+def _line(translation: Translation, options: TranslateOptions) -> str:
+    # A character model may write a line end, which would put the lines out of step.
+    text = translation.text.replace("\n", " ")
+    return f"{translation.score:.4f}\t{text}" if options.scores else text

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from common.device import upload
+
 Lengths = int | Sequence[int] | Tensor
 """One number for all sentences, or one per sentence."""
 
@@ -26,6 +28,7 @@ class Constraints:
         always: (N,) tokens that are never said.
         no_repeat_ngram: no n-gram of this many tokens occurs twice in a hypothesis; 0 is off.
         longest_minimum: the largest `min_length`, on the host.
+        longest: the `max_length` of all sentences that the search began with, on the host.
     """
 
     eos: int
@@ -34,6 +37,7 @@ class Constraints:
     always: Tensor
     no_repeat_ngram: int
     longest_minimum: int
+    longest: tuple[int, ...]
 
     @staticmethod
     def build(
@@ -64,11 +68,12 @@ class Constraints:
             raise ValueError(f"no_repeat_ngram must not be negative, not {no_repeat_ngram}")
         return Constraints(
             eos=eos,
-            min_length=torch.tensor(shortest, device=device),
-            max_length=torch.tensor(longest, device=device),
-            always=torch.tensor(list(forbidden), dtype=torch.long, device=device),
+            min_length=upload(torch.tensor(shortest), device),
+            max_length=upload(torch.tensor(longest), device),
+            always=upload(torch.tensor(list(forbidden), dtype=torch.long), device),
             no_repeat_ngram=no_repeat_ngram,
             longest_minimum=max(shortest),
+            longest=tuple(longest),
         )
 
     def select(self, rows: Tensor) -> Constraints:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -15,6 +15,7 @@ from common.decoding.constraints import Constraints, Lengths
 from common.decoding.hypotheses import Hypothesis, Pool
 from common.decoding.length_penalty import LengthPenalty, power
 from common.decoding.step_model import ContextT, StepModel
+from common.device import is_gpu, to_host, upload
 
 
 class Continuations(NamedTuple):
@@ -35,13 +36,49 @@ Choice = Callable[[Tensor, Tensor], Continuations]
 """(log-probabilities of the next tokens (A, W, V), of the hypotheses so far (A, W)) -> choice."""
 
 
+LOOK_EVERY = 4
+"""Steps after which the host looks at what a GPU has found: each look waits for it. On a CPU, where
+nothing is waited for, it looks after every step, and a sentence that is done costs no further step."""
+
+
+class Step(NamedTuple):
+    """What the host needs of a step that it has not looked at yet.
+
+    Args:
+        is_open: (A,) whether the sentence is still searched after it.
+        any_ended: () whether a hypothesis ended.
+        broken: () whether a log-probability is not a number.
+        history, before: (A, W, T), (A, W) the hypotheses that the step continued, and their
+            log-probabilities.
+        prefixes: (A, W', T) of the continuations.
+        ended: (A, W') log-probabilities of those that ended; minus infinity for the others.
+        parents: (A, W') which hypothesis each continues.
+        order: (A, N) what `Pool.rank` returned.
+    """
+
+    is_open: Tensor
+    any_ended: Tensor
+    broken: Tensor
+    history: Tensor
+    before: Tensor
+    prefixes: Tensor
+    ended: Tensor
+    parents: Tensor
+    order: Tensor
+
+
 @dataclass
 class Frontier:
     """The hypotheses that still grow: W of each of A sentences, all of the same length T.
 
+    `advance` takes a step and waits for nothing; `look` tells the host what the steps since the last
+    look have done. The answers do not depend on how often it looks: a sentence that is done changes
+    no more.
+
     Args:
         sentences: (A) the places of the sentences in the batch.
-        is_open: (A) whether the sentence is still searched.
+        was_open: (A) whether the sentence was still searched at the last look.
+        is_open: (A,) whether it is now.
         history: (A, W, T) the tokens so far.
         log_probabilities: (A, W) minus infinity where there is no hypothesis.
         pool: the finished hypotheses of the A sentences.
@@ -49,10 +86,12 @@ class Frontier:
         ceiling: (A,) the largest length penalty that the sentence can come to.
         length_penalty: see `LengthPenalty`.
         stop_after: see `beam_search`.
+        unseen: the steps since the last look.
     """
 
     sentences: list[int]
-    is_open: list[bool]
+    was_open: list[bool]
+    is_open: Tensor
     history: Tensor
     log_probabilities: Tensor
     pool: Pool
@@ -60,6 +99,7 @@ class Frontier:
     ceiling: Tensor
     length_penalty: LengthPenalty
     stop_after: int | None
+    unseen: list[Step] = field(default_factory=list)
 
     @staticmethod
     def begin(
@@ -70,32 +110,30 @@ class Frontier:
         stop_after: int | None,
     ) -> Frontier:
         """One empty hypothesis of every sentence."""
-        longest = constraints.max_length.tolist()
-        batch, device = len(longest), constraints.max_length.device
+        longest, device = constraints.longest, constraints.max_length.device
+        batch = len(longest)
+        ceiling = torch.tensor([float(length_penalty(n + 1)) for n in longest])
         return Frontier(
             sentences=list(range(batch)),
-            is_open=[True] * batch,
+            was_open=[True] * batch,
+            is_open=torch.ones(batch, dtype=torch.bool, device=device),
             history=torch.zeros(batch, 1, 0, dtype=torch.long, device=device),
             log_probabilities=torch.zeros(batch, 1, device=device),
             pool=Pool.empty(batch, n_best, max(longest), device),
             constraints=constraints,
-            ceiling=torch.tensor([length_penalty(n + 1) for n in longest], device=device),
+            ceiling=upload(ceiling, device),
             length_penalty=length_penalty,
             stop_after=stop_after,
         )
 
-    def advance(self, chosen: Continuations) -> Closed | None:
-        """Grow by one token; return the sentences that are done with it, if there are any.
-
-        Raises:
-            ValueError: a log-probability is not a number.
-        """
+    def advance(self, chosen: Continuations) -> None:
+        """Grow by one token."""
         log_probabilities, parents, tokens = chosen
         length = self.history.shape[2]
         prefixes = self.history.gather(1, parents[..., None].expand(-1, -1, length))
         ends = tokens == self.constraints.eos
         at_limit = (self.constraints.max_length == length)[:, None]
-        ended = log_probabilities.masked_fill(~ends, -math.inf)
+        ended = log_probabilities.masked_fill(~(ends & self.is_open[:, None]), -math.inf)
         growing = log_probabilities.masked_fill(ends | at_limit, -math.inf)
         order = self.pool.rank(ended / self.length_penalty(length + 1))
         # A hypothesis can only lose probability; its score is best if it loses none until the
@@ -103,27 +141,44 @@ class Frontier:
         open_ = (growing / self.ceiling[:, None] > self.pool.scores[:, -1:]).any(1)
         if self.stop_after is not None:
             open_ &= self.pool.count < self.stop_after
-        summary = [(ended > -math.inf).any(), log_probabilities.isnan().any()]
-        # The only time in a step that the host waits for the device.
-        *is_open, any_ended, broken = torch.cat([open_, torch.stack(summary)]).tolist()
-        if broken:
-            raise ValueError("the model's logits are not numbers (NaN or infinite)")
-        if any_ended:
-            self.pool.store(order, prefixes, ended)
-        places = [i for i, was in enumerate(self.is_open) if was and not is_open[i]]
-        closed = self._close(places, ended, parents) if places else None
-        self.is_open = is_open
+        self.is_open = open_ & self.is_open
+        step = Step(
+            self.is_open, (ended > -math.inf).any(), log_probabilities.isnan().any(),
+            self.history, self.log_probabilities, prefixes, ended, parents, order,
+        )  # fmt: skip
+        self.unseen.append(step)
         self.history = torch.cat([prefixes, tokens[..., None]], 2)
         self.log_probabilities = growing
+
+    def look(self) -> list[Closed]:
+        """The sentences that were done with the steps since the last look.
+
+        Raises:
+            ValueError: a log-probability is not a number.
+        """
+        steps, self.unseen = self.unseen, []
+        flags = [torch.cat([step.is_open, step.any_ended[None], step.broken[None]]) for step in steps]
+        found: list[list[bool]] = torch.stack(flags).tolist()  # here the host waits for the device
+        if any(broken for *_, broken in found):
+            raise ValueError("the model's logits are not numbers (NaN or infinite)")
+        for step, (*_, any_ended, _) in zip(steps, found, strict=True):
+            if any_ended:
+                self.pool.store(step.order, step.prefixes, step.ended)
+        closed = []
+        for step, (*is_open, _, _) in zip(steps, found, strict=True):
+            places = [i for i, was in enumerate(self.was_open) if was and not is_open[i]]
+            if places:
+                closed.append(self._close(places, step))
+            self.was_open = is_open
         return closed
 
-    def _close(self, places: list[int], ended: Tensor, parents: Tensor) -> Closed:
+    def _close(self, places: list[int], step: Step) -> Closed:
         """The answers of some sentences; what ended at this step was not cut off by its end."""
-        rows = torch.tensor(places, device=ended.device)
-        ends = torch.zeros_like(self.log_probabilities)
-        ends.scatter_add_(1, parents, (ended > -math.inf).to(ends.dtype))
-        cut_off = self.log_probabilities.masked_fill(ends > 0, -math.inf)[rows]
-        finished, history = self.pool.select(rows), self.history[rows]
+        rows = upload(torch.tensor(places), step.ended.device)
+        ends = torch.zeros_like(step.before)
+        ends.scatter_add_(1, step.parents, (step.ended > -math.inf).to(ends.dtype))
+        cut_off = step.before.masked_fill(ends > 0, -math.inf)[rows]
+        finished, history = self.pool.select(rows), step.history[rows]
         penalty = self.length_penalty(max(1, history.shape[2]))
         pool = Pool.empty_like(finished)
         pool.store(pool.rank(cut_off / penalty), history, cut_off)
@@ -131,10 +186,11 @@ class Frontier:
 
     def prune(self) -> Tensor:
         """Drop the sentences that are done; return the places (A',) of those that stay."""
-        places = [i for i, is_open in enumerate(self.is_open) if is_open]
-        rows = torch.tensor(places, device=self.history.device)
+        places = [i for i, is_open in enumerate(self.was_open) if is_open]
+        rows = upload(torch.tensor(places), self.history.device)
         self.sentences = [self.sentences[i] for i in places]
-        self.is_open = [True] * len(places)
+        self.was_open = [True] * len(places)
+        self.is_open = self.is_open[rows]
         self.history = self.history[rows]
         self.log_probabilities = self.log_probabilities[rows]
         self.pool = self.pool.select(rows)
@@ -196,6 +252,7 @@ def run_search(
         constraints, n_best=n_best, length_penalty=penalty, stop_after=stop_after
     )
     tokens = torch.full((batch, 1), bos, device=device)
+    every = LOOK_EVERY if is_gpu(device) else 1
     closed: list[Closed] = []
     while True:
         width = tokens.shape[1]
@@ -204,18 +261,20 @@ def run_search(
         log_probs = F.log_softmax(logits, -1, dtype=torch.float32).unflatten(0, (-1, width))
         frontier.constraints.apply_(log_probs, frontier.history)
         chosen = choose(log_probs, frontier.log_probabilities)
-        done = frontier.advance(chosen)
-        if done is not None:
-            closed.append(done)
-        if not any(frontier.is_open):
-            return _in_order(closed, n_best)
-        rows = torch.arange(len(chosen.tokens), device=device)
-        if prune and done is not None:
-            # At once, even for one sentence: a step costs many times what the selection costs.
-            rows = frontier.prune()
-            context = context.select(rows)
-        tokens = chosen.tokens[rows]
-        if tokens.shape != (len(chosen.tokens), 1):  # else every row stays in its place
+        frontier.advance(chosen)
+        tokens, rows = chosen.tokens, None
+        if len(frontier.unseen) == every:
+            done = frontier.look()
+            closed += done
+            if not any(frontier.was_open):
+                return _in_order(closed, n_best)
+            if prune and done:
+                # At once, even for one sentence: a step costs many times what the selection costs.
+                rows = frontier.prune()
+                context = context.select(rows)
+                tokens = tokens[rows]
+        if rows is not None or tokens.shape[1] > 1 or width > 1:  # else every row stays in its place
+            rows = torch.arange(len(tokens), device=device) if rows is None else rows
             survivors = (rows[:, None] * width + chosen.parents[rows]).flatten()
             state = tuple(tensor.index_select(0, survivors) for tensor in state)
 
@@ -223,10 +282,12 @@ def run_search(
 def _in_order(closed: list[Closed], n_best: int) -> list[list[Hypothesis]]:
     """The answers of all sentences in the order of the batch, brought to the host at once."""
     sentences = [sentence for group in closed for sentence in group.sentences]
-    finished = Pool.join([group.finished for group in closed]).to_lists(finished=True)
-    cut_off = Pool.join([group.cut_off for group in closed]).to_lists(finished=False)
+    pools = (Pool.join([group.finished for group in closed]), Pool.join([g.cut_off for g in closed]))
+    finished, cut_off = to_host(pools)
     answers = {
         sentence: (ended + others)[:n_best]
-        for sentence, ended, others in zip(sentences, finished, cut_off, strict=True)
+        for sentence, ended, others in zip(
+            sentences, finished.to_lists(finished=True), cut_off.to_lists(finished=False), strict=True
+        )
     }
     return [answers[sentence] for sentence in range(len(answers))]

@@ -1,0 +1,87 @@
+"""How often the host looks at what a search has found changes nothing but how often it waits."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.decoding import frontier
+from common.decoding.frontier import LOOK_EVERY, Frontier
+from common.decoding.length_penalty import gnmt
+from common.decoding.search import beam_search, greedy, sample
+from tests.common.decoding.fake_models import SPECIAL, RandomModel, contexts, quick
+
+
+def answers(search, options, *, seed, batch, ending, monkeypatch, seldom):
+    """What a search finds, the steps it took, and how often the host looked."""
+    looks = []
+    look = Frontier.look
+    with monkeypatch.context() as patch:
+        patch.setattr(frontier, "is_gpu", lambda device: seldom)
+        patch.setattr(Frontier, "look", lambda self: looks.append(len(self.unseen)) or look(self))
+        context = contexts(batch, seed)
+        found = search(RandomModel(11, seed, ending=ending), context, **options, **SPECIAL)
+    return found, len(context.steps), looks
+
+
+@quick
+@given(
+    seed=st.integers(0, 1000),
+    batch=st.integers(1, 5),
+    ending=st.sampled_from([-2.0, 1.0, 4.0]),
+    beam=st.integers(1, 4),
+    penalty=st.sampled_from([0.0, 0.7, 1.0, gnmt(1.4)]),
+    patience=st.sampled_from([None, 0.0, 1.0, 2.0]),
+    prune=st.booleans(),
+    lengths=st.integers(1, 9),
+    shortest=st.integers(0, 1),
+)
+def test_a_beam_search_finds_the_same(
+    seed, batch, ending, beam, penalty, patience, prune, lengths, shortest
+):
+    options = {
+        "beam_size": beam, "n_best": max(1, beam - 1), "length_penalty": penalty,
+        "patience": patience, "prune": prune, "min_length": shortest, "no_repeat_ngram": 2,
+        "max_length": [max(1, lengths - row) for row in range(batch)],
+    }  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        case = {"seed": seed, "batch": batch, "ending": ending, "monkeypatch": patch}
+        often, steps, looks = answers(beam_search, options, **case, seldom=False)
+        seldom, more_steps, few_looks = answers(beam_search, options, **case, seldom=True)
+    assert [[h.tokens for h in s] for s in seldom] == [[h.tokens for h in s] for s in often]
+    assert [[h.finished for h in s] for s in seldom] == [[h.finished for h in s] for s in often]
+    for ours, expected in zip(sum(seldom, []), sum(often, []), strict=True):
+        # A batch that is pruned later multiplies matrices of other sizes.
+        assert ours.score == pytest.approx(expected.score, rel=1e-5, abs=1e-5)
+        assert ours.log_probability == pytest.approx(expected.log_probability, rel=1e-5, abs=1e-5)
+    assert looks == [1] * steps
+    assert few_looks == [LOOK_EVERY] * (more_steps // LOOK_EVERY)
+    assert steps <= more_steps < steps + LOOK_EVERY
+
+
+def test_greedy_and_sampling_find_the_same(monkeypatch):
+    case = {"seed": 3, "batch": 4, "ending": 0.0, "monkeypatch": monkeypatch}
+    options = {"max_length": [3, 9, 6, 1], "prune": False}
+    often, *_ = answers(greedy, options, **case, seldom=False)
+    seldom, *_ = answers(greedy, options, **case, seldom=True)
+    assert often == seldom
+
+    def drawn(*arguments, **others):
+        generator = torch.Generator().manual_seed(5)
+        return sample(*arguments, num_samples=3, generator=generator, **others)
+
+    often, *_ = answers(drawn, options, **case, seldom=False)
+    seldom, *_ = answers(drawn, options, **case, seldom=True)
+    assert often == seldom
+
+
+def test_logits_that_are_not_numbers_are_refused_at_the_next_look(monkeypatch):
+    def search(model, context, **options):
+        model.out[:] = torch.nan
+        return beam_search(model, context, **options)
+
+    case = {"seed": 0, "batch": 2, "ending": 0.0, "monkeypatch": monkeypatch}
+    with pytest.raises(ValueError, match="not numbers"):
+        answers(search, {"max_length": 9}, **case, seldom=True)

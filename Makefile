@@ -1,4 +1,4 @@
-# make test | demo | lint | clean. Each makes .venv when it is missing and installs what is needed;
+# make test | test-all | demo | lint | clean. Each makes .venv when it is missing and installs what is needed;
 # run again, none reinstalls until pyproject.toml changes.
 
 PYTHON ?= python3
@@ -9,22 +9,37 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install test lint demo clean
+.PHONY: help install test test-all test-avx2 test-gpu lint demo clean
 # A rule that failed half way leaves no stamp behind.
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make test    check the code and run the tests (at most 8 minutes on 2 cores)"
-	@echo "make demo    train on data that it makes itself (at most 5 minutes on 2 cores)"
-	@echo "make lint    ruff and mypy alone"
-	@echo "make clean   remove caches and build files; .venv and runs/ stay"
-	@echo "PYTHON=...   the Python that makes .venv, 3.11 or newer (now: $(PYTHON))"
+	@echo "make test      check the code and run the tests (at most 20 CPU-minutes)"
+	@echo "make test-all  and then what goes beyond: the numerical tests with the instructions of an"
+	@echo "               older processor, and all that runs on a GPU on a pretended one, or on the"
+	@echo "               one that is here (at most 60 CPU-minutes more)"
+	@echo "make demo      train on data that it makes itself (about 7 CPU-minutes)"
+	@echo "make lint      ruff and mypy alone"
+	@echo "make clean     remove caches and build files; .venv and runs/ stay"
+	@echo "PYTHON=...     the Python that makes .venv, 3.11 or newer (now: $(PYTHON))"
 
 install: $(STAMP)
 
 # One thread for each of the test processes, of which there are as many as cores, up to 8.
+PYTEST := OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
+
 test: lint
-	OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal $(ARGS)
+	$(PYTEST) $(ARGS)
+
+test-all: test test-avx2 test-gpu
+
+# What compares numbers, with the instructions that every x86 processor of the last decade has.
+test-avx2: $(STAMP)
+	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 $(PYTEST) -m numerical $(ARGS)
+
+# In processes of their own: a registered device changes the process.
+test-gpu: $(STAMP)
+	OMP_NUM_THREADS=1 $(RUN) -m pytest tests/gpu $(ARGS)
 
 lint: $(STAMP)
 	$(RUN) -m ruff check .

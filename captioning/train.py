@@ -80,7 +80,10 @@ def train(options: TrainOptions) -> Evaluation:
         said = start_from_pretrained(embedding, options.word_embeddings, vocabulary, lowercase=True)
         print(said, file=sys.stderr)
     captioner = Captioner(
-        model, vocabulary, tokenizer, make_transform(options.encoder),
+        model,
+        vocabulary,
+        tokenizer,
+        make_transform(options.encoder),
         options.search.arguments(auto=training.precision),
     )
     # All that may refuse the data or the options comes before the folder, which may hold a run.

@@ -30,7 +30,9 @@ def choose_device(name: str) -> torch.device:
     """
     if name == "auto":
         # Not Apple's: it is named by who wants it, since its kernels were never tried.
-        found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        found = (
+            torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        )
         return torch.device("cpu") if found is None or found.type == "mps" else found
     try:
         device = torch.device(name)
@@ -94,7 +96,9 @@ def moved(value: Value, device: torch.device | str) -> Value:
     for dtype in dict.fromkeys(tensor.dtype for tensor in found.values()):
         group = {place: tensor for place, tensor in found.items() if tensor.dtype == dtype}
         together = torch.cat([tensor.reshape(-1) for tensor in group.values()])
-        together = upload(together, device) if together.device.type == "cpu" else together.to(device)
+        together = (
+            upload(together, device) if together.device.type == "cpu" else together.to(device)
+        )
         parts = together.split([tensor.numel() for tensor in group.values()])
         for (place, tensor), part in zip(group.items(), parts, strict=True):
             arrived[place] = part.view(tensor.shape)
@@ -201,7 +205,9 @@ def naming_batch_size(examples: int) -> Iterator[None]:
     """
     try:
         yield
-    except RuntimeError as error:  # torch.OutOfMemoryError is one; the host's allocator raises the other
+    except (
+        RuntimeError
+    ) as error:  # torch.OutOfMemoryError is one; the host's allocator raises the other
         if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
             raise
         raise UserError(

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from common.bounds import (
     Amount,
-    BeamSize,
     Count,
     Decay,
     DropoutShare,
@@ -26,7 +25,8 @@ from common.bounds import (
     Seed,
     Share,
 )
-from common.choices import AttentionKind, Injection, LengthNorm, Precision, StandardCell
+from common.choices import AttentionKind, Injection, Precision, StandardCell
+from common.decoding.search import BeamSearch, Greedy, Sampling, Search
 from common.errors import UserError, one_line
 
 if TYPE_CHECKING:
@@ -120,44 +120,32 @@ class DecoderOptions:
             ) from None
 
 
-@dataclass(frozen=True)
-class SearchOptions:
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions(BeamSearch, Sampling):
     """How sentences are found when the model writes."""
 
-    beam_size: BeamSize = 5
-    """Hypotheses kept for each sentence; 1 is greedy."""
-    length_penalty: Amount = 0.7
-    """Exponent of the length that a hypothesis' log-probability is divided by; 0 for none."""
-    length_norm: LengthNorm = "power"
-    """What it is the exponent of: the length (power), or (5 + length) / 6 (gnmt, Wu et al. 2016), which
-    is milder on short sentences: a long one that repeats itself is less often preferred to them."""
-    min_length: Count = 1
-    """Fewest words of a sentence."""
-    max_length: Positive = 40
-    """Most words of a sentence."""
-    no_repeat_ngram: Count = 0
-    """Never write the same n words twice; 0 to allow it."""
-    beam_patience: Amount | None = 2.0
-    """A sentence is done once so many times the beam size of its hypotheses have ended; None searches
-    until no other can be better, which takes longer."""
+    search: Literal["beam", "greedy", "sampling"] = "beam"
+    """The best of several hypotheses (beam), the likeliest token at every step (greedy), or tokens that
+    are drawn from the model's distribution (sampling)."""
     search_precision: Precision = "auto"
     """Arithmetic of the products of the search: fp32, bf16, or the one that is measured to be faster
     where the search runs."""
 
-    def arguments(self, auto: Precision = "auto") -> dict[str, Any]:
-        """As the model's `generate` takes them.
+    def __post_init__(self) -> None:
+        """Nothing is checked here: only the strategy that is chosen has to make sense."""
 
-        Args:
-            auto: what stands for the precision "auto": while it trains, a model is searched with the
-                precision that it is trained in, so that a resumed run validates as before.
+    def strategy(self) -> Search:
+        """The search of these options.
+
+        Raises:
+            UserError: they contradict each other.
         """
-        arguments = dataclasses.asdict(self)
-        if self.search_precision == "auto":
-            arguments["search_precision"] = auto
-        # Training has a patience and a precision of its own.
-        arguments["patience"] = arguments.pop("beam_patience")
-        arguments["precision"] = arguments.pop("search_precision")
-        return arguments
+        chosen = {"beam": BeamSearch, "greedy": Greedy, "sampling": Sampling}[self.search]
+        names = [field.name for field in dataclasses.fields(chosen)]
+        try:
+            return chosen(**{name: getattr(self, name) for name in names})
+        except ValueError as error:
+            raise UserError(f"these options of the search do not go together: {error}.") from None
 
 
 @dataclass(frozen=True)
@@ -377,7 +365,4 @@ def check_options(
             f"--teacher-forcing {training.teacher_forcing} falls to --teacher-forcing-ratio: "
             "choose one below 1."
         )
-    if search.min_length > search.max_length:
-        raise UserError(
-            f"--min-length {search.min_length} is more than --max-length {search.max_length}."
-        )
+    search.strategy()

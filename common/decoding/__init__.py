@@ -1,36 +1,36 @@
-"""From a context to words: attention, decoder, search."""
+"""From a context to tokens: attention, decoder, search strategies and their constraints."""
 
-from common.decoding.attention import (
-    AdditiveAttention,
-    Attention,
-    ConcatAttention,
-    DotAttention,
-    GeneralAttention,
-    coverage_penalty,
-)
-from common.decoding.context import Context
-from common.decoding.decoder import RecurrentDecoder, Unrolled
-from common.decoding.scheduled_sampling import (
-    ConstantRatio,
-    ExponentialRatio,
-    InverseSigmoidRatio,
-    LinearRatio,
-    ScheduledSampling,
-)
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "AdditiveAttention",
-    "Attention",
-    "ConcatAttention",
-    "ConstantRatio",
-    "Context",
-    "DotAttention",
-    "ExponentialRatio",
-    "GeneralAttention",
-    "InverseSigmoidRatio",
-    "LinearRatio",
-    "RecurrentDecoder",
-    "ScheduledSampling",
-    "Unrolled",
-    "coverage_penalty",
-]
+from common.lazy import handing_on
+
+if TYPE_CHECKING:
+    from common.decoding.attention import (
+        AdditiveAttention,
+        Attention,
+        ConcatAttention,
+        DotAttention,
+        GeneralAttention,
+        coverage_penalty,
+    )
+    from common.decoding.constraints import (
+        Constraint,
+        Forbidden,
+        MinimumLength,
+        NoRepeatedNgrams,
+    )
+    from common.decoding.context import Context
+    from common.decoding.decoder import RecurrentDecoder
+    from common.decoding.hypotheses import Hypothesis
+    from common.decoding.scheduled_sampling import (
+        ConstantRatio,
+        ExponentialRatio,
+        InverseSigmoidRatio,
+        LinearRatio,
+        ScheduledSampling,
+    )
+    from common.decoding.search import BeamSearch, Greedy, Sampling, Search
+    from common.decoding.step_model import StepModel
+    from common.decoding.unrolling import Unrolled
+
+__all__, __getattr__ = handing_on(__name__, __file__)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -12,114 +12,113 @@ from torch import Tensor
 from common.device import upload
 
 Lengths = int | Sequence[int] | Tensor
-"""One number for all sentences, or one per sentence."""
+"""One number for all sentences, or one for each."""
 
 
-@dataclass(frozen=True)
-class Constraints:
-    """Bans on the next token of every hypothesis of a batch of A sentences.
+class Constraint(Protocol):
+    """Changes what may follow the tokens so far; any function of this shape is one.
 
-    A ban takes a token out of the choice; the log-probabilities of the others stay the model's own.
-
-    Args:
-        eos: the token that ends a sentence.
-        min_length: (A,) fewest tokens of each sentence, eos not counted.
-        max_length: (A,) most tokens of each sentence, eos not counted.
-        always: (N,) tokens that are never said.
-        no_repeat_ngram: no n-gram of this many tokens occurs twice in a hypothesis; 0 is off.
-        longest_minimum: the largest `min_length`, on the host.
-        longest: the `max_length` of all sentences that the search began with, on the host.
+    A token whose logit becomes minus infinity is never written. The log-probabilities of the others
+    stay the model's own as long as their logits do.
     """
 
-    eos: int
-    min_length: Tensor
-    max_length: Tensor
-    always: Tensor
-    no_repeat_ngram: int
-    longest_minimum: int
-    longest: tuple[int, ...]
-
-    @staticmethod
-    def build(
-        *,
-        batch_size: int,
-        eos: int,
-        min_length: Lengths,
-        max_length: Lengths,
-        forbidden: Sequence[int],
-        no_repeat_ngram: int,
-        device: torch.device,
-    ) -> Constraints:
-        """Check the constraints of a search and bring them to the device.
-
-        Raises:
-            ValueError: a length that is negative, not one per sentence, or a minimum above its
-                maximum; eos among the forbidden tokens.
-        """
-        shortest = _one_per_sentence(min_length, batch_size, "min_length")
-        longest = _one_per_sentence(max_length, batch_size, "max_length")
-        if min(longest) < 1:
-            raise ValueError(f"max_length must be at least 1, not {min(longest)}")
-        if any(low > high for low, high in zip(shortest, longest, strict=True)):
-            raise ValueError("min_length must not exceed max_length")
-        if eos in forbidden:
-            raise ValueError(f"eos ({eos}) must not be forbidden: no sentence could end")
-        if no_repeat_ngram < 0:
-            raise ValueError(f"no_repeat_ngram must not be negative, not {no_repeat_ngram}")
-        return Constraints(
-            eos=eos,
-            min_length=upload(torch.tensor(shortest), device),
-            max_length=upload(torch.tensor(longest), device),
-            always=upload(torch.tensor(list(forbidden), dtype=torch.long), device),
-            no_repeat_ngram=no_repeat_ngram,
-            longest_minimum=max(shortest),
-            longest=tuple(longest),
-        )
-
-    def select(self, rows: Tensor) -> Constraints:
-        """The constraints of some of the sentences."""
-        return replace(self, min_length=self.min_length[rows], max_length=self.max_length[rows])
-
-    def apply_(self, log_probs: Tensor, history: Tensor) -> None:
-        """Set the log-probability of every banned token to minus infinity, in place.
+    def __call__(self, tokens: Tensor, sentences: Tensor, logits: Tensor, /) -> Tensor:
+        """The logits that the search chooses by.
 
         Args:
-            log_probs: (A, W, V) of the next token of W hypotheses per sentence.
-            history: (A, W, T) the tokens so far, bos not among them.
+            tokens: (R, T) the tokens so far of every hypothesis, the start token not among them.
+            sentences: (R,) the sentence of the batch that each belongs to. Sentences that are done
+                leave, so that a row is no sentence's number.
+            logits: (R, V) log-probabilities of the next token; may be changed in place.
+
+        Returns:
+            (R, V).
         """
-        length = history.shape[2]
-        if len(self.always):
-            log_probs.index_fill_(2, self.always, -math.inf)
-        if length < self.longest_minimum:
-            too_short = (self.min_length > length)[:, None]  # (A, 1)
-            log_probs[:, :, self.eos].masked_fill_(too_short, -math.inf)
-        if 0 < self.no_repeat_ngram <= length:
-            ban_repeated_ngrams_(log_probs, history, self.no_repeat_ngram)
+        ...
 
 
-def ban_repeated_ngrams_(log_probs: Tensor, history: Tensor, n: int) -> None:
-    """Ban every token that would complete an n-gram which its hypothesis already holds.
+class Forbidden:
+    """Some tokens are never written.
 
     Args:
-        log_probs: (A, W, V), changed in place.
-        history: (A, W, T) the tokens so far, T >= n.
-        n: tokens in the n-gram; 1 bans every repetition of a token.
+        tokens: their ids.
     """
-    windows = history.unfold(2, n, 1)  # (A, W, T-n+1, n) every n-gram said so far
-    suffix = history[:, :, history.shape[2] - n + 1 :]  # (A, W, n-1)
-    repeats = (windows[..., :-1] == suffix[:, :, None]).all(-1)  # (A, W, T-n+1)
-    # A sum, because a token may follow several windows, of which some match and some do not.
-    bans = torch.zeros_like(repeats, dtype=log_probs.dtype).masked_fill_(repeats, -math.inf)
-    log_probs.scatter_add_(2, windows[..., -1], bans)
+
+    def __init__(self, tokens: Sequence[int]) -> None:
+        self.tokens = tuple(tokens)
+        self._on_device: dict[torch.device, Tensor] = {}
+
+    def __call__(self, tokens: Tensor, sentences: Tensor, logits: Tensor) -> Tensor:
+        device = logits.device
+        if device not in self._on_device:  # once, not at every step
+            ids = torch.tensor(self.tokens, dtype=torch.long, device="cpu")
+            self._on_device[device] = upload(ids, device)
+        return logits.index_fill_(1, self._on_device[device], -math.inf)
 
 
-def _one_per_sentence(lengths: Lengths, batch_size: int, name: str) -> list[int]:
+class MinimumLength:
+    """A sentence does not end before it has so many tokens.
+
+    Args:
+        lengths: of each sentence of the batch, or one number for all.
+        eos: the token that ends a sentence.
+    """
+
+    def __init__(self, lengths: Lengths, eos: int) -> None:
+        self.lengths = torch.as_tensor(lengths, device="cpu")
+        self.eos = eos
+        self._longest = int(self.lengths.max())
+        self._on_device: dict[torch.device, Tensor] = {}
+
+    def __call__(self, tokens: Tensor, sentences: Tensor, logits: Tensor) -> Tensor:
+        length = tokens.shape[1]
+        if length >= self._longest:
+            return logits
+        device = logits.device
+        if device not in self._on_device:
+            self._on_device[device] = upload(self.lengths, device)
+        lengths = self._on_device[device]
+        too_short = (lengths[sentences] if lengths.ndim else lengths.expand(len(tokens))) > length
+        logits[:, self.eos].masked_fill_(too_short, -math.inf)
+        return logits
+
+
+class NoRepeatedNgrams:
+    """No n-gram occurs twice in a sentence (Paulus et al. 2018, section 2.5, with n = 3).
+
+    Args:
+        n: tokens of the n-gram; 1 forbids every repetition of a token.
+    """
+
+    def __init__(self, n: int) -> None:
+        if n < 1:
+            raise ValueError(f"an n-gram has at least 1 token, not {n}")
+        self.n = n
+
+    def __call__(self, tokens: Tensor, sentences: Tensor, logits: Tensor) -> Tensor:
+        length = tokens.shape[1]
+        if length < self.n:
+            return logits
+        windows = tokens.unfold(1, self.n, 1)  # (R, T-n+1, n) every n-gram so far
+        suffix = tokens[:, length - self.n + 1 :]  # (R, n-1)
+        repeats = (windows[..., :-1] == suffix[:, None]).all(-1)  # (R, T-n+1)
+        # A sum, because a token may follow several windows, of which some match and some do not.
+        bans = torch.zeros_like(repeats, dtype=logits.dtype).masked_fill_(repeats, -math.inf)
+        return logits.scatter_add_(1, windows[..., -1], bans)
+
+
+def one_for_each(lengths: Lengths, batch_size: int, name: str) -> list[int]:
+    """A length for each sentence of a batch, on the host.
+
+    Raises:
+        ValueError: one is negative, or they are not one for each sentence.
+    """
     if isinstance(lengths, int):
         values = [lengths] * batch_size
     else:
         values = lengths.tolist() if isinstance(lengths, Tensor) else list(lengths)
     if len(values) != batch_size:
         raise ValueError(f"{name} has {len(values)} values for {batch_size} sentences")
-    if min(values) < 0:
+    if min(values, default=0) < 0:
         raise ValueError(f"{name} must not be negative, not {min(values)}")
     return values

@@ -11,26 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from common.decoding.constraints import Constraints, Lengths
+from common.decoding.constraints import Constraint
+from common.decoding.continuations import Continuations
 from common.decoding.hypotheses import Hypothesis, Pool
-from common.decoding.length_penalty import LengthPenalty, power
+from common.decoding.length_penalty import LengthPenalty
 from common.decoding.step_model import ContextT, StepModel
 from common.device import is_gpu, to_host, upload
-
-
-class Continuations(NamedTuple):
-    """What a strategy chose among the next tokens of each sentence's hypotheses.
-
-    Args:
-        log_probabilities: (A, W') of the hypotheses so continued; minus infinity for none.
-        parents: (A, W') which of the W hypotheses of its sentence each continues.
-        tokens: (A, W') with what.
-    """
-
-    log_probabilities: Tensor
-    parents: Tensor
-    tokens: Tensor
-
 
 Choice = Callable[[Tensor, Tensor], Continuations]
 """(log-probabilities of the next tokens (A, W, V), of the hypotheses so far (A, W)) -> choice."""
@@ -77,25 +63,29 @@ class Frontier:
 
     Args:
         sentences: (A) the places of the sentences in the batch.
+        rows: (A,) the same on the device.
         was_open: (A) whether the sentence was still searched at the last look.
         is_open: (A,) whether it is now.
         history: (A, W, T) the tokens so far.
         log_probabilities: (A, W) minus infinity where there is no hypothesis.
         pool: the finished hypotheses of the A sentences.
-        constraints: of the A sentences.
+        eos: the token that ends a sentence.
+        max_length: (A,) most tokens of each sentence, eos not counted.
         ceiling: (A,) the largest length penalty that the sentence can come to.
         length_penalty: see `LengthPenalty`.
-        stop_after: see `beam_search`.
+        stop_after: see `BeamSearch`.
         unseen: the steps since the last look.
     """
 
     sentences: list[int]
+    rows: Tensor
     was_open: list[bool]
     is_open: Tensor
     history: Tensor
     log_probabilities: Tensor
     pool: Pool
-    constraints: Constraints
+    eos: int
+    max_length: Tensor
     ceiling: Tensor
     length_penalty: LengthPenalty
     stop_after: int | None
@@ -103,24 +93,27 @@ class Frontier:
 
     @staticmethod
     def begin(
-        constraints: Constraints,
+        max_length: Sequence[int],
+        device: torch.device,
         *,
+        eos: int,
         n_best: int,
         length_penalty: LengthPenalty,
         stop_after: int | None,
     ) -> Frontier:
         """One empty hypothesis of every sentence."""
-        longest, device = constraints.longest, constraints.max_length.device
-        batch = len(longest)
-        ceiling = torch.tensor([float(length_penalty(n + 1)) for n in longest])
+        batch = len(max_length)
+        ceiling = torch.tensor([float(length_penalty(n + 1)) for n in max_length], device="cpu")
         return Frontier(
             sentences=list(range(batch)),
+            rows=torch.arange(batch, device=device),
             was_open=[True] * batch,
             is_open=torch.ones(batch, dtype=torch.bool, device=device),
             history=torch.zeros(batch, 1, 0, dtype=torch.long, device=device),
             log_probabilities=torch.zeros(batch, 1, device=device),
-            pool=Pool.empty(batch, n_best, max(longest), device),
-            constraints=constraints,
+            pool=Pool.empty(batch, n_best, max(max_length), device),
+            eos=eos,
+            max_length=upload(torch.tensor(max_length, device="cpu"), device),
             ceiling=upload(ceiling, device),
             length_penalty=length_penalty,
             stop_after=stop_after,
@@ -131,8 +124,8 @@ class Frontier:
         log_probabilities, parents, tokens = chosen
         length = self.history.shape[2]
         prefixes = self.history.gather(1, parents[..., None].expand(-1, -1, length))
-        ends = tokens == self.constraints.eos
-        at_limit = (self.constraints.max_length == length)[:, None]
+        ends = tokens == self.eos
+        at_limit = (self.max_length == length)[:, None]
         ended = log_probabilities.masked_fill(~(ends & self.is_open[:, None]), -math.inf)
         growing = log_probabilities.masked_fill(ends | at_limit, -math.inf)
         order = self.pool.rank(ended / self.length_penalty(length + 1))
@@ -157,7 +150,9 @@ class Frontier:
             ValueError: a log-probability is not a number.
         """
         steps, self.unseen = self.unseen, []
-        flags = [torch.cat([step.is_open, step.any_ended[None], step.broken[None]]) for step in steps]
+        flags = [
+            torch.cat([step.is_open, step.any_ended[None], step.broken[None]]) for step in steps
+        ]
         found: list[list[bool]] = torch.stack(flags).tolist()  # here the host waits for the device
         if any(broken for *_, broken in found):
             raise ValueError("the model's logits are not numbers (NaN or infinite)")
@@ -174,7 +169,7 @@ class Frontier:
 
     def _close(self, places: list[int], step: Step) -> Closed:
         """The answers of some sentences; what ended at this step was not cut off by its end."""
-        rows = upload(torch.tensor(places), step.ended.device)
+        rows = upload(torch.tensor(places, device="cpu"), step.ended.device)
         ends = torch.zeros_like(step.before)
         ends.scatter_add_(1, step.parents, (step.ended > -math.inf).to(ends.dtype))
         cut_off = step.before.masked_fill(ends > 0, -math.inf)[rows]
@@ -187,14 +182,15 @@ class Frontier:
     def prune(self) -> Tensor:
         """Drop the sentences that are done; return the places (A',) of those that stay."""
         places = [i for i, is_open in enumerate(self.was_open) if is_open]
-        rows = upload(torch.tensor(places), self.history.device)
+        rows = upload(torch.tensor(places, device="cpu"), self.history.device)
         self.sentences = [self.sentences[i] for i in places]
         self.was_open = [True] * len(places)
+        self.rows = self.rows[rows]
         self.is_open = self.is_open[rows]
         self.history = self.history[rows]
         self.log_probabilities = self.log_probabilities[rows]
         self.pool = self.pool.select(rows)
-        self.constraints = self.constraints.select(rows)
+        self.max_length = self.max_length[rows]
         self.ceiling = self.ceiling[rows]
         return rows
 
@@ -222,35 +218,36 @@ def run_search(
     *,
     bos: int,
     eos: int,
-    max_length: Lengths,
-    min_length: Lengths,
-    forbidden: Sequence[int],
-    no_repeat_ngram: int,
-    length_penalty: float | LengthPenalty,
+    max_length: Sequence[int],
+    constraints: Sequence[Constraint],
+    length_penalty: LengthPenalty,
     n_best: int,
     stop_after: int | None,
     prune: bool,
 ) -> list[list[Hypothesis]]:
-    """Search with any strategy; arguments and returns as in `beam_search`."""
-    penalty = length_penalty if callable(length_penalty) else power(length_penalty)
-    batch = context.batch_size
-    if batch == 0:
-        return []
+    """Search with any strategy.
+
+    Args:
+        model, context, bos, eos, prune: as `Search.__call__` takes them.
+        choose: which continuations live on.
+        max_length: of each of the B sentences.
+        constraints: all of them.
+        length_penalty: what log-probabilities are divided by.
+        n_best: hypotheses of each sentence that are returned.
+        stop_after: ended hypotheses with which a sentence is done; None: see `BeamSearch`.
+    """
     context = model.prepare(context)
     state = model.start(context)
     device = state[0].device
-    constraints = Constraints.build(
-        batch_size=batch,
-        eos=eos,
-        min_length=min_length,
-        max_length=max_length,
-        forbidden=forbidden,
-        no_repeat_ngram=no_repeat_ngram,
-        device=device,
-    )
     frontier = Frontier.begin(
-        constraints, n_best=n_best, length_penalty=penalty, stop_after=stop_after
+        max_length,
+        device,
+        eos=eos,
+        n_best=n_best,
+        length_penalty=length_penalty,
+        stop_after=stop_after,
     )
+    batch = len(max_length)
     tokens = torch.full((batch, 1), bos, device=device)
     every = LOOK_EVERY if is_gpu(device) else 1
     closed: list[Closed] = []
@@ -258,9 +255,11 @@ def run_search(
         width = tokens.shape[1]
         logits, state = model.step(tokens.flatten(), state, context)
         # In float32 whatever the model's precision; and a new tensor, so that bans may be written.
-        log_probs = F.log_softmax(logits, -1, dtype=torch.float32).unflatten(0, (-1, width))
-        frontier.constraints.apply_(log_probs, frontier.history)
-        chosen = choose(log_probs, frontier.log_probabilities)
+        log_probs = F.log_softmax(logits, -1, dtype=torch.float32)
+        sentences = frontier.rows[:, None].expand(-1, width).flatten()
+        for constraint in constraints:
+            log_probs = constraint(frontier.history.flatten(0, 1), sentences, log_probs)
+        chosen = choose(log_probs.unflatten(0, (-1, width)), frontier.log_probabilities)
         frontier.advance(chosen)
         tokens, rows = chosen.tokens, None
         if len(frontier.unseen) == every:
@@ -273,7 +272,9 @@ def run_search(
                 rows = frontier.prune()
                 context = context.select(rows)
                 tokens = tokens[rows]
-        if rows is not None or tokens.shape[1] > 1 or width > 1:  # else every row stays in its place
+        if (
+            rows is not None or tokens.shape[1] > 1 or width > 1
+        ):  # else every row stays in its place
             rows = torch.arange(len(tokens), device=device) if rows is None else rows
             survivors = (rows[:, None] * width + chosen.parents[rows]).flatten()
             state = tuple(tensor.index_select(0, survivors) for tensor in state)
@@ -282,12 +283,18 @@ def run_search(
 def _in_order(closed: list[Closed], n_best: int) -> list[list[Hypothesis]]:
     """The answers of all sentences in the order of the batch, brought to the host at once."""
     sentences = [sentence for group in closed for sentence in group.sentences]
-    pools = (Pool.join([group.finished for group in closed]), Pool.join([g.cut_off for g in closed]))
+    pools = (
+        Pool.join([group.finished for group in closed]),
+        Pool.join([g.cut_off for g in closed]),
+    )
     finished, cut_off = to_host(pools)
     answers = {
         sentence: (ended + others)[:n_best]
         for sentence, ended, others in zip(
-            sentences, finished.to_lists(finished=True), cut_off.to_lists(finished=False), strict=True
+            sentences,
+            finished.to_lists(finished=True),
+            cut_off.to_lists(finished=False),
+            strict=True,
         )
     }
     return [answers[sentence] for sentence in range(len(answers))]

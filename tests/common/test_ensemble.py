@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 from common.decoding.context import Context
 from common.decoding.decoder import RecurrentDecoder
-from common.decoding.search import Hypothesis, beam_search, greedy, sample
+from common.decoding.search import Hypothesis
 from common.encoder_decoder import Batch, EncoderDecoder
 from common.ensemble import EnsembleModel
 from common.text.vocabulary import BOS, EOS
 from common.training.validation import teacher_forced
+from tests.common.decoding.fake_models import beam_search, greedy, sample
 
 V, C, M, SENTENCES, POSITIONS = 30, 5, 6, 7, 4
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import torch
 from hypothesis import HealthCheck, settings
 from torch import Tensor
+
+from common.decoding.constraints import Forbidden
+from common.decoding.search import BeamSearch, Greedy, Sampling, Search
 
 PAD, BOS, EOS = 0, 1, 2
 SPECIAL = {"bos": BOS, "eos": EOS, "forbidden": (PAD, BOS)}
@@ -135,3 +139,30 @@ def story() -> TableModel:
 
 def one() -> Rows:
     return Rows(torch.zeros(1, 1))
+
+
+def search_with(strategy: type[Search], model, context, **options: Any):
+    """A search whose options and whose arguments of the call are named together."""
+    own = {field.name for field in fields(strategy)}
+    for name in ("max_length", "min_length"):
+        if not isinstance(options.get(name, 0), int):  # a bound for each sentence
+            own -= {name}
+    if isinstance(options.get("length_penalty"), tuple):
+        options["length_norm"], options["length_penalty"] = options["length_penalty"]
+    forbidden = options.pop("forbidden", (PAD, BOS))
+    call = {name: value for name, value in options.items() if name not in own}
+    value = strategy(**{name: options[name] for name in own & options.keys()})
+    constraints = [Forbidden(forbidden), *call.pop("constraints", ())]
+    return value(model, context, **call, pad=None, constraints=constraints)
+
+
+def beam_search(model, context, **options: Any):
+    return search_with(BeamSearch, model, context, **options)
+
+
+def greedy(model, context, **options: Any):
+    return search_with(Greedy, model, context, **options)
+
+
+def sample(model, context, **options: Any):
+    return search_with(Sampling, model, context, **options)

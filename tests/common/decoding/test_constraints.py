@@ -10,7 +10,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.decoding.search import beam_search, greedy, sample
 from tests.common.decoding.fake_models import (
     BOS,
     EOS,
@@ -18,10 +17,13 @@ from tests.common.decoding.fake_models import (
     SPECIAL,
     RandomModel,
     TableModel,
+    beam_search,
     contexts,
+    greedy,
     one,
     quick,
     repeats,
+    sample,
 )
 
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from common.decoding.ensemble import Ensemble, EnsembleContext, mean_log_probabilities
-from common.decoding.search import beam_search, sample
 from common.text.vocabulary import BOS, EOS, PAD
+from tests.common.decoding.fake_models import beam_search, sample
 
 SPECIAL = {"bos": BOS, "eos": EOS, "forbidden": (PAD, BOS)}
 THE, A, DOG, CAT, VOCABULARY = 4, 5, 6, 7, 8

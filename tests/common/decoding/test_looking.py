@@ -9,9 +9,15 @@ from hypothesis import strategies as st
 
 from common.decoding import frontier
 from common.decoding.frontier import LOOK_EVERY, Frontier
-from common.decoding.length_penalty import gnmt
-from common.decoding.search import beam_search, greedy, sample
-from tests.common.decoding.fake_models import SPECIAL, RandomModel, contexts, quick
+from tests.common.decoding.fake_models import (
+    SPECIAL,
+    RandomModel,
+    beam_search,
+    contexts,
+    greedy,
+    quick,
+    sample,
+)
 
 
 def answers(search, options, *, seed, batch, ending, monkeypatch, seldom):
@@ -32,7 +38,7 @@ def answers(search, options, *, seed, batch, ending, monkeypatch, seldom):
     batch=st.integers(1, 5),
     ending=st.sampled_from([-2.0, 1.0, 4.0]),
     beam=st.integers(1, 4),
-    penalty=st.sampled_from([0.0, 0.7, 1.0, gnmt(1.4)]),
+    penalty=st.sampled_from([0.0, 0.7, 1.0, ("gnmt", 1.4)]),
     patience=st.sampled_from([None, 0.0, 1.0, 2.0]),
     prune=st.booleans(),
     lengths=st.integers(1, 9),
@@ -43,7 +49,7 @@ def test_a_beam_search_finds_the_same(
 ):
     options = {
         "beam_size": beam, "n_best": max(1, beam - 1), "length_penalty": penalty,
-        "patience": patience, "prune": prune, "min_length": shortest, "no_repeat_ngram": 2,
+        "beam_patience": patience, "prune": prune, "min_length": shortest, "no_repeat_ngram": 2,
         "max_length": [max(1, lengths - row) for row in range(batch)],
     }  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:

@@ -8,7 +8,6 @@ from collections import Counter
 import pytest
 import torch
 
-from common.decoding.search import sample
 from tests.common.decoding.fake_models import (
     BOS,
     EOS,
@@ -19,6 +18,7 @@ from tests.common.decoding.fake_models import (
     TableModel,
     contexts,
     one,
+    sample,
 )
 
 WORDS = {3: 0.4, 4: 0.3, 5: 0.15, 6: 0.1, 7: 0.05}

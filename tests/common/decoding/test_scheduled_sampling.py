@@ -19,8 +19,8 @@ from common.decoding import (
     ScheduledSampling,
 )
 from common.decoding.scheduled_sampling import OwnWords
-from common.decoding.search import greedy
 from common.text.vocabulary import BOS, EOS, PAD
+from tests.common.decoding.fake_models import greedy
 
 B, T, S, V, E, H, C, M = 4, 6, 4, 11, 6, 8, 7, 8
 

@@ -7,15 +7,12 @@ import math
 import pytest
 import torch
 
-from common.decoding.length_penalty import gnmt
-from common.decoding.search import beam_search, greedy, sample
 from tests.common.decoding.fake_models import (
     BOS,
     CAT,
     DOG,
     EOS,
     FAST,
-    PAD,
     RUNS,
     SLEEPS,
     SPECIAL,
@@ -24,9 +21,12 @@ from tests.common.decoding.fake_models import (
     RandomModel,
     Rows,
     TableModel,
+    beam_search,
     contexts,
+    greedy,
     one,
     rescored,
+    sample,
     story,
 )
 
@@ -103,8 +103,8 @@ SHORT_OR_LONG = {
         (1.0, [B_, C1, C2, C3], math.log(0.45) / 5),
         (0.5, [B_, C1, C2, C3], math.log(0.45) / math.sqrt(5)),
         (0.2, [3], math.log(0.55) / 2**0.2),
-        (gnmt(1.0), [B_, C1, C2, C3], math.log(0.45) / (10 / 6)),
-        (gnmt(0.1), [3], math.log(0.55) / (7 / 6) ** 0.1),
+        (("gnmt", 1.0), [B_, C1, C2, C3], math.log(0.45) / (10 / 6)),
+        (("gnmt", 0.1), [3], math.log(0.55) / (7 / 6) ** 0.1),
     ],
 )
 def test_length_penalty_by_arithmetic(length_penalty, words, score):
@@ -127,7 +127,7 @@ def test_stops_exactly_when_nothing_can_win():
     assert steps == {0.0: 2, 1.0: 5}
     context = one()
     (found,) = beam_search(
-        model, context, **SPECIAL, max_length=10, beam_size=2, length_penalty=1.0, patience=0.5
+        model, context, **SPECIAL, max_length=10, beam_size=2, length_penalty=1.0, beam_patience=0.5
     )
     assert (len(context.steps), found[0].tokens) == (2, [3])
 
@@ -136,11 +136,11 @@ def test_patience_never_gives_fewer_answers_than_are_asked_for():
     model, context = RandomModel(9, 0), contexts(2)
     options = SPECIAL | {"max_length": 6, "beam_size": 4, "n_best": 4}
     for patience in (0.0, 0.5, 2.0, None):
-        found = beam_search(model, context, patience=patience, **options)
+        found = beam_search(model, context, beam_patience=patience, **options)
         assert [len(best) for best in found] == [4, 4]
     # Twice the beam size have ended, or no other can be better: with none of it, it is exact.
-    exact = beam_search(model, context, patience=None, **options)
-    assert beam_search(model, context, patience=100.0, **options) == exact
+    exact = beam_search(model, context, beam_patience=None, **options)
+    assert beam_search(model, context, beam_patience=100.0, **options) == exact
 
 
 def test_what_a_sentence_may_still_come_to_depends_on_its_own_maximum():
@@ -291,12 +291,12 @@ def test_logits_that_are_not_numbers_are_reported(bad, searcher):
     [
         {"beam_size": 0},
         {"beam_size": 2, "n_best": 3},
-        {"patience": -1.0},
+        {"beam_patience": -1.0},
         {"max_length": 0},
         {"max_length": [5, 5, 5]},
         {"min_length": 6},
         {"min_length": -1},
-        {"forbidden": (PAD, EOS)},
+        {"bos": EOS},
         {"no_repeat_ngram": -1},
         {"length_penalty": -0.5},
     ],

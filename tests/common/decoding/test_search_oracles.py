@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.decoding.length_penalty import gnmt
-from common.decoding.search import beam_search, greedy, sample
 from tests.common.decoding.fake_models import (
     BOS,
     EOS,
@@ -18,11 +17,14 @@ from tests.common.decoding.fake_models import (
     SPECIAL,
     RandomModel,
     Rows,
+    beam_search,
     contexts,
+    greedy,
     log_probabilities,
     quick,
     repeats,
     rescored,
+    sample,
 )
 
 
@@ -83,7 +85,7 @@ PENALTIES = {0.0: lambda n: 1.0, 0.7: lambda n: n**0.7, 1.0: float, "gnmt": gnmt
 
 
 def as_option(penalty):
-    return gnmt(0.9) if penalty == "gnmt" else penalty
+    return ("gnmt", 0.9) if penalty == "gnmt" else penalty
 
 
 @pytest.mark.parametrize("penalty", PENALTIES)

@@ -122,7 +122,10 @@ def test_wide_beam_equals_exhaustive_search(seed, penalty):
         found_words = [tuple(h.tokens) for h in hypotheses]
         assert len(set(found_words)) == 25
         # The scores in order; and each of its own sentence: two as good as equal may change places.
-        for scores in ([score for score, _, _ in every[:25]], [by_words[w][0] for w in found_words]):
+        for scores in (
+            [score for score, _, _ in every[:25]],
+            [by_words[w][0] for w in found_words],
+        ):
             assert [h.score for h in hypotheses] == same_log_probability(scores, terms=6 + 5)
         totals = [by_words[words][1] for words in found_words]
         assert [h.log_probability for h in hypotheses] == same_log_probability(totals, terms=6 + 5)

@@ -159,7 +159,7 @@ class Backbone(nn.Module):
     def _probe(self, image_size: int) -> tuple[tuple[int, int], int]:
         """(rows, columns) and channels of the grid, found without computing anything."""
         x = torch.empty(1, 3, image_size, image_size, device="meta")
-        network = copy.deepcopy(self.network).to("meta").eval()
+        network = copy.deepcopy(self.network).to("meta", torch.float32).eval()
         try:
             for step in self._steps:
                 x = network.get_submodule(step)(x)
@@ -172,7 +172,7 @@ class Backbone(nn.Module):
 
     def _folds(self) -> list[tuple[str, str]]:
         """Names of each convolution whose output goes to a BatchNorm, and of that BatchNorm."""
-        network = copy.deepcopy(self.network).to("meta").eval()
+        network = copy.deepcopy(self.network).to("meta", torch.float32).eval()
         outputs: list[tuple[Tensor, str]] = []
         found: list[tuple[str, str]] = []
 

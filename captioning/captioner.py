@@ -17,6 +17,7 @@ from torch import Tensor
 from captioning.encoder import ImageEncoder
 from captioning.transform import ImageTransform
 from common.decoding.hypotheses import Hypothesis
+from common.device import upload
 from common.encoder_decoder import EncoderDecoder
 from common.ensemble import EnsembleModel
 from common.text.tokenizer import Tokenizer
@@ -131,7 +132,9 @@ class Captioner:
             floor = min(options.get("min_length", 0), options.get("max_length", math.inf))
             options["min_length"] = floor
         # A reader has no use for the token that stands for unknown words.
-        found = self.model.generate(inputs.to(self.device), forbidden=(PAD, BOS, UNK), **options)
+        found = self.model.generate(
+            upload(inputs, self.device), forbidden=(PAD, BOS, UNK), **options
+        )
         return [[self._caption(hypothesis) for hypothesis in best] for best in found]
 
     def pixels(self, image: Picture) -> Tensor:
@@ -146,9 +149,9 @@ class Captioner:
     def attention(self, image: Picture, words: Sequence[str]) -> Tensor | None:
         """Where the decoder looks while it writes the words: (T + 1, S) with the end token's row.
 
-        None for a model without attention.
+        On the host. None for a model without attention.
         """
-        inputs = self.pixels(image).unsqueeze(0).to(self.device)
+        inputs = upload(self.pixels(image).unsqueeze(0), self.device)
         weights = self.model.attention_weights((inputs,), [self.vocabulary.encode(list(words))])
         return None if weights is None else weights[0]
 

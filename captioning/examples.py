@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -77,7 +78,7 @@ class CaptionExamples:
         if self.mirror is not None and shuffle:
             coins = np.random.default_rng([seed, epoch, 1]).random(len(self)) < 0.5
             mirrored = coins & self.mirror
-        return Batches(indices, lambda rows: self._collate(rows, mirrored))
+        return Batches(indices, partial(self._collate, mirrored=mirrored))
 
     def _batches_of_images(
         self, epoch: int, batch_size: int, seed: int, shuffle: bool

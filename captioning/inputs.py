@@ -40,6 +40,22 @@ class Pixels:
         return torch.where(torch.from_numpy(mirrored).view(-1, 1, 1, 1), chosen.flip(3), chosen)
 
 
+class Features:
+    """Features of a cache, for a network that is frozen.
+
+    Args:
+        cache: the rows that are asked for count its images without the damaged ones.
+    """
+
+    def __init__(self, cache: FeatureCache) -> None:
+        self.cache = cache
+        self.kept = np.flatnonzero(cache.valid)
+
+    def __call__(self, rows: np.ndarray, mirrored: np.ndarray | None = None) -> Tensor:
+        """Features (B, S, C) or (B, C) of some rows (B,), flipped left to right where asked for."""
+        return self.cache.read(self.kept[rows], mirrored)
+
+
 def read_pixels(
     images: Sequence[CaptionedImage], transform: ImageTransform, max_damaged: float
 ) -> tuple[Pixels, list[CaptionedImage]]:
@@ -122,12 +138,8 @@ def make_inputs(
         max_damaged=max_damaged,
     )
     report_damage(cache.problems, int(cache.valid.sum()), max_damaged)
-    kept = np.flatnonzero(cache.valid)
-
-    def features(rows: np.ndarray, mirrored: np.ndarray | None = None) -> Tensor:
-        return cache.read(kept[rows], mirrored)
-
-    return features, [images[row] for row in kept.tolist()]
+    features = Features(cache)
+    return features, [images[row] for row in features.kept.tolist()]
 
 
 def _same(network: Backbone, other: nn.Module | None) -> bool:

@@ -63,7 +63,9 @@ def upload(tensor: Tensor, device: torch.device) -> Tensor:
 
     A copy from ordinary memory makes the host wait; one from pinned memory does not.
     """
-    return pinned(tensor, device).to(device, non_blocking=True)
+    if tensor.device.type == device.type:
+        return tensor.to(device)
+    return pinned(tensor, device).to(device, non_blocking=is_gpu(device))
 
 
 def pinned(tensor: Tensor, device: torch.device) -> Tensor:
@@ -73,7 +75,7 @@ def pinned(tensor: Tensor, device: torch.device) -> Tensor:
     return tensor
 
 
-def moved(value: Value, device: torch.device | str) -> Value:
+def moved(value: Value, device: torch.device | str, *, scalars: bool = True) -> Value:
     """A value with all of its tensors on a device.
 
     Each transfer between a GPU and the host makes the host wait. So there is one for each type of
@@ -81,27 +83,34 @@ def moved(value: Value, device: torch.device | str) -> Value:
 
     Args:
         value: a tensor, or dicts, lists, tuples and plain values around tensors.
-        device: where to. Tensors that are there already stay the same objects.
+        device: where to. Tensors that are there already stay the same objects; where all are, so
+            does the value.
+        scalars: whether tensors without dimensions go there too.
     """
     device = torch.device(device)
     found: dict[tuple, Tensor] = {}
 
     def note(tensor: Tensor) -> Tensor:
-        if tensor.device.type != device.type:
+        if tensor.device.type != device.type and (tensor.ndim or scalars):
             found.setdefault(_place(tensor), tensor.detach())
         return tensor
 
     map_tensors(value, note)
+    if not found:
+        return value
     arrived: dict[tuple, Tensor] = {}
     for dtype in dict.fromkeys(tensor.dtype for tensor in found.values()):
         group = {place: tensor for place, tensor in found.items() if tensor.dtype == dtype}
-        together = torch.cat([tensor.reshape(-1) for tensor in group.values()])
+        together = torch.cat([_in_order_of_memory(tensor) for tensor in group.values()])
         together = (
             upload(together, device) if together.device.type == "cpu" else together.to(device)
         )
         parts = together.split([tensor.numel() for tensor in group.values()])
         for (place, tensor), part in zip(group.items(), parts, strict=True):
-            arrived[place] = part.view(tensor.shape)
+            strides = tensor.stride() if _is_dense(tensor) else None
+            part = part.as_strided(tensor.shape, strides) if strides else part.view(tensor.shape)
+            # On a GPU each in memory of its own, where its kernels read it fastest.
+            arrived[place] = part.clone() if is_gpu(device) else part
     return map_tensors(value, lambda tensor: arrived.get(_place(tensor), tensor))
 
 
@@ -110,7 +119,20 @@ def to_host(value: Value) -> Value:
 
     What leaves a model for a file, a picture, TensorBoard or a user's hands goes through here.
     """
-    return moved(map_tensors(value, Tensor.detach), "cpu")
+    return moved(detached(value), "cpu")
+
+
+def detached(value: Value) -> Value:
+    """A value with all of its tensors without their graphs; the same value if none has one."""
+    graphs: list[Tensor] = []
+
+    def note(tensor: Tensor) -> Tensor:
+        if tensor.requires_grad:
+            graphs.append(tensor)
+        return tensor
+
+    map_tensors(value, note)
+    return map_tensors(value, Tensor.detach) if graphs else value
 
 
 def map_tensors(value: Any, function: Callable[[Tensor], Tensor]) -> Any:
@@ -129,6 +151,22 @@ def map_tensors(value: Any, function: Callable[[Tensor], Tensor]) -> Any:
             value, **{name: map_tensors(getattr(value, name), function) for name in fields}
         )
     return value
+
+
+def _in_order_of_memory(tensor: Tensor) -> Tensor:
+    """The numbers of a tensor in one row."""
+    return tensor.as_strided((tensor.numel(),), (1,)) if _is_dense(tensor) else tensor.reshape(-1)
+
+
+def _is_dense(tensor: Tensor) -> bool:
+    """Whether a tensor fills its memory, in whatever order of its dimensions (channels last)."""
+    expected = 1
+    for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
+        if size != 1:
+            if stride != expected:
+                return False
+            expected *= size
+    return tensor.numel() > 0
 
 
 def _place(tensor: Tensor) -> tuple:
@@ -177,18 +215,31 @@ def generator_state(device: torch.device) -> Tensor | None:
 
 
 def set_generator_state(device: torch.device, state: Tensor | None) -> bool:
-    """Put a GPU's generator where `generator_state` found it; False if there is none to put it to."""
+    """Put a GPU's generator where `generator_state` found it; False where that cannot be: a state of
+    a generator that this device does not have, or none of the one that it has."""
     if not is_gpu(device):
         return state is None
     if state is None:
         return False
-    torch.get_device_module(device).set_rng_state(state.cpu(), device)
+    try:
+        torch.get_device_module(device).set_rng_state(state.cpu(), device)
+    except (RuntimeError, TypeError):  # of another kind of GPU
+        return False
     return True
+
+
+def seed_generator(device: torch.device, seed: int) -> None:
+    """Seed a GPU's own generator; the host's stays as it is."""
+    if is_gpu(device):
+        generator = torch.Generator(device).manual_seed(seed)
+        torch.get_device_module(device).set_rng_state(generator.get_state(), device)
 
 
 def peak_memory(device: torch.device) -> int | None:
     """The most bytes that were taken of a GPU since the last call; None on the host."""
-    module: Any = torch.get_device_module(device) if is_gpu(device) else None
+    if not is_gpu(device):
+        return None
+    module: Any = torch.get_device_module(device)
     if not hasattr(module, "max_memory_allocated"):
         return None
     peak = module.max_memory_allocated(device)
@@ -205,10 +256,11 @@ def naming_batch_size(examples: int) -> Iterator[None]:
     """
     try:
         yield
-    except (
-        RuntimeError
-    ) as error:  # torch.OutOfMemoryError is one; the host's allocator raises the other
-        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+    except RuntimeError as error:  # torch.OutOfMemoryError is one
+        # The others are of the host's allocator, of CUDA outside of PyTorch's, and of cuDNN.
+        others = ("allocate memory", "out of memory", "ALLOC_FAILED")
+        known = isinstance(error, torch.OutOfMemoryError)
+        if not known and not any(text in str(error) for text in others):
             raise
         raise UserError(
             f"out of memory with a batch of {examples}: lower --batch-size, or the sizes of the "

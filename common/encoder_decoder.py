@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from common.choices import LengthNorm, Precision
 from common.decoding.attention import coverage_penalty
 from common.decoding.context import Context
 from common.decoding.decoder import RecurrentDecoder
 from common.decoding.length_penalty import gnmt
 from common.decoding.scheduled_sampling import ScheduledSampling
 from common.decoding.search import Hypothesis, beam_search
+from common.device import map_tensors, naming_batch_size, to_host, upload
+from common.precision import arithmetic, choose_precision, without_gradients
 from common.text.vocabulary import BOS, EOS, PAD
 from common.training.batching import pad_sequences
 from common.training.loss import Loss, token_loss
-
-Precision: TypeAlias = Literal["fp32", "bf16"]
-LengthNorm: TypeAlias = Literal["power", "gnmt"]
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,16 @@ class Batch:
             found when the batch is collated, so that the device need not be asked for it.
         rows: (B,) which of the I inputs each sentence belongs to: several sentences of an image
             share one pass through its encoder. None: each its own, I = B.
+        lengths: (I,) real steps of each input, the last argument that the encoder is called with, if
+            it takes any. They stay on the host, which packs padded inputs by them without waiting
+            for a GPU.
     """
 
     inputs: tuple[Tensor, ...]
     targets: Tensor
     positions: Tensor
     rows: Tensor | None = None
+    lengths: Tensor | None = None
 
     @classmethod
     def collate(
@@ -47,30 +51,37 @@ class Batch:
         inputs: tuple[Tensor, ...],
         sentences: Sequence[Sequence[int]],
         rows: Tensor | None = None,
+        lengths: Tensor | None = None,
     ) -> Batch:
         """Make a batch of sentences given as word ids without start and end token."""
         targets = pad_sequences([[BOS, *sentence, EOS] for sentence in sentences], PAD)
-        return cls.of(inputs, targets, rows)
+        return cls.of(inputs, targets, rows, lengths)
 
     @classmethod
-    def of(cls, inputs: tuple[Tensor, ...], targets: Tensor, rows: Tensor | None = None) -> Batch:
+    def of(
+        cls,
+        inputs: tuple[Tensor, ...],
+        targets: Tensor,
+        rows: Tensor | None = None,
+        lengths: Tensor | None = None,
+    ) -> Batch:
         """Make a batch of sentences that are one matrix (B, T + 1) already, as in `targets`."""
         positions = (targets[:, 1:] != PAD).flatten().nonzero().squeeze(1)
-        return cls(inputs, targets, positions, rows)
+        return cls(inputs, targets, positions, rows, lengths)
+
+    @property
+    def arguments(self) -> tuple[Tensor, ...]:
+        """All that the encoder is called with."""
+        return self.inputs if self.lengths is None else (*self.inputs, self.lengths)
 
     def to(self, device: torch.device | str) -> Batch:
-        return self._map(lambda tensor: tensor.to(device, non_blocking=True))
+        """The batch on a device, but for its lengths."""
+        device = torch.device(device)
+        moved = map_tensors(self, lambda tensor: upload(tensor, device))
+        return replace(moved, lengths=self.lengths)
 
     def pin_memory(self) -> Batch:
-        return self._map(Tensor.pin_memory)
-
-    def _map(self, function: Callable[[Tensor], Tensor]) -> Batch:
-        return Batch(
-            tuple(function(tensor) for tensor in self.inputs),
-            function(self.targets),
-            function(self.positions),
-            None if self.rows is None else function(self.rows),
-        )
+        return map_tensors(self, Tensor.pin_memory)
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -87,7 +98,7 @@ class SentenceWriter(nn.Module):
     def encode(self, *inputs: Tensor) -> Any:
         raise NotImplementedError
 
-    @torch.no_grad()
+    @without_gradients()
     def generate(
         self,
         *inputs: Tensor,
@@ -99,21 +110,27 @@ class SentenceWriter(nn.Module):
         """Write a sentence for each input.
 
         Args:
-            inputs: what the encoder is called with.
+            inputs: what the encoder is called with; the first is on the device of the model.
             search: `greedy`, `sample` or `beam_search` of common.decoding.search.
             precision: "bf16" multiplies matrices in bfloat16, which is faster where the hardware is
-                made for it; probabilities are still summed up in float32.
+                made for it; "auto" measures whether it is. Probabilities are still summed up in
+                float32.
             length_norm: what a number given as length_penalty is the exponent of: "power" of the
                 length, "gnmt" of (5 + length) / 6.
             options: of that search: beam_size, max_length, length_penalty, ...
 
         Returns:
             For each input its hypotheses, best first.
+
+        Raises:
+            UserError: the device is out of memory.
         """
         defaults = {"bos": BOS, "eos": EOS, "forbidden": (PAD, BOS), "max_length": 50}
         if length_norm == "gnmt" and not callable(options.get("length_penalty", gnmt)):
             options["length_penalty"] = gnmt(options["length_penalty"])
-        with torch.autocast(inputs[0].device.type, torch.bfloat16, precision == "bf16"):
+        device = inputs[0].device
+        chosen = choose_precision(precision, self, device)
+        with naming_batch_size(len(inputs[0])), arithmetic(device, chosen):
             return search(self.decoder, self.encode(*inputs), **(defaults | options))
 
 
@@ -121,7 +138,7 @@ class EncoderDecoder(SentenceWriter):
     """Any encoder that returns a `Context`, and the decoder that turns it into words.
 
     Args:
-        encoder: called with `Batch.inputs`, returns a Context.
+        encoder: called with `Batch.arguments`, returns a Context.
         decoder: the recurrent decoder.
         label_smoothing: share of the probability that the target spreads over all words evenly
             (Szegedy et al. 2016).
@@ -163,7 +180,7 @@ class EncoderDecoder(SentenceWriter):
         `Loss.value` is the mean per word with smoothing and regularisation, to be differentiated;
         `Loss.nll` is the plain sum of negative log-likelihoods in nats, from which perplexity follows.
         """
-        context = self.encode(*batch.inputs)
+        context = self.encode(*batch.arguments)
         if batch.rows is not None:
             context = context.select(batch.rows)
         words = batch.targets[:, :-1]
@@ -181,14 +198,23 @@ class EncoderDecoder(SentenceWriter):
             loss = loss._replace(value=loss.value + self.coverage * penalty)
         return loss
 
-    @torch.no_grad()
-    def attention_weights(self, inputs: tuple[Tensor, ...], sentences: Sequence[Sequence[int]]):
+    @without_gradients()
+    def attention_weights(
+        self, inputs: tuple[Tensor, ...], sentences: Sequence[Sequence[int]]
+    ) -> list[Tensor] | None:
         """Where the decoder looks while it writes given sentences: a (T, S) tensor for each.
 
-        T counts the words of the sentence and its end token. None without attention.
+        T counts the words of the sentence and its end token. The tensors are float32, on the host.
+        None without attention.
+
+        Args:
+            inputs: what the encoder is called with; the first is on the device of the model.
+            sentences: word ids of a sentence for each input.
         """
-        batch = Batch.collate(inputs, sentences).to(inputs[0].device)
-        weights = self.decoder.unroll(self.encode(*batch.inputs), batch.targets[:, :-1]).weights
+        targets = Batch.collate((), sentences).targets
+        tokens = upload(targets[:, :-1], inputs[0].device)
+        weights = self.decoder.unroll(self.encode(*inputs), tokens).weights
         if weights is None:
             return None
-        return [row[: len(words) + 1] for row, words in zip(weights, sentences, strict=True)]
+        rows = to_host(weights.float())
+        return [row[: len(words) + 1] for row, words in zip(rows, sentences, strict=True)]

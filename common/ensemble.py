@@ -51,7 +51,7 @@ class EnsembleModel(SentenceWriter):
         """Cross-entropy of the averaged probabilities under teacher forcing, at real words only."""
         logits = []
         for model in self.models:
-            context = model.encode(*batch.inputs)
+            context = model.encode(*batch.arguments)
             if batch.rows is not None:
                 context = context.select(batch.rows)
             features, _ = model.decoder.unroll(context, batch.targets[:, :-1])
@@ -66,7 +66,7 @@ class EnsembleModel(SentenceWriter):
         """Where the models look while given sentences are written: a (T, S) tensor for each.
 
         The mean over the models that attend; None where none does, or where they do not look at the
-        same positions.
+        same positions. The tensors are float32, on the host.
         """
         found = [model.attention_weights(inputs, sentences) for model in self.models]
         attending = [weights for weights in found if weights is not None]

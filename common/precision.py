@@ -134,6 +134,20 @@ class _Products:
 
 
 @contextmanager
+def without_gradients() -> Iterator[None]:
+    """`torch.no_grad` that leaves nothing behind: also for what is called within autocast.
+
+    Autocast keeps the weights that it has cast, for as long as its outermost block lasts. Those that
+    were cast here have no graph, and a loss computed later in that block would miss their gradient.
+    """
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        torch.clear_autocast_cache()
+
+
+@contextmanager
 def arithmetic(device: torch.device, precision: Chosen) -> Iterator[None]:
     """Within the block, matrix products are computed in a precision.
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from common.decoding.context import Context
+from common.device import upload
 from common.dropout import Dropout
 from common.recurrent import Recurrent
 from common.recurrent.layer import CellFactory, StandardCell
@@ -82,8 +83,9 @@ class SentenceEncoder(nn.Module):
 
         Args:
             tokens: (B, S) word ids, padded on the right.
-            lengths: (B,) words of each sentence, at least 1.
+            lengths: (B,) words of each sentence, at least 1; best on the CPU, see `Recurrent`.
         """
+        given, lengths = lengths, upload(lengths, tokens.device)
         positions = torch.arange(tokens.shape[1], device=tokens.device)  # (S,)
         mask = positions < lengths.unsqueeze(1)  # (B, S)
         if self.reverse:
@@ -91,7 +93,7 @@ class SentenceEncoder(nn.Module):
             mirror = torch.where(mask, lengths.unsqueeze(1) - 1 - positions, positions)
             tokens = tokens.gather(1, mirror)
         embedded = self.embedding_dropout(self.embedding(tokens))  # (B, S, E)
-        outputs, state = self.recurrent(embedded, lengths)  # (B, S, D H)
+        outputs, state = self.recurrent(embedded, given)  # (B, S, D H)
         vector = self._summarise(outputs, state[0], mask, lengths)
         if not self.attention:
             return Context(self.output_dropout(vector))

@@ -115,6 +115,5 @@ def alignment_sheet(
         weights = translator.attention(source, tokens)
         if weights is None:
             raise UserError("this translator has no attention to show: it was trained without.")
-        values = weights.float().cpu().numpy()
-        maps.append(heat_map(values, [*tokens, "<eos>"], [*source, "<eos>"]))
+        maps.append(heat_map(weights, [*tokens, "<eos>"], [*source, "<eos>"]))
     return stacked(maps)

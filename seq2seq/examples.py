@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -84,21 +85,25 @@ class TranslationExamples:
         indices = bucketed_batches(
             self.lengths, batch_size, max_tokens=max_tokens, seed=seed, epoch=epoch, shuffle=shuffle
         )
+        anew = (seed, epoch) if self.resample is not None and shuffle else None
+        return Batches(indices, partial(self._collate, anew=anew))
 
-        def collate(rows: np.ndarray) -> Batch:
-            pairs = self.usable[rows]
-            if self.resample is not None and shuffle:
-                generator = np.random.default_rng([seed, epoch, int(pairs[0])])
-                drawn = [self.resample(int(pair), generator) for pair in pairs]
-                sources, targets = [s for s, _ in drawn], [t for _, t in drawn]
-            elif isinstance(self.sources, Corpus) and isinstance(self.targets, Corpus):
-                # Whole batches at a time, several times faster than sentence by sentence.
-                tokens = self.sources.padded(pairs, eos=EOS)
-                lengths = torch.from_numpy(self.sources.lengths[pairs] + 1).long()
-                return Batch.of((tokens, lengths), self.targets.padded(pairs, bos=BOS, eos=EOS))
-            else:
-                sources = [self.sources[pair] for pair in pairs]
-                targets = [self.targets[pair] for pair in pairs]
-            return Batch.collate(source_batch(sources), targets)
-
-        return Batches(indices, collate)
+    def _collate(self, rows: np.ndarray, *, anew: tuple[int, int] | None) -> Batch:
+        """The batch of some rows; `anew`: (seed, epoch) where its pairs are drawn."""
+        pairs = self.usable[rows]
+        if self.resample is not None and anew is not None:
+            generator = np.random.default_rng([*anew, int(pairs[0])])
+            drawn = [self.resample(int(pair), generator) for pair in pairs]
+            sources, targets = [s for s, _ in drawn], [t for _, t in drawn]
+        elif isinstance(self.sources, Corpus) and isinstance(self.targets, Corpus):
+            # Whole batches at a time, several times faster than sentence by sentence.
+            tokens = self.sources.padded(pairs, eos=EOS)
+            lengths = torch.from_numpy(self.sources.lengths[pairs] + 1).long()
+            return Batch.of(
+                (tokens,), self.targets.padded(pairs, bos=BOS, eos=EOS), lengths=lengths
+            )
+        else:
+            sources = [self.sources[pair] for pair in pairs]
+            targets = [self.targets[pair] for pair in pairs]
+        tokens, lengths = source_batch(sources)
+        return Batch.collate((tokens,), targets, lengths=lengths)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from common.decoding.hypotheses import Hypothesis
+from common.device import upload
 from common.encoder_decoder import EncoderDecoder
 from common.ensemble import EnsembleModel
 from common.errors import UserError
@@ -173,7 +174,7 @@ class Translator:
     def attention(self, source: Sequence[str], target: Sequence[str]) -> Tensor | None:
         """Where the decoder looks while it writes given tokens: (T + 1, S + 1), end tokens included.
 
-        None for a model without attention.
+        On the host. None for a model without attention.
         """
         sentences = [self.target.vocabulary.encode(list(target))]
         weights = self.model.attention_weights(self._inputs([source]), sentences)
@@ -181,7 +182,8 @@ class Translator:
 
     def _inputs(self, sentences: Sequence[Sequence[str]]) -> tuple[Tensor, ...]:
         ids = [self.source.vocabulary.encode(list(tokens)) for tokens in sentences]
-        return tuple(tensor.to(self.device) for tensor in source_batch(ids))
+        tokens, lengths = source_batch(ids)
+        return upload(tokens, self.device), lengths
 
     def _search(
         self, sentences: list[Sequence[str]], replace_unknown: bool, search: dict[str, Any]

@@ -34,7 +34,7 @@ class Attention(nn.Module):
         raise NotImplementedError
 
     def scores(self, queries: Tensor, keys: Tensor) -> Tensor:
-        """queries: (B, Q, H); keys: (B, S, A). Returns (B, Q, S)."""
+        """queries: (B, Q, H); keys: (B, S, A). Returns (B, Q, S), up to a constant for each query."""
         raise NotImplementedError
 
     def values(self, memory: Tensor) -> Tensor:
@@ -82,6 +82,7 @@ class AdditiveAttention(Attention):
     """
 
     _query: Callable[[Tensor], Tensor] | None = None  # of a view, see `deferred`
+    _score: Tensor | None = None
 
     def __init__(self, query_size: int, memory_size: int, attention_size: int) -> None:
         super().__init__()
@@ -91,21 +92,26 @@ class AdditiveAttention(Attention):
 
     def deferred(self) -> Self:
         view = super().deferred()
-        view._query = deferred(self.query.weight)
+        view._query = deferred(self.query.weight * 2)
+        view._score = self.score.weight * 2
         return view
 
     # tanh x = 2 sigmoid(2 x) - 1, and a CPU is ten times as fast at a sigmoid in float32 as at a
-    # tanh. So keys and queries are doubled, and v . tanh x is 2 v . sigmoid(2 x) less the sum of v.
+    # tanh. So keys and queries are doubled, and v . tanh x is 2 v . sigmoid(2 x) less the sum of v,
+    # which is the same for all positions and nothing to a softmax.
 
     def keys(self, memory: Tensor) -> Tensor:
         return _wide(self.memory(memory)) * 2
 
     def scores(self, queries: Tensor, keys: Tensor) -> Tensor:
-        query = _wide((self._query or self.query)(queries)) * 2
+        # In a view, what depends on the weights alone is doubled once for all steps.
+        query = _wide(self.query(queries) * 2 if self._query is None else self._query(queries))
         mixed = (query.unsqueeze(2) + keys.unsqueeze(1)).sigmoid_()  # (B, Q, S, A)
-        weight = self.score.weight
+        weight = self.score.weight * 2 if self._score is None else self._score
+        if not torch.is_autocast_enabled(mixed.device.type):
+            return F.linear(mixed, weight).squeeze(-1)
         with torch.autocast(mixed.device.type, enabled=False):  # it would cast all of `mixed`
-            return F.linear(mixed, 2 * weight).squeeze(-1) - weight.sum()
+            return F.linear(mixed, weight).squeeze(-1)
 
 
 class ConcatAttention(AdditiveAttention):

@@ -15,6 +15,8 @@ from typing import Literal, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
+from common.device import upload
+
 
 class RatioSchedule(Protocol):
     """The teacher-forcing ratio over time: how likely the right word is fed."""
@@ -120,6 +122,16 @@ class OwnWords(NamedTuple):
     where: Tensor  # (B, T), True where the word fed at that step is the model's own; on the CPU
     choose: Callable[[Tensor], Tensor]  # (N, V) logits of the step before -> (N,) words
 
+    def rows(self, device: torch.device) -> list[Tensor]:
+        """For each of the T steps the sentences (N,) that are fed a word of the model's own.
+
+        The host knows how many they are at each step: all go to the device in one copy, and nothing
+        waits for it.
+        """
+        steps, rows = self.where.t().nonzero(as_tuple=True)  # in the order of the steps
+        counts = torch.bincount(steps, minlength=self.where.shape[1]).tolist()
+        return list(upload(rows, device).split(counts))
+
 
 class ScheduledSampling(nn.Module):
     """Tosses the coins of scheduled sampling, and counts the batches that its schedule falls over.
@@ -177,26 +189,26 @@ class ScheduledSampling(nn.Module):
         self.batches += 1
         if ratio >= 1:
             return None
-        coins = torch.rand(batch, steps if self.per == "token" else 1)
+        coins = torch.rand(batch, steps if self.per == "token" else 1, device="cpu")
         where = (coins >= ratio).expand(batch, steps).clone()
         where[:, :1] = False
         return OwnWords(where, self.choose) if where.any() else None
 
     def choose(self, logits: Tensor) -> Tensor:
-        """logits: (N, V). Returns (N,) what the model says."""
-        logits = logits.float()
-        if self.forbidden:
-            logits = logits.index_fill(
-                1, torch.tensor(self.forbidden, device=logits.device), -torch.inf
-            )
+        """logits: (N, V). Returns (N,) what the model says. Nothing waits for the device."""
+        logits = logits.to(torch.float32, copy=True)
+        for token in self.forbidden:  # one by one: an index made of a list would be an upload
+            logits[:, token] = -torch.inf
         if self.words == "likeliest":
             return logits.argmax(dim=1)
-        return torch.multinomial(logits.softmax(dim=1), 1).squeeze(1)
+        # What `torch.multinomial` computes, which asks the device first whether its input is sound.
+        probabilities = logits.softmax(dim=1)
+        return (probabilities / torch.empty_like(probabilities).exponential_()).argmax(dim=1)
 
     # A number in the state dict and no buffer: reading a buffer would wait for the GPU it is on.
 
     def get_extra_state(self) -> Tensor:
-        return torch.tensor(self.batches)
+        return torch.tensor(self.batches, device="cpu")
 
     def set_extra_state(self, state: Tensor) -> None:
         self.batches = int(state)

@@ -55,9 +55,10 @@ def unroll_step_by_step(
     outputs: list[Tensor] = []
     reads: list[Tensor] = []
     all_weights: list[Tensor] = []
+    chosen = None if own is None else own.rows(embedded.device)  # (N,) sentences of each step
     for t, projected_t in enumerate(projected.unbind(0)):  # (B, P)
-        if own is not None and own.where[:, t].any():
-            rows = own.where[:, t].nonzero().squeeze(1).to(embedded.device)  # (N,)
+        if own is not None and chosen is not None and len(chosen[t]):
+            rows = chosen[t]
             part = _of_rows(context, rows, memory=not before)
             read = reads[-1][rows].unsqueeze(1) if before else None
             last = outputs[-1][rows].unsqueeze(1), read, words[t - 1][rows].unsqueeze(1)

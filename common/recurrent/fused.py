@@ -1,4 +1,4 @@
-"""PyTorch's own recurrent kernels (cuDNN, oneDNN) on one layer and direction of a padded batch."""
+"""PyTorch's own recurrent kernels (cuDNN, oneDNN) on padded batches, and where they ask for care."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
+from common.device import is_gpu
 from common.recurrent.cells import State
 from common.recurrent.padding import Padding
 
@@ -29,7 +30,7 @@ def wants_float32(kernel: nn.RNNBase, inputs: Tensor) -> bool:
         return False
     if kind == "cpu":
         return kernel.mode == "LSTM" and not _has_bfloat16_lstm()
-    return inputs.is_cuda
+    return is_gpu(inputs.device)
 
 
 @lru_cache(maxsize=1)
@@ -74,7 +75,7 @@ def unroll_fused(
     """
     if reverse:
         inputs = padding.reverse(inputs)
-    first = tuple(part.unsqueeze(0) for part in state)
+    first = tuple(part.unsqueeze(0).contiguous() for part in state)  # cuDNN refuses a view
     memory: State = ()
     if kernel.mode == "LSTM":
         inputs, weights = _hold_memory(inputs, weights, padding)
@@ -111,7 +112,7 @@ def _call(function, inputs: Tensor, state, weights: Sequence[Tensor]) -> tuple[T
     """The functional form of torch.nn's module, for one layer and direction, time-major."""
     trains = torch.is_grad_enabled()
     arguments = (inputs, state, list(weights), True, 1, 0.0, trains, False, False)
-    if not inputs.is_cuda:
+    if not is_gpu(inputs.device):
         return function(*arguments)
     with warnings.catch_warnings():
         # One layer of several is no contiguous chunk of memory: cuDNN copies it, and says so.

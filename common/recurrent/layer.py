@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from common.device import is_gpu
 from common.recurrent.cells import (
     ALL,
     Cell,
@@ -23,6 +24,7 @@ from common.recurrent.cells import (
 )
 from common.recurrent.fused import unroll_fused, wants_float32
 from common.recurrent.initialization import Initialization, initialize_
+from common.recurrent.packed import takes_packed, unroll_kernel
 from common.recurrent.padding import Padding
 from common.recurrent.scan import scan
 
@@ -117,8 +119,10 @@ class Recurrent(nn.Module):
 
         Args:
             inputs: (B, T, I), padded on the right.
-            lengths: (B,) real steps of each sequence, 0 to T; all are real if not given. On the CPU
-                they are checked; on a GPU nothing waits for them.
+            lengths: (B,) real steps of each sequence, 0 to T; all are real if not given. Lengths on
+                the CPU are checked, and are best for inputs on a GPU too: all layers are then one
+                call of cuDNN. Lengths on a GPU are taken as they are, since to look at them would
+                wait for it.
             state: before the first step, a tuple of (B, L D, H), layers first, then directions as
                 in torch; zeros if not given.
 
@@ -141,8 +145,8 @@ class Recurrent(nn.Module):
         values = inputs.transpose(0, 1).contiguous()  # (T, B, I)
         if batch == 0 or steps == 0:
             return values.new_zeros(batch, steps, self.output_size), state
-        if self.kernel is not None and padding is None:
-            outputs, state = self._whole_kernel(self.kernel, values, state)
+        if self.kernel is not None and (padding is None or takes_packed(padding)):
+            outputs, state = self._whole_kernel(self.kernel, values, state, padding)
         else:
             # A kernel runs on through the padding, where a ReLU's state may overflow: scan holds it.
             bounded = self.kernel is not None and self.kernel.mode != "RNN_RELU"
@@ -151,9 +155,12 @@ class Recurrent(nn.Module):
         return outputs.transpose(0, 1), state
 
     def _whole_kernel(
-        self, kernel: nn.RNNBase, inputs: Tensor, state: State
+        self, kernel: nn.RNNBase, inputs: Tensor, state: State, padding: Padding | None
     ) -> tuple[Tensor, State]:
         first = tuple(part.to(inputs.dtype).transpose(0, 1).contiguous() for part in state)
+        if is_gpu(inputs.device):
+            outputs, state = unroll_kernel(kernel, inputs, first, padding)
+            return outputs, tuple(part.transpose(0, 1) for part in state)
         outputs, last = kernel(inputs, first if self.state_size == 2 else first[0])
         last = last if self.state_size == 2 else (last,)
         return outputs, tuple(part.transpose(0, 1) for part in last)

@@ -2,27 +2,47 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, Self
 
 import torch
 from torch import Tensor
+
+from common.device import upload
 
 
 class Padding:
     """Where the sequences of a right-padded, time-major batch end.
 
     Args:
-        lengths: (B,) real steps of each sequence, on the device of the batch.
+        lengths: (B,) real steps of each sequence.
         steps: T, the steps of the batch.
         shortest: the smallest length if the host knows it, else 0.
+        device: of the batch; that of the lengths by default.
     """
 
-    def __init__(self, lengths: Tensor, steps: int, shortest: int = 0) -> None:
-        self.lengths = lengths
+    def __init__(
+        self,
+        lengths: Tensor,
+        steps: int,
+        shortest: int = 0,
+        device: torch.device | None = None,
+    ) -> None:
+        self.given = lengths
         self.steps = steps
         self.shortest = shortest
-        times = torch.arange(steps, device=lengths.device).unsqueeze(1)
-        self.mask = (times >= lengths).unsqueeze(2)  # (T, B, 1), True at padding
+        self.device = lengths.device if device is None else device
+
+    @cached_property
+    def lengths(self) -> Tensor:
+        """(B,) the lengths on the device of the batch."""
+        return upload(self.given, self.device).long()
+
+    @cached_property
+    def mask(self) -> Tensor:
+        """(T, B, 1), True at padding."""
+        times = torch.arange(self.steps, device=self.device).unsqueeze(1)
+        return (times >= self.lengths).unsqueeze(2)
 
     @classmethod
     def of(
@@ -54,7 +74,7 @@ class Padding:
                 )
             if shortest == steps:
                 return None
-        return cls(lengths.to(device, torch.long, non_blocking=True), steps, shortest)
+        return cls(lengths, steps, shortest, device)
 
     def clear(self, values: Tensor) -> Tensor:
         """values: (T, B, F). Returns them with exact zeros at padding, whatever stood there."""

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from common.training.weights import read_weights, save_weights
+from common.device import to_host
+from common.training.weights import load_state_dict, read_weights, save_weights
 
 if TYPE_CHECKING:
     from common.run import Run
@@ -41,7 +43,7 @@ def average_weights(states: Iterable[Mapping[str, Tensor]]) -> dict[str, Tensor]
     last: dict[str, Tensor] = {}
     count = 0
     for count, state in enumerate(states, start=1):
-        before, last = last, {name: tensor.detach().cpu() for name, tensor in state.items()}
+        before, last = last, to_host(dict(state))
         _check_alike(before or last, last, count)
         for name, tensor in last.items():
             if tensor.is_floating_point() or tensor.is_complex():
@@ -156,8 +158,7 @@ class BestFew:
         if self.run is not None:
             save_weights(self._file(step), model.state_dict())
         else:
-            weights = model.state_dict()
-            self._weights[step] = {name: tensor.cpu().clone() for name, tensor in weights.items()}
+            self._weights[step] = copy.deepcopy(to_host(model.state_dict()))
             self.tidy()
 
     def tidy(self) -> None:
@@ -171,11 +172,11 @@ class BestFew:
 
     def load_average(self, model: nn.Module) -> None:
         """Put the average of the weights that were kept into `model`."""
-        model.load_state_dict(average_weights(self._read(step) for step, _ in self.kept))
+        load_state_dict(model, average_weights(self._read(step) for step, _ in self.kept))
 
     def load_best(self, model: nn.Module) -> None:
         """Put the best of the weights that were kept into `model`."""
-        model.load_state_dict(self._read(self.kept[0][0]))
+        load_state_dict(model, self._read(self.kept[0][0]))
 
     def state_dict(self) -> dict[str, Any]:
         return {"kept": self.kept}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, is_dataclass, replace
 from itertools import islice
 from typing import Any, TypeVar, overload
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from common.device import is_gpu, map_tensors, pinned, upload
 from common.training.distributed import World
 from common.training.interruption import leave_to_parent
 
@@ -164,9 +166,13 @@ def grouped(
     world: World | None = None,
     workers: int = 0,
     seed: int = 0,
-    pin_memory: bool = False,
-) -> Iterator[tuple[Iterator[Batch], int]]:
+    device: torch.device | None = None,
+) -> Generator[tuple[Iterator[Batch], int], None, None]:
     """The batches of an epoch in groups, one for each update of the weights.
+
+    For a GPU the next batch is made ahead, in a thread, and put where the GPU fetches it from by
+    itself. What is random in a batch must there come from (seed, epoch, batch): the global random
+    generators would be ahead of the training, and another number of draws ahead after a resume.
 
     Args:
         batches: the batches of the epoch.
@@ -175,7 +181,7 @@ def grouped(
         world: the processes that share every group.
         workers: processes that make batches ahead of time; 0 makes each when it is asked for.
         seed: of the random generators of the workers.
-        pin_memory: put the batches of workers where a GPU can fetch them from.
+        device: where the batches are going to.
 
     Yields:
         Those batches of a group that are for this process, and the size of the whole group.
@@ -196,22 +202,49 @@ def grouped(
                 batch_size=None,
                 sampler=order,
                 num_workers=workers,
-                pin_memory=pin_memory,
                 generator=generator,
                 worker_init_fn=leave_to_parent,
             )
         )
     else:
         stream = (batches[position] for position in order)
-    for group, part in zip(groups, mine, strict=True):
-        yield islice(stream, len(part)), len(group)
+    ahead = _made_ahead(stream, device) if device is not None and is_gpu(device) else None
+    try:
+        for group, part in zip(groups, mine, strict=True):
+            yield islice(ahead or stream, len(part)), len(group)
+    finally:
+        if ahead is not None:
+            ahead.close()
+
+
+def _made_ahead(batches: Iterator[Batch], device: torch.device) -> Generator[Batch, None, None]:
+    """The same batches, pinned, each made by a thread while the one before is computed with.
+
+    What goes wrong with a batch is raised where that batch would come. To close the generator waits
+    for the batch in the making, and ends the thread.
+    """
+
+    def make() -> tuple[Batch, ...]:
+        return tuple(_pinned(batch, device) for batch in islice(batches, 1))
+
+    with ThreadPoolExecutor(1, "batches") as thread:
+        future = thread.submit(make)
+        while made := future.result():
+            future = thread.submit(make)
+            yield made[0]
+
+
+def _pinned(batch: Any, device: torch.device) -> Any:
+    if hasattr(batch, "pin_memory") and not isinstance(batch, Tensor):
+        return batch.pin_memory()
+    return map_tensors(batch, lambda tensor: pinned(tensor, device))
 
 
 def to_device(batch: Any, device: torch.device) -> Any:
     """The batch with its tensors on `device`; what is nested is a dict, a tuple, a list, or a
     dataclass, unless it has a `to` of its own."""
     if isinstance(batch, Tensor):
-        return batch.to(device, non_blocking=True)
+        return upload(batch, device)
     if hasattr(batch, "to"):
         return batch.to(device)
     if isinstance(batch, dict):

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from common.device import peak_memory, to_host
 from common.errors import UserError
 from common.training.loss import Loss
 
@@ -46,8 +47,8 @@ class Meter:
         if not self._unread:
             return
         losses, norms, examples, steps = zip(*self._unread, strict=True)
-        columns = [torch.stack(column).tolist() for column in zip(*losses, strict=True)]
-        columns += [torch.stack(norms).tolist(), list(examples), list(steps)]
+        stacked = to_host([torch.stack(column) for column in (*zip(*losses, strict=True), norms)])
+        columns = [*(column.tolist() for column in stacked), list(examples), list(steps)]
         self._unread.clear()
         for row in map(list, zip(*columns, strict=True)):
             for what, column in (("loss", VALUE), ("gradient", NORM)):
@@ -110,11 +111,12 @@ def perplexity(nll: float, tokens: float) -> float:
 
 
 def memory_in_use(device: torch.device) -> dict[str, float]:
-    """Memory in GiB by name: of this process, and the most that was taken of the GPU."""
+    """Memory in GiB by name: of this process, and the most of the GPU since the last report."""
     figures = {}
     if sys.platform == "linux":
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         figures["memory/process_gib"] = pages * os.sysconf("SC_PAGE_SIZE") / 2**30
-    if device.type == "cuda":
-        figures["memory/gpu_peak_gib"] = torch.cuda.max_memory_allocated(device) / 2**30
+    peak = peak_memory(device)
+    if peak is not None:
+        figures["memory/gpu_peak_gib"] = peak / 2**30
     return figures

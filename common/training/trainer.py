@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import torch
 from torch import Tensor, nn
 
+from common.choices import Precision
+from common.device import naming_batch_size, tensor_float32
 from common.errors import UserError
+from common.precision import arithmetic, choose_precision
 from common.training.averaging import WeightAverage
 from common.training.batching import count_examples, grouped, to_device
 from common.training.checkpoint import Checkpoint
@@ -58,7 +62,9 @@ class Trainer:
         clip_norm: gradients are scaled down to this norm, all together; None leaves them.
         accumulate: batches whose gradients make one update, as if they were one large batch: each
             token counts the same.
-        precision: "bf16" computes with bfloat16 where `torch.autocast` does; weights stay float32.
+        precision: "bf16" computes with bfloat16 where `torch.autocast` does, and may round to
+            TensorFloat-32 elsewhere on a GPU; weights stay float32. "auto" is "bf16" where that is
+            faster for this model and device, which is measured here, once.
         average_decay: also keep an exponential moving average of the weights, with this decay;
             it is what is validated and saved. None for none.
         average_best: validations, the best of all, whose weights are averaged at the end; the average
@@ -91,7 +97,7 @@ class Trainer:
         schedule: Schedule | None = None,
         clip_norm: float | None = None,
         accumulate: int = 1,
-        precision: Literal["fp32", "bf16"] = "fp32",
+        precision: Precision = "fp32",
         average_decay: float | None = None,
         average_best: int = 0,
         run: Run | None = None,
@@ -106,8 +112,8 @@ class Trainer:
     ) -> None:
         if monitor is not None and validate is None:
             raise ValueError("monitor needs validate, which gives the metrics")
-        if mode not in ("max", "min") or precision not in ("fp32", "bf16"):
-            raise ValueError('mode is "max" or "min", and precision "fp32" or "bf16"')
+        if mode not in ("max", "min") or precision not in ("fp32", "bf16", "auto"):
+            raise ValueError('mode is "max" or "min", and precision "fp32", "bf16" or "auto"')
         if min(accumulate, log_every, validate_every or 1, checkpoint_steps or 1) < 1:
             raise ValueError("counts of batches and steps must be at least 1")
         self.limits = Limits(max_epochs, max_steps, max_minutes, patience, monitor)
@@ -120,7 +126,7 @@ class Trainer:
         self.schedule = schedule or Constant()
         self.clip_norm = clip_norm
         self.accumulate = accumulate
-        self.precision = precision
+        self.precision = choose_precision(precision, model)
         self.run = run
         self.tracker = tracker or Tracker(progress=False)
         self.log_every = log_every
@@ -165,6 +171,8 @@ class Trainer:
             },
             world=self.world,
             seed=seed,
+            device=self.device,
+            say=self.tracker.say,
         )
         self._begun = self._saved_at = 0.0  # seconds
         self._stop = False
@@ -183,13 +191,14 @@ class Trainer:
                 batches = self._enter_epoch()
                 if self._validation_is_due():  # Ctrl-C had interrupted it
                     self._validate()
-                for group, size in self._groups(batches):
-                    self._update(group)
-                    progress.step += 1
-                    progress.batch += size
-                    self._after_update(size)
-                    if self.limits.reached(progress):
-                        break
+                with closing(self._groups(batches)) as groups:
+                    for group, size in groups:
+                        self._update(group)
+                        progress.step += 1
+                        progress.batch += size
+                        self._after_update(size)
+                        if self.limits.reached(progress):
+                            break
                 if progress.batch >= len(batches):
                     progress.epoch += 1
                     progress.batch = 0
@@ -212,7 +221,7 @@ class Trainer:
         self.tracker.begin_epoch(progress.epoch, len(batches), progress.batch)
         return batches
 
-    def _groups(self, batches: Sequence[Any]) -> Iterator[tuple[Iterator[Any], int]]:
+    def _groups(self, batches: Sequence[Any]) -> Generator[tuple[Iterator[Any], int], None, None]:
         """What is left of the epoch, in groups of batches: one group for each update."""
         return grouped(
             batches,
@@ -221,11 +230,15 @@ class Trainer:
             world=self.world,
             workers=self.workers,
             seed=self.progress.epoch,
-            pin_memory=self.device.type == "cuda",
+            device=self.device,
         )
 
     def _update(self, group: Iterable[Any]) -> None:
-        """Change the weights once: forward, backward, clip, step. Nothing waits for the device."""
+        """Change the weights once: forward, backward, clip, step. Nothing waits for the device.
+
+        Raises:
+            UserError: the device is out of memory.
+        """
         factor = self.schedule.factor(self.progress.step)
         for settings in self.optimizer.param_groups:
             settings["lr"] = settings["initial_lr"] * factor
@@ -235,25 +248,35 @@ class Trainer:
         total = no_loss(self.device)
         examples = 0
         for batch in group:
-            batch = to_device(batch, self.device)
-            with torch.autocast(self.device.type, torch.bfloat16, self.precision == "bf16"):
-                loss: Loss = self.model.loss(batch)  # type: ignore[operator]
-            # Of several batches, add up the sums over tokens, and divide by all tokens at the end.
-            (loss.value * loss.tokens if several else loss.value).backward()
-            total = total + loss.detach() if several else loss.detach()
-            examples += count_examples(batch)
+            size = count_examples(batch)
+            with naming_batch_size(size):
+                loss = self._backward(batch, several)
+            total = total + loss if several else loss
+            examples += size
         if several:
             total = mean_per_token(self.parameters, total, self.world)
             examples *= self.world.size  # nearly: not worth an exchange
 
-        gradients = [p.grad for p in self.parameters if p.grad is not None]
-        norm = nn.utils.get_total_norm(gradients)
-        if self.clip_norm is not None:
-            nn.utils.clip_grads_with_norm_(self.parameters, self.clip_norm, norm)
-        self.optimizer.step()
-        if self.average is not None:
-            self.average.update()
+        with naming_batch_size(examples):  # the first step takes memory for its moments
+            gradients = [p.grad for p in self.parameters if p.grad is not None]
+            norm = nn.utils.get_total_norm(gradients)
+            if self.clip_norm is not None:
+                nn.utils.clip_grads_with_norm_(self.parameters, self.clip_norm, norm)
+            self.optimizer.step()
+            if self.average is not None:
+                self.average.update()
         self.meter.add(total, norm, examples, self.progress.step + 1)
+
+    def _backward(self, batch: Any, several: bool) -> Loss:
+        """Add the gradients of a batch up, and return its loss, detached."""
+        batch = to_device(batch, self.device)
+        # Around the backward pass too: it multiplies by what the forward pass multiplied by.
+        with tensor_float32(self.device, allowed=self.precision == "bf16"):
+            with arithmetic(self.device, self.precision):
+                loss: Loss = self.model.loss(batch)  # type: ignore[operator]
+            # Of several batches, add up the sums over tokens, and divide by all tokens at the end.
+            (loss.value * loss.tokens if several else loss.value).backward()
+        return loss.detach()
 
     def _after_update(self, batches: int) -> None:
         """Report, validate, save and stop, whatever is due after a step."""
@@ -338,7 +361,8 @@ class Trainer:
     def _save(self) -> None:
         """Save everything, unless it is not sound: then the last state stays."""
         self.meter.read()
-        if not all(bool(parameter.isfinite().all()) for parameter in self.parameters):
+        # Asked once for all: each answer would make the host wait.
+        if not torch.stack([weights.isfinite().all() for weights in self.parameters]).all():
             raise diverged("weight", math.nan, self.progress.step)
         self.progress.reported = self.tracker.position()
         self.checkpoint.save()

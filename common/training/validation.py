@@ -6,17 +6,18 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
-import torch
 from torch import nn
 
-from common.training.batching import to_device
+from common.device import naming_batch_size, to_host
+from common.precision import without_gradients
+from common.training.batching import count_examples, to_device
 from common.training.checkpoint import random_state, restore_random_state
 from common.training.meter import perplexity
 
 TEACHER_FORCED = ("loss", "perplexity", "token_accuracy")  # the figures of `teacher_forced`
 
 
-@torch.no_grad()
+@without_gradients()
 def teacher_forced(model: nn.Module, batches: Sequence[Any]) -> dict[str, float]:
     """Loss, perplexity and accuracy of a model that is told every right word before the next.
 
@@ -32,12 +33,14 @@ def teacher_forced(model: nn.Module, batches: Sequence[Any]) -> dict[str, float]
     model.eval()
     total = None
     for number in range(len(batches)):
-        loss = model.loss(to_device(batches[number], device))  # type: ignore[operator]
-        total = loss if total is None else total + loss
+        batch = batches[number]
+        with naming_batch_size(count_examples(batch)):
+            loss = model.loss(to_device(batch, device))  # type: ignore[operator]
+            total = loss if total is None else total + loss
     model.train(was_training)
     if total is None:
         raise ValueError("there is no batch to evaluate on")
-    nll, correct, tokens = (float(count) for count in total[1:])
+    nll, correct, tokens = (float(count) for count in to_host(total[1:]))
     return {
         "loss": nll / tokens,
         "perplexity": perplexity(nll, tokens),
@@ -60,15 +63,16 @@ def undisturbed(
     Returns:
         The metrics; None if Ctrl-C interrupted it.
     """
-    generators = random_state()
+    device = next(model.parameters()).device
+    generators = random_state(device)
     model.eval()
     try:
-        with ExitStack() as stack, torch.no_grad():
+        with ExitStack() as stack, without_gradients():
             for context in within:
                 stack.enter_context(context)
             return {name: float(value) for name, value in validate().items()}
     except KeyboardInterrupt:
         return None
     finally:
-        restore_random_state(generators)
+        restore_random_state(generators, device)
         model.train()

@@ -10,6 +10,7 @@ import safetensors.torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from common.device import moved, to_host
 from common.errors import UserError
 from common.files import atomic_write
 
@@ -21,12 +22,14 @@ def save_weights(path: str | os.PathLike[str], weights: dict[str, Tensor]) -> No
 
     Names that share one tensor (tied embeddings) are written once; the file says who shares.
     """
+    for name, tensor in weights.items():
+        if not isinstance(tensor, Tensor):
+            raise ValueError(f"{name} is not a tensor: such a state dict cannot be written safely")
+    weights = to_host(weights)
     kept: dict[str, Tensor] = {}
     tied: dict[str, str] = {}
     first_name: dict[tuple, str] = {}
     for name, tensor in weights.items():
-        if not isinstance(tensor, Tensor):
-            raise ValueError(f"{name} is not a tensor: such a state dict cannot be written safely")
         place = (tensor.device, tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype)
         if tensor.numel() and place in first_name:
             tied[name] = first_name[place]
@@ -34,7 +37,7 @@ def save_weights(path: str | os.PathLike[str], weights: dict[str, Tensor]) -> No
         first_name[place] = name
         # A view into a larger storage (cuDNN's flattened weights) gets a storage of its own.
         whole = tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size()
-        tensor = tensor.detach().cpu().contiguous()
+        tensor = tensor.contiguous()
         kept[name] = tensor if whole else tensor.clone()
     # One entry only: safetensors writes several in any order, and the same weights are to be the
     # same file.
@@ -71,7 +74,13 @@ def load_weights(path: str | os.PathLike[str], model: nn.Module) -> None:
     """
     weights = read_weights(path)
     check_same_architecture(path, weights, model)
-    model.load_state_dict(weights)
+    load_state_dict(model, weights)
+
+
+def load_state_dict(model: nn.Module, weights: dict[str, Tensor]) -> None:
+    """`model.load_state_dict(weights)`, with one transfer for all tensors of a type."""
+    first = next(model.parameters(), None)
+    model.load_state_dict(weights if first is None else moved(weights, first.device))
 
 
 def check_same_architecture(

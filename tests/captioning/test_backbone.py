@@ -1,7 +1,8 @@
-"""Backbones against torchvision itself; what is frozen stays so."""
+"""Backbones against torchvision itself, in float64; what is frozen stays so."""
 
 from __future__ import annotations
 
+import copy
 import csv
 from pathlib import Path
 
@@ -34,7 +35,7 @@ FAMILIES = [
 @pytest.fixture(params=FAMILIES, scope="module")
 def backbone(request: pytest.FixtureRequest) -> Backbone:
     """Not to be changed by a test."""
-    return lively(Backbone(request.param))
+    return lively(Backbone(request.param)).double()
 
 
 def torchvision_pooled(backbone: Backbone, images: Tensor) -> Tensor:
@@ -43,6 +44,7 @@ def torchvision_pooled(backbone: Backbone, images: Tensor) -> Tensor:
     network = torchvision.models.get_model(backbone.name, weights=None, **options).eval()
     if options:
         network.transform_input = True  # as torchvision sets it with its own weights
+    network.double()
     own = backbone.network.state_dict()
     assert set(own) <= set(network.state_dict())
     network.load_state_dict(own, strict=False)
@@ -56,21 +58,21 @@ def torchvision_pooled(backbone: Backbone, images: Tensor) -> Tensor:
 
 
 def test_the_mean_of_the_grid_is_what_torchvision_classifies_by(backbone: Backbone) -> None:
-    images = pictures()
+    images = pictures().double()
     with torch.no_grad():
         grid = backbone(images)
     rows, columns = backbone.grid_size(SIZE)
     assert grid.shape == (2, rows * columns, backbone.feature_size)
     expected = torchvision_pooled(backbone, images)
-    torch.testing.assert_close(grid.mean(1), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(grid.mean(1), expected)
 
 
 def test_the_inference_copy_computes_the_same_with_fewer_norms(backbone: Backbone) -> None:
-    quick = backbone.inference_copy()
-    images = pictures()
+    quick = backbone.inference_copy(torch.double)
+    images = pictures().double()
     with torch.no_grad():
         expected, grid = backbone(images), quick(images)
-    assert (grid - expected).norm() < 1e-4 * expected.norm()
+    torch.testing.assert_close(grid, expected)
     assert quick.frozen and not quick.training
     left = sum(isinstance(module, nn.BatchNorm2d) for module in quick.modules())
     # Those of a DenseNet that come before a convolution cannot be folded into it.
@@ -85,10 +87,11 @@ def test_the_inference_copy_leaves_the_original_alone(resnet: Backbone) -> None:
 
 
 def test_an_image_has_the_same_grid_alone_and_in_a_batch(resnet: Backbone) -> None:
-    images = pictures(3)
+    images = pictures(3).double()
+    backbone = copy.deepcopy(resnet).double()
     with torch.no_grad():
-        alone, together = torch.cat([resnet(image[None]) for image in images]), resnet(images)
-    assert (alone - together).norm() < 1e-5 * together.norm()
+        alone = torch.cat([backbone(image[None]) for image in images])
+        torch.testing.assert_close(alone, backbone(images))
 
 
 def test_regions_are_in_reading_order(resnet: Backbone) -> None:
@@ -124,6 +127,7 @@ def test_a_network_without_a_grid_is_refused(name: str, advice: str) -> None:
 
 def test_images_that_are_too_small_are_refused_before_any_work(resnet: Backbone) -> None:
     assert resnet.grid_size(1) == (1, 1)
+    assert copy.deepcopy(resnet).double().grid_size(224) == resnet.grid_size(224) == (7, 7)
     with pytest.raises(UserError, match="squeezenet1_1 cannot take images of 8 x 8 pixels"):
         Backbone("squeezenet1_1").grid_size(8)
 

@@ -15,6 +15,7 @@ from captioning.small_cnn import SmallCNN
 from captioning.transform import ImageTransform
 from common.text.vocabulary import Vocabulary
 from tests.captioning.networks import SIZE, pictures
+from tests.tolerances import assert_same_sums
 
 
 def test_pixels_normalised_images_and_features_give_the_same_context(resnet: Backbone) -> None:
@@ -27,8 +28,10 @@ def test_pixels_normalised_images_and_features_give_the_same_context(resnet: Bac
     for context in contexts:
         assert context.vector.shape == (2, encoder.context_size) == (2, 8)
         assert context.memory is not None and context.memory.shape == (2, 9, encoder.memory_size)
-        torch.testing.assert_close(context.vector, contexts[0].vector)
-        torch.testing.assert_close(context.memory, contexts[0].memory)
+        # A ResNet of 18 layers with up to 9 x 512 inputs, and the projection of 512.
+        terms = 18 * 9 * 512 + 512
+        assert_same_sums(context.vector, contexts[0].vector, terms=terms)
+        assert_same_sums(context.memory, contexts[0].memory, terms=terms)
 
 
 def test_without_projections_the_context_is_the_features() -> None:
@@ -36,14 +39,14 @@ def test_without_projections_the_context_is_the_features() -> None:
     features = torch.randn(2, 4, 5).half()
     context = encoder(features)
     assert torch.equal(context.memory, features.float())
-    torch.testing.assert_close(context.vector, features.float().mean(1))
+    assert_same_sums(context.vector, features.float().mean(1), terms=4)
     assert (encoder.context_size, encoder.memory_size) == (5, 5)
     assert list(encoder.parameters()) == [] and encoder.state_dict() == {}
 
 
 def test_without_attention_the_pooled_vector_is_enough() -> None:
-    encoder = ImageEncoder(feature_size=5, attention=False, vector_size=3, memory_size=7)
-    features = torch.randn(2, 4, 5)
+    encoder = ImageEncoder(feature_size=5, attention=False, vector_size=3, memory_size=7).double()
+    features = torch.randn(2, 4, 5, dtype=torch.double)
     grid, pooled = encoder(features), encoder(features.mean(1))
     assert grid.memory is None and encoder.memory_size is None
     torch.testing.assert_close(grid.vector, pooled.vector)
@@ -51,8 +54,9 @@ def test_without_attention_the_pooled_vector_is_enough() -> None:
 
 
 def test_a_projection_is_linear_and_activated() -> None:
-    encoder = ImageEncoder(feature_size=5, vector_size=4, memory_size=4, activation="tanh")
-    features = torch.randn(2, 3, 5)
+    sizes = {"feature_size": 5, "vector_size": 4, "memory_size": 4}
+    encoder = ImageEncoder(**sizes, activation="tanh").double()
+    features = torch.randn(2, 3, 5, dtype=torch.double)
     for given, got, projection in [
         (features, encoder(features).memory, encoder.memory_projection),
         (features.mean(1), encoder(features).vector, encoder.vector_projection),
@@ -65,7 +69,7 @@ def test_dropout_only_while_training() -> None:
     encoder = ImageEncoder(feature_size=400, dropout=0.25)
     ones = torch.ones(2, 3, 400)
     for values in (encoder(ones).vector, encoder(ones).memory):
-        assert values.unique().tolist() == pytest.approx([0, 4 / 3])
+        assert values.unique().tolist() == pytest.approx([0, 4 / 3], rel=2e-4)  # as `Dropout`
         assert (values == 0).float().mean() == pytest.approx(0.25, abs=0.08)
     assert torch.equal(encoder.eval()(ones).vector, ones[:, 0])
 
@@ -106,4 +110,4 @@ def test_the_network_normalises_pixels_as_the_transform_does(monkeypatch) -> Non
     seen = []
     model.encoder.cnn.register_forward_pre_hook(lambda module, inputs: seen.append(*inputs))
     model.encode(pixels)
-    torch.testing.assert_close(seen[0], odd.normalize(pixels))
+    assert_same_sums(seen[0], odd.normalize(pixels), terms=3)

@@ -38,10 +38,10 @@ def test_weights_are_read_however_they_were_saved(tmp_path: Path, variant: str) 
         torch.save({"epoch": 3, "state_dict": wrapped(state, "_orig_mod.module.")}, path)
     else:
         torch.save(state, path)
-    backbone = Backbone("squeezenet1_1", weights=path)
-    images = pictures()
+    backbone = Backbone("squeezenet1_1", weights=path).double()
+    images = pictures().double()
     with torch.no_grad():
-        expected = network.features(images).flatten(2).transpose(1, 2)
+        expected = network.double().features(images).flatten(2).transpose(1, 2)
         torch.testing.assert_close(backbone(images), expected)
 
 

@@ -29,7 +29,7 @@ def test_coins_are_independent_of_each_other():
 
 
 def test_the_gradient_passes_where_features_were_kept():
-    values = torch.randn(7, 5, requires_grad=True)
+    values = torch.randn(7, 5, dtype=torch.double, requires_grad=True)
     dropped = Dropout(0.4)(values)
     (gradient,) = torch.autograd.grad(dropped.sum(), values)
     torch.testing.assert_close(gradient * values, dropped)

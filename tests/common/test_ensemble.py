@@ -1,4 +1,7 @@
-"""Ensembles of trained models: of one, of itself, of unlike models, and under every search."""
+"""Ensembles of trained models: of one, of itself, of unlike models, and under every search.
+
+The models compute in float64; their means, and the search, in float32.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,10 @@ from common.ensemble import EnsembleModel
 from common.text.vocabulary import BOS, EOS
 from common.training.validation import teacher_forced
 from tests.common.decoding.fake_models import beam_search, greedy, sample
+from tests.tolerances import assert_same_sums, same_log_probability
 
 V, C, M, SENTENCES, POSITIONS = 30, 5, 6, 7, 4
+TERMS = V + 4 + 13  # sums over the vocabulary, the members, and the words of a sentence
 
 
 class Reader(nn.Module):
@@ -38,7 +43,7 @@ def model(seed: int, **options) -> EncoderDecoder:
     torch.manual_seed(seed)
     decoder = RecurrentDecoder(V, 8, 10, C, memory_size=M, **options)
     nn.init.normal_(decoder.output.weight)  # words far from equally likely: few near ties
-    return EncoderDecoder(Reader(), decoder).eval()
+    return EncoderDecoder(Reader(), decoder).double().eval()
 
 
 def unlike() -> list[EncoderDecoder]:
@@ -53,7 +58,8 @@ def unlike() -> list[EncoderDecoder]:
 def inputs() -> tuple[Tensor, Tensor]:
     torch.manual_seed(0)
     lengths = torch.tensor([4, 1, 3, 2, 4, 4, 2])
-    return torch.randn(SENTENCES, POSITIONS, 3), torch.arange(POSITIONS) < lengths[:, None]
+    features = torch.randn(SENTENCES, POSITIONS, 3, dtype=torch.double)
+    return features, torch.arange(POSITIONS) < lengths[:, None]
 
 
 SEARCHES = {
@@ -71,7 +77,8 @@ def assert_same(one: list[list[Hypothesis]], other: list[list[Hypothesis]]) -> N
     ]
     for a, b in zip(sum(one, []), sum(other, []), strict=True):
         assert a.finished == b.finished
-        assert (a.score, a.log_probability) == pytest.approx((b.score, b.log_probability), abs=1e-4)
+        expected = [b.score, b.log_probability]
+        assert [a.score, a.log_probability] == same_log_probability(expected, terms=TERMS)
 
 
 @pytest.mark.parametrize("average", ["probabilities", "log_probabilities"])
@@ -110,7 +117,7 @@ def test_scores_are_the_log_of_the_mean_of_the_members_probabilities():
                 words = torch.tensor(spoken)[:, None]
                 each.append(logits.softmax(1).gather(1, words)[:, 0])  # (T,)
             expected = torch.stack(each).mean(0).log().sum().item()
-            assert hypothesis.log_probability == pytest.approx(expected, abs=1e-4)
+            assert hypothesis.log_probability == same_log_probability(expected, terms=TERMS)
 
 
 def test_steps_are_pure_and_prepare_themselves():
@@ -124,7 +131,7 @@ def test_steps_are_pure_and_prepare_themselves():
     tokens = torch.full((SENTENCES,), BOS)
     first, _ = ensemble.step(tokens, state, prepared)
     second, _ = ensemble.step(tokens, state, context)
-    torch.testing.assert_close(first, second)
+    assert_same_sums(first, second, terms=TERMS, dtype=torch.float32)
     assert all(map(torch.equal, before, state))
     assert ensemble.prepare(prepared).state_sizes == prepared.state_sizes
 
@@ -145,13 +152,14 @@ def test_teacher_forced_figures_are_of_the_mean():
         ).mean(0)
         nll -= probabilities[range(len(words) + 1), [*words, EOS]].log().sum().item()
     figures = teacher_forced(EnsembleModel(models), [batch])
-    assert figures["loss"] == pytest.approx(nll / sum(len(words) + 1 for words in sentences))
+    count = sum(len(words) + 1 for words in sentences)
+    assert figures["loss"] == same_log_probability(nll / count, terms=V + count)
     # Several sentences of one input share its context.
     rows = torch.tensor([0, 0, 3, 6])
     shared = Batch.collate(inputs(), [[5], [6, 7], [8], [9]], rows)
     apart = Batch.collate(tuple(x[rows] for x in inputs()), [[5], [6, 7], [8], [9]])
     ensemble = EnsembleModel(models)
-    torch.testing.assert_close(ensemble.loss(shared).nll, ensemble.loss(apart).nll)
+    assert_same_sums(ensemble.loss(shared).nll, ensemble.loss(apart).nll, terms=V + 9)
 
 
 def test_attention_is_the_mean_of_those_that_attend():

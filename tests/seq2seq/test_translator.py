@@ -24,6 +24,7 @@ from seq2seq import Translator
 from seq2seq.commands import read_lines
 from seq2seq.options import EncoderOptions, TextOptions, TrainOptions
 from seq2seq.train import evaluate_run, train
+from tests.tolerances import assert_same_sums, same_log_probability
 
 ROOT = Path(__file__).resolve().parents[2]
 WORDS = {"one": "eins", "two": "zwei", "three": "drei", "four": "vier", "cats": "katzen"}
@@ -104,12 +105,15 @@ def test_a_run_holds_all_that_its_translations_need(run, tmp_path):
 
 def test_a_sentence_is_translated_the_same_alone_and_in_any_batch(run):
     translator = Translator.from_run(run, device="cpu")
+    translator.model.double()
     together = translator.translations(SENTENCES, n_best=2, beam_size=3)
     for text, best in zip(SENTENCES, together, strict=True):
         (alone,) = translator.translations([text], n_best=2, beam_size=3)
         assert [each.text for each in alone] == [each.text for each in best]
         for one, other in zip(alone, best, strict=True):
-            assert one.log_probability == pytest.approx(other.log_probability, abs=1e-4)
+            assert one.log_probability == same_log_probability(
+                other.log_probability, terms=len(translator.target.vocabulary) + 21
+            )
 
 
 def test_blank_text_stays_blank_and_long_text_is_translated_in_parts(run):
@@ -163,7 +167,7 @@ def test_attention_covers_every_token_and_sums_to_one(run):
     weights = translator.attention(["one", "two", "three"], ["drei", "zwei"])
     assert weights is not None
     assert weights.shape == (3, 4)
-    torch.testing.assert_close(weights.sum(1), torch.ones(3))
+    assert_same_sums(weights.sum(1), torch.ones(3), terms=2 * 4)
 
 
 def test_unknown_words_are_written_only_to_be_replaced(run):
@@ -284,7 +288,9 @@ def test_evaluation_writes_scores_signatures_and_translations(run):
 
 
 def test_an_ensemble_of_a_run_with_itself_says_the_same(run):
-    alone, twice = Translator.from_run(run, device="cpu"), Translator.from_run(run, run)
+    alone, twice = (Translator.from_run(*runs, device="cpu") for runs in ((run,), (run, run)))
+    for translator in (alone, twice):
+        translator.model.double()
     assert alone.translate(SENTENCES) == twice.translate(SENTENCES)
 
 

@@ -200,4 +200,7 @@ def test_cached_features_of_photographs_are_those_of_the_network(tmp_path, share
             features = cache.read(range(6), [mirror] * 6).float()
             assert features.shape == (6, 49, 1280)
             expected = backbone(transform(names, mirror))
-            assert (features - expected).norm() < 5e-4 * expected.norm()
+            # Each is rounded by up to half a unit of fp16, half of that on average.
+            assert (features - expected).norm() < torch.finfo(
+                torch.float16
+            ).eps / 2 * expected.norm()

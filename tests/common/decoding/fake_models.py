@@ -1,4 +1,8 @@
-"""Models small enough for arithmetic: by a table, and recurrent with random weights."""
+"""Models small enough for arithmetic: by a table, and recurrent with random weights.
+
+They compute in float64, so that a batch and a single sentence give a search the same numbers; the
+search itself sums up in float32.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +49,7 @@ class TableModel:
     """The next word depends on the last one alone, by a table of probabilities."""
 
     def __init__(self, table: dict[int, dict[int, float]], vocabulary: int) -> None:
-        probabilities = torch.zeros(vocabulary, vocabulary)
+        probabilities = torch.zeros(vocabulary, vocabulary, dtype=torch.double)
         for last, following in table.items():
             for word, probability in following.items():
                 probabilities[last, word] = probability
@@ -64,16 +68,20 @@ class TableModel:
         return self.logits[tokens], (tokens[:, None],)
 
 
+def normal(*shape: int, generator: torch.Generator) -> Tensor:
+    return torch.randn(shape, dtype=torch.double, generator=generator)
+
+
 class RandomModel:
     """A recurrent network of random weights: the next word depends on context and all words."""
 
     def __init__(self, vocabulary: int, seed: int, *, ending: float = 1.0, sharp: float = 2.0):
         generator = torch.Generator().manual_seed(seed)
         self.vocabulary = vocabulary
-        self.words = torch.randn(vocabulary, 6, generator=generator)
-        self.recurrent = torch.randn(6, 6, generator=generator)
-        self.out = torch.randn(6, vocabulary, generator=generator) * sharp
-        self.bias = torch.zeros(vocabulary)
+        self.words = normal(vocabulary, 6, generator=generator)
+        self.recurrent = normal(6, 6, generator=generator)
+        self.out = normal(6, vocabulary, generator=generator) * sharp
+        self.bias = torch.zeros(vocabulary, dtype=torch.double)
         self.bias[EOS] = ending
         self.prepared = 0
 
@@ -82,7 +90,7 @@ class RandomModel:
         return context
 
     def start(self, context: Rows) -> tuple[Tensor, ...]:
-        zeros = torch.zeros(context.batch_size, 6)
+        zeros = torch.zeros(context.batch_size, 6, dtype=torch.double)
         return zeros, zeros[:, :1]
 
     def step(self, tokens, state, context):
@@ -95,7 +103,7 @@ class RandomModel:
 
 
 def contexts(batch: int, seed: int = 0) -> Rows:
-    return Rows(torch.randn(batch, 6, generator=torch.Generator().manual_seed(seed + 1000)))
+    return Rows(normal(batch, 6, generator=torch.Generator().manual_seed(seed + 1000)))
 
 
 def log_probabilities(model, context: Rows, prefix: tuple[int, ...]) -> list[float]:

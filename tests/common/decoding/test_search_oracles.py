@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from common.decoding.length_penalty import gnmt
@@ -26,6 +27,7 @@ from tests.common.decoding.fake_models import (
     rescored,
     sample,
 )
+from tests.tolerances import rounding, same_log_probability
 
 
 def plain_beam_search(
@@ -39,7 +41,12 @@ def plain_beam_search(
     min_length: int = 0,
     no_repeat_ngram: int = 0,
 ):
-    """One sentence, one hypothesis at a time, never stopping early: what the search must equal."""
+    """One sentence, one hypothesis at a time, never stopping early: what the search must equal.
+
+    Returns:
+        the answers, best first; and the least difference that decided who lives on or comes first.
+    """
+    closest = math.inf
     live: list[tuple[float, tuple[int, ...]]] = [(0.0, ())]
     finished, cut_off = [], []
     for length in range(max_length + 1):
@@ -52,7 +59,9 @@ def plain_beam_search(
                     continue
                 if value > -math.inf:
                     candidates.append((total + value, (*prefix, token)))
-        best = sorted(candidates, reverse=True)[:beam_size]
+        ranked = sorted(candidates, reverse=True)
+        best = ranked[:beam_size]
+        closest = min([closest, *gaps(ranked[beam_size - 1 : beam_size + 1])])
         ended = {words[:-1]: total for total, words in best if words[-1] == EOS}
         finished += [
             (total / penalty(length + 1), total, words, True) for words, total in ended.items()
@@ -62,12 +71,18 @@ def plain_beam_search(
         if not live or length == max_length:
             cut_off = before
             break
-    answers = sorted(finished, reverse=True) + sorted(cut_off, reverse=True)
-    return answers[:n_best]
+    finished.sort(reverse=True)
+    cut_off.sort(reverse=True)
+    closest = min([closest, *gaps(finished[: n_best + 1]), *gaps(cut_off[: n_best + 1])])
+    return (finished + cut_off)[:n_best], closest
+
+
+def gaps(ranked: list[tuple]) -> list[float]:
+    return [better[0] - worse[0] for better, worse in itertools.pairwise(ranked)]
 
 
 def every_sentence(model, context: Rows, max_length: int, penalty):
-    """All sentences of up to max_length words, best first."""
+    """All sentences of up to max_length words, best first: score, log-probability, words."""
     words = [word for word in range(model.vocabulary) if word not in (PAD, BOS, EOS)]
     found = []
     totals = {(): 0.0}
@@ -104,12 +119,18 @@ def test_wide_beam_equals_exhaustive_search(seed, penalty):
     )
     for sentence, hypotheses in enumerate(found):
         row = Rows(context.rows[sentence : sentence + 1])
-        expected = every_sentence(model, row, 4, PENALTIES[penalty])[:25]
-        assert [tuple(h.tokens) for h in hypotheses] == [words for _, _, words in expected]
-        assert [h.score for h in hypotheses] == pytest.approx([s for s, _, _ in expected], abs=1e-4)
-        assert [h.log_probability for h in hypotheses] == pytest.approx(
-            [total for _, total, _ in expected], abs=1e-4
-        )
+        every = every_sentence(model, row, 4, PENALTIES[penalty])
+        by_words = {words: (score, total) for score, total, words in every}
+        found_words = [tuple(h.tokens) for h in hypotheses]
+        assert len(set(found_words)) == 25
+        # The scores in order; and each of its own sentence: two as good as equal may change places.
+        for scores in (
+            [score for score, _, _ in every[:25]],
+            [by_words[w][0] for w in found_words],
+        ):
+            assert [h.score for h in hypotheses] == same_log_probability(scores, terms=6 + 5)
+        totals = [by_words[words][1] for words in found_words]
+        assert [h.log_probability for h in hypotheses] == same_log_probability(totals, terms=6 + 5)
         assert all(h.finished for h in hypotheses)
 
 
@@ -149,7 +170,7 @@ def test_equals_plain_beam_search(
     assert len(found) == len(lengths)
     for sentence, (hypotheses, (low, high)) in enumerate(zip(found, lengths, strict=True)):
         row = Rows(context.rows[sentence : sentence + 1])
-        expected = plain_beam_search(
+        expected, closest = plain_beam_search(
             model,
             row,
             beam_size=beam_size,
@@ -159,12 +180,13 @@ def test_equals_plain_beam_search(
             min_length=low,
             no_repeat_ngram=no_repeat_ngram,
         )
+        # What is closer than the rounding of float32 may be decided either way.
+        assume(closest > 10 * rounding(8 + 6))  # of log-probabilities above -10
         got = [(tuple(h.tokens), h.finished) for h in hypotheses]
         assert got == [(words, finished) for _, _, words, finished in expected]
-        assert [h.score for h in hypotheses] == pytest.approx([e[0] for e in expected], abs=1e-4)
-        assert [h.log_probability for h in hypotheses] == pytest.approx(
-            [e[1] for e in expected], abs=1e-4
-        )
+        for name, values in (("score", 0), ("log_probability", 1)):
+            found_values = [getattr(h, name) for h in hypotheses]
+            assert found_values == same_log_probability([e[values] for e in expected], terms=8 + 6)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -212,4 +234,4 @@ def test_log_probability_is_the_models_own(seed):
             row = Rows(context.rows[sentence : sentence + 1])
             for h in hypotheses:
                 expected = rescored(model, row, h.tokens, finished=h.finished)
-                assert h.log_probability == pytest.approx(expected, abs=1e-4)
+                assert h.log_probability == same_log_probability(expected, terms=12 + 7)

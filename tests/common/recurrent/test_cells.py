@@ -155,8 +155,9 @@ def test_a_new_cell_is_small_and_works():
         def step(self, projected, state):
             return (state[0] / 2 + (projected + self.recurrent(state[0])).tanh() / 2,)
 
-    cell = Leaky(X, H)
-    (h,) = cell(torch.zeros(B, X), cell.initial_state(B, torch.zeros(1)))
+    cell = Leaky(X, H).double()
+    x = torch.zeros(B, X, dtype=torch.double)
+    (h,) = cell(x, cell.initial_state(B, x))
     torch.testing.assert_close(h, ((cell.bias_ih + cell.bias_hh).tanh() / 2).expand(B, H))
 
 

@@ -140,7 +140,9 @@ def test_under_autocast_the_weight_is_cast_once():
     state.float().sum().backward()
     expected = torch.autograd.grad(loop(lambda x: F.linear(x, weight), h)[-1].sum(), weight)
     assert weight.grad.dtype == torch.float32
-    torch.testing.assert_close((weight.grad,), expected, rtol=0.02, atol=0.02)
+    # Each step rounds to bfloat16 once, here and there.
+    error = STEPS * torch.finfo(torch.bfloat16).eps / 2
+    torch.testing.assert_close((weight.grad,), expected, rtol=error, atol=error)
 
 
 def mixed(memory, first, *, defer: bool):
@@ -174,6 +176,7 @@ def test_a_mixture_twice_through_one_graph_and_to_the_second_derivative():
 
 
 def test_a_mixture_of_a_memory_that_learns_nothing():
-    memory, weights = torch.randn(2, 3, 4), torch.rand(2, 1, 3, requires_grad=True)
+    memory = torch.randn(2, 3, 4, dtype=torch.double)
+    weights = torch.rand(2, 1, 3, dtype=torch.double, requires_grad=True)
     (gradient,) = torch.autograd.grad(deferred_mixture()(weights, memory).sum(), weights)
     torch.testing.assert_close(gradient, memory.sum(-1).unsqueeze(1))

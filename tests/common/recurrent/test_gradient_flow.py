@@ -12,6 +12,7 @@ from common.recurrent import (
     gradient_flow,
 )
 
+pytestmark = pytest.mark.usefixtures("float64")
 T, H = 8, 4
 
 

@@ -79,7 +79,11 @@ def plain_batches(epoch: int) -> list[Tensor]:
 def trainer(
     folder: Path | None = None, *, killed_after: int = -1, random: bool = True, **options: Any
 ) -> Trainer:
-    """A trainer as a process would build it: from nothing, or on what the folder holds."""
+    """A trainer as a process would build it: from nothing, or on what the folder holds.
+
+    Without randomness, updates are linear in the gradients, too: what differs by rounding goes on
+    to differ by rounding. (AdamW makes a whole step of the sign of a gradient that is nearly zero.)
+    """
     torch.set_num_threads(1)
     torch.manual_seed(0)
     model = ToyModel()
@@ -103,7 +107,10 @@ def trainer(
         "checkpoint_steps": 3,
         **options,
     }
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.02, fused=True)
+    if random:
+        optimizer = torch.optim.AdamW(model.parameters(), lr=0.02, fused=True)
+    else:
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
     if folder is not None and "run" not in options:
         options["run"] = Run.create(folder, "toy", {}, resume=True)
         options.setdefault("tracker", Tracker(folder, tensorboard=False, progress=False))

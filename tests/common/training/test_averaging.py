@@ -10,6 +10,7 @@ from torch import nn
 from common.run import Run
 from common.training.averaging import BestFew, WeightAverage, average_weights
 from common.training.weights import read_weights, save_weights
+from tests.tolerances import assert_same_sums, rounding
 
 
 def test_average_by_hand():
@@ -22,7 +23,7 @@ def test_average_by_hand():
         average.update()
         decay = min(0.15, (1 + update) / (10 + update))  # 0.1, then 0.15
         expected = decay * expected + (1 - decay) * value
-    assert average.averages[0].item() == pytest.approx(expected)
+    assert average.averages[0].item() == pytest.approx(expected, rel=rounding(3))
     assert weight.item() == 8.0
 
 
@@ -78,7 +79,8 @@ def test_mean_of_weights_by_hand():
 
 def test_sums_are_wider_than_the_weights():
     big = [{"w": torch.tensor([value])} for value in (1e8, 1.0, 1.0, -1e8, 1.0, 1.0)]
-    assert average_weights(big)["w"].item() == pytest.approx(4 / 6)  # in float32: 0
+    found = average_weights(big)["w"].item()
+    assert found == pytest.approx(4 / 6, rel=rounding(1))  # in float32: 0
     half = [{"w": torch.tensor([value], dtype=torch.bfloat16)} for value in (256.0, 1.0, 1.0)]
     assert average_weights(half)["w"] == torch.tensor([86.0], dtype=torch.bfloat16)
     waves = [{"w": torch.tensor([1 + 2j])}, {"w": torch.tensor([3 - 2j])}]
@@ -102,7 +104,7 @@ def test_tied_weights_and_files_of_finished_runs(tmp_path: Path):
         paths.append(tmp_path / f"{number}")
     expected = sum(read_weights(path)["output.weight"] for path in paths) / 3
     model.load_state_dict(average_weights(map(read_weights, paths)))
-    torch.testing.assert_close(model["embedding"].weight.data, expected)
+    assert_same_sums(model["embedding"].weight.data, expected, terms=3)
     assert model["output"].weight is model["embedding"].weight
 
 
@@ -147,7 +149,7 @@ def test_the_best_few_are_kept(tmp_path: Path, on_disk: bool, sign: int):
     assert few.kept == [(6, sign * 9), (0, sign * 3), (3, sign * 3)]  # the earlier of equals first
     few.tidy()
     few.load_average(model)
-    assert model.weight.item() == pytest.approx((64 + 1 + 8) / 3)
+    assert model.weight.item() == pytest.approx((64 + 1 + 8) / 3, rel=rounding(3))
     few.load_best(model)
     assert model.weight.item() == 64
 

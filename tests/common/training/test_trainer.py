@@ -15,8 +15,11 @@ from common.training.loss import Loss, token_loss
 from common.training.schedules import Constant, Plateau
 from common.training.tracking import Tracker
 from common.training.trainer import Trainer
+from tests.tolerances import assert_same_sums, rounding
 
 TASK = [(torch.randn(24, 6), torch.randint(4, (24,))) for _ in range(3)]
+# Roundings of an update of the classifier: its layers and its batch, there and back.
+TERMS = 2 * (6 + 16 + 4 + 24)
 
 
 class Classifier(nn.Module):
@@ -58,8 +61,7 @@ def test_accumulation_equals_a_big_batch():
     quarters = [(x[i::4], y[i::4]) for x, y in TASK for i in range(4)]
     Trainer(small, sgd(small), lambda epoch: quarters, accumulate=4, max_epochs=3).fit()
     Trainer(large, sgd(large), lambda epoch: TASK, max_epochs=3).fit()
-    for one, other in zip(parameters(small), parameters(large), strict=True):
-        torch.testing.assert_close(one, other)
+    assert_same_sums(parameters(small), parameters(large), terms=9 * TERMS)
 
 
 def test_a_last_group_that_is_smaller_counts_by_its_tokens():
@@ -68,8 +70,7 @@ def test_a_last_group_that_is_smaller_counts_by_its_tokens():
     joined = [tuple(torch.cat(pair) for pair in zip(*TASK[:2], strict=True)), TASK[2]]
     Trainer(small, sgd(small), lambda epoch: TASK, accumulate=2, max_epochs=1).fit()
     Trainer(large, sgd(large), lambda epoch: joined, max_epochs=1).fit()
-    for one, other in zip(parameters(small), parameters(large), strict=True):
-        torch.testing.assert_close(one, other)
+    assert_same_sums(parameters(small), parameters(large), terms=2 * TERMS)
 
 
 @pytest.mark.parametrize("accumulate", [1, 3])
@@ -82,7 +83,9 @@ def test_clipping_bounds_the_whole_update(accumulate: int):
     )  # fmt: skip
     trainer.fit()
     moved = [after - old for after, old in zip(parameters(model), before, strict=True)]
-    assert nn.utils.get_total_norm(moved).item() == pytest.approx(0.01, rel=1e-3)
+    # What is subtracted is rounded as weights are, which are far larger than the update.
+    error = rounding(1) * nn.utils.get_total_norm(before).item()
+    assert nn.utils.get_total_norm(moved).item() == pytest.approx(0.01, abs=error)
 
 
 def test_reported_gradient_norm_is_that_before_clipping(tmp_path):
@@ -95,7 +98,7 @@ def test_reported_gradient_norm_is_that_before_clipping(tmp_path):
             tracker=tracker,
         ).fit()  # fmt: skip
     line = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[0])
-    assert line["train/gradient_norm"] == pytest.approx(norm, rel=1e-5)
+    assert line["train/gradient_norm"] == pytest.approx(norm, rel=rounding(TERMS))
 
 
 class Scripted:
@@ -201,8 +204,7 @@ def test_averaged_weights_are_what_is_validated_and_saved(tmp_path):
     for update, weights in enumerate(history):
         decay = min(0.3, (1 + update) / (10 + update))
         average = [decay * a + (1 - decay) * w for a, w in zip(average, weights, strict=True)]
-    for averaged, seen in zip(average, validate.seen[-1], strict=True):
-        torch.testing.assert_close(averaged, seen)
+    assert_same_sums(average, validate.seen[-1], terms=3 * len(history))
     other = Classifier()
     run.load_model(other)
     assert all(map(torch.equal, parameters(other), validate.seen[-1]))
@@ -223,7 +225,7 @@ def test_the_average_of_the_best_is_kept_where_it_is_better(tmp_path, on_disk, o
         ).fit()  # fmt: skip
     first, best, _, third, _, averaged = validate.seen
     for weights, mean in zip(zip(first, best, third, strict=True), averaged, strict=True):
-        torch.testing.assert_close(sum(weights) / 3, mean)
+        assert_same_sums(mean, sum(weights) / 3, terms=3)
     expected = averaged if better else best
     assert all(map(torch.equal, parameters(model), expected))
     assert (progress.averaged, progress.best_step) == (3 if better else 0, 6)
@@ -245,7 +247,7 @@ def test_the_best_few_are_averaged_as_they_were_validated():
         average_best=5, average_decay=0.5,
     ).fit()  # fmt: skip
     for one, other, mean in zip(*validate.seen, strict=True):
-        torch.testing.assert_close((one + other) / 2, mean)
+        assert_same_sums(mean, (one + other) / 2, terms=2)
 
 
 def test_an_average_does_not_outlive_the_training_that_goes_on(tmp_path):
@@ -266,7 +268,7 @@ def test_an_average_does_not_outlive_the_training_that_goes_on(tmp_path):
         run.load_model(model)
         assert all(map(torch.equal, parameters(model), expected))
     for best, second, mean in zip(seen[0][1], seen[1][1], seen[1][2], strict=True):
-        torch.testing.assert_close((best + second) / 2, mean)
+        assert_same_sums(mean, (best + second) / 2, terms=2)
     assert all(map(torch.equal, seen[1][2], seen[2][0]))
 
 

@@ -9,13 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from common.choices import LengthNorm, Precision
+from common.choices import Precision
 from common.decoding.attention import coverage_penalty
+from common.decoding.constraints import Constraint, Lengths
 from common.decoding.context import Context
 from common.decoding.decoder import RecurrentDecoder
-from common.decoding.length_penalty import gnmt
+from common.decoding.hypotheses import Hypothesis
 from common.decoding.scheduled_sampling import ScheduledSampling
-from common.decoding.search import Hypothesis, beam_search
+from common.decoding.search import BeamSearch, Search
 from common.device import map_tensors, naming_batch_size, to_host, upload
 from common.precision import arithmetic, choose_precision, without_gradients
 from common.text.vocabulary import BOS, EOS, PAD
@@ -102,22 +103,22 @@ class SentenceWriter(nn.Module):
     def generate(
         self,
         *inputs: Tensor,
-        search: Callable[..., list[list[Hypothesis]]] = beam_search,
+        search: Search = BeamSearch(),
         precision: Precision = "fp32",
-        length_norm: LengthNorm = "power",
-        **options: Any,
+        constraints: Sequence[Constraint] = (),
+        max_length: Lengths | None = None,
+        min_length: Lengths | None = None,
+        generator: torch.Generator | None = None,
     ) -> list[list[Hypothesis]]:
         """Write a sentence for each input.
 
         Args:
             inputs: what the encoder is called with; the first is on the device of the model.
-            search: `greedy`, `sample` or `beam_search` of common.decoding.search.
+            search: the strategy: `BeamSearch`, `Greedy` or `Sampling` of common.decoding.
             precision: "bf16" multiplies matrices in bfloat16, which is faster where the hardware is
                 made for it; "auto" measures whether it is. Probabilities are still summed up in
                 float32.
-            length_norm: what a number given as length_penalty is the exponent of: "power" of the
-                length, "gnmt" of (5 + length) / 6.
-            options: of that search: beam_size, max_length, length_penalty, ...
+            constraints, max_length, min_length, generator: of this call; see `Search.__call__`.
 
         Returns:
             For each input its hypotheses, best first.
@@ -125,13 +126,20 @@ class SentenceWriter(nn.Module):
         Raises:
             UserError: the device is out of memory.
         """
-        defaults = {"bos": BOS, "eos": EOS, "forbidden": (PAD, BOS), "max_length": 50}
-        if length_norm == "gnmt" and not callable(options.get("length_penalty", gnmt)):
-            options["length_penalty"] = gnmt(options["length_penalty"])
         device = inputs[0].device
         chosen = choose_precision(precision, self, device)
         with naming_batch_size(len(inputs[0])), arithmetic(device, chosen):
-            return search(self.decoder, self.encode(*inputs), **(defaults | options))
+            return search(
+                self.decoder,
+                self.encode(*inputs),
+                bos=BOS,
+                eos=EOS,
+                pad=PAD,
+                constraints=constraints,
+                max_length=max_length,
+                min_length=min_length,
+                generator=generator,
+            )
 
 
 class EncoderDecoder(SentenceWriter):

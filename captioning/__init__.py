@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from common.lazy import handing_on
 
 if TYPE_CHECKING:
-    from captioning.captioner import Caption, Captioner
+    from captioning.captioner import Captioner
+    from common.models.writer import Sentence
 
 __all__, __getattr__ = handing_on(__name__, __file__)

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import tyro
-from tyro.conf import OmitArgPrefixes
+from pathlib import Path
 
-from captioning.options import CaptionOptions, EvaluateOptions, TrainOptions
-from common.bounds import check_bounds
+from captioning.options import KIND, CaptionOptions, EvaluateOptions, TrainOptions
+from common.command_line import parse
 from common.errors import run_command
+from common.options import SearchOptions
+
+
+def search_of(folder: Path) -> SearchOptions:
+    """How the run in a folder searches."""
+    from common.run import Run
+
+    return Run.open(folder, KIND).read_config(TrainOptions).search
 
 
 def main() -> None:
     """Run the command that the arguments name."""
-    options = tyro.extras.subcommand_cli_from_dict(
+    options = parse(
         {"train": TrainOptions, "evaluate": EvaluateOptions, "caption": CaptionOptions},
+        search_of,
         prog="python -m captioning",
         description="Learn to describe pictures, and describe them.",
-        config=(OmitArgPrefixes,),
     )
-    check_bounds(options)
     # Only now, when there is work to do: PyTorch takes seconds to import.
     from captioning import commands, train
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
+from typing import Unpack
 
 import torch
 from PIL import Image
@@ -16,57 +13,41 @@ from torch import Tensor
 
 from captioning.encoder import ImageEncoder
 from captioning.transform import ImageTransform
-from common.decoding.hypotheses import Hypothesis
+from common.choices import Precision
+from common.decoding.search import BeamSearch, Search
 from common.device import upload
 from common.encoder_decoder import EncoderDecoder
 from common.ensemble import EnsembleModel
-from common.text.tokenizer import Tokenizer
-from common.text.vocabulary import BOS, PAD, UNK, Vocabulary
+from common.models.writer import Call, Sentence, Writer
+from common.text.language import Language
 
 Picture = str | os.PathLike[str] | Image.Image
 
 
-@dataclass(frozen=True)
-class Caption:
-    """A sentence for an image.
-
-    Args:
-        text: the sentence.
-        words: its tokens.
-        score: the length-normalised log-probability by which captions are ranked.
-        log_probability: of the whole sentence, in nats.
-    """
-
-    text: str
-    words: list[str]
-    score: float
-    log_probability: float
-
-
-class Captioner:
+class Captioner(Writer):
     """Describes pictures.
+
+        captioner.caption(["dog.jpg"])
+        captioner.captions(["dog.jpg"], Sampling(num_samples=3, temperature=0.8))
 
     Args:
         model: an encoder of images and a decoder, or an ensemble.
-        vocabulary: the words of the decoder.
-        tokenizer: turns words into text.
         transform: the one transform from a picture to the encoder's input.
-        search: options of `SentenceWriter.generate` where a call does not say otherwise.
+        language: the tokens of the decoder.
+        search: the strategy where a call does not name one.
+        precision: arithmetic of the search where a call does not say otherwise.
     """
 
     def __init__(
         self,
         model: EncoderDecoder | EnsembleModel,
-        vocabulary: Vocabulary,
-        tokenizer: Tokenizer,
         transform: ImageTransform,
-        search: Mapping[str, Any] = MappingProxyType({"beam_size": 5, "max_length": 40}),
+        language: Language,
+        search: Search = BeamSearch(beam_size=5, max_length=40),
+        precision: Precision = "fp32",
     ) -> None:
-        self.model = model.eval()
-        self.vocabulary = vocabulary
-        self.tokenizer = tokenizer
+        super().__init__(model, language, search, precision)
         self.transform = transform
-        self.search = dict(search)
 
     @classmethod
     def from_run(
@@ -91,51 +72,53 @@ class Captioner:
         members = self.model.models if isinstance(self.model, EnsembleModel) else [self.model]
         return [m.encoder for m in members if isinstance(m.encoder, ImageEncoder)]
 
-    @property
-    def device(self) -> torch.device:
-        return next(self.model.parameters()).device
-
     def caption(
-        self, images: Sequence[Picture], *, batch_size: int = 32, **search: Any
+        self,
+        images: Sequence[Picture],
+        search: Search | None = None,
+        *,
+        batch_size: int = 32,
+        **call: Unpack[Call],
     ) -> list[str]:
-        """The best caption of each image.
+        """The best caption of each image; arguments as in `captions`."""
+        found = self.captions(images, search, batch_size=batch_size, **call)
+        return [best[0].text for best in found]
+
+    def captions(
+        self,
+        images: Sequence[Picture],
+        search: Search | None = None,
+        *,
+        batch_size: int = 32,
+        **call: Unpack[Call],
+    ) -> list[list[Sentence]]:
+        """Captions of each image, best first, as many as the search returns.
 
         Args:
             images: paths or PIL images.
+            search: the strategy; that of the captioner by default.
             batch_size: images encoded and described at a time.
-            search: options of `SentenceWriter.generate`: beam_size, max_length, length_penalty, ...
+            call: precision, constraints, generator, ...; see `common.models.writer.Call`.
 
         Raises:
             ImageError: an image cannot be read; the message names it.
         """
-        return [found[0].text for found in self.captions(images, batch_size=batch_size, **search)]
-
-    def captions(
-        self, images: Sequence[Picture], *, batch_size: int = 32, **search: Any
-    ) -> list[list[Caption]]:
-        """As `caption`, but `n_best` (an option of the search) captions an image, best first."""
-        described: list[list[Caption]] = []
+        described: list[list[Sentence]] = []
         for start in range(0, len(images), batch_size):
             pixels = [self.pixels(image) for image in images[start : start + batch_size]]
-            described += self.describe(torch.stack(pixels), **search)
+            described += self.describe(torch.stack(pixels), search, **call)
         return described
 
-    def describe(self, inputs: Tensor, **search: Any) -> list[list[Caption]]:
+    def describe(
+        self, inputs: Tensor, search: Search | None = None, **call: Unpack[Call]
+    ) -> list[list[Sentence]]:
         """Captions of a batch that is already what the encoder takes.
 
         Args:
             inputs: (B, 3, height, width) transformed images, or (B, S, C) features of the cache.
-            search: options of `SentenceWriter.generate`.
+            search, call: as in `captions`.
         """
-        options = self.search | search
-        if "min_length" not in search:  # the run's own gives way to a maximum that is asked for
-            floor = min(options.get("min_length", 0), options.get("max_length", math.inf))
-            options["min_length"] = floor
-        # A reader has no use for the token that stands for unknown words.
-        found = self.model.generate(
-            upload(inputs, self.device), forbidden=(PAD, BOS, UNK), **options
-        )
-        return [[self._caption(hypothesis) for hypothesis in best] for best in found]
+        return self.write((upload(inputs, self.device),), search, **call)
 
     def pixels(self, image: Picture) -> Tensor:
         """(3, height, width) uint8, as the encoder takes a picture."""
@@ -152,11 +135,4 @@ class Captioner:
         On the host. None for a model without attention.
         """
         inputs = upload(self.pixels(image).unsqueeze(0), self.device)
-        weights = self.model.attention_weights((inputs,), [self.vocabulary.encode(list(words))])
-        return None if weights is None else weights[0]
-
-    def _caption(self, hypothesis: Hypothesis) -> Caption:
-        words = self.vocabulary.decode(hypothesis.tokens)
-        return Caption(
-            self.tokenizer.decode(words), words, hypothesis.score, hypothesis.log_probability
-        )
+        return self.attention_while_writing((inputs,), words)

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
-from captioning.captioner import Caption, Captioner
+from captioning.captioner import Captioner
 from captioning.evaluation import attention_sheet
 from captioning.image_files import list_images
 from captioning.images import ImageError, open_image
 from captioning.options import CaptionOptions, EvaluateOptions
 from captioning.train import evaluate_run
-from common.command_line import check_n_best, check_picture, print_metrics
+from common.command_line import check_picture, print_metrics
 from common.errors import UserError
 from common.evaluation.pictures import contact_sheet
 from common.files import atomic_write
+from common.models.writer import Sentence
 
 
 def evaluate(options: EvaluateOptions) -> None:
@@ -35,10 +35,9 @@ def caption(options: CaptionOptions) -> None:
     captioner = Captioner.from_run(options.run, *options.ensemble, device=options.device)
     if options.attention and not captioner.has_attention:
         raise UserError("--attention: this captioner has none to show, it was trained without.")
-    search = {"n_best": options.n_best} | options.search()
-    check_n_best(options.n_best, search.get("beam_size", captioner.search["beam_size"]))
+    search, call = options.search.strategy(), options.call(captioner.device)
     paths = list_images(options.images)
-    described: list[tuple[Path, list[Caption]]] = []
+    described: list[tuple[Path, list[Sentence]]] = []
     damaged = 0
     for first in range(0, len(paths), options.batch_size):
         readable, pixels = [], []
@@ -51,7 +50,7 @@ def caption(options: CaptionOptions) -> None:
                 print(f"skipped: {error}", file=sys.stderr)
         if not readable:
             continue
-        best = captioner.describe(torch.stack(pixels), **search)
+        best = captioner.describe(torch.stack(pixels), search, **call)
         for path, captions in zip(readable, best, strict=True):
             print(_line(path, captions, options), flush=True)
             described.append((path, captions))
@@ -61,23 +60,23 @@ def caption(options: CaptionOptions) -> None:
         raise UserError("none of the pictures could be read.")
 
 
-def _line(path: Path, captions: list[Caption], options: CaptionOptions) -> str:
+def _line(path: Path, captions: list[Sentence], options: CaptionOptions) -> str:
     if options.json:
         return json.dumps(
-            {"image": str(path), "captions": [asdict(each) for each in captions]},
+            {"image": str(path), "captions": [each.to_dict() for each in captions]},
             ensure_ascii=False,
         )
-    if options.n_best == 1:
+    if len(captions) == 1:
         return f"{path}\t{captions[0].text}"
     return "\n".join(f"{path}\t{each.score:.3f}\t{each.text}" for each in captions)
 
 
 def _draw(
-    captioner: Captioner, described: list[tuple[Path, list[Caption]]], options: CaptionOptions
+    captioner: Captioner, described: list[tuple[Path, list[Sentence]]], options: CaptionOptions
 ) -> None:
     assert options.picture is not None
     if options.attention:
-        sheet = attention_sheet(captioner, [(path, best[0].words) for path, best in described])
+        sheet = attention_sheet(captioner, [(path, best[0].tokens) for path, best in described])
     else:
         images = [open_image(path, size=512) for path, _ in described]
         sheet = contact_sheet(images, [best[0].text for _, best in described])

@@ -8,21 +8,23 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from captioning.captioner import Caption, Captioner, Picture
+from captioning.captioner import Captioner, Picture
 from captioning.data import CaptionedImage
 from captioning.scenes import Scene, true_share
+from common.decoding.search import Search
 from common.errors import UserError
 from common.evaluation.captions import score_captions
 from common.evaluation.pictures import attention_overlay, stacked
 from common.evaluation.subject import Subject
 from common.files import atomic_write, write_json
+from common.models.writer import Call, Sentence
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Evaluation:
     """
 
     metrics: dict[str, float]
-    captions: dict[str, list[Caption]]
+    captions: dict[str, list[Sentence]]
 
 
 def evaluate(
@@ -47,7 +49,8 @@ def evaluate(
     *,
     batch_size: int = 64,
     description: str = "captions",
-    **search: Any,
+    search: Search | None = None,
+    **call: Unpack[Call],
 ) -> Evaluation:
     """Caption every image by search and score the captions against the references.
 
@@ -57,16 +60,17 @@ def evaluate(
         inputs: from positions in `images` to the encoder's input of those images.
         batch_size: images described at a time.
         description: what the progress bar says.
-        search: options of `SentenceWriter.generate`.
+        search: the strategy; that of the captioner by default.
+        call: precision, generator, ...; see `common.models.writer.Call`.
     """
     start = time.perf_counter()
-    captions: dict[str, list[Caption]] = {}
+    captions: dict[str, list[Sentence]] = {}
     with tqdm(
         total=len(images), desc=description, unit=" images", leave=False, disable=None
     ) as bar:
         for first in range(0, len(images), batch_size):
             rows = np.arange(first, min(first + batch_size, len(images)))
-            described = captioner.describe(inputs(rows), **search)
+            described = captioner.describe(inputs(rows), search, **call)
             captions |= {images[first + place].id: best for place, best in enumerate(described)}
             bar.update(len(rows))
     seconds = time.perf_counter() - start
@@ -75,7 +79,7 @@ def evaluate(
     metrics = score_captions(texts, {image.id: image.captions for image in images})
     if scenes := generated_scenes(images):
         metrics["true_captions"] = true_share({name: texts[name] for name in scenes}, scenes)
-    metrics["tokens"] = float(np.mean([len(best[0].words) for best in captions.values()]))
+    metrics["tokens"] = float(np.mean([len(best[0].tokens) for best in captions.values()]))
     metrics["seconds"] = seconds
     return Evaluation(metrics, captions)
 

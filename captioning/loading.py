@@ -8,7 +8,7 @@ from pathlib import Path
 from captioning.backbone import Backbone
 from captioning.captioner import Captioner
 from captioning.encoder import ImageEncoder
-from captioning.options import EncoderOptions, TrainOptions
+from captioning.options import KIND, EncoderOptions, TrainOptions
 from captioning.small_cnn import SmallCNN
 from captioning.transform import ImageTransform
 from common.device import choose_device
@@ -18,8 +18,6 @@ from common.errors import UserError
 from common.run import Run
 from common.text.language import Language
 from common.text.vocabulary import Vocabulary
-
-KIND = "captioner"
 
 
 def make_transform(options: EncoderOptions) -> ImageTransform:
@@ -64,10 +62,10 @@ def load_captioner(folder: Path, device: str = "auto") -> Captioner:
     run.load_model(model)
     return Captioner(
         model.to(choose_device(device)),
-        language.vocabulary,
-        language.tokenizer,
         make_transform(options.encoder),
-        options.search.arguments(),
+        language,
+        options.search.strategy(),
+        options.search.search_precision,
     )
 
 
@@ -77,7 +75,7 @@ def load_ensemble(folders: Sequence[Path], device: str = "auto") -> Captioner:
     first = members[0]
     for folder, member in zip(folders, members, strict=True):
         if (
-            member.vocabulary.tokens != first.vocabulary.tokens
+            member.language.vocabulary.tokens != first.language.vocabulary.tokens
             or member.transform != first.transform
         ):
             raise UserError(
@@ -88,5 +86,5 @@ def load_ensemble(folders: Sequence[Path], device: str = "auto") -> Captioner:
         return first
     models = [m.model for m in members if isinstance(m.model, EncoderDecoder)]
     return Captioner(
-        EnsembleModel(models), first.vocabulary, first.tokenizer, first.transform, first.search
+        EnsembleModel(models), first.transform, first.language, first.search, first.precision
     )

@@ -13,6 +13,9 @@ from common.choices import Fit
 from common.command_line import EvaluationOptions, WritingOptions
 from common.options import COMMON_MAY_CHANGE, DecoderOptions, SearchOptions, TrainingOptions
 
+KIND = "captioner"
+"""What a run of this pipeline is called in its config.json."""
+
 
 @dataclass(frozen=True)
 class EncoderOptions:
@@ -100,8 +103,6 @@ class CaptionOptions(WritingOptions):
 
     images: Positional[tuple[Path, ...]]
     """Image files, or folders of them."""
-    n_best: Positive = 1
-    """Captions for each picture, best first."""
     json: bool = False
     """Print one JSON object per picture: its path, captions and scores."""
     picture: Path | None = None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from captioning.captioner import Caption, Captioner
+from captioning.captioner import Captioner
 from captioning.data import CaptionedImage
 from captioning.evaluation import attention_sheet
 from common.evaluation.pictures import contact_sheet
+from common.models.writer import Sentence
 from common.training.tracking import Tracker
 
 
@@ -34,7 +35,7 @@ class Showcase:
         self.tracker = tracker
         self.attention = attention
 
-    def show(self, captions: Mapping[str, Sequence[Caption]]) -> None:
+    def show(self, captions: Mapping[str, Sequence[Sentence]]) -> None:
         """Show what the model now says of the images, and where it looked.
 
         Args:
@@ -56,5 +57,5 @@ class Showcase:
         )
         if self.attention:
             for image, caption in list(zip(self.images, best, strict=True))[:4]:
-                overlay = attention_sheet(self.captioner, [(image.path, caption.words)])
+                overlay = attention_sheet(self.captioner, [(image.path, caption.tokens)])
                 self.tracker.images(f"attention/{image.id}", overlay)

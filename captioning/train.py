@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import torch
 
@@ -22,10 +22,12 @@ from captioning.options import TrainOptions
 from captioning.showcase import Showcase
 from common.bounds import check_bounds
 from common.command_line import check_file
+from common.decoding.search import Search
 from common.encoder_decoder import Batch, EncoderDecoder
 from common.errors import UserError
 from common.evaluation.subject import Subject
 from common.files import write_json
+from common.models.writer import Call
 from common.options import check_options
 from common.precision import choose_precision
 from common.run import Run
@@ -81,16 +83,16 @@ def train(options: TrainOptions) -> Evaluation:
         print(said, file=sys.stderr)
     captioner = Captioner(
         model,
-        vocabulary,
-        tokenizer,
         make_transform(options.encoder),
-        options.search.arguments(auto=training.precision),
+        Language(tokenizer, vocabulary),
+        options.search.strategy(),
+        options.search.precision_of_training(training.precision),
     )
     # All that may refuse the data or the options comes before the folder, which may hold a run.
     digests = {"train": captions_digest(images), "val": captions_digest(validation)}
     examples, _ = make_examples(captioner, options, images, mirror=options.encoder.mirror)
     checks, validation = make_examples(captioner, options, validation)
-    kept = dict(Language(tokenizer, vocabulary).files())
+    kept = dict(captioner.language.files())
     kept["data.json"] = partial(write_json, value=digests)
     run = Run.create(
         options.run_dir, KIND, options,
@@ -104,8 +106,8 @@ def train(options: TrainOptions) -> Evaluation:
     captioner.model.eval()
     evaluation = evaluate(captioner, validation, checks.inputs)
     own = Path(options.data)
-    search = captioner.search
-    subject = Subject("val", own, own, search=search, precision=search["precision"])
+    search = captioner.search.to_dict()
+    subject = Subject("val", own, own, search=search, precision=captioner.precision)
     write_evaluation(run.path, subject, evaluation, validation)
     return evaluation
 
@@ -161,14 +163,14 @@ def make_examples(
         folder=options.cache_dir, mirror=mirror, max_damaged=options.max_problems,
     )  # fmt: skip
     words = [
-        captioner.tokenizer.encode(text)[: options.max_words]
+        captioner.language.tokenizer.encode(text)[: options.max_words]
         for image in usable
         for text in image.captions
     ]
     rows = [row for row, image in enumerate(usable) for _ in image.captions]
     # A mirrored picture makes these two words false.
     unsided = [not {"left", "right"} & set(sentence) for sentence in words] if mirror else None
-    sentences = [captioner.vocabulary.encode(sentence) for sentence in words]
+    sentences = [captioner.language.vocabulary.encode(sentence) for sentence in words]
     return CaptionExamples(sentences, rows, inputs, unsided), usable
 
 
@@ -190,7 +192,8 @@ def evaluate_run(
     data: str | None = None,
     batch_size: int = 64,
     device: str = "auto",
-    **search: Any,
+    search: Search | None = None,
+    **call: Unpack[Call],
 ) -> Evaluation:
     """Evaluate a run's best weights on a split of its data, and write the result to its folder.
 
@@ -201,22 +204,26 @@ def evaluate_run(
         data: the folder of the data; where the run was trained on it by default.
         batch_size: images described at a time.
         device: cpu, cuda, ...; auto takes a GPU if there is one.
-        search: options of `SentenceWriter.generate`; as in training by default.
+        search: the strategy; as in training by default.
+        call: precision, generator, ...; see `common.models.writer.Call`.
 
     Raises:
         UserError: the run or the data cannot be used.
     """
     captioner = load_ensemble([folder, *ensemble], device)
-    precision = choose_precision((captioner.search | search)["precision"], captioner.model)
+    call["precision"] = choose_precision(call.get("precision", captioner.precision), captioner.model)
     options = Run.open(folder, KIND).read_config(TrainOptions)
     subject = Subject.of_run(
         folder, split, trained_on=options.data, data=data, ensemble=tuple(ensemble),
-        search=captioner.search, asked=search,
-        precision=precision,
+        search=captioner.search.to_dict(), asked=search and search.to_dict(),
+        precision=call["precision"],
     )  # fmt: skip
     options = replace(options, data=str(subject.data))
     examples, images = make_examples(captioner, options, load_data(options).split(split))
-    evaluation = evaluate(captioner, images, examples.inputs, batch_size=batch_size, **search)
+    evaluation = evaluate(
+        captioner, images, examples.inputs,
+        batch_size=batch_size, search=search, **call,
+    )  # fmt: skip
     batches = examples.batches(0, batch_size=batch_size, shuffle=False)
     evaluation.metrics.update(teacher_forced(captioner.model, batches))
     write_evaluation(folder, subject, evaluation, images)

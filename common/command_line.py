@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tyro.conf import Positional
+import tyro
+from tyro.conf import OmitArgPrefixes, Positional
 
-from common.bounds import Amount, BeamSize, Positive
-from common.choices import LengthNorm, Precision
+from common.bounds import Positive, Seed, check_bounds
 from common.errors import UserError
+from common.options import SearchOptions
+
+if TYPE_CHECKING:
+    import torch
+
+    from common.models.writer import Call
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,33 +29,27 @@ class WritingOptions:
     """A folder that `train` wrote."""
     ensemble: tuple[Path, ...] = ()
     """More runs with the same words: the probabilities of all are averaged at every step."""
-    beam_size: BeamSize | None = None
-    """Hypotheses kept for each sentence; as in training by default."""
-    length_penalty: Amount | None = None
-    """Exponent of the length that a sentence's log-probability is divided by; as in training."""
-    length_norm: LengthNorm | None = None
-    """What it is the exponent of: the length (power), or (5 + length) / 6 (gnmt), milder on short
-    sentences; as in training by default."""
-    max_length: Positive | None = None
-    """Most words or subwords of a sentence; as in training by default."""
+    search: SearchOptions = SearchOptions()
+    seed: Seed | None = None
+    """Seed of sampling; other samples at every call by default."""
     batch_size: Positive = 64
     """Sentences written at a time."""
-    precision: Precision | None = None
-    """Arithmetic of the search: bf16 is faster where the hardware has it; as in training's
-    validations by default."""
     device: str = "auto"
-    """cpu, cuda, cuda:1, mps; auto takes a GPU if there is one."""
+    """cpu, cuda, cuda:1, mps, or any other device of PyTorch; auto takes a GPU if there is one."""
 
-    def search(self) -> dict[str, Any]:
-        """The options of `SentenceWriter.generate` that were given; the others stay the run's."""
-        names = ("beam_size", "length_penalty", "length_norm", "max_length", "precision")
-        values = {name: getattr(self, name) for name in names}
-        return {name: value for name, value in values.items() if value is not None}
+    def call(self, device: torch.device) -> Call:
+        """What belongs to a search on a device besides its strategy."""
+        import torch
+
+        call: Call = {"precision": self.search.search_precision}
+        if self.seed is not None:
+            call["generator"] = torch.Generator(device).manual_seed(self.seed)
+        return call
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationOptions(WritingOptions):
-    """Write a sentence for everything in a split by beam search, and score what was written."""
+    """Write a sentence for everything in a split by a search, and score what was written."""
 
     split: str = "val"
     """Which part of the data: val, test, or any other split."""
@@ -57,8 +58,45 @@ class EvaluationOptions(WritingOptions):
 
     def arguments(self) -> dict[str, Any]:
         """As the pipelines' `evaluate_run` takes them, after the run."""
+        from common.device import choose_device
+
         names = ("split", "ensemble", "data", "batch_size", "device")
-        return {name: getattr(self, name) for name in names} | self.search()
+        call = self.call(choose_device(self.device))
+        return {name: getattr(self, name) for name in names} | {
+            "search": self.search.strategy(), **call
+        }  # fmt: skip
+
+
+def parse(
+    commands: dict[str, Callable[..., Any]],
+    search_of: Callable[[Path], SearchOptions],
+    *,
+    prog: str,
+    description: str,
+) -> Any:
+    """Read a pipeline's command line.
+
+    Args:
+        commands: the options of each command.
+        search_of: the search of the run in a folder. What writes with a trained run takes its defaults
+            from there: its arguments are read once to know the run, and once more on top of its search.
+        prog, description: as `tyro.cli` takes them.
+
+    Raises:
+        UserError: a number is out of bounds, or the options of the search contradict each other.
+    """
+    config = (OmitArgPrefixes,)
+    options = tyro.extras.subcommand_cli_from_dict(
+        commands, prog=prog, description=description, config=config
+    )
+    check_bounds(options)
+    if isinstance(options, WritingOptions):
+        default = replace(options, search=search_of(options.run))
+        options = tyro.cli(
+            type(options), args=sys.argv[2:], default=default, prog=prog, config=config
+        )
+        options.search.strategy()
+    return options
 
 
 def print_metrics(metrics: Mapping[str, float], signatures: Mapping[str, str] = {}) -> None:
@@ -96,16 +134,3 @@ def check_picture(path: Path, option: str) -> None:
         raise UserError(f"{option} {path}: a PNG is written; name a file that ends in .png.")
     if not path.parent.is_dir():
         raise UserError(f"{option} {path}: there is no folder {path.parent}. Make it first.")
-
-
-def check_n_best(n_best: int, beam_size: int) -> None:
-    """Refuse to ask a search for more sentences than it keeps.
-
-    Raises:
-        UserError: more than the beam size, or none.
-    """
-    if not 1 <= n_best <= beam_size:
-        raise UserError(
-            f"--n-best {n_best} is not between 1 and the beam size, {beam_size}. "
-            "Ask for fewer sentences, or for a larger --beam-size."
-        )

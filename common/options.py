@@ -130,9 +130,22 @@ class SearchOptions(BeamSearch, Sampling):
     search_precision: Precision = "auto"
     """Arithmetic of the products of the search: fp32, bf16, or the one that is measured to be faster
     where the search runs."""
+    # Explained where they are defined; here are the defaults of the command lines.
+    min_length: int = 1
+    max_length: int = 40
+    length_penalty: float = 0.7
+    beam_patience: float | None = 2.0
 
     def __post_init__(self) -> None:
         """Nothing is checked here: only the strategy that is chosen has to make sense."""
+
+    def precision_of_training(self, training: Precision) -> Precision:
+        """The precision of the validations of a training.
+
+        In the place of "auto" it is that of the training, which the run keeps, so that a resumed run
+        validates as before.
+        """
+        return training if self.search_precision == "auto" else self.search_precision
 
     def strategy(self) -> Search:
         """The search of these options.

@@ -160,7 +160,7 @@ def draw_captions(folder: Path) -> None:
             [best[0].text for best in found],
         )
         sheet.save(pictures / f"{name.replace(' ', '-')}.png")
-        few = [(image.path, best[0].words) for image, best in zip(images, found, strict=True)][:4]
+        few = [(image.path, best[0].tokens) for image, best in zip(images, found, strict=True)][:4]
         attention_sheet(captioner, few).save(pictures / f"attention-{name.replace(' ', '-')}.png")
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from common.lazy import handing_on
 
 if TYPE_CHECKING:
-    from seq2seq.translator import Translation, Translator
+    from common.models.writer import Sentence
+    from seq2seq.translator import Translator
 
 __all__, __getattr__ = handing_on(__name__, __file__)

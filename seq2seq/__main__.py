@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import tyro
-from tyro.conf import OmitArgPrefixes
+from pathlib import Path
 
-from common.bounds import check_bounds
+from common.command_line import parse
 from common.errors import run_command
-from seq2seq.options import EvaluateOptions, TrainOptions, TranslateOptions
+from common.options import SearchOptions
+from seq2seq.options import KIND, EvaluateOptions, TrainOptions, TranslateOptions
+
+
+def search_of(folder: Path) -> SearchOptions:
+    """How the run in a folder searches."""
+    from common.run import Run
+
+    return Run.open(folder, KIND).read_config(TrainOptions).search
 
 
 def main() -> None:
     """Run the command that the arguments name."""
-    options = tyro.extras.subcommand_cli_from_dict(
+    options = parse(
         {"train": TrainOptions, "evaluate": EvaluateOptions, "translate": TranslateOptions},
+        search_of,
         prog="python -m seq2seq",
         description="Learn to translate sentences, and translate them.",
-        config=(OmitArgPrefixes,),
     )
-    check_bounds(options)
     # Only now, when there is work to do: PyTorch takes seconds to import.
     from seq2seq import commands, train
 

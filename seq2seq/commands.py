@@ -9,15 +9,16 @@ from itertools import islice
 from pathlib import Path
 from typing import cast
 
-from common.command_line import check_n_best, check_picture, print_metrics
+from common.command_line import check_picture, print_metrics
 from common.damage import Damage
 from common.errors import UserError
 from common.files import atomic_write
+from common.models.writer import Sentence
 from common.text.reading import LineFile, decode_line
 from seq2seq.evaluation import alignment_sheet, can_be_shown
 from seq2seq.options import EvaluateOptions, TranslateOptions
 from seq2seq.train import evaluate_run
-from seq2seq.translator import Translation, Translator
+from seq2seq.translator import Translator
 
 SHOWN_ALIGNMENTS = 12
 
@@ -43,8 +44,7 @@ def translate(options: TranslateOptions) -> None:
     ):
         if asked and not translator.has_attention:
             raise UserError(f"{option} needs attention, and this translator has none.")
-    search = {"n_best": options.n_best} | options.search()
-    check_n_best(options.n_best, search.get("beam_size", translator.search["beam_size"]))
+    search, call = options.search.strategy(), options.call(translator.device)
     interactive = options.file == "-" and sys.stdin is not None and sys.stdin.isatty()
     if interactive:
         print("Write a sentence and press Enter; Ctrl-D ends.", file=sys.stderr)
@@ -54,9 +54,10 @@ def translate(options: TranslateOptions) -> None:
     while chunk := list(islice(lines, 1 if interactive else 8 * options.batch_size)):
         found = translator.translations(
             chunk,
+            search,
             batch_size=options.batch_size,
             replace_unknown=options.replace_unknown,
-            **search,
+            **call,
         )
         for text, best in zip(chunk, found, strict=True):
             for translation in best:
@@ -96,7 +97,7 @@ def read_lines(name: str) -> Iterator[str]:
                 yield decode_line(line, errors="replace")
 
 
-def _line(translation: Translation, options: TranslateOptions) -> str:
+def _line(translation: Sentence, options: TranslateOptions) -> str:
     # A character model may write a line end, which would put the lines out of step.
     text = translation.text.replace("\n", " ")
     return f"{translation.score:.4f}\t{text}" if options.scores else text

@@ -6,19 +6,21 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from common.decoding.search import Search
 from common.errors import UserError
 from common.evaluation.pictures import heat_map, stacked
 from common.evaluation.subject import Subject
 from common.evaluation.translation import Tokenization, score_translations
 from common.files import atomic_write, write_json
+from common.models.writer import Call, Sentence
 from seq2seq.data import Pair
-from seq2seq.translator import Translation, Translator
+from seq2seq.translator import Translator
 
 LONGEST_SHOWN = 60  # tokens of a sentence whose alignment can still be read
 
@@ -36,7 +38,7 @@ class Evaluation:
 
     metrics: dict[str, float]
     signatures: dict[str, str]
-    translations: list[list[Translation]]
+    translations: list[list[Sentence]]
 
 
 def evaluate(
@@ -47,7 +49,8 @@ def evaluate(
     lowercase: bool = False,
     tokenize: Tokenization = "13a",
     description: str = "translations",
-    **search: Any,
+    search: Search | None = None,
+    **call: Unpack[Call],
 ) -> Evaluation:
     """Translate every source by search and score the translations against the references.
 
@@ -59,17 +62,18 @@ def evaluate(
             lower case.
         tokenize: how BLEU finds words; see `score_translations`.
         description: what the progress bar says.
-        search: options of `SentenceWriter.generate`.
+        search: the strategy; that of the translator by default.
+        call: precision, generator, ...; see `common.models.writer.Call`.
     """
     start = time.perf_counter()
-    found: list[list[Translation]] = []
+    found: list[list[Sentence]] = []
     chunk = 8 * batch_size  # enough to put sentences of similar length together
     with tqdm(
         total=len(pairs), desc=description, unit=" sentences", leave=False, disable=None
     ) as bar:
         for first in range(0, len(pairs), chunk):
             texts = [pair.source for pair in pairs[first : first + chunk]]
-            found += translator.translations(texts, batch_size=batch_size, **search)
+            found += translator.translations(texts, search, batch_size=batch_size, **call)
             bar.update(len(texts))
     seconds = time.perf_counter() - start
 

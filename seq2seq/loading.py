@@ -14,10 +14,8 @@ from common.run import Run
 from common.text.language import Language
 from common.text.vocabulary import Vocabulary
 from seq2seq.encoder import SentenceEncoder
-from seq2seq.options import TrainOptions
+from seq2seq.options import KIND, TrainOptions
 from seq2seq.translator import Translator
-
-KIND = "translator"
 
 
 def build_model(options: TrainOptions, source: Vocabulary, target: Vocabulary) -> EncoderDecoder:
@@ -51,7 +49,13 @@ def load_translator(folder: Path, device: str = "auto") -> Translator:
     target = Language.load(run.existing, "target_")
     model = build_model(options, source.vocabulary, target.vocabulary)
     run.load_model(model)
-    return Translator(model.to(choose_device(device)), source, target, options.search.arguments())
+    return Translator(
+        model.to(choose_device(device)),
+        source,
+        target,
+        options.search.strategy(),
+        options.search.search_precision,
+    )
 
 
 def load_ensemble(folders: Sequence[Path], device: str = "auto") -> Translator:
@@ -72,4 +76,6 @@ def load_ensemble(folders: Sequence[Path], device: str = "auto") -> Translator:
     if len(members) == 1:
         return first
     models = [m.model for m in members if isinstance(m.model, EncoderDecoder)]
-    return Translator(EnsembleModel(models), first.source, first.target, first.search)
+    return Translator(
+        EnsembleModel(models), first.source, first.target, first.search, first.precision
+    )

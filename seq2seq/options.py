@@ -19,6 +19,9 @@ from common.options import (
     TrainingOptions,
 )
 
+KIND = "translator"
+"""What a run of this pipeline is called in its config.json."""
+
 
 @dataclass(frozen=True)
 class TextOptions:
@@ -144,8 +147,6 @@ class TranslateOptions(WritingOptions):
 
     file: Positional[str] = "-"
     """A text file, plain or .gz, one sentence a line; - for standard input."""
-    n_best: Positive = 1
-    """Translations of each line, best first: so many lines out for each line in."""
     scores: bool = False
     """Write the score before each translation, with a tab between them."""
     alignments: Path | None = None

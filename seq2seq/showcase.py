@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from common.models.writer import Sentence
 from common.training.tracking import Tracker
 from seq2seq.data import Pair
 from seq2seq.evaluation import alignment_sheet, can_be_shown
-from seq2seq.translator import Translation, Translator
+from seq2seq.translator import Translator
 
 
 class Showcase:
@@ -28,7 +29,7 @@ class Showcase:
         self.tracker = tracker
         self.attention = attention
 
-    def show(self, translations: Sequence[Sequence[Translation]]) -> None:
+    def show(self, translations: Sequence[Sequence[Sentence]]) -> None:
         """Show what the model now writes for the sentences, and where it looked.
 
         Args:

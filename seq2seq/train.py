@@ -8,18 +8,20 @@ from dataclasses import asdict, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 import torch
 
 from common.bounds import check_bounds
 from common.command_line import check_file
+from common.decoding.search import Search
 from common.encoder_decoder import Batch, EncoderDecoder
 from common.errors import UserError
 from common.evaluation.subject import Subject
 from common.evaluation.translation import Tokenization, check_tokenization
 from common.files import write_json
+from common.models.writer import Call
 from common.options import check_options
 from common.precision import choose_precision
 from common.run import Run
@@ -76,8 +78,10 @@ def train(options: TrainOptions) -> Evaluation:
     model.decoder.set_output_bias(torch.tensor(target.vocabulary.counts))
     if not continues:
         start_from_pretrained_embeddings(model, options, source, target)
-    search = options.search.arguments(auto=training.precision)
-    translator = Translator(model, source, target, search)
+    translator = Translator(
+        model, source, target,
+        options.search.strategy(), options.search.precision_of_training(training.precision),
+    )  # fmt: skip
     # All that may refuse the data or the options comes before the folder, which may hold a run.
     examples = training_examples(prepared, options)
     digests = {name: data.split(name).digest for name in ("train", "val")}
@@ -95,7 +99,8 @@ def train(options: TrainOptions) -> Evaluation:
     model.eval()
     evaluation = evaluate(translator, validation, **options.scoring())
     own = Path(options.data)
-    subject = Subject("val", own, own, search=search, precision=search["precision"])
+    search = translator.search.to_dict()
+    subject = Subject("val", own, own, search=search, precision=translator.precision)
     write_evaluation(run.path, subject, evaluation)
     return evaluation
 
@@ -263,7 +268,8 @@ def evaluate_run(
     bleu_tokenize: Tokenization | None = None,
     batch_size: int = 64,
     device: str = "auto",
-    **search: Any,
+    search: Search | None = None,
+    **call: Unpack[Call],
 ) -> Evaluation:
     """Evaluate a run's best weights on a split of its data, and write the result to its folder.
 
@@ -275,18 +281,19 @@ def evaluate_run(
         bleu_tokenize: how BLEU finds words; as in training by default.
         batch_size: sentences translated at a time.
         device: cpu, cuda, ...; auto takes a GPU if there is one.
-        search: options of `SentenceWriter.generate`; as in training by default.
+        search: the strategy; as in training by default.
+        call: precision, generator, ...; see `common.models.writer.Call`.
 
     Raises:
         UserError: a run or the data cannot be used.
     """
     translator = load_ensemble([folder, *ensemble], device)
-    precision = choose_precision((translator.search | search)["precision"], translator.model)
+    call["precision"] = choose_precision(call.get("precision", translator.precision), translator.model)
     options = Run.open(folder, KIND).read_config(TrainOptions)
     subject = Subject.of_run(
         folder, split, trained_on=options.data, data=data, ensemble=tuple(ensemble),
-        search=translator.search, asked=search,
-        precision=precision,
+        search=translator.search.to_dict(), asked=search and search.to_dict(),
+        precision=call["precision"],
         others={} if bleu_tokenize is None else {"tok": bleu_tokenize},
     )  # fmt: skip
     options = replace(
@@ -294,7 +301,10 @@ def evaluate_run(
     )
     check_tokenization(options.scoring()["tokenize"])
     pairs = list(load_data(options).split(split))
-    evaluation = evaluate(translator, pairs, batch_size=batch_size, **options.scoring(), **search)
+    evaluation = evaluate(
+        translator, pairs,
+        batch_size=batch_size, search=search, **options.scoring(), **call,
+    )  # fmt: skip
     examples = encoded(pairs, translator.source, translator.target)
     batches = examples.batches(0, batch_size=batch_size, max_tokens=MAX_READ, shuffle=False)
     evaluation.metrics.update(teacher_forced(translator.model, batches))

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
+from typing import Unpack
 
-import torch
 from torch import Tensor
 
-from common.decoding.hypotheses import Hypothesis
+from common.choices import Precision
+from common.decoding.search import BeamSearch, Search
 from common.device import upload
 from common.encoder_decoder import EncoderDecoder
 from common.ensemble import EnsembleModel
 from common.errors import UserError
+from common.models.writer import Call, Sentence, Writer
 from common.text.language import Language
-from common.text.vocabulary import BOS, PAD, UNK
+from common.text.vocabulary import UNK
 from common.training.batching import bucketed_batches
 from seq2seq.examples import source_batch
 
@@ -26,34 +26,21 @@ MAX_SOURCE = 400  # tokens of a sentence: longer lines are translated in parts
 MAX_READ = 8_192  # tokens of a batch: of long sentences fewer are translated at a time
 
 
-@dataclass(frozen=True)
-class Translation:
-    """A sentence in the target language.
-
-    Args:
-        text: the sentence.
-        tokens: its tokens, as the model wrote them.
-        score: the length-normalised log-probability by which translations are ranked.
-        log_probability: of the whole sentence, in nats.
-    """
-
-    text: str
-    tokens: list[str]
-    score: float
-    log_probability: float
+NOTHING = Sentence("", [], 0.0, 0.0)
 
 
-NOTHING = Translation("", [], 0.0, 0.0)
-
-
-class Translator:
+class Translator(Writer):
     """Translates sentences.
+
+        translator.translate(["ein hund rennt."])
+        translator.translations(["ein hund rennt."], BeamSearch(beam_size=5, n_best=3))
 
     Args:
         model: an encoder of sentences and a decoder, or an ensemble.
         source: the language that is read.
         target: the language that is written.
-        search: options of `SentenceWriter.generate` where a call does not say otherwise.
+        search: the strategy where a call does not name one.
+        precision: arithmetic of the search where a call does not say otherwise.
     """
 
     def __init__(
@@ -61,12 +48,15 @@ class Translator:
         model: EncoderDecoder | EnsembleModel,
         source: Language,
         target: Language,
-        search: Mapping[str, Any] = MappingProxyType({"beam_size": 5, "max_length": 100}),
+        search: Search = BeamSearch(beam_size=5, max_length=100),
+        precision: Precision = "fp32",
     ) -> None:
-        self.model = model.eval()
+        super().__init__(model, target, search, precision)
         self.source = source
-        self.target = target
-        self.search = dict(search)
+
+    @property
+    def target(self) -> Language:
+        return self.language
 
     @classmethod
     def from_run(
@@ -85,46 +75,45 @@ class Translator:
 
         return load_ensemble([Path(folder), *map(Path, more)], device)
 
-    @property
-    def device(self) -> torch.device:
-        return next(self.model.parameters()).device
-
     def translate(
         self,
         texts: Sequence[str],
+        search: Search | None = None,
         *,
         batch_size: int = 64,
         replace_unknown: bool = False,
-        **search: Any,
+        **call: Unpack[Call],
     ) -> list[str]:
-        """The best translation of each text; a blank text stays blank.
-
-        Args:
-            texts: one sentence each; one of more than a few hundred tokens is translated in parts.
-            batch_size: sentences translated at a time, at most.
-            replace_unknown: allow the unknown word, and put the source word in its place that the
-                decoder looked at most; needs attention. Otherwise the unknown word is never written.
-            search: options of `SentenceWriter.generate`: beam_size, max_length, length_penalty, ...
-        """
-        options = {"batch_size": batch_size, "replace_unknown": replace_unknown} | search
-        return [found[0].text for found in self.translations(texts, **options)]
+        """The best translation of each text, blank for a blank one; arguments as in `translations`."""
+        found = self.translations(
+            texts, search, batch_size=batch_size, replace_unknown=replace_unknown, **call
+        )
+        return [best[0].text for best in found]
 
     def translations(
         self,
         texts: Sequence[str],
+        search: Search | None = None,
         *,
         batch_size: int = 64,
         replace_unknown: bool = False,
-        **search: Any,
-    ) -> list[list[Translation]]:
-        """As `translate`, but `n_best` (an option of the search) translations a text, best first.
+        **call: Unpack[Call],
+    ) -> list[list[Sentence]]:
+        """Translations of each text, best first: always as many as the search is to return.
 
-        Always so many: where the search found fewer, its last stands again.
+        Where the search found fewer, its last stands again.
+
+        Args:
+            texts: one sentence each; one of more than a few hundred tokens is translated in parts.
+            search: the strategy; that of the translator by default.
+            batch_size: sentences translated at a time, at most.
+            replace_unknown: allow the unknown word, and put the source word in its place that the
+                decoder looked at most; needs attention. Otherwise the unknown word is never written.
+            call: precision, constraints, generator, ...; see `common.models.writer.Call`.
         """
         if isinstance(texts, str):
             raise TypeError("texts is a list of sentences, not one string")
         texts = list(texts)
-        n_best = (self.search | search).get("n_best", 1)
         parts: list[list[str]] = []  # of all texts, one after the other
         owners: list[int] = []
         for number, text in enumerate(texts):
@@ -133,21 +122,23 @@ class Translator:
             parts += pieces
             owners += [number] * len(pieces)
         found = self.translate_tokens(
-            parts, batch_size=batch_size, replace_unknown=replace_unknown, **search
+            parts, search, batch_size=batch_size, replace_unknown=replace_unknown, **call
         )
-        by_text: list[list[list[Translation]]] = [[] for _ in texts]
+        by_text: list[list[list[Sentence]]] = [[] for _ in texts]
         for owner, best in zip(owners, found, strict=True):
             by_text[owner].append(best)
-        return [_joined(each, n_best) for each in by_text]
+        answers = (search or self.search).answers
+        return [_joined(each, answers) for each in by_text]
 
     def translate_tokens(
         self,
         sentences: Sequence[Sequence[str]],
+        search: Search | None = None,
         *,
         batch_size: int = 64,
         replace_unknown: bool = False,
-        **search: Any,
-    ) -> list[list[Translation]]:
+        **call: Unpack[Call],
+    ) -> list[list[Sentence]]:
         """Translations of sentences that are tokens of the source language already.
 
         Sentences of similar length are translated together, so that little is padded; the results
@@ -158,12 +149,21 @@ class Translator:
         """
         if replace_unknown and not self.has_attention:
             raise UserError("unknown words are replaced by attention: this translator has none.")
-        results: list[list[Translation]] = [[] for _ in sentences]
+        if replace_unknown:
+            call.setdefault("constraints", ())
+        search = search or self.search
+        results: list[list[Sentence]] = [[] for _ in sentences]
         lengths = [len(tokens) for tokens in sentences]
         for rows in bucketed_batches(lengths, batch_size, max_tokens=MAX_READ, shuffle=False):
             chosen = [sentences[row] for row in rows]
-            for row, best in zip(rows, self._search(chosen, replace_unknown, search), strict=True):
-                results[row] = best
+            # Never much longer than what is translated: what runs on is cut off soon.
+            limits = [min(search.max_length, 2 * len(tokens) + 10) for tokens in chosen]
+            call["max_length"] = limits
+            call["min_length"] = [min(search.min_length, limit) for limit in limits]
+            found = self.write(self._inputs(chosen), search, **call)
+            for row, best in zip(rows, found, strict=True):
+                source = sentences[row]
+                results[row] = [self._without_unknown(each, source) for each in best]
         return results
 
     @property
@@ -176,49 +176,29 @@ class Translator:
 
         On the host. None for a model without attention.
         """
-        sentences = [self.target.vocabulary.encode(list(target))]
-        weights = self.model.attention_weights(self._inputs([source]), sentences)
-        return None if weights is None else weights[0]
+        return self.attention_while_writing(self._inputs([source]), target)
 
     def _inputs(self, sentences: Sequence[Sequence[str]]) -> tuple[Tensor, ...]:
         ids = [self.source.vocabulary.encode(list(tokens)) for tokens in sentences]
         tokens, lengths = source_batch(ids)
         return upload(tokens, self.device), lengths
 
-    def _search(
-        self, sentences: list[Sequence[str]], replace_unknown: bool, search: dict[str, Any]
-    ) -> list[list[Translation]]:
-        forbidden = (PAD, BOS) if replace_unknown else (PAD, BOS, UNK)
-        options = self.search | search
-        # Never much longer than what is translated: what runs on is cut off soon.
-        limits = [min(options["max_length"], 2 * len(tokens) + 10) for tokens in sentences]
-        floors = [min(options.get("min_length", 0), limit) for limit in limits]
-        options |= {"max_length": limits, "min_length": floors}
-        found = self.model.generate(*self._inputs(sentences), forbidden=forbidden, **options)
-        return [
-            [self._translation(hypothesis, tokens) for hypothesis in best]
-            for tokens, best in zip(sentences, found, strict=True)
-        ]
-
-    def _translation(self, hypothesis: Hypothesis, source: Sequence[str]) -> Translation:
-        tokens = [self.target.vocabulary.tokens[token] for token in hypothesis.tokens]
-        if UNK in hypothesis.tokens:
-            tokens = self._without_unknown(tokens, source)
-        text = self.target.tokenizer.decode(tokens)
-        return Translation(text, tokens, hypothesis.score, hypothesis.log_probability)
-
-    def _without_unknown(self, target: list[str], source: Sequence[str]) -> list[str]:
-        """The tokens, each unknown one replaced by the source token that was looked at most."""
-        weights = self.attention(source, target)
+    def _without_unknown(self, written: Sentence, source: Sequence[str]) -> Sentence:
+        """The sentence, each unknown token replaced by the source token that was looked at most."""
+        unknown = self.language.vocabulary.tokens[UNK]
+        if unknown not in written.tokens:
+            return written
+        weights = self.attention(source, written.tokens)
         assert weights is not None
         looked = weights[:, : len(source)].argmax(1).tolist()
-        unknown = self.target.vocabulary.tokens[UNK]
-        return [
-            source[looked[step]] if token == unknown else token for step, token in enumerate(target)
+        tokens = [
+            source[looked[step]] if token == unknown else token
+            for step, token in enumerate(written.tokens)
         ]
+        return replace(written, text=self.language.tokenizer.decode(tokens), tokens=tokens)
 
 
-def _joined(parts: list[list[Translation]], n_best: int) -> list[Translation]:
+def _joined(parts: list[list[Sentence]], n_best: int) -> list[Sentence]:
     """The translations of a text from those of its parts: the best of each, the second of each..."""
     if not parts:
         return [NOTHING] * n_best
@@ -226,8 +206,8 @@ def _joined(parts: list[list[Translation]], n_best: int) -> list[Translation]:
     return [each[0] if len(each) == 1 else _one_after_another(each) for each in ranked]
 
 
-def _one_after_another(parts: list[Translation]) -> Translation:
-    return Translation(
+def _one_after_another(parts: list[Sentence]) -> Sentence:
+    return Sentence(
         " ".join(part.text for part in parts),
         [token for part in parts for token in part.tokens],
         sum(part.score for part in parts) / len(parts),

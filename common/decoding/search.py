@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from common.choices import LengthNorm
 
@@ -138,17 +138,22 @@ class Search:
             max_length=longest,
             constraints=[*constraints, *own],
             length_penalty=norm(self.length_penalty),
-            n_best=self._answers(),
+            n_best=self.answers,
             stop_after=self._stop_after(),
             prune=prune,
         )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The name of the strategy, as `search`, and its numbers."""
+        return {"search": type(self).__name__, **asdict(self)}
 
     def _choice(self, generator: torch.Generator | None) -> Choice:
         """Which continuations live on."""
         raise NotImplementedError
 
-    def _answers(self) -> int:
-        """Hypotheses of each sentence that are returned."""
+    @property
+    def answers(self) -> int:
+        """Hypotheses of each sentence that are returned, at most."""
         return 1
 
     def _stop_after(self) -> int | None:
@@ -202,7 +207,8 @@ class BeamSearch(Search):
 
         return partial(choose_best, beam_size=self.beam_size)
 
-    def _answers(self) -> int:
+    @property
+    def answers(self) -> int:
         return self.n_best
 
     def _stop_after(self) -> int | None:
@@ -252,5 +258,6 @@ class Sampling(Search):
             generator=generator,
         )
 
-    def _answers(self) -> int:
+    @property
+    def answers(self) -> int:
         return self.num_samples

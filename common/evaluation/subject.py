@@ -19,8 +19,8 @@ class Subject:
         trained_on: the folder of the data that the run was trained on.
         data: the folder of the data that it is evaluated on.
         ensemble: runs that take part besides.
-        search: the run's own options of the search.
-        asked: options of the search that take the place of those.
+        search: how the run itself searches: `Search.to_dict`.
+        asked: how it is searched now; as the run does if not given.
         others: what else is not as in training, by a short name.
         precision: what the search was computed in: fp32 or bf16.
     """
@@ -30,7 +30,7 @@ class Subject:
     data: Path
     ensemble: tuple[Path, ...] = ()
     search: Mapping[str, Any] = field(default_factory=dict)
-    asked: Mapping[str, Any] = field(default_factory=dict)
+    asked: Mapping[str, Any] | None = None
     others: Mapping[str, Any] = field(default_factory=dict)
     precision: str | None = None
 
@@ -58,7 +58,7 @@ class Subject:
     def name(self) -> str:
         """Of the files: the split for what training itself evaluates, and longer for all else."""
         changed = dict(self.others)
-        for option, value in self.asked.items():
+        for option, value in (self.asked or {}).items():
             if self.search.get(option) != value:
                 changed[option] = value
         parts = [self._data_name(), self.split]
@@ -72,7 +72,7 @@ class Subject:
         return {
             "data": str(self.data),
             "ensemble": [str(run) for run in self.ensemble],
-            "search": {**self.search, **self.asked},
+            "search": dict(self.search if self.asked is None else self.asked),
             "precision": self.precision,
         }
 

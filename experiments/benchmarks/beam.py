@@ -10,8 +10,7 @@ from functools import partial
 
 import torch
 
-from common.decoding import Context, RecurrentDecoder
-from common.decoding.search import beam_search
+from common.decoding import BeamSearch, Context, RecurrentDecoder
 from common.text.vocabulary import BOS, EOS
 from experiments.benchmarks.harness import Comparison, compare
 
@@ -27,7 +26,7 @@ def batched_beam(
     context = Context(torch.randn(sentences, 512), torch.randn(sentences, 49, 512))
     lengths = torch.randn(sentences).mul(3).add(11).round().clamp(4, 24).long()
 
-    search = partial(beam_search, decoder, bos=BOS, eos=EOS, beam_size=beam_size)
+    search = partial(BeamSearch(beam_size=beam_size), decoder, bos=BOS, eos=EOS, pad=None)
 
     def one_by_one() -> list[list[int]]:
         found = []

@@ -12,6 +12,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from common.decoding import BeamSearch
 from common.encoder_decoder import Batch, EncoderDecoder, Precision
 from common.options import TrainingOptions
 from common.text.vocabulary import SPECIALS, Vocabulary
@@ -79,7 +80,8 @@ def decoding(sentences: int = 64, beam_size: int = 5, rounds: int = 3) -> Compar
     lengths = [len(source) for source in sources]
 
     def write(precision: Precision) -> None:
-        model.generate(*inputs, precision=precision, beam_size=beam_size, max_length=lengths)
+        search = BeamSearch(beam_size=beam_size)
+        model.generate(*inputs, search=search, precision=precision, max_length=lengths)
 
     return compare(
         f"small translator, beam {beam_size}, {sentences} sentences",

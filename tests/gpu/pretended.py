@@ -177,7 +177,8 @@ def _recurrent_rule(overload: Any, states: int, train: int) -> Callable[..., Any
                 raise RuntimeError("batch_sizes should be on CPU")
             if not (sizes[:-1] >= sizes[1:]).all() or sizes[-1] < 1:
                 raise RuntimeError("CUDNN_STATUS_BAD_PARAM: sequences sorted by falling length")
-        result = overload.decompose(*args)
+        # PyTorch's own composition in C++. (That of `decompose`, in Python, forgets the dropout.)
+        result = overload._op_dk(torch._C.DispatchKey.CompositeImplicitAutograd, *args)
         if not args[train]:
             for tensor in result:
                 if tensor.requires_grad:

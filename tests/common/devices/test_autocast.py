@@ -52,7 +52,7 @@ def make_batch() -> Batch:
     ids=["generate", "attention weights", "teacher forced", "validation"],
 )
 def test_a_look_at_the_model_within_autocast_costs_the_loss_no_gradient(look):
-    """Autocast keeps a weight that it has cast: up to some version of PyTorch, one without gradient too."""
+    """Autocast keeps a weight that it has cast: in older PyTorch, one without gradient too."""
     model, batch = make_model(), make_batch()
     with torch.autocast("cpu", torch.bfloat16):
         look(model.eval(), batch)

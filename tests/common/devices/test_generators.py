@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
-from common.training import checkpoint
 from common.training.checkpoint import Checkpoint, random_state, restore_random_state
 from common.training.distributed import World
 
@@ -45,7 +46,7 @@ def test_what_cannot_be_restored_is_said(monkeypatch):
     """A state of a GPU that is resumed on the CPU: its masks of dropout go on otherwise."""
 
     class Run:
-        path = checkpoint.__file__ and __import__("pathlib").Path("runs/x")
+        path = Path("runs/x")
 
         def load_training_state(self) -> dict:
             generators = random_state() | {"device": torch.zeros(16, dtype=torch.uint8)}

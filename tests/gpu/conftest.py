@@ -8,10 +8,9 @@ They run only where this folder is named: a registered device changes its whole 
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -23,26 +22,35 @@ FOLDER = Path(__file__).resolve().parent
 Waits = Callable[[], AbstractContextManager[list[str]]]
 
 
-def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave these tests out unless a path in this folder was named."""
+def is_named(config: pytest.Config) -> bool:
+    """Whether a path in this folder was named."""
     start = config.invocation_params.dir
     named = [(start / argument.split("::")[0]).resolve() for argument in config.args]
-    return None if any(FOLDER in (path, *path.parents) for path in named) else True
+    return any(FOLDER in (path, *path.parents) for path in named)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Before the first backward pass of the process: autograd counts the devices there.
+    if is_named(config) and pretended.is_wanted():
+        with suppress(pretended.Unavailable):
+            pretended.register()
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave these tests out unless a path in this folder was named."""
+    return None if is_named(config) else True
 
 
 @pytest.fixture(scope="session")
 def device() -> torch.device:
     """The GPU that is tested on; without one, and without a compiler to pretend one, none is."""
-    wanted = os.environ.get("UNROLL_TEST_DEVICE") or (
-        "cuda" if torch.cuda.is_available() else "gpu"
-    )
-    if wanted != pretended.NAME:
-        return torch.device(wanted, 0) if ":" not in wanted else torch.device(wanted)
-    try:
-        pretended.register()
-    except pretended.Unavailable as reason:
-        pytest.skip(str(reason))
-    return torch.device(pretended.NAME, 0)
+    if pretended.is_wanted():
+        try:
+            pretended.register()
+        except pretended.Unavailable as reason:
+            pytest.skip(str(reason))
+    found = torch.device(pretended.wanted())
+    return torch.device(found.type, found.index or 0)
 
 
 @pytest.fixture

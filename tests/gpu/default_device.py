@@ -7,8 +7,6 @@ for tests whose subject is numbers, and which name no device. `UNROLL_TEST_DEVIC
 
 from __future__ import annotations
 
-import os
-
 import pytest
 import torch
 
@@ -16,10 +14,9 @@ from tests.gpu import pretended
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    name = os.environ.get("UNROLL_TEST_DEVICE") or ("cuda" if torch.cuda.is_available() else "gpu")
-    if name == pretended.NAME:
+    if pretended.is_wanted():
         try:
             pretended.register()
         except pretended.Unavailable as reason:
-            pytest.exit(str(reason), returncode=0)
-    torch.set_default_device(name)
+            pytest.exit(f"skipped: {reason}", returncode=0)
+    torch.set_default_device(pretended.wanted())

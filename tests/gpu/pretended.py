@@ -30,6 +30,15 @@ class Unavailable(Exception):
     """The device cannot be made here; the message says why."""
 
 
+def wanted() -> str:
+    """The device to test on: what UNROLL_TEST_DEVICE names, CUDA where it is, or the pretended GPU."""
+    return os.environ.get("UNROLL_TEST_DEVICE") or ("cuda" if torch.cuda.is_available() else NAME)
+
+
+def is_wanted() -> bool:
+    return wanted().split(":")[0] == NAME
+
+
 @cache
 def register() -> ModuleType:
     """Make the device known to PyTorch in this process.

@@ -13,6 +13,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models import DenseNet, GoogLeNet, Inception3
 
 from captioning.networks import headless_network
+from common.device import to_host
 from common.errors import UserError, one_line
 
 # Children that are a sequence of the stages proper.
@@ -104,9 +105,9 @@ class Backbone(nn.Module):
     def digest(self) -> str:
         """Sixteen characters that change with the network and with any of its weights."""
         result = hashlib.sha256(self.name.encode())
-        for name, tensor in self.network.state_dict().items():
+        for name, tensor in to_host(self.network.state_dict()).items():
             if not name.endswith("num_batches_tracked"):
-                values = tensor.detach().cpu().contiguous()
+                values = tensor.detach().contiguous()
                 result.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
                 result.update(values.reshape(-1).view(torch.uint8).numpy())
         return result.hexdigest()[:16]
@@ -128,7 +129,7 @@ class Backbone(nn.Module):
         BatchNorm is folded into the convolutions before it.
 
         Args:
-            dtype: of weights and arithmetic; `fast_dtype` tells what the hardware is made for.
+            dtype: of weights and arithmetic.
         """
         result = copy.deepcopy(self)
         for convolution, norm in self._folds():
@@ -192,22 +193,6 @@ class Backbone(nn.Module):
         for step in self._steps:
             x = network.get_submodule(step)(x)
         return found
-
-
-def fast_dtype(device: torch.device | str = "cpu") -> torch.dtype:
-    """bfloat16 where the hardware multiplies it natively, float32 elsewhere.
-
-    CPUs without AVX512_BF16 or AMX emulate bfloat16, many times slower than float32.
-    """
-    device = torch.device(device)
-    if device.type == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    elif device.type == "cpu":
-        checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-        native = any(getattr(torch.cpu, check, bool)() for check in checks)
-    else:
-        native = False
-    return torch.bfloat16 if native else torch.float32
 
 
 def _steps(network: nn.Module) -> Iterator[str]:

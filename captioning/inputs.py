@@ -20,6 +20,7 @@ from captioning.features import FeatureCache
 from captioning.image_batches import image_batches
 from captioning.transform import ImageTransform
 from common.damage import check_problems
+from common.device import to_host
 
 
 class Pixels:
@@ -146,5 +147,5 @@ def _same(network: Backbone, other: nn.Module | None) -> bool:
     """Whether another network is this one, frozen, with the same weights."""
     if not network.frozen or not isinstance(other, Backbone) or not other.frozen:
         return False
-    ours, theirs = network.state_dict(), other.state_dict()
+    ours, theirs = to_host((network.state_dict(), other.state_dict()))
     return ours.keys() == theirs.keys() and all(torch.equal(ours[n], theirs[n]) for n in ours)

@@ -5,21 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from captioning.backbone import Backbone, fast_dtype
+from captioning.backbone import Backbone
 from captioning.features.computation import complete
 from captioning.features.record import FeatureRecord, digest
 from captioning.image_batches import ImageFiles
 from captioning.transform import ImageTransform
+from common.choices import Precision
 from common.damage import check_problems
 from common.errors import UserError
+from common.precision import choose_precision
 
-Precision: TypeAlias = Literal["fp32", "bf16", "auto"]
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 class FeatureCache:
@@ -131,7 +132,9 @@ class FeatureCache:
             grid: keep every region, for attention; or only their mean, a fiftieth of the space.
             mirror: compute every image flipped left to right as well.
             precision: of the network's arithmetic. bf16 doubles the speed where the hardware is made
-                for it, and moves the features: those of MobileNetV2 by a tenth. auto: bf16 there.
+                for it, and moves the features: those of MobileNetV2 by a tenth. auto: bf16 where it
+                is faster. fp32 is the same on every device: a GPU does not round it to
+                TensorFloat-32.
             device: where the network runs.
             batch_size: images that go through the network together.
             workers: threads that read images; as many as cores (at most 16) by default.
@@ -139,13 +142,13 @@ class FeatureCache:
             progress: show a progress bar.
 
         Raises:
-            UserError: too many damaged images, no space on the disk, or images too small for the
-                network. What has been computed is kept.
+            UserError: too many damaged images, no space on the disk or in the device's memory, or
+                images too small for the network. What has been computed is kept.
         """
         if not len(paths):
             raise ValueError("there are no images to compute features of")
         device = torch.device(device)
-        dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16, "auto": fast_dtype(device)}
+        dtype = DTYPES[choose_precision(precision, backbone, device)]
         files = ImageFiles([os.path.abspath(path) for path in paths], transform)
         rows, columns = backbone.grid_size(transform.size)
         wanted = FeatureRecord(
@@ -155,7 +158,7 @@ class FeatureCache:
                 "weights": backbone.digest,
                 "transform": transform.digest,
                 "image_list": digest("\0".join(map(str, files.paths))),
-                "precision": str(dtypes[precision]),
+                "precision": str(dtype),
             },
             images=len(files),
             copies=2 if mirror else 1,
@@ -164,7 +167,7 @@ class FeatureCache:
         wanted.folder /= f"{backbone.name}-{wanted.digest}"
         complete(
             wanted, files, backbone,
-            dtype=dtypes[precision], device=device,
+            dtype=dtype, device=device,
             batch_size=batch_size, workers=workers, progress=progress,
         )  # fmt: skip
         cache = cls(wanted.folder)

@@ -19,7 +19,9 @@ from captioning.backbone import Backbone
 from captioning.features.record import FeatureRecord, alone, file_stamps
 from captioning.image_batches import ImageBatch, ImageFiles
 from captioning.transform import ImageTransform
+from common.device import naming_batch_size, to_host, upload
 from common.errors import UserError
+from common.precision import arithmetic
 
 CHUNK = 256  # images after which progress is recorded: the most that a kill costs
 LARGEST = torch.finfo(torch.float16).max
@@ -152,17 +154,21 @@ def _features(
 ) -> np.ndarray:
     """(B, copies, S, C), or (B, copies, C), fp16 features of the readable images of a batch."""
     device = next(network.parameters()).device
-    images = transform.normalize(batch.pixels.to(device))
-    copies = []
-    for copy in range(record.copies):
-        grid = network(images.flip(-1) if copy else images).float()  # (B, S, C)
-        values = grid if len(record.shape) == 2 else grid.mean(1)
-        if not values.isfinite().all():
-            raise UserError(
-                f"{network.name} gives features that are no finite numbers: damaged weights?"
-            )
-        copies.append(values.clamp(-LARGEST, LARGEST).half())
-    return torch.stack(copies, 1).cpu().numpy()
+    copies, finite = [], []
+    # The arithmetic is that of the network's own type: it is part of the cache's key.
+    with naming_batch_size(len(batch.pixels)), arithmetic(device, "fp32"):
+        images = transform.normalize(upload(batch.pixels, device))
+        for copy in range(record.copies):
+            grid = network(images.flip(-1) if copy else images).float()  # (B, S, C)
+            values = grid if len(record.shape) == 2 else grid.mean(1)
+            finite.append(values.isfinite().all())
+            copies.append(values.clamp(-LARGEST, LARGEST).half())
+        result, sound = to_host((torch.stack(copies, 1), torch.stack(finite)))
+    if not sound.all():
+        raise UserError(
+            f"{network.name} gives features that are no finite numbers: damaged weights?"
+        )
+    return result.numpy()
 
 
 def _decoded(

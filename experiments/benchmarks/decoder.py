@@ -15,7 +15,7 @@ from torch import Tensor
 
 from common.decoding import Context, RecurrentDecoder
 from common.encoder_decoder import Batch, EncoderDecoder
-from experiments.benchmarks.harness import Comparison, compare
+from experiments.benchmarks.harness import CPU, Comparison, compare
 
 
 def naive_loss(decoder: RecurrentDecoder, context: Context, targets: Tensor) -> Tensor:
@@ -32,7 +32,11 @@ def naive_loss(decoder: RecurrentDecoder, context: Context, targets: Tensor) -> 
 
 
 def attention_decoder(
-    regions: int = 49, batch: int = 64, vocabulary: int = 10_000, rounds: int = 5
+    regions: int = 49,
+    batch: int = 64,
+    vocabulary: int = 10_000,
+    rounds: int = 5,
+    device: torch.device = CPU,
 ) -> Comparison:
     """LSTM 512 with additive attention, embeddings 256, sentences of 3 to 20 tokens."""
     torch.manual_seed(0)
@@ -47,17 +51,18 @@ def attention_decoder(
         attention="additive",
         readout="tanh",
     )
-    model = EncoderDecoder(lambda *parts: Context(*parts), decoder)
+    model = EncoderDecoder(lambda *parts: Context(*parts), decoder).to(device)
     inputs = (torch.randn(batch, 512), torch.randn(batch, regions, 512))
     lengths = torch.randn(batch).mul(4).add(10.5).round().clamp(2, 19).int().tolist()
     lengths[0] = 19
-    batch_ = Batch.collate(inputs, [torch.randint(4, vocabulary, (n,)).tolist() for n in lengths])
+    sentences = [torch.randint(4, vocabulary, (n,)).tolist() for n in lengths]
+    batch_ = Batch.collate(inputs, sentences).to(device)
 
     def hoisted() -> Tensor:
         return model.loss(batch_).value
 
     def naive() -> Tensor:
-        return naive_loss(decoder, Context(*inputs), batch_.targets)
+        return naive_loss(decoder, Context(*batch_.inputs), batch_.targets)
 
     torch.testing.assert_close(hoisted(), naive(), rtol=1e-4, atol=1e-4)
     return compare(
@@ -65,26 +70,29 @@ def attention_decoder(
         {"naive loop": lambda: naive().backward(), "hoisted": lambda: hoisted().backward()},
         rounds=rounds,
         bar="at least 1.7x" if regions == 49 else "at least 1.5x",
+        device=device,
     )
 
 
-def context_decoder(batch: int = 64, vocabulary: int = 6_000, rounds: int = 5) -> Comparison:
+def context_decoder(
+    batch: int = 64, vocabulary: int = 6_000, rounds: int = 5, device: torch.device = CPU
+) -> Comparison:
     """GRU 256 with the context vector at every step and no attention: one fused call."""
     torch.manual_seed(0)
     decoder = RecurrentDecoder(
         vocabulary, 256, 256, 256, cell="gru", inject=["init", "every", "output"]
     )
-    model = EncoderDecoder(lambda vector: Context(vector), decoder)
+    model = EncoderDecoder(lambda vector: Context(vector), decoder).to(device)
     vector = torch.randn(batch, 256)
     lengths = torch.randn(batch).mul(4).add(12).round().clamp(3, 30).int().tolist()
     sentences = [torch.randint(4, vocabulary, (n,)).tolist() for n in lengths]
-    batch_ = Batch.collate((vector,), sentences)
+    batch_ = Batch.collate((vector,), sentences).to(device)
 
     def fused() -> Tensor:
         return model.loss(batch_).value
 
     def naive() -> Tensor:
-        return naive_loss(decoder, Context(vector), batch_.targets)
+        return naive_loss(decoder, Context(*batch_.inputs), batch_.targets)
 
     torch.testing.assert_close(fused(), naive(), rtol=1e-4, atol=1e-4)
     return compare(
@@ -92,4 +100,5 @@ def context_decoder(batch: int = 64, vocabulary: int = 6_000, rounds: int = 5) -
         {"naive loop": lambda: naive().backward(), "one fused pass": lambda: fused().backward()},
         rounds=rounds,
         bar="at least 1.7x",
+        device=device,
     )

@@ -3,6 +3,7 @@
 One round runs every variant once, in turn, so that a machine whose speed drifts slows all of them
 alike. What is reported is the ratio of the fastest rounds (noise only ever adds time), beside the
 median. Times are of the process (CPU seconds) on a CPU, of the wall on a GPU, after a synchronisation.
+A GPU is used, and named, only where one is asked for.
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import torch
+
+from common.device import is_gpu
+
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,7 @@ class Comparison:
     bar: str = ""
     items: int = 0  # that the work has of what is counted
     unit: str = ""
+    note: str = ""  # a line below the table
 
     def ratio(self, name: str) -> float:
         """How many times faster than the baseline (the first variant) `name` is, fastest to fastest."""
@@ -52,7 +58,7 @@ class Comparison:
                 f"  {timing.name:<34}{timing.fastest * 1e3:>12.2f}{timing.median * 1e3:>12.2f}"
                 f"{self.ratio(timing.name):>9.2f}x{per_second:>{len(rate)}}"
             )
-        return "\n".join(rows)
+        return "\n".join([*rows, f"  {self.note}"] if self.note else rows)
 
     def to_dict(self) -> dict:
         return {
@@ -60,6 +66,7 @@ class Comparison:
             "bar": self.bar,
             "items": self.items,
             "unit": self.unit,
+            "note": self.note,
             "timings": [
                 asdict(timing) | {"speed_up": self.ratio(timing.name)} for timing in self.timings
             ],
@@ -75,6 +82,7 @@ def compare(
     bar: str = "",
     items: int = 0,
     unit: str = "",
+    device: torch.device = CPU,
 ) -> Comparison:
     """Time variants of the same work in interleaved rounds.
 
@@ -85,11 +93,12 @@ def compare(
         warm_up: rounds before them that are not counted.
         bar: what the ratio should reach, in words.
         items, unit: how much of what the work has, for a rate a second; nothing by default.
+        device: where the work is done; a GPU is waited for before the clock is read.
     """
     seconds: dict[str, list[float]] = {name: [] for name in variants}
     for number in range(-warm_up, rounds):
         for name, work in variants.items():
-            elapsed = _time_once(work)
+            elapsed = _time_once(work, device)
             if number >= 0:
                 seconds[name].append(elapsed)
     timings = [
@@ -99,31 +108,38 @@ def compare(
     return Comparison(title, timings, bar, items, unit)
 
 
-def _time_once(work: Callable[[], object]) -> float:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+def _time_once(work: Callable[[], object], device: torch.device) -> float:
+    if is_gpu(device):
+        module = torch.get_device_module(device)
+        module.synchronize(device)
         start = time.perf_counter()
         work()
-        torch.cuda.synchronize()
+        module.synchronize(device)
         return time.perf_counter() - start
     start = time.process_time()
     work()
     return time.process_time() - start
 
 
-def machine() -> dict[str, object]:
-    """What the figures were measured on."""
+def machine(device: torch.device = CPU) -> dict[str, object]:
+    """What the figures were measured on; the GPU only if it was used."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "gpu": _gpu(device),
         "vector_instructions": torch.backends.cpu.get_cpu_capability(),
         "load": os.getloadavg()[0],
         "python": platform.python_version(),
         "torch": torch.__version__,
         "date": time.strftime("%Y-%m-%d %H:%M:%S"),
     }
+
+
+def _gpu(device: torch.device) -> str | None:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return str(device) if is_gpu(device) else None
 
 
 def _processor() -> str:

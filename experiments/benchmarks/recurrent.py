@@ -7,7 +7,7 @@ from torch import nn
 
 from common.recurrent import GRUCell, LayerNormLSTMCell, LSTMCell, Recurrent, SimpleRNNCell
 from common.recurrent.layer import StandardCell
-from experiments.benchmarks.harness import Comparison, compare
+from experiments.benchmarks.harness import CPU, Comparison, compare
 
 STANDARD: dict[StandardCell, tuple] = {
     "rnn": (nn.RNN, SimpleRNNCell),
@@ -23,25 +23,27 @@ def standard_cell(
     input_size: int = 256,
     hidden_size: int = 512,
     rounds: int = 9,
+    device: torch.device = CPU,
 ) -> Comparison:
     """Forward and backward of one layer: torch.nn, `Recurrent` by name, `Recurrent` on our scan."""
     torch.manual_seed(0)
     fused, own = STANDARD[cell]
-    reference = fused(input_size, hidden_size, batch_first=True)
-    dispatched = Recurrent(cell, input_size, hidden_size)
-    scanned = Recurrent(own, input_size, hidden_size)
-    inputs = torch.randn(batch, steps, input_size, requires_grad=True)
+    reference = fused(input_size, hidden_size, batch_first=True).to(device)
+    dispatched = Recurrent(cell, input_size, hidden_size).to(device)
+    scanned = Recurrent(own, input_size, hidden_size).to(device)
+    inputs = torch.randn(batch, steps, input_size).to(device).requires_grad_()
     variants = {
         f"torch.nn.{fused.__name__}": lambda: reference(inputs)[0].sum().backward(),
         f'Recurrent("{cell}")': lambda: dispatched(inputs)[0].sum().backward(),
         f"Recurrent({own.__name__}), our scan": lambda: scanned(inputs)[0].sum().backward(),
     }
     if cell == "lstm":
-        normalised = Recurrent(LayerNormLSTMCell, input_size, hidden_size)
+        normalised = Recurrent(LayerNormLSTMCell, input_size, hidden_size).to(device)
         variants["Recurrent(LayerNormLSTMCell)"] = lambda: normalised(inputs)[0].sum().backward()
     return compare(
         f"{cell}, batch {batch}, {steps} steps, {input_size} to {hidden_size}",
         variants,
         rounds=rounds,
         bar='Recurrent("...") at least 0.91x',
+        device=device,
     )

@@ -7,81 +7,104 @@ embeddings of 256, words, batches of 80; beam 5 over 64 sentences.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
-from torch import Tensor
+from torch import nn
 
 from common.decoding import BeamSearch
-from common.encoder_decoder import Batch, EncoderDecoder, Precision
+from common.device import tensor_float32
+from common.encoder_decoder import Batch, EncoderDecoder
 from common.options import TrainingOptions
+from common.precision import Chosen, arithmetic
 from common.text.vocabulary import SPECIALS, Vocabulary
-from experiments.benchmarks.harness import Comparison, compare
+from experiments.benchmarks.harness import CPU, Comparison, compare
 from experiments.translate_multi30k import SMALL
 from seq2seq.examples import source_batch
 from seq2seq.loading import build_model
 
 SOURCE_WORDS, TARGET_WORDS = 8_000, 6_000
-PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
+PRECISIONS: tuple[Chosen, ...] = ("fp32", "bf16")
+
+
+def vocabulary(size: int) -> Vocabulary:
+    """So many words, the special ones included."""
+    return Vocabulary([f"w{number}" for number in range(size - len(SPECIALS))])
 
 
 def small_translator() -> EncoderDecoder:
     """The network of `experiments.translate_multi30k small`."""
     torch.manual_seed(0)
-    source, target = (
-        Vocabulary([f"w{number}" for number in range(size - len(SPECIALS))])
-        for size in (SOURCE_WORDS, TARGET_WORDS)
-    )
-    return build_model(SMALL, source, target)
+    return build_model(SMALL, vocabulary(SOURCE_WORDS), vocabulary(TARGET_WORDS))
 
 
-def _sentences(count: int, vocabulary: int) -> list[list[int]]:
-    """Sentences about as long as captions."""
+def random_sentences(count: int, words: int) -> list[list[int]]:
+    """Sentences about as long as captions, the shortest first."""
     lengths = torch.randn(count).mul(4).add(12).round().clamp(3, 30).int().tolist()
-    return [torch.randint(4, vocabulary, (length,)).tolist() for length in sorted(lengths)]
+    return [torch.randint(4, words, (length,)).tolist() for length in sorted(lengths)]
 
 
-def training(batches: int = 6, batch_size: int = 80, rounds: int = 5) -> Comparison:
+def training_batches(batches: int, batch_size: int, device: torch.device) -> list[Batch]:
+    """Pairs of sentences for the small translator."""
+    sources = random_sentences(batches * batch_size, SOURCE_WORDS)
+    targets = random_sentences(batches * batch_size, TARGET_WORDS)
+    made = []
+    for at in range(0, len(sources), batch_size):
+        tokens, lengths = source_batch(sources[at : at + batch_size])
+        batch = Batch.collate((tokens,), targets[at : at + batch_size], lengths=lengths)
+        made.append(batch.to(device))
+    return made
+
+
+def epoch_of(
+    model: nn.Module, batches: Sequence[Batch], device: torch.device
+) -> Callable[[Chosen], None]:
+    """What makes the updates of an epoch in a precision: forward, backward and AdamW."""
+    optimizer = TrainingOptions().make_optimizer(model.train())
+
+    def epoch(precision: Chosen) -> None:
+        for batch in batches:
+            with tensor_float32(device, allowed=precision == "bf16"):
+                with arithmetic(device, precision):
+                    loss = model.loss(batch).value  # type: ignore[operator]
+                loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+
+    return epoch
+
+
+def training(
+    batches: int = 6, batch_size: int = 80, rounds: int = 5, device: torch.device = CPU
+) -> Comparison:
     """Whole updates: forward, backward and AdamW."""
-    model = small_translator().train()
-    optimizer = TrainingOptions().make_optimizer(model)
-    sources = _sentences(batches * batch_size, SOURCE_WORDS)
-    targets = _sentences(batches * batch_size, TARGET_WORDS)
-    made = [
-        Batch.collate(source_batch(sources[at : at + batch_size]), targets[at : at + batch_size])
-        for at in range(0, len(sources), batch_size)
-    ]
-
-    def update(batch: Batch, precision: Precision) -> None:
-        with torch.autocast("cpu", torch.bfloat16, precision == "bf16"):
-            loss: Tensor = model.loss(batch).value
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-
-    def epoch(precision: Precision) -> None:
-        for batch in made:
-            update(batch, precision)
-
+    model = small_translator().to(device)
+    made = training_batches(batches, batch_size, device)
+    epoch = epoch_of(model, made, device)
     return compare(
         f"small translator, training, batch {batch_size}",
         {precision: partial(epoch, precision) for precision in PRECISIONS},
         rounds=rounds,
         items=sum(len(batch.positions) for batch in made),
         unit="target words",
+        device=device,
     )
 
 
-def decoding(sentences: int = 64, beam_size: int = 5, rounds: int = 3) -> Comparison:
+def decoding(
+    sentences: int = 64, beam_size: int = 5, rounds: int = 3, device: torch.device = CPU
+) -> Comparison:
     """Beam search, the encoder included; each sentence ends at a length of its own."""
-    model = small_translator().eval()
-    sources = _sentences(sentences, SOURCE_WORDS)
-    inputs = source_batch(sources)
-    lengths = [len(source) for source in sources]
+    model = small_translator().to(device).eval()
+    sources = random_sentences(sentences, SOURCE_WORDS)
+    tokens, lengths = source_batch(sources)
+    inputs = tokens.to(device), lengths
+    longest = [len(source) for source in sources]
 
-    def write(precision: Precision) -> None:
+    def write(precision: Chosen) -> None:
         search = BeamSearch(beam_size=beam_size)
-        model.generate(*inputs, search=search, precision=precision, max_length=lengths)
+        model.generate(*inputs, search=search, precision=precision, max_length=longest)
 
     return compare(
         f"small translator, beam {beam_size}, {sentences} sentences",
@@ -89,4 +112,5 @@ def decoding(sentences: int = 64, beam_size: int = 5, rounds: int = 3) -> Compar
         rounds=rounds,
         items=sentences,
         unit="sentences",
+        device=device,
     )

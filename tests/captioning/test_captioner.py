@@ -18,6 +18,7 @@ from captioning.data import load
 from captioning.options import EncoderOptions, TrainOptions
 from captioning.scenes import write_scenes
 from captioning.train import evaluate_run, train
+from common.decoding import BeamSearch, Greedy, Sampling
 from common.errors import UserError
 from common.options import DecoderOptions, SearchOptions, TrainingOptions
 from tests.tolerances import assert_same_sums, rounding, same_log_probability
@@ -76,7 +77,7 @@ def test_a_run_holds_all_that_its_captions_need(run, scenes, tmp_path):
     moved = run.rename(tmp_path / "moved")
     try:
         captioner = Captioner.from_run(moved, device="cpu")
-        captions = captioner.caption(pictures(scenes), beam_size=2, max_length=12)
+        captions = captioner.caption(pictures(scenes))
         written = [json.loads(line) for line in (moved / "captions-val.jsonl").open()]
         assert captions == [line["caption"] for line in written]
     finally:
@@ -87,23 +88,41 @@ def test_a_picture_gets_the_same_caption_alone_and_in_any_batch(run, scenes):
     captioner = Captioner.from_run(run, device="cpu")
     captioner.model.double()
     paths = pictures(scenes)
-    together = captioner.captions(paths, n_best=2, beam_size=3)
+    together = captioner.captions(paths, BeamSearch(beam_size=3, n_best=2))
     for path, best in zip(paths, together, strict=True):
-        (alone,) = captioner.captions([path], n_best=2, beam_size=3)
+        (alone,) = captioner.captions([path], BeamSearch(beam_size=3, n_best=2))
         assert [each.text for each in alone] == [each.text for each in best]
         for one, other in zip(alone, best, strict=True):
             assert one.log_probability == same_log_probability(
-                other.log_probability, terms=len(captioner.vocabulary) + 41
+                other.log_probability, terms=len(captioner.language.vocabulary) + 41
             )
 
 
-def test_a_minimum_of_training_gives_way_to_a_maximum_that_is_asked_for(run, scenes):
+def test_samples_constraints_and_bounds_are_of_a_call(run, scenes):
     captioner = Captioner.from_run(run, device="cpu")
-    captioner.search["min_length"] = 6
-    (best,) = captioner.captions(pictures(scenes)[:1], max_length=3)
-    assert len(best[0].words) == 3
-    with pytest.raises(ValueError, match="min_length must not exceed"):
-        captioner.caption(pictures(scenes)[:1], min_length=6, max_length=3)
+    (path, *_) = pictures(scenes)
+
+    def drawn(seed: int) -> list[str]:
+        generator = torch.Generator().manual_seed(seed)
+        search = Sampling(num_samples=3, max_length=8)
+        (found,) = captioner.captions([path], search, generator=generator)
+        return [each.text for each in found]
+
+    assert drawn(0) == drawn(0) and len(drawn(0)) == 3
+    with pytest.raises(ValueError, match="min_length"):
+        BeamSearch(min_length=6, max_length=3)
+
+    first = captioner.language.vocabulary.encode(["red"])[0]
+
+    def begins_with_red(tokens, sentences, logits):
+        if tokens.shape[1] == 0:
+            others = torch.ones(logits.shape[1], dtype=torch.bool)
+            others[first] = False
+            logits[:, others] = -torch.inf
+        return logits
+
+    (text,) = captioner.caption([path], Greedy(max_length=8), constraints=[begins_with_red])
+    assert text.startswith("red")
 
 
 def test_an_ensemble_of_a_run_with_itself_says_the_same(run, scenes, tmp_path):
@@ -123,8 +142,8 @@ def test_attention_covers_every_word_and_sums_to_one(run, scenes):
     captioner = Captioner.from_run(run, device="cpu")
     (path, *_) = pictures(scenes)
     (best,) = captioner.captions([path])
-    weights = captioner.attention(path, best[0].words)
-    assert weights.shape == (len(best[0].words) + 1, 16)  # 32 / 8 = 4 x 4 regions
+    weights = captioner.attention(path, best[0].tokens)
+    assert weights.shape == (len(best[0].tokens) + 1, 16)  # 32 / 8 = 4 x 4 regions
     assert_same_sums(weights.sum(1), torch.ones(len(weights)), terms=2 * 16)
 
 
@@ -175,7 +194,7 @@ def test_learns_a_handful_of_scenes_by_heart(tmp_path):
 def test_evaluation_writes_scores_and_captions(run, scenes):
     evaluation = evaluate_run(run, "val_held_out", device="cpu")
     written = json.loads((run / "evaluation-val_held_out.json").read_text())
-    assert written.pop("search")["precision"] == "fp32"
+    assert written.pop("search")["beam_size"] == 2 and written.pop("precision") == "fp32"
     assert written.pop("data").endswith("scenes") and written.pop("ensemble") == []
     assert written == pytest.approx(evaluation.metrics)
     names = {"bleu1", "bleu4", "rouge_l", "cider_d", "tokens", "seconds", "perplexity"}
@@ -293,7 +312,7 @@ def test_training_starts_from_pretrained_embeddings(scenes, tmp_path):
     path.unlink()  # is no longer needed
     train(replace(options, training=replace(frozen, epochs=2), resume=True))
     captioner = Captioner.from_run(tmp_path / "run", device="cpu")
-    (word,) = captioner.vocabulary.encode(["a"])
+    (word,) = captioner.language.vocabulary.encode(["a"])
     assert (captioner.model.decoder.embedding.weight[word] == 1).all()
 
 

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
-from experiments.benchmarks import beam, corpus, decoder, padding, recurrent, translator
-from experiments.benchmarks.harness import Comparison, Timing
+from experiments.benchmarks import (
+    beam,
+    corpus,
+    decoder,
+    padding,
+    precision,
+    recurrent,
+    translator,
+)
+from experiments.benchmarks.harness import Comparison, Timing, machine
 
 
 def test_the_table_follows_from_the_times():
@@ -27,13 +36,33 @@ def test_the_table_follows_from_the_times():
         lambda: translator.training(batches=1, batch_size=2, rounds=1),
         lambda: translator.decoding(sentences=2, beam_size=2, rounds=1),
         lambda: recurrent.standard_cell("lstm", 2, 3, 4, 5, rounds=1),
+        lambda: precision.translator_training(batches=1, batch_size=2, rounds=1),
+        lambda: precision.translator_search(sentences=2, beam_size=2, rounds=1),
+        lambda: precision.captioner_training(batches=1, batch_size=4, rounds=1),
+        lambda: precision.captioner_search(sentences=2, beam_size=2, rounds=1),
     ],
-    ids=["attention", "context", "beam", "training", "decoding", "recurrent"],
+    ids=[
+        "attention", "context", "beam", "training", "decoding", "recurrent", "auto, training",
+        "auto, search", "auto, captioner training", "auto, captioner search",
+    ],
 )
 def test_each_comparison_runs(measure):
     comparison = measure()
     assert len(comparison.timings) >= 2
     assert all(0 < timing.fastest <= timing.slowest for timing in comparison.timings)
+
+
+def test_what_auto_costs_follows_from_the_times():
+    timings = [Timing(name, time, time, time) for name, time in (("fp32", 4.0), ("bf16", 2.0))]
+    timings.append(Timing("auto", 2.2, 2.2, 2.2))
+    assert precision.cost_of_auto(Comparison("work", timings)) == pytest.approx(1.1)
+
+
+def test_a_gpu_is_named_only_if_it_is_used(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a GPU")
+    assert machine()["gpu"] is None
+    assert machine(torch.device("cuda"))["gpu"] == "a GPU"
 
 
 def test_buckets_waste_less_than_a_random_order():

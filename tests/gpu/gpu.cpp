@@ -282,6 +282,14 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> lstm_backward(const Maybe& grad_h
   auto d = at::cat({dc * g * i * (1 - i), dc * c * f * (1 - f), dc * i * (1 - g * g), gh * t * o * (1 - o)}, 1);
   return {to_device(d), to_device(dc * f), has_bias ? to_device(d.sum(0)) : at::Tensor()};
 }
+std::tuple<at::Tensor, at::Tensor> dropout(const at::Tensor& x, double p, std::optional<bool> train) {
+  Inside guard;
+  auto from = on_host(x);
+  auto kept = at::ones_like(from, at::TensorOptions().dtype(at::kBool));
+  if (train && !*train) return {to_device(from), to_device(kept)};
+  kept.bernoulli_(1 - p, default_generator().get<DeviceGenerator>()->own);
+  return {to_device(p < 1 ? from * kept * (1 / (1 - p)) : at::zeros_like(from)), to_device(kept)};
+}
 at::Tensor convolution(const at::Tensor& x, const at::Tensor& w, const Maybe& b, at::IntArrayRef stride,
     at::IntArrayRef padding, at::IntArrayRef dilation, bool transposed, at::IntArrayRef output_padding,
     int64_t groups) {
@@ -315,6 +323,7 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
   m.impl("_thnn_fused_gru_cell_backward", &gru_backward);
   m.impl("_thnn_fused_lstm_cell", &lstm);
   m.impl("_thnn_fused_lstm_cell_backward_impl", &lstm_backward);
+  m.impl("native_dropout", &dropout);
   m.impl("convolution_overrideable", &convolution);
   m.impl("convolution_backward_overrideable", &convolution_backward);
   m.impl("as_strided", at::native::as_strided_tensorimpl);

@@ -30,6 +30,15 @@ class Unavailable(Exception):
     """The device cannot be made here; the message says why."""
 
 
+def wanted() -> str:
+    """The device to test on: what UNROLL_TEST_DEVICE names, CUDA where it is, or the pretended GPU."""
+    return os.environ.get("UNROLL_TEST_DEVICE") or ("cuda" if torch.cuda.is_available() else NAME)
+
+
+def is_wanted() -> bool:
+    return wanted().split(":")[0] == NAME
+
+
 @cache
 def register() -> ModuleType:
     """Make the device known to PyTorch in this process.
@@ -177,7 +186,8 @@ def _recurrent_rule(overload: Any, states: int, train: int) -> Callable[..., Any
                 raise RuntimeError("batch_sizes should be on CPU")
             if not (sizes[:-1] >= sizes[1:]).all() or sizes[-1] < 1:
                 raise RuntimeError("CUDNN_STATUS_BAD_PARAM: sequences sorted by falling length")
-        result = overload.decompose(*args)
+        # PyTorch's own composition in C++. (That of `decompose`, in Python, forgets the dropout.)
+        result = overload._op_dk(torch._C.DispatchKey.CompositeImplicitAutograd, *args)
         if not args[train]:
             for tensor in result:
                 if tensor.requires_grad:

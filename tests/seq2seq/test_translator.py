@@ -16,6 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
+from common.decoding import BeamSearch, Greedy
 from common.errors import UserError
 from common.options import DecoderOptions, SearchOptions, TrainingOptions
 from common.text.reading import LineFile
@@ -106,9 +107,9 @@ def test_a_run_holds_all_that_its_translations_need(run, tmp_path):
 def test_a_sentence_is_translated_the_same_alone_and_in_any_batch(run):
     translator = Translator.from_run(run, device="cpu")
     translator.model.double()
-    together = translator.translations(SENTENCES, n_best=2, beam_size=3)
+    together = translator.translations(SENTENCES, BeamSearch(beam_size=3, n_best=2))
     for text, best in zip(SENTENCES, together, strict=True):
-        (alone,) = translator.translations([text], n_best=2, beam_size=3)
+        (alone,) = translator.translations([text], BeamSearch(beam_size=3, n_best=2))
         assert [each.text for each in alone] == [each.text for each in best]
         for one, other in zip(alone, best, strict=True):
             assert one.log_probability == same_log_probability(
@@ -119,7 +120,7 @@ def test_a_sentence_is_translated_the_same_alone_and_in_any_batch(run):
 def test_blank_text_stays_blank_and_long_text_is_translated_in_parts(run):
     translator = Translator.from_run(run, device="cpu")
     texts = ["", "  ", "one two " * 500]  # 1,000 words: three parts
-    blank, spaces, long = translator.translate(texts, min_length=10, max_length=10)
+    blank, spaces, long = translator.translate(texts, BeamSearch(min_length=10, max_length=10))
     assert blank == spaces == ""
     assert len(long.split()) == 30
 
@@ -280,6 +281,7 @@ def test_evaluation_writes_scores_signatures_and_translations(run):
     written = json.loads((run / "evaluation-test.json").read_text())
     assert written.pop("signatures") == evaluation.signatures
     assert written.pop("search")["beam_size"] == 2
+    assert written.pop("precision") == "fp32"
     assert written.pop("data").endswith("numbers") and written.pop("ensemble") == []
     assert "case:lc" in evaluation.signatures["bleu"]
     assert written == pytest.approx(evaluation.metrics)
@@ -496,8 +498,9 @@ def test_a_run_knows_its_languages_and_its_data(data, tmp_path):
     evaluate_run(options.run_dir, "val", data=str(other), device="cpu")
     evaluate_run(options.run_dir, "val", ensemble=[options.run_dir], device="cpu")
     assert (options.run_dir / "evaluation-val.json").read_text() == before
-    evaluate_run(options.run_dir, "val", beam_size=1, bleu_tokenize="char", device="cpu")
-    for name in ("other-val", "val-ensemble-run", "val-beam_size-1-tok-char"):
+    greedy = Greedy(min_length=1, max_length=20, length_penalty=1.4, length_norm="gnmt")
+    evaluate_run(options.run_dir, "val", search=greedy, bleu_tokenize="char", device="cpu")
+    for name in ("other-val", "val-ensemble-run", "val-search-Greedy-tok-char"):
         assert (options.run_dir / f"evaluation-{name}.json").is_file()
 
     backwards = tmp_path / "backwards"

@@ -1,0 +1,39 @@
+"""What the benchmarks' command line lets a user choose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tyro.conf import Positional
+
+Name = Literal["recurrent", "decoder", "beam", "translator", "precision", "padding", "corpus"]
+
+
+@dataclass(frozen=True)
+class BenchmarkOptions:
+    """Measure the speed of the parts that training and decoding spend their time in."""
+
+    names: Positional[tuple[Name, ...]] = (
+        "recurrent",
+        "decoder",
+        "beam",
+        "translator",
+        "precision",
+        "padding",
+    )
+    """Which of them; corpus, which takes some minutes and 2 GB of disk, only if it is named."""
+    threads: int = 1
+    """CPU threads; one gives the steadiest ratios."""
+    device: str = "cpu"
+    """Where all of it is computed, but for padding and corpus: cpu, cuda, cuda:1, mps, or any other
+    device of PyTorch; auto takes a GPU if there is one."""
+    data: Path | None = None
+    """A folder of captions, for the padding of its batches; lengths are made up if not given."""
+    corpus_dir: Path = Path("runs/benchmark-corpus")
+    """Where corpus puts its generated pairs; it can be deleted afterwards."""
+    corpus_pairs: int = 5_000_000
+    """How many pairs corpus generates."""
+    json: Path | None = None
+    """Write the figures and the machine's description to this file."""

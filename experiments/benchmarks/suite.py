@@ -1,0 +1,62 @@
+"""The benchmarks by name."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import torch
+
+from common.device import choose_device
+from common.files import write_json
+from experiments.benchmarks import (
+    beam,
+    corpus,
+    decoder,
+    padding,
+    precision,
+    recurrent,
+    translator,
+)
+from experiments.benchmarks.harness import Comparison, machine
+from experiments.benchmarks.options import BenchmarkOptions
+
+
+def comparisons(name: str, device: torch.device) -> Iterator[Comparison]:
+    """The timed comparisons of one benchmark."""
+    work: dict[str, list[Callable[..., Comparison]]] = {
+        "recurrent": [partial(recurrent.standard_cell, cell) for cell in recurrent.STANDARD],
+        "decoder": [decoder.attention_decoder, decoder.context_decoder],
+        "beam": [beam.batched_beam],
+        "translator": [translator.training, translator.decoding],
+        "precision": [
+            precision.translator_training,
+            precision.translator_search,
+            precision.captioner_training,
+            precision.captioner_search,
+        ],
+    }
+    for each in work.get(name, []):
+        yield each(device=device)
+
+
+def run(options: BenchmarkOptions) -> None:
+    """Run the benchmarks that the options name."""
+    torch.set_num_threads(options.threads)
+    device = choose_device(options.device)
+    results: list[dict] = []
+    for name in options.names:
+        for comparison in comparisons(name, device):
+            print(comparison.table() + "\n", flush=True)
+            results.append(comparison.to_dict())
+        if name == "padding":
+            waste = padding.caption_padding(options.data)
+            print(waste.line() + "\n", flush=True)
+            results.append(dataclasses.asdict(waste))
+        if name == "corpus":
+            taken = corpus.footprint(options.corpus_dir, options.corpus_pairs)
+            print(taken.line() + "\n", flush=True)
+            results.append(dataclasses.asdict(taken))
+    if options.json is not None:
+        write_json(options.json, {"machine": machine(device), "results": results})

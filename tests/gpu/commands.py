@@ -1,0 +1,31 @@
+"""The command lines of the pipelines, in this process: the pretended GPU is known to it alone."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any
+
+import pytest
+
+from common.errors import run_command
+
+
+def command(package: str, *arguments: Any) -> None:
+    """Run `python -m PACKAGE ARGUMENTS`; a lists of words in a string are several arguments."""
+    words = [word for each in arguments for word in (str(each).split() or [""])]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [package, *words])
+        run_command(import_module(f"{package}.__main__").main)
+
+
+def options(**values: Any) -> str:
+    """Options by their names, as one string: `hidden_size=16` is --hidden-size 16."""
+    found = []
+    for name, value in values.items():
+        flag = f"--{name.replace('_', '-')}"
+        if isinstance(value, bool):
+            found.append(flag if value else flag.replace("--", "--no-", 1))
+        else:
+            found.append(f"{flag} {value}")
+    return " ".join(found)

@@ -1,0 +1,136 @@
+"""The captioner's command lines on a GPU: trained, resumed, evaluated and used."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from captioning import Captioner
+from captioning.backbone import Backbone
+from captioning.data import load
+from captioning.features import FeatureCache
+from captioning.scenes import write_scenes
+from captioning.transform import ImageTransform
+from common.decoding import Sampling
+from common.errors import UserError
+from tests.gpu.commands import command, options
+
+TINY = {
+    "min_count": 1, "image_size": 32, "memory_size": 8, "vector_size": 8, "weights": "none",
+    "embedding_size": 8, "hidden_size": 16, "attention_size": 8, "beam_size": 3, "max_length": 10,
+    "batch_size": 16, "shown_images": 2, "encoder": "small",
+}  # fmt: skip
+# Together: a network that is learnt, one that is fine-tuned, one whose features are computed once;
+# pictures mirrored; attention at both places, and none.
+CAPTIONERS: dict[str, dict[str, Any]] = {
+    "small": {"attention": "additive", "gate": True, "coverage": 1.0, "deep_output": True},
+    "vector": {"attention": "none", "inject": "first", "cell": "lstm"},
+    "cached": {
+        "encoder": "mobilenet_v2", "attention": "general", "attend": "after", "mirror": True,
+        "teacher_forcing_ratio": 0.5,
+    },
+    "cached vector": {"encoder": "mobilenet_v2", "attention": "none", "inject": "init every"},
+    "fine-tuned": {
+        "encoder": "mobilenet_v2", "fine_tune_from": 1, "attention": "concat", "query_word": True,
+        "mirror": True, "average_decay": 0.9,
+    },
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "scenes"
+    write_scenes(folder, train=8, val=4, held_out=3, size=32)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pictures(data) -> list[Path]:
+    return [image.path for image in load(data).split("val")]
+
+
+def train(data: Path, run: Path, device: Any, **changes: Any) -> None:
+    values = TINY | {"cache_dir": run.parent / "cache", "epochs": 2} | changes
+    command("captioning", "train", options(data=data, run_dir=run, device=device, **values))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("kind", CAPTIONERS)
+def test_a_captioner(device, data, pictures, tmp_path, capsys, kind, precision):
+    run, choices = tmp_path / "run", CAPTIONERS[kind] | {"precision": precision}
+    train(data, run, device, epochs=1, **choices)
+    train(data, run, device, **choices, resume=True)
+    assert "resuming after step" in capsys.readouterr().err
+    command("captioning", "evaluate", run, options(split="val", device=device, precision=precision))
+    assert "bleu4" in capsys.readouterr().out
+    for written in run.glob("evaluation-val*.json"):
+        assert json.loads(written.read_text())["bleu4"] >= 0
+
+    looks = choices["attention"] != "none"
+    more = options(picture=tmp_path / "sheet.png", device=device) + looks * " --attention"
+    command("captioning", "caption", run, *pictures, more)
+    assert len(capsys.readouterr().out.splitlines()) == len(pictures)
+    assert Image.open(tmp_path / "sheet.png").width > 50
+
+    here = Captioner.from_run(run, device="cpu")
+    there = Captioner.from_run(run, device=str(device))
+    plain = {"precision": "fp32"}
+    assert here.caption(pictures, **plain) == there.caption(pictures, **plain)
+    if looks:
+        weights = there.attention(pictures[0], ["a", "red"])
+        assert weights.device.type == "cpu" and weights.dtype == torch.float32
+
+
+def test_an_ensemble(device, data, pictures, tmp_path, capsys):
+    for seed in (0, 1):
+        train(data, tmp_path / f"run{seed}", device, seed=seed, epochs=1, attention="additive")
+    first, second = tmp_path / "run0", tmp_path / "run1"
+    more = options(ensemble=second, device=device)
+    command("captioning", "evaluate", first, more)
+    sheet = options(picture=tmp_path / "sheet.png", attention=True)
+    command("captioning", "caption", first, *pictures, more, sheet)
+    assert Image.open(tmp_path / "sheet.png").width > 50
+    found = Captioner.from_run(first, second, device=str(device))
+    drawn = found.model.generate(
+        torch.stack([found.pixels(path) for path in pictures]).to(device),
+        search=Sampling(num_samples=3, max_length=5),
+    )  # fmt: skip
+    assert len(drawn) == len(pictures)
+
+
+def build(folder: Path, pictures: list[Path], device: torch.device, **changes: Any) -> FeatureCache:
+    torch.manual_seed(0)
+    backbone = Backbone("mobilenet_v2").to(device)
+    return FeatureCache.build(
+        folder, pictures, backbone, ImageTransform(32), device=device, progress=False, **changes
+    )
+
+
+@pytest.mark.parametrize("grid", [True, False])
+def test_features_are_those_of_the_cpu(device, pictures, tmp_path, grid):
+    rows = range(len(pictures))
+    here = build(tmp_path / "here", pictures, torch.device("cpu"), grid=grid, mirror=True)
+    there = build(tmp_path / "there", pictures, device, grid=grid, mirror=True)
+    flipped = [True] * len(pictures)
+    torch.testing.assert_close(here.read(rows, flipped), there.read(rows, flipped))
+
+
+def test_the_arithmetic_is_in_the_name_of_a_cache(device, pictures, tmp_path):
+    """float32 is float32 everywhere, TensorFloat-32 never: a cache serves both devices."""
+    folder = build(tmp_path, pictures, device).folder
+    assert build(tmp_path, pictures, torch.device("cpu")).folder == folder
+    assert build(tmp_path, pictures, device, precision="bf16").folder != folder
+
+
+def test_a_lack_of_memory_names_the_batch(device, pictures, tmp_path, monkeypatch):
+    def failing(*arguments: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(Backbone, "forward", failing)
+    with pytest.raises(UserError, match=f"out of memory with a batch of {len(pictures)}"):
+        build(tmp_path, pictures, device)

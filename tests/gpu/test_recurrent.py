@@ -1,0 +1,124 @@
+"""The recurrent core on a GPU: the same results by every route, and nothing that cuDNN refuses."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor
+
+from common.recurrent import LayerNormLSTMCell, Recurrent
+from common.recurrent import layer as layer_module
+
+B, T, FEATURES, HIDDEN = 6, 9, 5, 7
+KINDS = ["gru", "lstm", "rnn", "rnn_relu", LayerNormLSTMCell]
+SHAPES = [(1, False), (1, True), (2, False), (3, True)]
+LENGTHS = {
+    "ragged": [3, 9, 1, 4, 9, 2],
+    "shorter than the batch": [3, 5, 1, 4, 5, 2],
+    "alike": [4] * 6,
+    "full": [9] * 6,
+    "some empty": [0, 9, 1, 0, 9, 2],
+}
+
+
+def results(network: Recurrent, inputs: Tensor, lengths: Tensor | None, state=None) -> list[Tensor]:
+    """Outputs, last state, and the gradients of all that they depend on; on the host."""
+    inputs = inputs.clone().requires_grad_()
+    firsts = None if state is None else tuple(part.clone().requires_grad_() for part in state)
+    outputs, last = network(inputs, lengths, firsts)
+    loss = outputs.square().sum() + sum(part.sin().sum() for part in last)
+    wanted = [inputs, *(firsts or ()), *network.parameters()]
+    return [t.detach().cpu() for t in (outputs, *last, *torch.autograd.grad(loss, wanted))]
+
+
+@pytest.mark.parametrize("kind", LENGTHS)
+@pytest.mark.parametrize(("layers", "both"), SHAPES)
+@pytest.mark.parametrize("cell", KINDS)
+def test_a_padded_batch_gives_the_same_by_every_route(device, waits, cell, layers, both, kind):
+    """On the CPU; on the GPU with lengths on the host, packed; and with lengths there."""
+    network = Recurrent(cell, FEATURES, HIDDEN, num_layers=layers, bidirectional=both).double()
+    there = copy.deepcopy(network).to(device)
+    inputs = torch.randn(B, T, FEATURES, dtype=torch.double)
+    lengths = torch.tensor(LENGTHS[kind])
+    size = (B, layers * (1 + both), HIDDEN)
+    state = tuple(torch.randn(size, dtype=torch.double) for _ in range(network.state_size))
+    expected = results(network, inputs, lengths, state)
+    moved = inputs.to(device), tuple(part.to(device) for part in state)
+    with waits() as found:
+        there(moved[0], lengths, moved[1])
+    assert not found
+    for route in (lengths, lengths.to(device)):
+        for one, other in zip(expected, results(there, moved[0], route, moved[1]), strict=True):
+            torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
+def test_lengths_on_the_host_make_one_call_for_all_layers(device, monkeypatch, cell):
+    calls = []
+    unroll = layer_module.unroll_kernel
+    monkeypatch.setattr(layer_module, "unroll_kernel", lambda *a: calls.append(a) or unroll(*a))
+    network = Recurrent(cell, FEATURES, HIDDEN, num_layers=2, bidirectional=True).to(device)
+    network(torch.randn(B, T, FEATURES, device=device), torch.tensor(LENGTHS["ragged"]))
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("padded", ["no", "on the host", "on the device"])
+@pytest.mark.parametrize(("layers", "both"), [(1, False), (2, True)])
+@pytest.mark.parametrize("cell", ["gru", "lstm", "rnn", "rnn_relu"])
+def test_evaluation_mode_has_gradients(device, cell, layers, both, padded):
+    """cuDNN differentiates what it has computed as in training alone."""
+    network = Recurrent(
+        cell, FEATURES, HIDDEN, num_layers=layers, bidirectional=both, dropout=0.5
+    ).to(device)
+    lengths = None if padded == "no" else torch.tensor(LENGTHS["ragged"])
+    lengths = lengths.to(device) if padded == "on the device" else lengths
+    inputs = torch.randn(B, T, FEATURES, device=device)
+    once, again = (results(network.eval(), inputs, lengths) for _ in range(2))
+    for one, other in zip(once, again, strict=True):  # without dropout
+        torch.testing.assert_close(one, other)
+
+
+def test_dropout_between_layers_is_that_of_training(device):
+    network = Recurrent("gru", FEATURES, HIDDEN, num_layers=2, dropout=0.5).to(device)
+    inputs = torch.randn(B, T, FEATURES, device=device)
+    for lengths in (None, torch.tensor(LENGTHS["ragged"])):
+        assert not torch.equal(network(inputs, lengths)[0], network(inputs, lengths)[0])
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_padding_reaches_nothing(device, cell):
+    network = Recurrent(cell, FEATURES, HIDDEN, num_layers=2, bidirectional=True).to(device)
+    lengths = torch.tensor(LENGTHS["ragged"])
+    inputs = torch.randn(B, T, FEATURES, device=device)
+    padding = (torch.arange(T) >= lengths.unsqueeze(1)).to(device)
+    spoilt = inputs.masked_fill(padding.unsqueeze(2), torch.nan)
+    clean, dirty = results(network, inputs, lengths), results(network, spoilt, lengths)
+    for one, other in zip(clean, dirty, strict=True):
+        torch.testing.assert_close(one, other)
+    assert (clean[0][padding.cpu()] == 0).all()
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
+@pytest.mark.parametrize("padded", [False, True])
+def test_bfloat16_leaves_the_kernels_in_float32(device, cell, padded):
+    network = Recurrent(cell, FEATURES, HIDDEN, num_layers=2).to(device)
+    lengths = torch.tensor(LENGTHS["ragged"]) if padded else None
+    inputs = torch.randn(B, T, FEATURES, device=device)
+    plain = results(network, inputs, lengths)
+    with torch.autocast(device.type, torch.bfloat16):
+        outputs, _ = network(inputs, lengths)
+    outputs.sum().backward()
+    assert outputs.dtype == torch.float32
+    torch.testing.assert_close(outputs.detach().cpu(), plain[0])
+
+
+def test_exchanged_parameters_are_used(device):
+    """`torch.func.functional_call` puts other weights into the kernel for one call."""
+    network = Recurrent("gru", FEATURES, HIDDEN).to(device)
+    inputs, lengths = torch.randn(B, T, FEATURES, device=device), torch.tensor(LENGTHS["ragged"])
+    zeros = {name: torch.zeros_like(p) for name, p in network.named_parameters()}
+    for given in (None, lengths):
+        outputs, _ = torch.func.functional_call(network, zeros, (inputs, given))
+        assert (outputs == 0).all() and network(inputs, given)[0].any()

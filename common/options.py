@@ -158,7 +158,10 @@ class SearchOptions(BeamSearch, Sampling):
         try:
             return chosen(**{name: getattr(self, name) for name in names})
         except ValueError as error:
-            raise UserError(f"these options of the search do not go together: {error}.") from None
+            message = str(error)
+            for name in sorted(names, key=len, reverse=True):
+                message = message.replace(name, f"--{name.replace('_', '-')}")
+            raise UserError(f"{message}.") from None
 
 
 @dataclass(frozen=True)

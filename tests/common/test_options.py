@@ -130,7 +130,7 @@ def test_what_is_asked_of_the_training_reaches_the_trainer(name, kind):
         ({}, {}, {"coverage": 1.0}, "--coverage regularises attention"),
         ({}, {}, {"average_best": 1}, "--average-best 1 is no average"),
         ({}, {}, {"teacher_forcing": "linear"}, "choose one below 1"),
-        ({}, {"min_length": 50}, {}, "--min-length 50 is more than --max-length 40"),
+        ({}, {"min_length": 50}, {}, "--min-length must lie between 0 and --max-length .40., not at 50"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(decoder, search, training, message):

@@ -395,11 +395,11 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
         (("translate", "OLD", "nowhere.txt"), "nowhere.txt"),
         (("translate", "OLD", "--n-best", "9"), "--n-best"),
         (("translate", "OLD", "--batch-size", "0"), "--batch-size 0 is not at least 1"),
-        (("translate", "OLD", "--length-penalty", "nan"), "--length-penalty nan"),
+        (("translate", "OLD", "--length-penalty", "nan"), "--length-penalty must not be negative"),
         (("translate", "OLD", "--device", "tpu"), "cpu, cuda"),
         (("translate", "OLD", "--alignments", "nowhere/sheet.png"), "there is no folder nowhere"),
         (("translate", "OLD", "--alignments", "sheet.jpg"), ".png"),
-        (("evaluate", "OLD", "--beam-size", "0"), "between 1 and 1000"),
+        (("evaluate", "OLD", "--beam-size", "0"), "--beam-size must be at least 1"),
         (("train", "--data", "DATA", "--run-dir", "NEW", "--encoder-size", "0"), "--encoder-size"),
     ],
     ids=lambda value: value if isinstance(value, str) else value[0],
@@ -498,7 +498,7 @@ def test_a_run_knows_its_languages_and_its_data(data, tmp_path):
     evaluate_run(options.run_dir, "val", data=str(other), device="cpu")
     evaluate_run(options.run_dir, "val", ensemble=[options.run_dir], device="cpu")
     assert (options.run_dir / "evaluation-val.json").read_text() == before
-    greedy = Greedy(min_length=1, max_length=20, length_penalty=1.4, length_norm="gnmt")
+    greedy = Greedy(min_length=1, max_length=20, length_penalty=0.7)
     evaluate_run(options.run_dir, "val", search=greedy, bleu_tokenize="char", device="cpu")
     for name in ("other-val", "val-ensemble-run", "val-search-Greedy-tok-char"):
         assert (options.run_dir / f"evaluation-{name}.json").is_file()

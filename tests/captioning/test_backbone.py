@@ -177,7 +177,7 @@ def test_a_step_moves_what_is_learnt_and_nothing_else() -> None:
     backbone = lively(Backbone("mobilenet_v2", fine_tune_from="features.17", weights="none"))
     backbone.train_batch_norm = False
     before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
-    options = TrainingOptions(weight_decay=0.01)
+    options = TrainingOptions(weight_decay=0.01, device="cpu")
     optimizer = options.make_optimizer(backbone, list(backbone.parameters()), slower_rate=0.1)
     groups = optimizer.param_groups
     assert {group["lr"] for group in groups} == {0.1}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,9 +20,8 @@ from captioning.train import evaluate_run, train
 from common.decoding import BeamSearch, Greedy, Sampling
 from common.errors import UserError
 from common.options import DecoderOptions, SearchOptions, TrainingOptions
+from tests.commands import run_here, run_module
 from tests.tolerances import assert_same_sums, rounding, same_log_probability
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def tiny_options(data: Path, run: Path, **changes) -> TrainOptions:
@@ -42,8 +40,10 @@ def tiny_options(data: Path, run: Path, **changes) -> TrainOptions:
             cell="gru", attention="additive", embedding_size=16, hidden_size=32,
             attention_size=16, embedding_dropout=0.1, output_dropout=0.1,
         ),
-        search=SearchOptions(beam_size=2, max_length=12),
-        training=TrainingOptions(epochs=2, batch_size=20, patience=0, device="cpu"),
+        search=SearchOptions(beam_size=2, max_length=12, search_precision="fp32"),
+        training=TrainingOptions(
+            epochs=2, batch_size=20, patience=0, device="cpu", precision="fp32"
+        ),
     )  # fmt: skip
     return replace(options, **changes)
 
@@ -67,10 +67,7 @@ def pictures(scenes: Path, split: str = "val") -> list[Path]:
 
 
 def command(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "captioning", *map(str, arguments)],
-        cwd=ROOT, capture_output=True, text=True,
-    )  # fmt: skip
+    return run_module("captioning", *arguments)
 
 
 def test_a_run_holds_all_that_its_captions_need(run, scenes, tmp_path):
@@ -284,7 +281,7 @@ def test_the_command_captions_files_and_folders(run, scenes, tmp_path, attention
 )
 def test_errors_are_one_line_without_a_traceback(run, scenes, tmp_path, arguments, message):
     names = {"SCENES": scenes, "OLD": run, "NEW": tmp_path / "new", "RUN": tmp_path / "run"}
-    done = command(*(names.get(each, each) for each in arguments))
+    done = run_here("captioning", *(names.get(each, each) for each in arguments))
     assert done.returncode == 1
     assert message in done.stderr and "Traceback" not in done.stderr
     *before, last = done.stderr.strip().splitlines()
@@ -324,21 +321,21 @@ def test_damaged_runs_are_named(run, tmp_path):
     config = json.loads((newer / "config.json").read_text())
     (newer / "config.json").write_text(json.dumps(config | {"format": 99}))
     with pytest.raises(UserError, match="newer version"):
-        Captioner.from_run(newer)
+        Captioner.from_run(newer, device="cpu")
 
     incomplete = damaged("incomplete")
     (incomplete / "vocabulary.json").unlink()
     with pytest.raises(UserError, match="incomplete"):
-        Captioner.from_run(incomplete)
+        Captioner.from_run(incomplete, device="cpu")
 
     other = damaged("other")
     config["config"]["decoder"]["hidden_size"] = 33
     (other / "config.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match="another architecture"):
-        Captioner.from_run(other)
+        Captioner.from_run(other, device="cpu")
 
     unknown = damaged("unknown")
     config["config"]["decoder"]["warp"] = 9
     (unknown / "config.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match="warp"):
-        Captioner.from_run(unknown)
+        Captioner.from_run(unknown, device="cpu")

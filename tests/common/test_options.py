@@ -23,11 +23,13 @@ from seq2seq.options import EncoderOptions
 from seq2seq.options import TrainOptions as TranslatorOptions
 
 
+def cpu(**options) -> TrainingOptions:
+    return TrainingOptions(**({"device": "cpu", "precision": "fp32"} | options))
+
+
 @pytest.mark.parametrize("kind", ["linear", "exponential", "inverse_sigmoid"])
 def test_a_falling_teacher_forcing_ratio_is_one_half_after_the_steps_asked_for(kind):
-    options = TrainingOptions(
-        teacher_forcing=kind, teacher_forcing_ratio=0.1, teacher_forcing_steps=3000
-    )
+    options = cpu(teacher_forcing=kind, teacher_forcing_ratio=0.1, teacher_forcing_steps=3000)
     sampling = options.make_scheduled_sampling()
     assert sampling is not None
     assert sampling.schedule.ratio(3000) == pytest.approx(0.5, abs=1e-3)
@@ -35,12 +37,12 @@ def test_a_falling_teacher_forcing_ratio_is_one_half_after_the_steps_asked_for(k
 
 
 def test_teacher_forcing_always_or_at_a_constant_ratio():
-    assert TrainingOptions().make_scheduled_sampling() is None
-    constant = TrainingOptions(teacher_forcing_ratio=0.3)
+    assert cpu().make_scheduled_sampling() is None
+    constant = cpu(teacher_forcing_ratio=0.3)
     sampling = constant.make_scheduled_sampling()
     assert sampling is not None and sampling.schedule.ratio(10**6) == 0.3
     with pytest.raises(UserError, match="probability"):
-        TrainingOptions(teacher_forcing_ratio=1.5).make_scheduled_sampling()
+        cpu(teacher_forcing_ratio=1.5).make_scheduled_sampling()
 
 
 def test_decoder_options_that_do_not_go_together_are_one_line():
@@ -59,7 +61,7 @@ def captioner(**training):
     )
     options = CaptionerOptions(
         data="d", run_dir=Path("r"), encoder=ImageEncoderOptions(encoder="small"),
-        decoder=decoder, training=TrainingOptions(**training),
+        decoder=decoder, training=cpu(**training),
     )  # fmt: skip
     return build_captioner(options, WORDS, weights="none")
 
@@ -71,7 +73,7 @@ def translator(**training):
     encoder = EncoderOptions(encoder_size=8, source_embedding_size=8, share_embeddings=True)
     options = TranslatorOptions(
         data="d", run_dir=Path("r"), encoder=encoder, decoder=decoder,
-        training=TrainingOptions(**training),
+        training=cpu(**training),
     )  # fmt: skip
     return build_translator(options, WORDS, WORDS)
 
@@ -106,7 +108,7 @@ def test_one_matrix_for_both_languages():
     ],
 )
 def test_what_is_asked_of_the_training_reaches_the_trainer(name, kind):
-    options = TrainingOptions(
+    options = cpu(
         schedule=name, warmup_steps=7, average_decay=0.9, average_best=3, clip_norm=2.0,
         accumulate=2, precision="bf16", epochs=4,
     )  # fmt: skip
@@ -119,7 +121,7 @@ def test_what_is_asked_of_the_training_reaches_the_trainer(name, kind):
     assert trainer.average is not None and trainer.average.decay == 0.9
     assert trainer.selection.few is not None and trainer.selection.few.count == 3
     assert (trainer.clip_norm, trainer.accumulate, trainer.precision) == (2.0, 2, "bf16")
-    plain = TrainingOptions(patience=0)
+    plain = cpu(patience=0)
     trainer = plain.make_trainer(model, plain.make_optimizer(model), lambda epoch: [None] * 10)
     assert trainer.average is None and trainer.selection.few is None
 
@@ -135,15 +137,13 @@ def test_what_is_asked_of_the_training_reaches_the_trainer(name, kind):
 )
 def test_options_that_do_not_go_together_are_refused(decoder, search, training, message):
     with pytest.raises(UserError, match=message):
-        check_options(
-            DecoderOptions(**decoder), SearchOptions(**search), TrainingOptions(**training)
-        )
+        check_options(DecoderOptions(**decoder), SearchOptions(**search), cpu(**training))
 
 
 def test_training_is_for_a_single_process(monkeypatch):
     """Several, as torchrun starts them, would be independent trainings in one run folder."""
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(UserError, match="single process.*torchrun"):
-        TrainingOptions(device="cpu").begin()
+        cpu().begin()
     monkeypatch.setenv("WORLD_SIZE", "1")
-    assert TrainingOptions(device="cpu").begin().type == "cpu"
+    assert cpu().begin().type == "cpu"

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.commands import run_module
+
 WORDS = {"one": "eins", "two": "zwei", "three": "drei", "four": "vier", "cats": "katzen"}
 
 
@@ -31,11 +30,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_preset_trains_and_prints_both_splits(data, tmp_path, preset):
     arguments = [preset, "--data", data, "--source", "en", "--target", "de", "--run-dir"]
     arguments += [tmp_path / "run", "--cache-dir", tmp_path / "cache", "--epochs", 1]
-    arguments += ["--vocabulary-size", 60, "--min-count", 1, "--device", "cpu"]
-    done = subprocess.run(
-        [sys.executable, "-m", "experiments.translate_multi30k", *map(str, arguments)],
-        cwd=ROOT, capture_output=True, text=True,
-    )  # fmt: skip
+    arguments += ["--vocabulary-size", 60, "--min-count", 1]
+    done = run_module("experiments.translate_multi30k", *arguments)
     assert done.returncode == 0, done.stderr
     for split in ("val", "test_2016_flickr"):
         assert any(line.startswith(split) and "tok:13a" in line for line in done.stdout.split("\n"))

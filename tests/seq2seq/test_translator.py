@@ -25,9 +25,9 @@ from seq2seq import Translator
 from seq2seq.commands import read_lines
 from seq2seq.options import EncoderOptions, TextOptions, TrainOptions
 from seq2seq.train import evaluate_run, train
+from tests.commands import ROOT, on_the_cpu, run_here, run_module
 from tests.tolerances import assert_same_sums, same_log_probability
 
-ROOT = Path(__file__).resolve().parents[2]
 WORDS = {"one": "eins", "two": "zwei", "three": "drei", "four": "vier", "cats": "katzen"}
 
 
@@ -44,8 +44,10 @@ def tiny_options(data: Path, run: Path, **changes) -> TrainOptions:
             cell="gru", inject=("init",), attention="additive", embedding_size=16,
             hidden_size=32, attention_size=16, embedding_dropout=0.0, output_dropout=0.0,
         ),
-        search=SearchOptions(beam_size=2, max_length=20),
-        training=TrainingOptions(epochs=2, batch_size=16, patience=0, device="cpu"),
+        search=SearchOptions(beam_size=2, max_length=20, search_precision="fp32"),
+        training=TrainingOptions(
+            epochs=2, batch_size=16, patience=0, device="cpu", precision="fp32"
+        ),
     )  # fmt: skip
     return replace(options, **changes)
 
@@ -80,10 +82,7 @@ def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def command(*arguments: object, text: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "seq2seq", *map(str, arguments)],
-        cwd=ROOT, capture_output=True, text=True, input=text,
-    )  # fmt: skip
+    return run_module("seq2seq", *arguments, input=text)
 
 
 CHARACTERS = TextOptions(tokenizer="characters")
@@ -138,7 +137,7 @@ def test_at_a_terminal_each_line_is_answered_at_once(run):
     pty = pytest.importorskip("pty")  # where there are such terminals
     ours, theirs = pty.openpty()
     with subprocess.Popen(
-        [sys.executable, "-m", "seq2seq", "translate", str(run), "-"],
+        [sys.executable, "-m", "seq2seq", *on_the_cpu("translate", run, "-")],
         cwd=ROOT, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         for _ in range(2):
@@ -300,7 +299,7 @@ def test_an_ensemble_needs_one_vocabulary(run, data, tmp_path):
     other = tiny_options(data, tmp_path / "other", text=TextOptions(tokenizer="characters"))
     train(replace(other, training=replace(other.training, epochs=1)))
     with pytest.raises(UserError, match="another source vocabulary"):
-        Translator.from_run(run, tmp_path / "other")
+        Translator.from_run(run, tmp_path / "other", device="cpu")
 
 
 def test_tensorboard_holds_what_it_promises(run):
@@ -406,7 +405,7 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
 )  # fmt: skip
 def test_errors_are_one_line_without_a_traceback(run, data, tmp_path, arguments, message):
     names = {"DATA": data, "OLD": run, "NEW": tmp_path / "new"}
-    done = command(*(names.get(each, each) for each in arguments))
+    done = run_here("seq2seq", *(names.get(each, each) for each in arguments))
     assert done.returncode == 1
     assert message in done.stderr and "Traceback" not in done.stderr
     *before, last = done.stderr.strip().splitlines()
@@ -430,7 +429,7 @@ def test_without_attention_nothing_can_be_replaced_or_shown(data, tmp_path):
             training=replace(options.training, epochs=1),
         )
     )
-    assert not Translator.from_run(tmp_path / "run").has_attention
+    assert not Translator.from_run(tmp_path / "run", device="cpu").has_attention
     for option in (["--replace-unknown"], ["--alignments", tmp_path / "sheet.png"]):
         done = command("translate", tmp_path / "run", *option, text="one\n")
         assert (done.returncode, done.stdout) == (1, "")
@@ -467,13 +466,12 @@ def test_bleu_finds_the_words_of_a_language_without_blanks(data, tmp_path):
 
 
 def test_standard_input_is_read_as_a_file_is(run):
-    asked = [sys.executable, "-m", "seq2seq", "translate", str(run), "-"]
     plain = command("translate", run, "-", text="one two\nthree\n").stdout
     packed = gzip.compress(b"one two\nthree\n")
-    done = subprocess.run(asked, cwd=ROOT, capture_output=True, input=packed)
+    done = run_module("seq2seq", "translate", run, "-", input=packed, text=False)
     assert done.stdout.decode() == plain and plain.count("\n") == 2
     wide = "one\n".encode("utf-16")
-    done = subprocess.run(asked, cwd=ROOT, capture_output=True, input=wide)
+    done = run_module("seq2seq", "translate", run, "-", input=wide, text=False)
     assert (done.returncode, done.stdout) == (1, b"") and b"UTF-16" in done.stderr
 
 
@@ -481,7 +479,7 @@ def test_a_run_without_its_vocabulary_is_named(run, tmp_path):
     copy = Path(shutil.copytree(run, tmp_path / "copy"))
     (copy / "target_vocabulary.json").unlink()
     with pytest.raises(UserError, match="incomplete: target_vocabulary.json"):
-        Translator.from_run(copy)
+        Translator.from_run(copy, device="cpu")
 
 
 def test_a_run_knows_its_languages_and_its_data(data, tmp_path):

@@ -1,0 +1,69 @@
+"""The command lines of the project, as a user would type them, on the CPU."""
+
+from __future__ import annotations
+
+import io
+import runpy
+import subprocess
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from unittest import mock
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def on_the_cpu(*arguments: object) -> list[str]:
+    """The arguments; and, unless they name a device and a precision themselves, the CPU and float32.
+
+    The defaults take what the machine has: a GPU, which each of the processes that run tests would
+    open, and whichever number type is fast.
+    """
+    given = [str(argument) for argument in arguments]
+    chosen = {"--device": "cpu"}
+    if given[0] not in ("caption", "evaluate", "translate"):  # which take the precision of the run
+        chosen |= {"--precision": "fp32", "--search-precision": "fp32"}
+    return given + [part for pair in chosen.items() if pair[0] not in given for part in pair]
+
+
+def run_module(
+    module: str, *arguments: object, **options: object
+) -> subprocess.CompletedProcess[str]:
+    """Run `python -m module arguments` from the root of the project, on the CPU.
+
+    Args:
+        options: of `subprocess.run`.
+    """
+    return subprocess.run(
+        [sys.executable, "-m", module, *on_the_cpu(*arguments)],
+        **({"cwd": ROOT, "capture_output": True, "text": True} | options),
+    )
+
+
+def run_here(module: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """As `run_module`, in this process: it takes no time to start, and an exception is one.
+
+    Standard input is empty.
+    """
+    out, err = io.StringIO(), io.StringIO()
+    command = [module, *on_the_cpu(*arguments)]
+    status: object = 0
+    # A test may have imported what is to run anew.
+    name = f"{module}.__main__"
+    imported = {name: sys.modules.pop(name)} if name in sys.modules else {}
+    with (
+        redirect_stdout(out),
+        redirect_stderr(err),
+        mock.patch.object(sys, "argv", command),
+        mock.patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO())),
+    ):
+        try:
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+        except SystemExit as stop:
+            status = stop.code or 0
+        finally:
+            sys.modules.update(imported)
+    if not isinstance(status, int):  # as the interpreter does
+        err.write(f"{status}\n")
+        status = 1
+    return subprocess.CompletedProcess(command, status, out.getvalue(), err.getvalue())

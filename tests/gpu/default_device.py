@@ -12,6 +12,8 @@ import torch
 
 from tests.gpu import pretended
 
+GENERATOR = torch.Generator
+
 
 def pytest_configure(config: pytest.Config) -> None:
     if pretended.is_wanted():
@@ -20,3 +22,17 @@ def pytest_configure(config: pytest.Config) -> None:
         except pretended.Unavailable as reason:
             pytest.exit(f"skipped: {reason}", returncode=0)
     torch.set_default_device(pretended.wanted())
+    torch.Generator = Generator  # type: ignore[misc, assignment]
+
+
+class _Kind(type):
+    def __instancecheck__(cls, value: object) -> bool:
+        return isinstance(value, GENERATOR)
+
+
+class Generator(metaclass=_Kind):
+    """Where no device is named, a generator of the default device: PyTorch makes one of the host, and
+    refuses it for tensors of a GPU."""
+
+    def __new__(cls, device: torch.device | str | None = None) -> torch.Generator:  # type: ignore[misc]
+        return GENERATOR(device or torch.get_default_device())

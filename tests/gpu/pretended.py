@@ -12,7 +12,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -99,6 +99,10 @@ class Backend:
     @staticmethod
     def set_device(device: Any) -> None:
         pass
+
+    @staticmethod
+    def device(device: Any) -> AbstractContextManager[None]:
+        return nullcontext()
 
     @staticmethod
     def synchronize(device: Any = None) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from common.decoding.constraints import Forbidden
 from common.decoding.search import BeamSearch, Greedy, Sampling, Search
+from tests.devices import drawn
 
 PAD, BOS, EOS = 0, 1, 2
 SPECIAL = {"bos": BOS, "eos": EOS, "forbidden": (PAD, BOS)}
@@ -68,19 +69,19 @@ class TableModel:
         return self.logits[tokens], (tokens[:, None],)
 
 
-def normal(*shape: int, generator: torch.Generator) -> Tensor:
-    return torch.randn(shape, dtype=torch.double, generator=generator)
+def normal(*shape: int, seed: int | torch.Generator) -> Tensor:
+    return drawn(torch.randn, shape, seed=seed, dtype=torch.double)
 
 
 class RandomModel:
     """A recurrent network of random weights: the next word depends on context and all words."""
 
     def __init__(self, vocabulary: int, seed: int, *, ending: float = 1.0, sharp: float = 2.0):
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator("cpu").manual_seed(seed)
         self.vocabulary = vocabulary
-        self.words = normal(vocabulary, 6, generator=generator)
-        self.recurrent = normal(6, 6, generator=generator)
-        self.out = normal(6, vocabulary, generator=generator) * sharp
+        self.words = normal(vocabulary, 6, seed=generator)
+        self.recurrent = normal(6, 6, seed=generator)
+        self.out = normal(6, vocabulary, seed=generator) * sharp
         self.bias = torch.zeros(vocabulary, dtype=torch.double)
         self.bias[EOS] = ending
         self.prepared = 0
@@ -103,7 +104,7 @@ class RandomModel:
 
 
 def contexts(batch: int, seed: int = 0) -> Rows:
-    return Rows(normal(batch, 6, generator=torch.Generator().manual_seed(seed + 1000)))
+    return Rows(normal(batch, 6, seed=seed + 1000))
 
 
 def log_probabilities(model, context: Rows, prefix: tuple[int, ...]) -> list[float]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,6 +23,7 @@ from tests.common.decoding.fake_models import (
     repeats,
     sample,
 )
+from tests.devices import generator
 from tests.tolerances import same_log_probability
 
 
@@ -48,10 +48,10 @@ def test_constraints_hold(seed, n, low, extra, unknown, searcher):
     elif searcher == "greedy":
         found = greedy(model, contexts(3, seed), **options)
     else:
-        generator = torch.Generator().manual_seed(seed)
         found = sample(
-            model, contexts(3, seed), **options, num_samples=4, temperature=2.0, generator=generator
-        )
+            model, contexts(3, seed), **options, num_samples=4, temperature=2.0,
+            generator=generator(seed),
+        )  # fmt: skip
     for h in itertools.chain.from_iterable(found):
         assert low <= len(h.tokens) <= high
         assert not {*h.tokens} & {EOS, *forbidden}

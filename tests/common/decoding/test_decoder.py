@@ -15,6 +15,7 @@ import torch
 from common.decoding import Context, RecurrentDecoder
 from common.encoder_decoder import Batch, EncoderDecoder
 from common.recurrent import GRUCell
+from tests.devices import drawn
 from tests.tolerances import assert_same_sums
 
 B, T, S, V, E, H, C, M = 3, 5, 4, 11, 6, 8, 7, 8
@@ -25,16 +26,16 @@ ATTENTIONS = [None] + list(
 )
 
 
-def normal(*shape: int, generator: torch.Generator | None = None) -> torch.Tensor:
-    return torch.randn(shape, dtype=torch.double, generator=generator)
+def normal(*shape: int, seed: int | torch.Generator = 0) -> torch.Tensor:
+    return drawn(torch.randn, shape, seed=seed, dtype=torch.double)
 
 
 def make_context(batch: int = B) -> Context:
-    generator = torch.Generator().manual_seed(1)
-    memory = normal(batch, S, M, generator=generator)
+    generator = torch.Generator("cpu").manual_seed(1)
+    memory = normal(batch, S, M, seed=generator)
     lengths = torch.tensor([4, 2, 3])[:batch]
     mask = torch.arange(S) < lengths.unsqueeze(1)
-    return Context(normal(batch, C, generator=generator), memory, mask)
+    return Context(normal(batch, C, seed=generator), memory, mask)
 
 
 def make_decoder(**options) -> RecurrentDecoder:
@@ -43,7 +44,11 @@ def make_decoder(**options) -> RecurrentDecoder:
 
 
 def make_tokens(batch: int = B, steps: int = T) -> torch.Tensor:
-    return torch.randint(4, V, (batch, steps), generator=torch.Generator().manual_seed(2))
+    return drawn(torch.randint, 4, V, (batch, steps), seed=2)
+
+
+def collate(inputs: tuple[torch.Tensor, ...], sentences: list[list[int]]) -> Batch:
+    return Batch.collate(inputs, sentences).to(torch.get_default_device())
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
@@ -147,9 +152,9 @@ def test_a_sentence_scores_the_same_alone_and_in_any_batch(attention):
     context = make_context()
     sentences = [[4, 5, 6], [7], [8, 9, 10, 4, 5]]
     inputs = (context.vector, context.memory, context.mask)
-    together = model.loss(Batch.collate(inputs, sentences))
+    together = model.loss(collate(inputs, sentences))
     alone = [
-        model.loss(Batch.collate(tuple(part[i : i + 1] for part in inputs), [sentences[i]])).nll
+        model.loss(collate(tuple(part[i : i + 1] for part in inputs), [sentences[i]])).nll
         for i in range(B)
     ]
     # A loss is summed up in float32: over the vocabulary, then over the words.
@@ -166,9 +171,7 @@ def test_padding_of_the_targets_reaches_no_gradient(attend):
         decoder = make_decoder(attention="additive", attend=attend, cell="lstm")
         model = EncoderDecoder(lambda *parts: Context(*parts), decoder)
         context = make_context()
-        batch = Batch.collate(
-            (context.vector, context.memory, context.mask), [[4, 5, 6], [7], [8, 9]]
-        )
+        batch = collate((context.vector, context.memory, context.mask), [[4, 5, 6], [7], [8, 9]])
         wide = torch.nn.functional.pad(batch.targets, (0, extra))
         positions = (wide[:, 1:] != 0).flatten().nonzero().squeeze(1)
         model.loss(Batch(batch.inputs, wide, positions)).value.backward()
@@ -185,14 +188,14 @@ def test_first_loss_is_near_log_v_and_with_frequencies_near_their_entropy():
     decoder = RecurrentDecoder(500, 32, 32, C, inject=("init",))
     model = EncoderDecoder(lambda vector: Context(vector), decoder)
     sentences = [torch.randint(4, 500, (9,)).tolist() for _ in range(64)]
-    batch = Batch.collate((torch.randn(64, C),), sentences)
+    batch = collate((torch.randn(64, C),), sentences)
     loss = model.loss(batch)
     assert abs(loss.value.item() - math.log(500)) < 0.1
 
     counts = torch.ones(500)
     counts[4] = 10_000
     decoder.set_output_bias(counts)
-    batch = Batch.collate((torch.randn(8, C),), [[4] * 9] * 8)
+    batch = collate((torch.randn(8, C),), [[4] * 9] * 8)
     share = (counts + 1) / (counts + 1).sum()
     expected = -(9 * share[4].log() + share[2].log()) / 10
     assert abs(model.loss(batch).value.item() - expected.item()) < 0.2
@@ -240,7 +243,7 @@ def test_overfits_a_handful_and_writes_it_back(options):
     context = make_context()
     inputs = (context.vector, context.memory, context.mask)
     sentences = [[4, 5, 6, 7], [7, 7], [8, 9, 10, 4, 5]]
-    batch = Batch.collate(inputs, sentences)
+    batch = collate(inputs, sentences)
     optimizer = torch.optim.Adam(model.parameters(), 0.01)
     for _ in range(150):
         optimizer.zero_grad()
@@ -258,7 +261,7 @@ def test_label_smoothing_by_hand_and_perplexity_untouched_by_it():
     decoder = make_decoder(inject=("init",))
     plain = EncoderDecoder(lambda vector: Context(vector), decoder)
     smoothed = EncoderDecoder(lambda vector: Context(vector), decoder, label_smoothing=0.2)
-    batch = Batch.collate((normal(B, C),), [[4, 5], [6], [7, 8, 9]])
+    batch = collate((normal(B, C),), [[4, 5], [6], [7, 8, 9]])
     log_p = decoder(Context(*batch.inputs), batch.targets[:, :-1]).log_softmax(-1)
     real = batch.targets[:, 1:] != 0
     nll = -log_p.gather(2, batch.targets[:, 1:, None]).squeeze(2)[real]

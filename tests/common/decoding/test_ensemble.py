@@ -12,6 +12,7 @@ from torch import Tensor
 from common.decoding.ensemble import Ensemble, EnsembleContext, mean_log_probabilities
 from common.text.vocabulary import BOS, EOS, PAD
 from tests.common.decoding.fake_models import beam_search, sample
+from tests.devices import generator
 from tests.tolerances import rounding, same_log_probability
 
 SPECIAL = {"bos": BOS, "eos": EOS, "forbidden": (PAD, BOS)}
@@ -108,7 +109,7 @@ def test_samples_follow_the_mean():
     models, context = together()
     (samples,) = sample(
         Ensemble(models), context, **SPECIAL, max_length=5, num_samples=4000,
-        generator=torch.Generator().manual_seed(1),
+        generator=generator(1),
     )  # fmt: skip
     cats = sum(h.tokens == [THE, CAT] for h in samples) / len(samples)
     assert cats == pytest.approx(0.55 * 0.65, abs=0.03)

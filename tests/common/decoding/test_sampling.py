@@ -20,6 +20,7 @@ from tests.common.decoding.fake_models import (
     one,
     sample,
 )
+from tests.devices import generator
 
 WORDS = {3: 0.4, 4: 0.3, 5: 0.15, 6: 0.1, 7: 0.05}
 
@@ -55,7 +56,7 @@ def test_samples_follow_the_distribution(options, expected):
         **(SPECIAL | options),
         max_length=5,
         num_samples=10_000,
-        generator=torch.Generator().manual_seed(0),
+        generator=generator(0),
     )
     if not options:
         expected = {(w, v): p / 2 for w, p in expected.items() for v in (8, 9)}
@@ -95,10 +96,10 @@ def test_the_generator_decides_the_samples():
     model, context = RandomModel(30, 0), contexts(4)
 
     def drawn(seed: int):
-        generator = torch.Generator().manual_seed(seed)
         return sample(
-            model, context, **SPECIAL, max_length=9, num_samples=3, top_p=0.9, generator=generator
-        )
+            model, context, **SPECIAL, max_length=9, num_samples=3, top_p=0.9,
+            generator=generator(seed),
+        )  # fmt: skip
 
     before = torch.get_rng_state()
     assert drawn(1) == drawn(1) != drawn(2)

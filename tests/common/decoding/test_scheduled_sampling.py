@@ -24,6 +24,7 @@ from common.decoding import (
 from common.decoding.scheduled_sampling import OwnWords
 from common.text.vocabulary import BOS, EOS, PAD
 from tests.common.decoding.fake_models import greedy
+from tests.devices import drawn
 
 B, T, S, V, E, H, C, M = 4, 6, 4, 11, 6, 8, 7, 8
 
@@ -34,10 +35,10 @@ INJECTIONS = [("init",), ("first", "every"), ("init", "first", "every", "output"
 
 
 def make_context() -> Context:
-    generator = torch.Generator().manual_seed(1)
-    memory = torch.randn(B, S, M, dtype=torch.double, generator=generator)
+    generator = torch.Generator("cpu").manual_seed(1)
+    memory = drawn(torch.randn, B, S, M, dtype=torch.double, seed=generator)
     mask = torch.arange(S) < torch.tensor([4, 2, 3, 1]).unsqueeze(1)
-    return Context(torch.randn(B, C, dtype=torch.double, generator=generator), memory, mask)
+    return Context(drawn(torch.randn, B, C, dtype=torch.double, seed=generator), memory, mask)
 
 
 def make_decoder(attention=None, **options) -> RecurrentDecoder:
@@ -52,7 +53,7 @@ def make_decoder(attention=None, **options) -> RecurrentDecoder:
 
 
 def make_tokens() -> Tensor:
-    tokens = torch.randint(4, V, (B, T), generator=torch.Generator().manual_seed(2))
+    tokens = drawn(torch.randint, 4, V, (B, T), seed=2)
     tokens[:, 0] = BOS
     return tokens
 
@@ -62,14 +63,14 @@ def likeliest(logits: Tensor) -> Tensor:
 
 
 def some(share: float = 0.5) -> Tensor:
-    where = torch.rand(B, T, generator=torch.Generator().manual_seed(3)) < share
+    where = drawn(torch.rand, B, T, seed=3) < share
     where[:, 0] = False
     return where
 
 
 def of_logits() -> Tensor:
     """What a loss would weigh the logits by."""
-    return torch.randn(B, T, V, dtype=torch.double, generator=torch.Generator().manual_seed(4))
+    return drawn(torch.randn, B, T, V, dtype=torch.double, seed=4)
 
 
 def gradients(decoder: RecurrentDecoder, features: Tensor) -> dict[str, Tensor]:
@@ -148,15 +149,15 @@ def test_all_own_words_are_what_greedy_search_says(attention):
     decoder = make_decoder(attention)
     context = make_context()
     sampling = ScheduledSampling(ConstantRatio(0.0), forbidden=(PAD, BOS))
-    drawn = sampling.draw(B, T)
-    assert drawn is not None
+    own = sampling.draw(B, T)
+    assert own is not None
     said: list[Tensor] = []
 
     def choose(logits: Tensor) -> Tensor:
-        said.append(drawn.choose(logits))
+        said.append(own.choose(logits))
         return said[-1]
 
-    decoder.unroll(context, make_tokens(), OwnWords(drawn.where, choose))
+    decoder.unroll(context, make_tokens(), OwnWords(own.where, choose))
     options = {"bos": BOS, "eos": EOS, "forbidden": (PAD, BOS), "max_length": T - 1}
     found = greedy(decoder, context, **options)
     lengths = []
@@ -190,7 +191,7 @@ def test_no_weight_loses_its_gradient_under_autocast(attention):
     context = Context(wide.vector.float(), wide.memory.float(), wide.mask)
 
     def norms(where: Tensor) -> dict[str, float]:
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(context.vector.device.type, torch.bfloat16):
             unrolled = decoder.unroll(context, make_tokens(), OwnWords(where, likeliest))
             found = gradients(decoder, unrolled.features)
         return {name: gradient.norm().item() for name, gradient in found.items()}

@@ -32,6 +32,12 @@ from tests.common.decoding.fake_models import (
 from tests.tolerances import same_log_probability
 
 
+def assert_steps(context: Rows, expected: int) -> None:
+    """A search ends at once where it costs nothing to look; a GPU is not asked at every step."""
+    steps = len(context.steps)
+    assert steps == expected or (context.rows.device.type != "cpu" and steps > expected)
+
+
 def assert_answers(found, expected) -> None:
     """expected: (words, probability) of each hypothesis, best first."""
     assert [hypothesis.tokens for hypothesis in found] == [words for words, _ in expected]
@@ -121,17 +127,16 @@ def test_length_penalty_by_arithmetic(length_penalty, words, score):
 def test_stops_exactly_when_nothing_can_win():
     """Without normalisation .45 cannot beat the finished .55; with it, it can, and does."""
     model = TableModel(SHORT_OR_LONG, 8)
-    steps = {}
-    for alpha in (0.0, 1.0):
+    for alpha, steps in ((0.0, 2), (1.0, 5)):
         context = one()
         beam_search(model, context, **SPECIAL, max_length=10, beam_size=2, length_penalty=alpha)
-        steps[alpha] = len(context.steps)
-    assert steps == {0.0: 2, 1.0: 5}
+        assert_steps(context, steps)
     context = one()
     (found,) = beam_search(
         model, context, **SPECIAL, max_length=10, beam_size=2, length_penalty=1.0, beam_patience=0.5
     )
-    assert (len(context.steps), found[0].tokens) == (2, [3])
+    assert found[0].tokens == [3]
+    assert_steps(context, 2)
 
 
 def test_patience_never_gives_fewer_answers_than_are_asked_for():
@@ -157,7 +162,8 @@ def test_what_a_sentence_may_still_come_to_depends_on_its_own_maximum():
         length_penalty=0.5,
     )
     assert [h[0].tokens for h in found] == [[3], [B_, C1, C2, C3], [B_, C1, C2, C3]]
-    assert context.selections == [2] and len(context.steps) == 5
+    assert context.selections == [2]
+    assert_steps(context, 5)
 
 
 def test_the_end_token_counts_towards_the_greatest_length():

@@ -27,6 +27,7 @@ from tests.common.decoding.fake_models import (
     rescored,
     sample,
 )
+from tests.devices import generator
 from tests.tolerances import rounding, same_log_probability
 
 
@@ -223,11 +224,16 @@ def test_log_probability_is_the_models_own(seed):
     """Whatever was banned and however it was found."""
     model, context = RandomModel(12, seed), contexts(4, seed)
     options = {"max_length": 6, "min_length": 2, "no_repeat_ngram": 1} | SPECIAL
-    generator = torch.Generator().manual_seed(seed)
     for found in (
         beam_search(model, context, **options, n_best=3, length_penalty=1.0),
         sample(
-            model, context, **options, num_samples=3, temperature=0.7, top_k=5, generator=generator
+            model,
+            context,
+            **options,
+            num_samples=3,
+            temperature=0.7,
+            top_k=5,
+            generator=generator(seed),
         ),
     ):
         for sentence, hypotheses in enumerate(found):

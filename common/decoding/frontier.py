@@ -11,12 +11,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from common.decoding.answers import Closed, in_order
+from common.decoding.attention_trace import AttentionTrace
 from common.decoding.constraints import Constraint
 from common.decoding.continuations import Continuations
 from common.decoding.hypotheses import Hypothesis, Pool
 from common.decoding.length_penalty import LengthPenalty
 from common.decoding.step_model import ContextT, StepModel
-from common.device import is_gpu, to_host, upload
+from common.device import is_gpu, upload
+from common.recurrent.state import select_rows, state_tensors
 
 Choice = Callable[[Tensor, Tensor], Continuations]
 """(log-probabilities of the next tokens (A, W, V), of the hypotheses so far (A, W)) -> choice."""
@@ -27,7 +30,7 @@ LOOK_EVERY = 4
 nothing is waited for, it looks after every step, and a sentence that is done costs no further step."""
 
 
-class Step(NamedTuple):
+class Unseen(NamedTuple):
     """What the host needs of a step that it has not looked at yet.
 
     Args:
@@ -89,7 +92,7 @@ class Frontier:
     ceiling: Tensor
     length_penalty: LengthPenalty
     stop_after: int | None
-    unseen: list[Step] = field(default_factory=list)
+    unseen: list[Unseen] = field(default_factory=list)
 
     @staticmethod
     def begin(
@@ -135,7 +138,7 @@ class Frontier:
         if self.stop_after is not None:
             open_ &= self.pool.count < self.stop_after
         self.is_open = open_ & self.is_open
-        step = Step(
+        step = Unseen(
             self.is_open, (ended > -math.inf).any(), log_probabilities.isnan().any(),
             self.history, self.log_probabilities, prefixes, ended, parents, order,
         )  # fmt: skip
@@ -158,7 +161,8 @@ class Frontier:
             raise ValueError("the model's logits are not numbers (NaN or infinite)")
         for step, (*_, any_ended, _) in zip(steps, found, strict=True):
             if any_ended:
-                self.pool.store(step.order, step.prefixes, step.ended)
+                rows = _rows(step.before).gather(1, step.parents)
+                self.pool.store(step.order, step.prefixes, step.ended, rows)
         closed = []
         for step, (*is_open, _, _) in zip(steps, found, strict=True):
             places = [i for i, was in enumerate(self.was_open) if was and not is_open[i]]
@@ -167,7 +171,7 @@ class Frontier:
             self.was_open = is_open
         return closed
 
-    def _close(self, places: list[int], step: Step) -> Closed:
+    def _close(self, places: list[int], step: Unseen) -> Closed:
         """The answers of some sentences; what ended at this step was not cut off by its end."""
         rows = upload(torch.tensor(places, device="cpu"), step.ended.device)
         ends = torch.zeros_like(step.before)
@@ -176,7 +180,7 @@ class Frontier:
         finished, history = self.pool.select(rows), step.history[rows]
         penalty = self.length_penalty(max(1, history.shape[2]))
         pool = Pool.empty_like(finished)
-        pool.store(pool.rank(cut_off / penalty), history, cut_off)
+        pool.store(pool.rank(cut_off / penalty), history, cut_off, _rows(step.before)[rows])
         return Closed([self.sentences[i] for i in places], finished, pool)
 
     def prune(self) -> Tensor:
@@ -195,19 +199,9 @@ class Frontier:
         return rows
 
 
-@dataclass(frozen=True)
-class Closed:
-    """Sentences that are done.
-
-    Args:
-        sentences: (D) their places in the batch.
-        finished: the best of their hypotheses that ended.
-        cut_off: the best of those that were growing; they count where too few have ended.
-    """
-
-    sentences: list[int]
-    finished: Pool
-    cut_off: Pool
+def _rows(hypotheses: Tensor) -> Tensor:
+    """The row of each of the (A, W) hypotheses in a step of theirs: (A, W)."""
+    return torch.arange(hypotheses.numel(), device=hypotheses.device).view_as(hypotheses)
 
 
 @torch.no_grad()
@@ -224,11 +218,12 @@ def run_search(
     n_best: int,
     stop_after: int | None,
     prune: bool,
+    keep_attention: bool = False,
 ) -> list[list[Hypothesis]]:
     """Search with any strategy.
 
     Args:
-        model, context, bos, eos, prune: as `Search.__call__` takes them.
+        model, context, bos, eos, prune, keep_attention: as `Search.__call__` takes them.
         choose: which continuations live on.
         max_length: of each of the B sentences.
         constraints: all of them.
@@ -238,7 +233,8 @@ def run_search(
     """
     context = model.prepare(context)
     state = model.start(context)
-    device = state[0].device
+    device = next(state_tensors(state)).device
+    trace = AttentionTrace() if keep_attention else None
     frontier = Frontier.begin(
         max_length,
         device,
@@ -253,7 +249,9 @@ def run_search(
     closed: list[Closed] = []
     while True:
         width = tokens.shape[1]
-        logits, state = model.step(tokens.flatten(), state, context)
+        logits, state, weights = model.step(tokens.flatten(), state, context)
+        if trace is not None:
+            trace.add_weights(weights)
         # In float32 whatever the model's precision; and a new tensor, so that bans may be written.
         log_probs = F.log_softmax(logits, -1, dtype=torch.float32)
         sentences = frontier.rows[:, None].expand(-1, width).flatten()
@@ -266,35 +264,16 @@ def run_search(
             done = frontier.look()
             closed += done
             if not any(frontier.was_open):
-                return _in_order(closed, n_best)
+                return in_order(closed, n_best, trace)
             if prune and done:
                 # At once, even for one sentence: a step costs many times what the selection costs.
                 rows = frontier.prune()
                 context = context.select(rows)
                 tokens = tokens[rows]
-        if (
-            rows is not None or tokens.shape[1] > 1 or width > 1
-        ):  # else every row stays in its place
+        survivors = None  # every row stays in its place
+        if rows is not None or tokens.shape[1] > 1 or width > 1:
             rows = torch.arange(len(tokens), device=device) if rows is None else rows
             survivors = (rows[:, None] * width + chosen.parents[rows]).flatten()
-            state = tuple(tensor.index_select(0, survivors) for tensor in state)
-
-
-def _in_order(closed: list[Closed], n_best: int) -> list[list[Hypothesis]]:
-    """The answers of all sentences in the order of the batch, brought to the host at once."""
-    sentences = [sentence for group in closed for sentence in group.sentences]
-    pools = (
-        Pool.join([group.finished for group in closed]),
-        Pool.join([g.cut_off for g in closed]),
-    )
-    finished, cut_off = to_host(pools)
-    answers = {
-        sentence: (ended + others)[:n_best]
-        for sentence, ended, others in zip(
-            sentences,
-            finished.to_lists(finished=True),
-            cut_off.to_lists(finished=False),
-            strict=True,
-        )
-    }
-    return [answers[sentence] for sentence in range(len(answers))]
+            state = select_rows(state, survivors)
+        if trace is not None:
+            trace.add_parents(survivors)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import torch
 from torch import Tensor
@@ -20,12 +20,15 @@ class Hypothesis:
         log_probability: natural logarithm of its probability under the model, eos included if it
             ended; always the model's own, whatever was banned and at whatever temperature.
         finished: whether the model ended it with eos; False for one that was cut off.
+        attention: (T, S) where the model looked for each token, eos included if it ended; float32, on
+            the host. None without attention, or where the search was not asked to keep it.
     """
 
     tokens: list[int]
     score: float
     log_probability: float
     finished: bool
+    attention: Tensor | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass
@@ -36,6 +39,7 @@ class Pool:
         scores: (A, N) minus infinity where there is none yet.
         log_probabilities: (A, N).
         lengths: (A, N) tokens of each, eos not counted.
+        rows: (A, N) of each the row of the step that came after its last token; see `AttentionTrace`.
         tokens: (A, N, T) padded with zeros.
         count: (A,) how many were offered so far, those that were not kept included.
     """
@@ -43,6 +47,7 @@ class Pool:
     scores: Tensor
     log_probabilities: Tensor
     lengths: Tensor
+    rows: Tensor
     tokens: Tensor
     count: Tensor
 
@@ -54,6 +59,7 @@ class Pool:
             scores=nothing,
             log_probabilities=nothing.clone(),
             lengths=torch.zeros(sentences, size, dtype=torch.long, device=device),
+            rows=torch.zeros(sentences, size, dtype=torch.long, device=device),
             tokens=torch.zeros(sentences, size, max_length, dtype=torch.long, device=device),
             count=torch.zeros(sentences, dtype=torch.long, device=device),
         )
@@ -91,30 +97,32 @@ class Pool:
         self.scores, order = both.topk(self.scores.shape[1], dim=1)
         return order
 
-    def store(self, order: Tensor, tokens: Tensor, log_probabilities: Tensor) -> None:
+    def store(self, order: Tensor, tokens: Tensor, log_probabilities: Tensor, rows: Tensor) -> None:
         """Keep the new hypotheses which `rank` gave a place.
 
         Args:
             order: (A, N) what `rank` returned.
             tokens: (A, W, L) all of one length.
             log_probabilities: (A, W).
+            rows: (A, W) of the step after their last token.
         """
         length, room = tokens.shape[2], self.tokens.shape[2]
         new_lengths = torch.full_like(order[:, :1], length).expand(-1, tokens.shape[1])
         both = torch.cat([self.log_probabilities, log_probabilities], 1)
         self.log_probabilities = both.gather(1, order)
         self.lengths = torch.cat([self.lengths, new_lengths], 1).gather(1, order)
+        self.rows = torch.cat([self.rows, rows], 1).gather(1, order)
         both = torch.cat([self.tokens, F.pad(tokens, (0, room - length))], 1)  # (A, N + W, T)
         self.tokens = both.gather(1, order[..., None].expand(-1, -1, room))
 
-    def to_lists(self, *, finished: bool) -> list[list[Hypothesis]]:
-        """The hypotheses of each sentence, best first, on the host."""
-        columns = (self.scores, self.log_probabilities, self.lengths, self.tokens)
+    def to_lists(self, *, finished: bool) -> list[list[tuple[Hypothesis, int]]]:
+        """The hypotheses of each sentence, best first, on the host; and the row of each."""
+        columns = (self.scores, self.log_probabilities, self.lengths, self.rows, self.tokens)
         sentences = zip(*(column.tolist() for column in columns), strict=True)
         return [
             [
-                Hypothesis(tokens[:length], score, log_probability, finished)
-                for score, log_probability, length, tokens in zip(*sentence, strict=True)
+                (Hypothesis(tokens[:length], score, log_probability, finished), row)
+                for score, log_probability, length, row, tokens in zip(*sentence, strict=True)
                 if score > -math.inf
             ]
             for sentence in sentences

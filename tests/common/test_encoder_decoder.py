@@ -112,9 +112,9 @@ def test_a_language_model_trains_and_samples():
     sampling = Sampling(num_samples=50, max_length=8)
     generator = torch.Generator().manual_seed(1)
     found = model.generate(rows[:2], search=sampling, generator=generator)
-    frequency = [[4, 5, 6] == h.tokens for best in found for h in best]
+    frequency = [h.tokens == [4, 5, 6] for best in found for h in best]
     assert len(frequency) == 100 and 30 <= sum(frequency) <= 70
-    assert sum([7, 8] == h.tokens for best in found for h in best) > 20
+    assert sum(h.tokens == [7, 8] for best in found for h in best) > 20
     (best,) = BeamSearch(beam_size=2, n_best=2)(
         decoder, Context.nothing(1, decoder.output.weight), bos=BOS, eos=EOS
     )

@@ -99,7 +99,9 @@ def test_a_sentence_alone_and_in_a_batch(search):
     ensemble = EnsembleModel(unlike())
     features, mask = inputs()
     alone = [
-        ensemble.generate(features[row : row + 1, :size], mask[row : row + 1, :size], **call(search))[0]
+        ensemble.generate(
+            features[row : row + 1, :size], mask[row : row + 1, :size], **call(search)
+        )[0]
         for row, size in enumerate(mask.sum(1).tolist())
     ]
     assert_same(alone, ensemble.generate(features, mask, **call(search)))

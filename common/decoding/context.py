@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 from torch import Tensor
 
 from common.decoding.attention import Memory
-from common.device import map_tensors
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,19 @@ class Context:
 
     @property
     def batch_size(self) -> int:
-        return next(len(tensor) for tensor in self._of_all_rows() if tensor is not None)
+        if self.vector is not None:
+            return self.vector.shape[0]
+        return next(tensor.shape[0] for tensor in self._of_all_rows() if tensor is not None)
 
     def select(self, rows: Tensor) -> Context:
         """The contexts of some rows of the batch, in the order of `rows` (N,)."""
-        return map_tensors(self, lambda tensor: tensor.index_select(0, rows))
+
+        def chosen(value: Tensor | Memory | None) -> Any:
+            if isinstance(value, Tensor):
+                return value.index_select(0, rows)
+            return None if value is None else type(value)(*map(chosen, value))
+
+        return type(self)(**{each.name: chosen(getattr(self, each.name)) for each in fields(self)})
 
     def _of_all_rows(self) -> tuple[Tensor | None, ...]:
         prepared = None if self.prepared_memory is None else self.prepared_memory.values

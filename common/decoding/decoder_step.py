@@ -290,8 +290,8 @@ def vector_parts(recurrent: Recurrent) -> list[tuple[int, int, int]]:
 
 def _by_sentence(rows: Tensor, context: Context) -> Tensor:
     """rows: (B K, F). Returns (B, K, F)."""
-    batch = context.batch_size
-    return rows.reshape(batch, len(rows) // max(1, batch), rows.shape[-1])
+    batch, (count, features) = context.batch_size, rows.shape
+    return rows.reshape(batch, count // max(1, batch), features)
 
 
 def _flat(token: TokenInput) -> TokenInput:

@@ -103,6 +103,7 @@ class Frontier:
         n_best: int,
         length_penalty: LengthPenalty,
         stop_after: int | None,
+        keep_rows: bool,
     ) -> Frontier:
         """One empty hypothesis of every sentence."""
         batch = len(max_length)
@@ -114,7 +115,7 @@ class Frontier:
             is_open=torch.ones(batch, dtype=torch.bool, device=device),
             history=torch.zeros(batch, 1, 0, dtype=torch.long, device=device),
             log_probabilities=torch.zeros(batch, 1, device=device),
-            pool=Pool.empty(batch, n_best, max(max_length), device),
+            pool=Pool.empty(batch, n_best, max(max_length), device, keep_rows=keep_rows),
             eos=eos,
             max_length=upload(torch.tensor(max_length, device="cpu"), device),
             ceiling=upload(ceiling, device),
@@ -161,8 +162,9 @@ class Frontier:
             raise ValueError("the model's logits are not numbers (NaN or infinite)")
         for step, (*_, any_ended, _) in zip(steps, found, strict=True):
             if any_ended:
-                rows = _rows(step.before).gather(1, step.parents)
-                self.pool.store(step.order, step.prefixes, step.ended, rows)
+                rows = self._rows(step)
+                continued = None if rows is None else rows.gather(1, step.parents)
+                self.pool.store(step.order, step.prefixes, step.ended, continued)
         closed = []
         for step, (*is_open, _, _) in zip(steps, found, strict=True):
             places = [i for i, was in enumerate(self.was_open) if was and not is_open[i]]
@@ -180,8 +182,16 @@ class Frontier:
         finished, history = self.pool.select(rows), step.history[rows]
         penalty = self.length_penalty(max(1, history.shape[2]))
         pool = Pool.empty_like(finished)
-        pool.store(pool.rank(cut_off / penalty), history, cut_off, _rows(step.before)[rows])
+        continued = self._rows(step)
+        continued = None if continued is None else continued[rows]
+        pool.store(pool.rank(cut_off / penalty), history, cut_off, continued)
         return Closed([self.sentences[i] for i in places], finished, pool)
+
+    def _rows(self, step: Unseen) -> Tensor | None:
+        """(A, W) the rows of the hypotheses that a step continued; None where they are not kept."""
+        if self.pool.rows is None:
+            return None
+        return torch.arange(step.before.numel(), device=step.before.device).view_as(step.before)
 
     def prune(self) -> Tensor:
         """Drop the sentences that are done; return the places (A',) of those that stay."""
@@ -197,11 +207,6 @@ class Frontier:
         self.max_length = self.max_length[rows]
         self.ceiling = self.ceiling[rows]
         return rows
-
-
-def _rows(hypotheses: Tensor) -> Tensor:
-    """The row of each of the (A, W) hypotheses in a step of theirs: (A, W)."""
-    return torch.arange(hypotheses.numel(), device=hypotheses.device).view_as(hypotheses)
 
 
 @torch.no_grad()
@@ -242,6 +247,7 @@ def run_search(
         n_best=n_best,
         length_penalty=length_penalty,
         stop_after=stop_after,
+        keep_rows=keep_attention,
     )
     batch = len(max_length)
     tokens = torch.full((batch, 1), bos, device=device)

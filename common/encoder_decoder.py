@@ -109,6 +109,7 @@ class SentenceWriter(nn.Module):
         max_length: Lengths | None = None,
         min_length: Lengths | None = None,
         generator: torch.Generator | None = None,
+        keep_attention: bool = False,
     ) -> list[list[Hypothesis]]:
         """Write a sentence for each input.
 
@@ -118,7 +119,8 @@ class SentenceWriter(nn.Module):
             precision: "bf16" multiplies matrices in bfloat16, which is faster where the hardware is
                 made for it; "auto" measures whether it is. Probabilities are still summed up in
                 float32.
-            constraints, max_length, min_length, generator: of this call; see `Search.__call__`.
+            constraints, max_length, min_length, generator, keep_attention: of this call; see
+                `Search.__call__`.
 
         Returns:
             For each input its hypotheses, best first.
@@ -139,20 +141,21 @@ class SentenceWriter(nn.Module):
                 max_length=max_length,
                 min_length=min_length,
                 generator=generator,
+                keep_attention=keep_attention,
             )
 
 
 class EncoderDecoder(SentenceWriter):
-    """Any encoder that returns a `Context`, and the decoder that turns it into words.
+    """Any encoder that returns a `Context`, and the decoder that makes a sentence of it.
 
     Args:
         encoder: called with `Batch.arguments`, returns a Context.
         decoder: the recurrent decoder.
-        label_smoothing: share of the probability that the target spreads over all words evenly
-            (Szegedy et al. 2016).
+        label_smoothing: probability that the target spreads over all words evenly (Szegedy et al.
+            2016).
         coverage: weight of the doubly stochastic regularisation of attention (Xu et al. 2015, eq. 14).
-        scheduled_sampling: when the decoder is told its own last word instead of the right one while
-            it trains; None: never. What it counts is part of the state dict.
+        scheduled_sampling: when the decoder is fed its own last prediction instead of the reference
+            while it trains; None: never. What it counts is part of the state dict.
 
     Raises:
         ValueError: coverage without attention.
@@ -182,8 +185,8 @@ class EncoderDecoder(SentenceWriter):
     def loss(self, batch: Batch) -> Loss:
         """Cross-entropy under teacher forcing, computed at real words only.
 
-        With scheduled sampling, training mode feeds some of the model's own words instead of the
-        right ones; evaluation mode never does.
+        With scheduled sampling, training mode feeds some of the model's own predictions instead of
+        the reference; evaluation mode never does.
 
         `Loss.value` is the mean per word with smoothing and regularisation, to be differentiated;
         `Loss.nll` is the plain sum of negative log-likelihoods in nats, from which perplexity follows.
@@ -192,10 +195,10 @@ class EncoderDecoder(SentenceWriter):
         if batch.rows is not None:
             context = context.select(batch.rows)
         words = batch.targets[:, :-1]
-        own = None
+        sampled = None
         if self.training and self.scheduled_sampling is not None:
-            own = self.scheduled_sampling.draw(*words.shape)
-        features, weights = self.decoder.unroll(context, words, own)
+            sampled = self.scheduled_sampling.draw(*words.shape)
+        features, weights = self.decoder.unroll(context, words, sampled)
         real = features.flatten(0, 1).index_select(0, batch.positions)  # (N, R)
         labels = batch.targets[:, 1:].flatten().index_select(0, batch.positions)  # (N,)
         smoothing = self.label_smoothing if self.training else 0.0
@@ -210,7 +213,7 @@ class EncoderDecoder(SentenceWriter):
     def attention_weights(
         self, inputs: tuple[Tensor, ...], sentences: Sequence[Sequence[int]]
     ) -> list[Tensor] | None:
-        """Where the decoder looks while it writes given sentences: a (T, S) tensor for each.
+        """Attention weights of given sentences under teacher forcing: a (T, S) tensor for each.
 
         T counts the words of the sentence and its end token. The tensors are float32, on the host.
         None without attention.

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
-from common.decoding.ensemble import Averaging, Ensemble, EnsembleContext, mean_log_probabilities
+from common.decoding.ensemble import (
+    Averaging,
+    Ensemble,
+    EnsembleContext,
+    mean_log_probabilities,
+    mean_weights,
+)
 from common.encoder_decoder import Batch, EncoderDecoder, SentenceWriter
 from common.training.loss import Loss, token_loss
 
@@ -15,8 +20,8 @@ from common.training.loss import Loss, token_loss
 class EnsembleModel(SentenceWriter):
     """Trained models that encode an input each for itself, and write its sentence together.
 
-    It stands wherever a trained `EncoderDecoder` does: it generates, has a teacher-forced loss, and
-    tells where it looks. The models must take the same inputs and know the same words by the same
+    It stands wherever a trained `EncoderDecoder` does: it generates, and has a teacher-forced loss and
+    attention weights. The models must take the same inputs and know the same words by the same
     ids, which the caller sees to; nothing else need be alike.
 
     Args:
@@ -63,16 +68,13 @@ class EnsembleModel(SentenceWriter):
     def attention_weights(
         self, inputs: tuple[Tensor, ...], sentences: Sequence[Sequence[int]]
     ) -> list[Tensor] | None:
-        """Where the models look while given sentences are written: a (T, S) tensor for each.
+        """Attention weights of given sentences under teacher forcing: a (T, S) tensor for each.
 
-        The mean over the models that attend; None where none does, or where they do not look at the
+        The mean over the models that attend; None where none does, or where they do not attend to the
         same positions. The tensors are float32, on the host.
         """
         found = [model.attention_weights(inputs, sentences) for model in self.models]
         attending = [weights for weights in found if weights is not None]
-        if not attending:
-            return None
-        sentencewise = list(zip(*attending, strict=True))
-        if any(len({weights.shape for weights in rows}) > 1 for rows in sentencewise):
-            return None
-        return [torch.stack(rows).mean(0) for rows in sentencewise]
+        means = [mean_weights(rows) for rows in zip(*attending, strict=True)]
+        complete = [mean for mean in means if mean is not None]
+        return complete if complete and len(complete) == len(means) else None

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from common.decoding.context import Context
 from common.device import upload
 from common.dropout import Dropout
-from common.recurrent import Recurrent
+from common.recurrent import Recurrent, RecurrentState
 from common.recurrent.layer import CellFactory, StandardCell
 from common.text.vocabulary import PAD
 
@@ -94,17 +94,20 @@ class SentenceEncoder(nn.Module):
             tokens = tokens.gather(1, mirror)
         embedded = self.embedding_dropout(self.embedding(tokens))  # (B, S, E)
         outputs, state = self.recurrent(embedded, given)  # (B, S, D H)
-        vector = self._summarise(outputs, state[0], mask, lengths)
+        vector = self._summarise(outputs, state, mask, lengths)
         if not self.attention:
             return Context(self.output_dropout(vector))
         if self.reverse:
             outputs = outputs.gather(1, mirror.unsqueeze(2).expand_as(outputs))
         return Context(self.output_dropout(vector), self.output_dropout(outputs), mask)
 
-    def _summarise(self, outputs: Tensor, hidden: Tensor, mask: Tensor, lengths: Tensor) -> Tensor:
-        """outputs (B, S, D H), zero at padding; hidden (B, L D, H). Returns (B, D H)."""
+    def _summarise(
+        self, outputs: Tensor, state: RecurrentState, mask: Tensor, lengths: Tensor
+    ) -> Tensor:
+        """outputs (B, S, D H), zero at padding; state after the last word. Returns (B, D H)."""
         if self.summary == "last":
-            return hidden[:, -self.recurrent.num_directions :].flatten(1)
+            top = state[-self.recurrent.num_directions :]
+            return torch.cat([cell[0] for cell in top], dim=1)
         if self.summary == "mean":
             return outputs.sum(1) / lengths.unsqueeze(1)
         return outputs.masked_fill(~mask.unsqueeze(2), -torch.inf).amax(1)

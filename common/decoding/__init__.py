@@ -7,10 +7,12 @@ from common.lazy import handing_on
 if TYPE_CHECKING:
     from common.decoding.attention import (
         AdditiveAttention,
+        Attended,
         Attention,
         ConcatAttention,
         DotAttention,
         GeneralAttention,
+        Memory,
         coverage_penalty,
     )
     from common.decoding.constraints import (
@@ -27,10 +29,11 @@ if TYPE_CHECKING:
         ExponentialRatio,
         InverseSigmoidRatio,
         LinearRatio,
+        SampledInputs,
         ScheduledSampling,
     )
     from common.decoding.search import BeamSearch, Greedy, Sampling, Search
-    from common.decoding.step_model import StepModel
+    from common.decoding.step_model import Step, StepModel
     from common.decoding.unrolling import Unrolled
 
 __all__, __getattr__ = handing_on(__name__, __file__)

@@ -3,6 +3,9 @@
 All kinds share one shape contract: Q queries of each sentence read one memory. The queries are all T
 steps of a teacher-forced pass (Luong), the one step that comes next (Bahdanau), or the K hypotheses
 that beam search holds for a sentence: the memory is never copied for them.
+
+An attention may have a state of its own that changes with every step, such as the coverage of the
+memory so far. Then the queries of a call are those of one step.
 """
 
 from __future__ import annotations
@@ -10,21 +13,54 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from typing import Literal, Self
+from typing import NamedTuple, Self, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from common.choices import AttentionKind
 from common.recurrent.deferred import as_autocast, deferred, deferred_mixture
+from common.recurrent.state import State
 
-AttentionKind = Literal["additive", "dot", "general", "concat"]
+AttentionFactory = Callable[[int, int], "Attention"]
+"""(query size, memory size) -> Attention: a class of attention, or a `functools.partial` of it."""
+
+
+class Memory(NamedTuple):
+    """A memory as attention reads it, computed once for a batch of sentences.
+
+    Args:
+        keys: (B, S, A) all of the scores that does not depend on the query.
+        values: (B, S, M) the memory, cast and laid out for reading.
+        mask: (B, S) True where the memory is real; None if all of it is.
+    """
+
+    keys: Tensor
+    values: Tensor
+    mask: Tensor | None = None
+
+
+class Attended(NamedTuple):
+    """What attention read.
+
+    Args:
+        read: (B, Q, M).
+        weights: (B, Q, S), which sum to 1 over S.
+        state: for the next step; rows as in `Attention.forward`.
+    """
+
+    read: Tensor
+    weights: Tensor
+    state: State = ()
 
 
 class Attention(nn.Module):
     """Reads a memory: softmax over a score of every position, then the weighted mean.
 
-    A subclass says how the memory becomes keys (once for a sentence) and how a query scores them.
+    A subclass says how the memory becomes keys (once for a sentence) and how a query scores them: it
+    has `keys` and `scores`. One with a state of its own has `keys`, `start` and `forward`, in which it
+    calls `read` with its scores.
     """
 
     _mixture: Callable[[Tensor, Tensor], Tensor] | None = None  # of a view, see `deferred`
@@ -37,9 +73,19 @@ class Attention(nn.Module):
         """queries: (B, Q, H); keys: (B, S, A). Returns (B, Q, S), up to a constant for each query."""
         raise NotImplementedError
 
-    def values(self, memory: Tensor) -> Tensor:
-        """memory: (B, S, M). Returns the same as all steps read it: cast and laid out once."""
-        return as_autocast(memory).contiguous()
+    def prepare(self, memory: Tensor, mask: Tensor | None = None) -> Memory:
+        """Compute what is the same for all queries.
+
+        Args:
+            memory: (B, S, M).
+            mask: (B, S) True where the memory is real; a padded position gets a weight of exactly 0.
+        """
+        values = as_autocast(memory).contiguous()
+        return Memory(self.keys(values), values, mask)
+
+    def start(self, memory: Memory) -> State:
+        """The state before the first step: tensors whose first dimension is B; `()` if there is none."""
+        return ()
 
     def deferred(self) -> Self:
         """A view for one loop over time whose steps read one memory, sharing the weights.
@@ -51,25 +97,25 @@ class Attention(nn.Module):
         view._mixture = deferred_mixture()
         return view
 
-    def forward(
-        self, queries: Tensor, keys: Tensor, memory: Tensor, mask: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, queries: Tensor, memory: Memory, state: State = ()) -> Attended:
         """Read the memory.
 
         Args:
-            queries: (B, Q, H) hidden states.
-            keys: (B, S, A) from `keys(memory)`.
-            memory: (B, S, M), at best `values(memory)`.
-            mask: (B, S) True where the memory is real; a padded position gets a weight of exactly 0.
-
-        Returns:
-            What was read (B, Q, M), and the weights (B, Q, S), which sum to 1 over S.
+            queries: (B, Q, H) hidden states. Where there is a state, those of one step: one of each
+                sentence, or of each of its Q hypotheses.
+            memory: of `prepare`.
+            state: of `start` or of the step before. Its tensors have B Q rows: row b Q + q is that of
+                query (b, q).
         """
-        scores = self.scores(queries, keys)
-        if mask is not None:
-            scores = scores.masked_fill(~mask.unsqueeze(1), -torch.inf)
-        weights = scores.softmax(dim=-1)  # (B, Q, S)
-        return (self._mixture or torch.bmm)(weights.to(memory.dtype), memory), weights
+        return Attended(*self.read(self.scores(queries, memory.keys), memory), state)
+
+    def read(self, scores: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+        """scores: (B, Q, S). Returns what is read (B, Q, M), and the weights (B, Q, S)."""
+        if memory.mask is not None:
+            scores = scores.masked_fill(~memory.mask.unsqueeze(1), -torch.inf)
+        weights = scores.softmax(dim=-1)
+        mixture = self._mixture or torch.bmm
+        return mixture(weights.to(memory.values.dtype), memory.values), weights
 
 
 class AdditiveAttention(Attention):
@@ -165,13 +211,18 @@ class DotAttention(Attention):
 
 
 def make_attention(
-    kind: AttentionKind, query_size: int, memory_size: int, attention_size: int
+    kind: AttentionKind | AttentionFactory, query_size: int, memory_size: int, attention_size: int
 ) -> Attention:
-    """The attention of that name.
+    """The attention of that name, or what a factory makes of the sizes of query and memory.
 
     Raises:
-        ValueError: the name is unknown, or `dot` is asked for sizes that differ.
+        ValueError: the name is unknown, the sizes of `dot` differ, or the factory makes no Attention.
     """
+    if not isinstance(kind, str):
+        made = cast(object, kind(query_size, memory_size))
+        if not isinstance(made, Attention):
+            raise ValueError(f"attention makes a {type(made).__name__}, not an Attention")
+        return made
     if kind == "additive":
         return AdditiveAttention(query_size, memory_size, attention_size)
     if kind == "concat":
@@ -194,7 +245,7 @@ def _wide(tensor: Tensor) -> Tensor:
 
 
 def coverage_penalty(weights: Tensor, real_steps: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Doubly stochastic regularisation: every region should be looked at about once.
+    """Doubly stochastic regularisation: every region should get a total weight of about 1.
 
     sum over s of (1 - sum over t of alpha[t, s])^2 (Xu et al. 2015, eq. 14), the mean over sentences.
 
@@ -208,15 +259,3 @@ def coverage_penalty(weights: Tensor, real_steps: Tensor, mask: Tensor | None = 
     if mask is not None:
         missed = missed * mask
     return missed.sum(dim=1).mean()
-
-
-__all__ = [
-    "AdditiveAttention",
-    "Attention",
-    "AttentionKind",
-    "ConcatAttention",
-    "DotAttention",
-    "GeneralAttention",
-    "coverage_penalty",
-    "make_attention",
-]

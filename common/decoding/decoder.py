@@ -1,4 +1,4 @@
-"""From a context to words: a recurrent network whose first state, inputs and output layer see it.
+"""From a context to tokens: a recurrent network whose first state, inputs and output layer see it.
 
 How the context enters is a choice, and the choices combine (`Injection`); attention reads the memory
 before each step (Bahdanau) or after the recurrent pass (Luong). Where nothing of one step's output
@@ -8,61 +8,66 @@ feeds the next step's input, all steps of a teacher-forced pass run as one fused
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
-from common.decoding.attention import Attention, AttentionKind, make_attention
+from common.choices import AttentionKind, Injection, ReadoutKind, StandardCell
+from common.decoding.attention import AttentionFactory, make_attention
 from common.decoding.context import Context
-from common.decoding.readout import Readout, ReadoutKind
-from common.decoding.scheduled_sampling import OwnWords
+from common.decoding.decoder_step import DecoderStep, vector_parts
+from common.decoding.readout import Readout
+from common.decoding.scheduled_sampling import SampledInputs
 from common.decoding.unrolling import Unrolled, unroll_step_by_step
 from common.dropout import Dropout
-from common.recurrent import Recurrent, State
+from common.recurrent import Recurrent
 from common.recurrent.cells import CellFactory
-from common.recurrent.layer import StandardCell
-
-Injection = Literal["init", "first", "every", "output"]
-INJECTIONS: tuple[Injection, ...] = ("init", "first", "every", "output")
 
 
-class RecurrentDecoder(nn.Module):
-    """A conditional recurrent language model over a vocabulary.
+class RecurrentDecoder(DecoderStep):
+    """A conditional recurrent language model over a vocabulary; without any context, a plain one.
+
+    `forward` scores a batch under teacher forcing; `start` and `step` drive it token by token.
 
     Args:
         vocabulary_size: V.
-        embedding_size: E, features of a word.
+        embedding_size: E, features of an embedding.
         hidden_size: H, features of the hidden state.
-        context_size: C, features of `Context.vector`.
+        context_size: C, features of `Context.vector`; None where contexts have none. Without it and
+            without attention the decoder is a language model, and its context is `Context.nothing`.
         memory_size: M, features of `Context.memory`; needed for attention alone.
         cell: "rnn", "rnn_relu", "lstm", "gru", or a function (input_size, hidden_size) -> Cell.
         num_layers: stacked recurrent layers.
         inject: how the vector enters; any combination of
-            "init": it sets the first state, tanh(W v) (Sutskever et al. 2014; Xu et al. 2015);
+            "init": it sets the first state, tanh(W v) (Sutskever et al. 2014; Xu et al. 2015), but
+            for parts of it of more than one dimension a row, such as a memory (B, H, H);
             "first": it is the first input, before the start token (Show and Tell, Vinyals et al. 2015);
             "every": it joins the input at every step (the context vector of Cho et al. 2014);
             "output": it joins the output layer (Cho et al. 2014).
-        attention: None, "additive", "dot", "general" or "concat".
+        attention: None, "additive", "dot", "general", "concat", or a function (query size H, memory
+            size M) -> Attention.
         attend: "before" the step, from the previous state, what was read joining the step's input and
-            the output layer (Bahdanau et al. 2015; Xu et al. 2015), or "after" the recurrent pass,
-            what was read joining the output layer alone (Luong et al. 2015, without its input feeding).
-        attention_size: A, features in which query and memory meet; H if None.
-        query_word: what asks before a step is h + W_q e, with the embedding e of the previous word, so
+            the output layer (Bahdanau et al. 2015; Xu et al. 2015), or "after" the step, what was
+            read joining the output layer alone (Luong et al. 2015).
+        attention_size: A, features in which query and memory meet in additive and concat attention; H
+            if None.
+        query_word: the query before a step is h + W_q e, with the embedding e of the previous word, so
             that attention knows what was written last; h alone does not. (The conditional GRU of
             Sennrich et al. 2017, section 3.1, spends a second recurrent step on it.)
         gate: scale what was read by sigmoid(W h), one scalar a step (Xu et al. 2015, section 4.2.1).
-        readout: what stands between the joined features and the word scores: "linear", "tanh"
-            (Luong et al. 2015, eq. 5), or "maxout" (Goodfellow et al. 2013; Cho et al. 2014).
-            Where nothing joins the hidden state, nothing tied asks for another size and no maxout is
-            wanted, the word scores are a linear map of the hidden state itself.
-        readout_size: R, features that the word scores are a linear map of; H (or E if tied) if None.
+        input_feeding: the output layer's features (the attentional vector of attention after the step)
+            join the next step's input (Luong et al. 2015, section 3.3).
+        readout: what stands between the joined features and the logits: "linear", "tanh" (Luong et
+            al. 2015, eq. 5), or "maxout" (Goodfellow et al. 2013; Cho et al. 2014). Where nothing
+            joins the hidden state, and neither `readout_size` nor tied embeddings nor maxout ask for
+            it, there is no readout: the logits are a linear map of the hidden state itself.
+        readout_size: F, features that the logits are a linear map of; H (or E if tied) if None.
         deep_output: the previous word joins the output layer (Pascanu et al. 2014; Xu et al. 2015).
-        tie_embeddings: the matrix that scores words is the embedding matrix (Press and Wolf 2017).
-        word_dropout: share of the previous words that are hidden while training, so that a word must
-            be told from the context as well (Bowman et al. 2016).
-        embedding_dropout: share of an embedding's features dropped.
+        tie_embeddings: the output matrix is the embedding matrix (Press and Wolf 2017).
+        word_dropout: probability of hiding a previous word while training, so that the context is
+            needed to predict the next one (Bowman et al. 2016).
+        embedding_dropout: probability of dropping a feature of an embedding.
         layer_dropout: the same between recurrent layers.
         output_dropout: the same on the recurrent outputs and on the readout.
         padding: id of the padding token.
@@ -76,17 +81,18 @@ class RecurrentDecoder(nn.Module):
         vocabulary_size: int,
         embedding_size: int,
         hidden_size: int,
-        context_size: int,
+        context_size: int | None = None,
         *,
         memory_size: int | None = None,
         cell: StandardCell | CellFactory = "gru",
         num_layers: int = 1,
         inject: Collection[Injection] = ("init", "every"),
-        attention: AttentionKind | None = None,
+        attention: AttentionKind | AttentionFactory | None = None,
         attend: Literal["before", "after"] = "before",
         attention_size: int | None = None,
         query_word: bool = False,
         gate: bool = False,
+        input_feeding: bool = False,
         readout: ReadoutKind = "tanh",
         readout_size: int | None = None,
         deep_output: bool = False,
@@ -98,29 +104,30 @@ class RecurrentDecoder(nn.Module):
         padding: int = 0,
     ) -> None:
         super().__init__()
-        _check_choices(inject, attention, attend, memory_size, gate, query_word)
+        attends = attention is not None
+        _check_injection(inject, context_size, attends)
+        _check_attention(attends, attend, memory_size, gate, query_word, input_feeding)
+        context_size = context_size or 0
         self.inject = frozenset(inject)
         self.attend = attend
+        self.input_feeding = input_feeding
         self.embedding_size = embedding_size
         self.embedding = nn.Embedding(vocabulary_size, embedding_size, padding_idx=padding)
-        # A narrow start keeps the first softmax near uniform when this matrix also scores the words.
+        # A narrow start keeps the first softmax near uniform when this matrix is also the output matrix.
         nn.init.normal_(self.embedding.weight, std=embedding_size**-0.5)
         with torch.no_grad():
             self.embedding.weight[padding].zero_()
 
-        joins_input = "every" in self.inject
-        read_size = memory_size if attention is not None and memory_size is not None else 0
-        read_before = read_size if attend == "before" else 0
-        # The columns of the input product: [embedding; vector; what attention read].
-        vector_end = embedding_size + (context_size if joins_input else 0)
-        self._vector_columns = slice(embedding_size, vector_end)
-        self.read_columns = slice(vector_end, vector_end + read_before)
+        read_size = memory_size if attends and memory_size is not None else 0
+        features = readout_size or (embedding_size if tie_embeddings else hidden_size)
+        vector_end = embedding_size + (context_size if "every" in self.inject else 0)
+        read_end = vector_end + (read_size if attend == "before" else 0)
+        fed_end = read_end + (features if input_feeding else 0)
+        self.vector_columns = slice(embedding_size, vector_end)
+        self.read_columns = slice(vector_end, read_end)
+        self.fed_columns = slice(read_end, fed_end)
         self.recurrent = Recurrent(
-            cell,
-            vector_end + read_before,
-            hidden_size,
-            num_layers=num_layers,
-            dropout=layer_dropout,
+            cell, fed_end, hidden_size, num_layers=num_layers, dropout=layer_dropout
         )
         self.attention = (
             make_attention(attention, hidden_size, read_size, attention_size or hidden_size)
@@ -130,7 +137,7 @@ class RecurrentDecoder(nn.Module):
         self.query_word = nn.Linear(embedding_size, hidden_size, bias=False) if query_word else None
         self.gate = nn.Linear(hidden_size, 1) if gate else None
 
-        state_size = self.recurrent.state_size * num_layers * hidden_size
+        state_size = sum(size for *_, size in vector_parts(self.recurrent))
         self.first_state = nn.Linear(context_size, state_size) if "init" in self.inject else None
         self.first_input = (
             nn.Linear(context_size, embedding_size) if "first" in self.inject else None
@@ -141,7 +148,7 @@ class RecurrentDecoder(nn.Module):
         self.readout = Readout(
             hidden_size,
             *joined,
-            size=readout_size or (embedding_size if tie_embeddings else hidden_size),
+            size=features,
             kind=readout,
             optional=not tie_embeddings and readout_size is None,
         )
@@ -158,166 +165,46 @@ class RecurrentDecoder(nn.Module):
         self.embedding_dropout = Dropout(embedding_dropout)
         self.output_dropout = Dropout(output_dropout)
 
-    # -- all steps at once -------------------------------------------------------------------------
-
     def forward(self, context: Context, tokens: Tensor) -> Tensor:
-        """Word scores under teacher forcing.
+        """Logits under teacher forcing.
 
         Args:
             context: of B inputs.
-            tokens: (B, T) the words so far at each step: the start token first, the end token absent.
+            tokens: (B, T) the tokens so far at each step: the start token first, the end token absent.
 
         Returns:
-            (B, T, V) logits of the word that follows each of them.
+            (B, T, V) logits of the token that follows each of them.
         """
         return self.logits(self.unroll(context, tokens).features)
 
-    def unroll(self, context: Context, tokens: Tensor, own: OwnWords | None = None) -> Unrolled:
-        """As `forward`, but short of the word scores, which a loss wants at real tokens only.
+    def unroll(
+        self, context: Context, tokens: Tensor, sampled: SampledInputs | None = None
+    ) -> Unrolled:
+        """As `forward`, but short of the logits, which a loss wants at real tokens only.
 
         Args:
             context: of B inputs.
             tokens: (B, T) as in `forward`.
-            own: at which steps the decoder is fed its own last word instead (scheduled sampling);
-                None: nowhere. No gradient flows through the choice of a word.
+            sampled: where the decoder is fed its own last prediction instead (scheduled sampling);
+                None: nowhere. No gradient flows through the choice of a token.
         """
         context = self.prepare(context)
         state = self.start(context)
         embedded = self.embed(tokens)  # (B, T, E)
-        if own is not None or (self.attention is not None and self.attend == "before"):
-            return unroll_step_by_step(self, embedded, state, context, own)
+        recurrent, attention, fed = state
+        before = self.attention is not None and self.attend == "before"
+        if sampled is not None or before or attention or fed:
+            return unroll_step_by_step(self, embedded, state, context, sampled)
         inputs = embedded
         if "every" in self.inject:
+            assert context.vector is not None
             repeated = context.vector.unsqueeze(1).expand(-1, tokens.shape[1], -1)
             inputs = torch.cat([embedded, repeated.to(embedded.dtype)], dim=2)
-        outputs, _ = self.recurrent(inputs, state=state)
-        read, weights = self.read(outputs, context)
-        return Unrolled(self.join(outputs, read, embedded, context), weights)
-
-    def logits(self, features: Tensor) -> Tensor:
-        """features: (..., R) from `unroll`. Returns (..., V) word scores."""
-        return self.output(features)
-
-    # -- one step at a time ------------------------------------------------------------------------
-
-    def prepare(self, context: Context) -> Context:
-        """All that can be computed once for an input: attention's keys, the vector's products."""
-        if context.joined is not None or context.keys is not None or context.readout is not None:
-            return context
-        keys = joined = readout = None
-        memory = context.memory
-        if self.attention is not None:
-            if memory is None:
-                raise ValueError("attention needs a context with a memory: this one has none")
-            memory = self.attention.values(memory)
-            keys = self.attention.keys(memory)
-        if "every" in self.inject:
-            joined = self.recurrent.project(context.vector, self._vector_columns, bias=False)
-        if "output" in self.inject:
-            readout = self.readout.vector(context.vector)
-        return replace(context, memory=memory, keys=keys, joined=joined, readout=readout)
-
-    def start(self, context: Context) -> State:
-        """The state before the start token: a tuple of (B, L, H)."""
-        shape = (context.batch_size, self.recurrent.num_layers, self.recurrent.hidden_size)
-        if self.first_state is not None:
-            first = self.first_state(context.vector).tanh()
-            parts = first.chunk(self.recurrent.state_size, dim=1)
-            state: State = tuple(part.reshape(shape) for part in parts)
-        else:
-            zeros = context.vector.new_zeros(shape, dtype=self.output.weight.dtype)
-            state = (zeros,) * self.recurrent.state_size
-        if self.first_input is not None:
-            context = self.prepare(context)
-            word = self.first_input(context.vector).unsqueeze(1)  # (B, 1, E)
-            _, state, _ = self._step(word, state, context)
-        return state
-
-    def step(self, tokens: Tensor, state: State, context: Context) -> tuple[Tensor, State]:
-        """One word further. Pure: nothing is kept on the module.
-
-        Args:
-            tokens: (R,) the last word of each row. R is K times the context's batch size: rows b K to
-                b K + K - 1 are hypotheses of input b and share its context without a copy.
-            state: of `start` or of the step before, rows first.
-            context: as `prepare` returns it (one that is not yet prepared is prepared on the way).
-
-        Returns:
-            (R, V) logits of the next word, and the state to go on with.
-        """
-        context = self.prepare(context)
-        embedded = self.embed(tokens)
-        embedded = embedded.view(context.batch_size, -1, self.embedding_size)  # (B, K, E)
-        output, state, read = self._step(embedded, state, context)
-        features = self.join(output, read, embedded, context)  # (B, K, R)
-        return self.logits(features.flatten(0, 1)), state
-
-    def _step(
-        self, embedded: Tensor, state: State, context: Context
-    ) -> tuple[Tensor, State, Tensor | None]:
-        """embedded: (B, K, E). Returns the output (B, K, H), the state of B K rows, what was read."""
-        batch, hypotheses, _ = embedded.shape
-        projected = self.project_words(embedded, context)  # (B, K, P)
-        read = None
-        if self.attention is not None and self.attend == "before":
-            queries = state[0][:, -1].view(batch, hypotheses, -1)
-            if self.query_word is not None:
-                queries = queries + self.query_word(embedded)
-            read, _ = self.read(queries, context)
-            assert read is not None
-            projected = projected + self.recurrent.project(read, self.read_columns, bias=False)
-        output, state = self.recurrent.step_projected(projected.flatten(0, 1), state)
-        output = output.view(batch, hypotheses, -1)
-        if self.attend == "after":
-            read, _ = self.read(output, context)
-        return output, state, read
-
-    # -- what both share -----------------------------------------------------------------------------
-
-    def embed(self, tokens: Tensor) -> Tensor:
-        """tokens: (...). Returns (..., E)."""
-        embedded = self.embedding(tokens)
-        if self.training and self.word_dropout:
-            hidden = torch.rand(tokens.shape, device=tokens.device) < self.word_dropout
-            embedded = embedded.masked_fill(hidden.unsqueeze(-1), 0.0)
-        return self.embedding_dropout(embedded)
-
-    def project_words(
-        self, embedded: Tensor, context: Context, recurrent: Recurrent | None = None
-    ) -> Tensor:
-        """The input product of words (B, Q, E) and of the vector, if it joins every step: (B, Q, P).
-
-        In a loop, `recurrent` is the deferred view of it.
-        """
-        words = slice(0, self.embedding_size)
-        projected = (recurrent or self.recurrent).project(embedded, words)
-        return projected if context.joined is None else projected + context.joined.unsqueeze(1)
-
-    def read(
-        self, queries: Tensor, context: Context, attention: Attention | None = None
-    ) -> tuple[Tensor | None, Tensor | None]:
-        """queries: (B, Q, H). Returns what attention reads (B, Q, M) and its weights (B, Q, S).
-
-        In a loop, `attention` is the deferred view of it.
-        """
-        attention = attention or self.attention
-        if attention is None:
-            return None, None
-        assert context.keys is not None and context.memory is not None
-        read, weights = attention(queries, context.keys, context.memory, context.mask)
-        if self.gate is not None:
-            read = self.gate(queries).sigmoid() * read
-        return read, weights
-
-    def join(
-        self, outputs: Tensor, read: Tensor | None, embedded: Tensor, context: Context
-    ) -> Tensor:
-        """The features (B, Q, R) that word scores are a linear map of."""
-        features = self.readout(self.output_dropout(outputs), read, embedded, context.readout)
-        return features if self.readout.is_identity else self.output_dropout(features)
+        outputs, _ = self.recurrent(inputs, state=recurrent)
+        return Unrolled(*self.finish(outputs, None, embedded, context))
 
     def set_output_bias(self, counts: Tensor) -> None:
-        """Start from the words' frequencies, so that the first steps need not learn them.
+        """Start from the words' frequencies, so that the first updates need not learn them.
 
         The bias becomes log((count + 1) / total), as neuraltalk does; a new model's perplexity then
         begins near that of a unigram model instead of near V.
@@ -326,28 +213,40 @@ class RecurrentDecoder(nn.Module):
             counts: (V,) how often each word is a target in the training data.
         """
         with torch.no_grad():
-            share = (counts.to(self.output.bias) + 1) / (counts.sum() + len(counts))
-            self.output.bias.copy_(share.log())
+            probability = (counts.to(self.output.bias) + 1) / (counts.sum() + len(counts))
+            self.output.bias.copy_(probability.log())
 
 
-def _check_choices(
-    inject: Collection[Injection],
-    attention: AttentionKind | None,
+def _check_injection(
+    inject: Collection[Injection], context_size: int | None, attends: bool
+) -> None:
+    known = get_args(Injection)
+    if isinstance(inject, str) or set(inject) - set(known):
+        raise ValueError(f"inject takes a collection of {', '.join(known)}, not {inject!r}")
+    if inject and not context_size:
+        raise ValueError(
+            f"inject={tuple(inject)} needs context_size, the features of the vector that enters; a "
+            "language model has inject=()"
+        )
+    if context_size and not inject and not attends:
+        raise ValueError("without injection and without attention the context reaches no word")
+
+
+def _check_attention(
+    attends: bool,
     attend: str,
     memory_size: int | None,
     gate: bool,
     query_word: bool,
+    input_feeding: bool,
 ) -> None:
-    unknown = set(inject) - set(INJECTIONS)
-    if unknown or isinstance(inject, str):
-        raise ValueError(f"inject takes a collection of {', '.join(INJECTIONS)}, not {inject!r}")
-    if not inject and attention is None:
-        raise ValueError("without injection and without attention the context reaches no word")
     if attend not in ("before", "after"):
         raise ValueError(f"attend is 'before' or 'after' the step, not {attend!r}")
-    if attention is not None and memory_size is None:
+    if attends and memory_size is None:
         raise ValueError("attention needs memory_size, the features of the memory it reads")
-    if query_word and (attention is None or attend != "before"):
+    if query_word and (not attends or attend != "before"):
         raise ValueError("the previous word joins the query of attention before the step alone")
-    if gate and attention is None:
+    if gate and not attends:
         raise ValueError("the gate scales what attention reads: without attention there is none")
+    if input_feeding and (not attends or attend != "after"):
+        raise ValueError("input feeding is for attention after the step")

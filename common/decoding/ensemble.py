@@ -1,18 +1,18 @@
-"""Several models that say a sentence together."""
+"""Several models that predict a sentence together."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate, pairwise
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from common.decoding.step_model import SearchContext, State, StepModel
+from common.decoding.step_model import SearchContext, Step, StepModel
+from common.recurrent.state import NestedState
 
 Averaging = Literal["probabilities", "log_probabilities"]
 
@@ -23,14 +23,12 @@ class EnsembleContext:
 
     Args:
         members: of each member its context of the B inputs.
-        state_sizes: of how many tensors each member's state consists; filled by `Ensemble.prepare`.
 
     Raises:
         ValueError: no member, or contexts of different numbers of inputs.
     """
 
     members: tuple[SearchContext, ...]
-    state_sizes: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         sizes = [member.batch_size for member in self.members]
@@ -50,14 +48,14 @@ class Ensemble:
     """A step model whose probabilities are the mean of its members' at every step.
 
     Any search drives it as it drives one model (`StepModel`). Its members may be of any
-    architecture, with attention or without, and of any state: the ensemble's state is theirs, one
-    after the other. They must know the same words by the same ids, which the caller sees to, be on
+    architecture, with attention or without, and of any state: the ensemble's state is the tuple of
+    theirs. They must know the same words by the same ids, which the caller sees to, be on
     one device and in evaluation mode.
 
     Args:
         members: at least one step model.
-        average: what is averaged: "probabilities" (a word is likely if a member finds it so), or
-            "log_probabilities", their geometric mean (if none finds it unlikely), renormalised.
+        average: what is averaged: "probabilities" (a word is likely if it is to one member), or
+            "log_probabilities", their geometric mean (if it is unlikely to none), renormalised.
 
     Raises:
         ValueError: no member.
@@ -75,44 +73,56 @@ class Ensemble:
         """What is the same at every step, for each member."""
         if len(context.members) != len(self.members):
             raise ValueError(f"{len(context.members)} contexts for {len(self.members)} members")
-        prepared = [
-            member.prepare(own) for member, own in zip(self.members, context.members, strict=True)
-        ]
-        # A state does not tell where one member's tensors end, and the ensemble remembers nothing.
-        sizes = context.state_sizes or tuple(len(state) for state in self._first_states(prepared))
-        return EnsembleContext(tuple(prepared), sizes)
+        members = zip(self.members, context.members, strict=True)
+        return EnsembleContext(tuple(member.prepare(its_own) for member, its_own in members))
 
-    def start(self, context: EnsembleContext) -> State:
-        """The first states of all members, one after the other."""
-        return tuple(tensor for state in self._first_states(context.members) for tensor in state)
+    def start(self, context: EnsembleContext) -> NestedState:
+        """The first states of all members."""
+        members = zip(self.members, context.members, strict=True)
+        return tuple(member.start(its_own) for member, its_own in members)
 
-    def step(self, tokens: Tensor, state: State, context: EnsembleContext) -> tuple[Tensor, State]:
-        """One word further.
+    def step(
+        self, tokens: Tensor, state: tuple[NestedState, ...], context: EnsembleContext
+    ) -> Step:
+        """One token further.
 
         Args:
-            tokens: (R,) the last word of each row; see `StepModel.step`.
+            tokens: (R,) the last token of each row; see `StepModel.step`.
             state: of `start` or of the step before.
             context: as `prepare` returns it (one that is not yet prepared is prepared on the way).
 
         Returns:
-            (R, V) log-probabilities of the next word, and the state to go on with.
+            The log-probabilities (R, V) of the next token, the state to go on with, and the mean
+            weights (R, S) of the members that attend; None where they have different positions.
 
         Raises:
             ValueError: the members have vocabularies of different sizes.
         """
-        if not context.state_sizes:
-            context = self.prepare(context)
-        bounds = pairwise(accumulate(context.state_sizes, initial=0))
-        logits: list[Tensor] = []
-        states: list[Tensor] = []
-        for member, own, (begin, end) in zip(self.members, context.members, bounds, strict=True):
-            scores, new = member.step(tokens, state[begin:end], own)
-            logits.append(scores)
-            states += new
-        return mean_log_probabilities(logits, self.average), tuple(states)
+        steps = [
+            member.step(tokens, its_state, its_context)
+            for member, its_state, its_context in zip(
+                self.members, state, context.members, strict=True
+            )
+        ]
+        log_probabilities = mean_log_probabilities([step.logits for step in steps], self.average)
+        weights = mean_weights([step.weights for step in steps])
+        return Step(log_probabilities, tuple(step.state for step in steps), weights)
 
-    def _first_states(self, contexts: Sequence[SearchContext]) -> list[State]:
-        return [member.start(own) for member, own in zip(self.members, contexts, strict=True)]
+
+def mean_weights(weights: Sequence[Tensor | None]) -> Tensor | None:
+    """The mean of several models' attention weights.
+
+    Args:
+        weights: of each model (..., S); None where it has no attention.
+
+    Returns:
+        (..., S), the mean of those that attend; None where none does, or where they do not attend to
+        the same positions.
+    """
+    attending = [each for each in weights if each is not None]
+    if not attending or len({each.shape for each in attending}) > 1:
+        return None
+    return attending[0] if len(attending) == 1 else torch.stack(attending).mean(0)
 
 
 def mean_log_probabilities(
@@ -121,7 +131,7 @@ def mean_log_probabilities(
     """Log-probabilities of the mean of several models.
 
     Args:
-        logits: of each model (..., V) word scores, in any float type.
+        logits: of each model (..., V), in any float type.
         average: see `Ensemble`.
 
     Returns:

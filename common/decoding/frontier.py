@@ -11,12 +11,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from common.decoding.answers import Closed, in_order
+from common.decoding.attention_trace import AttentionTrace
 from common.decoding.constraints import Constraint
 from common.decoding.continuations import Continuations
 from common.decoding.hypotheses import Hypothesis, Pool
 from common.decoding.length_penalty import LengthPenalty
 from common.decoding.step_model import ContextT, StepModel
-from common.device import is_gpu, to_host, upload
+from common.device import is_gpu, upload
+from common.recurrent.state import select_rows, state_tensors
 
 Choice = Callable[[Tensor, Tensor], Continuations]
 """(log-probabilities of the next tokens (A, W, V), of the hypotheses so far (A, W)) -> choice."""
@@ -27,7 +30,7 @@ LOOK_EVERY = 4
 nothing is waited for, it looks after every step, and a sentence that is done costs no further step."""
 
 
-class Step(NamedTuple):
+class Unseen(NamedTuple):
     """What the host needs of a step that it has not looked at yet.
 
     Args:
@@ -89,7 +92,7 @@ class Frontier:
     ceiling: Tensor
     length_penalty: LengthPenalty
     stop_after: int | None
-    unseen: list[Step] = field(default_factory=list)
+    unseen: list[Unseen] = field(default_factory=list)
 
     @staticmethod
     def begin(
@@ -100,6 +103,7 @@ class Frontier:
         n_best: int,
         length_penalty: LengthPenalty,
         stop_after: int | None,
+        keep_rows: bool,
     ) -> Frontier:
         """One empty hypothesis of every sentence."""
         batch = len(max_length)
@@ -111,7 +115,7 @@ class Frontier:
             is_open=torch.ones(batch, dtype=torch.bool, device=device),
             history=torch.zeros(batch, 1, 0, dtype=torch.long, device=device),
             log_probabilities=torch.zeros(batch, 1, device=device),
-            pool=Pool.empty(batch, n_best, max(max_length), device),
+            pool=Pool.empty(batch, n_best, max(max_length), device, keep_rows=keep_rows),
             eos=eos,
             max_length=upload(torch.tensor(max_length, device="cpu"), device),
             ceiling=upload(ceiling, device),
@@ -135,7 +139,7 @@ class Frontier:
         if self.stop_after is not None:
             open_ &= self.pool.count < self.stop_after
         self.is_open = open_ & self.is_open
-        step = Step(
+        step = Unseen(
             self.is_open, (ended > -math.inf).any(), log_probabilities.isnan().any(),
             self.history, self.log_probabilities, prefixes, ended, parents, order,
         )  # fmt: skip
@@ -158,7 +162,9 @@ class Frontier:
             raise ValueError("the model's logits are not numbers (NaN or infinite)")
         for step, (*_, any_ended, _) in zip(steps, found, strict=True):
             if any_ended:
-                self.pool.store(step.order, step.prefixes, step.ended)
+                rows = self._rows(step)
+                continued = None if rows is None else rows.gather(1, step.parents)
+                self.pool.store(step.order, step.prefixes, step.ended, continued)
         closed = []
         for step, (*is_open, _, _) in zip(steps, found, strict=True):
             places = [i for i, was in enumerate(self.was_open) if was and not is_open[i]]
@@ -167,7 +173,7 @@ class Frontier:
             self.was_open = is_open
         return closed
 
-    def _close(self, places: list[int], step: Step) -> Closed:
+    def _close(self, places: list[int], step: Unseen) -> Closed:
         """The answers of some sentences; what ended at this step was not cut off by its end."""
         rows = upload(torch.tensor(places, device="cpu"), step.ended.device)
         ends = torch.zeros_like(step.before)
@@ -176,8 +182,16 @@ class Frontier:
         finished, history = self.pool.select(rows), step.history[rows]
         penalty = self.length_penalty(max(1, history.shape[2]))
         pool = Pool.empty_like(finished)
-        pool.store(pool.rank(cut_off / penalty), history, cut_off)
+        continued = self._rows(step)
+        continued = None if continued is None else continued[rows]
+        pool.store(pool.rank(cut_off / penalty), history, cut_off, continued)
         return Closed([self.sentences[i] for i in places], finished, pool)
+
+    def _rows(self, step: Unseen) -> Tensor | None:
+        """(A, W) the rows of the hypotheses that a step continued; None where they are not kept."""
+        if self.pool.rows is None:
+            return None
+        return torch.arange(step.before.numel(), device=step.before.device).view_as(step.before)
 
     def prune(self) -> Tensor:
         """Drop the sentences that are done; return the places (A',) of those that stay."""
@@ -195,21 +209,6 @@ class Frontier:
         return rows
 
 
-@dataclass(frozen=True)
-class Closed:
-    """Sentences that are done.
-
-    Args:
-        sentences: (D) their places in the batch.
-        finished: the best of their hypotheses that ended.
-        cut_off: the best of those that were growing; they count where too few have ended.
-    """
-
-    sentences: list[int]
-    finished: Pool
-    cut_off: Pool
-
-
 @torch.no_grad()
 def run_search(
     model: StepModel[ContextT],
@@ -224,11 +223,12 @@ def run_search(
     n_best: int,
     stop_after: int | None,
     prune: bool,
+    keep_attention: bool = False,
 ) -> list[list[Hypothesis]]:
     """Search with any strategy.
 
     Args:
-        model, context, bos, eos, prune: as `Search.__call__` takes them.
+        model, context, bos, eos, prune, keep_attention: as `Search.__call__` takes them.
         choose: which continuations live on.
         max_length: of each of the B sentences.
         constraints: all of them.
@@ -238,7 +238,8 @@ def run_search(
     """
     context = model.prepare(context)
     state = model.start(context)
-    device = state[0].device
+    device = next(state_tensors(state)).device
+    trace = AttentionTrace() if keep_attention else None
     frontier = Frontier.begin(
         max_length,
         device,
@@ -246,6 +247,7 @@ def run_search(
         n_best=n_best,
         length_penalty=length_penalty,
         stop_after=stop_after,
+        keep_rows=keep_attention,
     )
     batch = len(max_length)
     tokens = torch.full((batch, 1), bos, device=device)
@@ -253,7 +255,9 @@ def run_search(
     closed: list[Closed] = []
     while True:
         width = tokens.shape[1]
-        logits, state = model.step(tokens.flatten(), state, context)
+        logits, state, weights = model.step(tokens.flatten(), state, context)
+        if trace is not None:
+            trace.add_weights(weights)
         # In float32 whatever the model's precision; and a new tensor, so that bans may be written.
         log_probs = F.log_softmax(logits, -1, dtype=torch.float32)
         sentences = frontier.rows[:, None].expand(-1, width).flatten()
@@ -266,35 +270,16 @@ def run_search(
             done = frontier.look()
             closed += done
             if not any(frontier.was_open):
-                return _in_order(closed, n_best)
+                return in_order(closed, n_best, trace)
             if prune and done:
                 # At once, even for one sentence: a step costs many times what the selection costs.
                 rows = frontier.prune()
                 context = context.select(rows)
                 tokens = tokens[rows]
-        if (
-            rows is not None or tokens.shape[1] > 1 or width > 1
-        ):  # else every row stays in its place
+        survivors = None  # every row stays in its place
+        if rows is not None or tokens.shape[1] > 1 or width > 1:
             rows = torch.arange(len(tokens), device=device) if rows is None else rows
             survivors = (rows[:, None] * width + chosen.parents[rows]).flatten()
-            state = tuple(tensor.index_select(0, survivors) for tensor in state)
-
-
-def _in_order(closed: list[Closed], n_best: int) -> list[list[Hypothesis]]:
-    """The answers of all sentences in the order of the batch, brought to the host at once."""
-    sentences = [sentence for group in closed for sentence in group.sentences]
-    pools = (
-        Pool.join([group.finished for group in closed]),
-        Pool.join([g.cut_off for g in closed]),
-    )
-    finished, cut_off = to_host(pools)
-    answers = {
-        sentence: (ended + others)[:n_best]
-        for sentence, ended, others in zip(
-            sentences,
-            finished.to_lists(finished=True),
-            cut_off.to_lists(finished=False),
-            strict=True,
-        )
-    }
-    return [answers[sentence] for sentence in range(len(answers))]
+            state = select_rows(state, survivors)
+        if trace is not None:
+            trace.add_parents(survivors)

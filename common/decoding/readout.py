@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import copy
+from typing import Self
 
 from torch import Tensor, nn
 
-ReadoutKind = Literal["linear", "tanh", "maxout"]
+from common.choices import ReadoutKind
+from common.recurrent import deferred
 
 
 class Readout(nn.Module):
-    """Joins all that a word is told from into the features that word scores are a linear map of.
+    """Joins all that predicts a token into the features that logits are a linear map of.
 
         joined = W_h h + W_m m + W_v v + W_e e + b
 
@@ -23,7 +25,7 @@ class Readout(nn.Module):
         read_size: M, features of m; 0 where attention does not join.
         vector_size: C, features of v; 0 where it does not join.
         embedding_size: E, features of e; 0 where it does not join.
-        size: R, features of the result.
+        size: F, features of the result.
         kind: "linear", "tanh" or "maxout".
         optional: where nothing joins h and `kind` is no maxout, the features are h itself.
     """
@@ -64,11 +66,11 @@ class Readout(nn.Module):
             hidden: (B, Q, H).
             read: (B, Q, M), if attention reads.
             embedded: (B, Q, E), used where the previous word joins.
-            vector: (B, W) already multiplied by `self.vector`, once for all steps; W is R, or 2 R
+            vector: (B, W) already multiplied by `self.vector`, once for all steps; W is F, or 2 F
                 for maxout.
 
         Returns:
-            (B, Q, R).
+            (B, Q, F).
         """
         if self.is_identity:
             return hidden
@@ -82,3 +84,12 @@ class Readout(nn.Module):
         if self.kind == "maxout":
             return joined.unflatten(-1, (-1, 2)).amax(dim=-1)
         return joined.tanh() if self.kind == "tanh" else joined
+
+    def deferred(self) -> Self:
+        """A view for one loop over time, sharing the weights; see `Recurrent.deferred`."""
+        view = copy.copy(self)
+        view._modules = {}
+        for name, linear in self.named_children():
+            assert isinstance(linear, nn.Linear)
+            object.__setattr__(view, name, deferred(linear.weight, linear.bias))
+        return view

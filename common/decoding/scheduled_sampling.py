@@ -1,8 +1,8 @@
-"""Scheduled sampling: while it trains, a decoder is sometimes told its own last word, not the right one.
+"""Scheduled sampling: while it trains, a decoder is sometimes fed its own prediction.
 
-Under teacher forcing a decoder never meets its own mistakes, which it has to live with when it writes.
-Bengio et al. 2015 (arXiv:1506.03099) therefore feed the right word with a probability that falls over
-the updates, and what the model itself said otherwise.
+Under teacher forcing a decoder never meets its own mistakes, which a search feeds back to it. Bengio et
+al. 2015 (arXiv:1506.03099) therefore feed the reference token with a probability that falls over the
+updates, and otherwise what the model itself predicted at the step before.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from common.device import upload
 
 
 class RatioSchedule(Protocol):
-    """The teacher-forcing ratio over time: how likely the right word is fed."""
+    """The teacher-forcing ratio over time: the probability of feeding the reference token."""
 
     def ratio(self, step: int) -> float:
         """step: training batches before this one. Returns a probability."""
@@ -116,14 +116,19 @@ class InverseSigmoidRatio:
         return max(self.floor, 1 / (1 + math.exp(min(exponent, 700.0))))
 
 
-class OwnWords(NamedTuple):
-    """Which words of a pass are to be the model's own, and how it says them."""
+class SampledInputs(NamedTuple):
+    """Where a pass over all steps feeds the model's own predictions, and how they are chosen.
 
-    where: Tensor  # (B, T), True where the word fed at that step is the model's own; on the CPU
-    choose: Callable[[Tensor], Tensor]  # (N, V) logits of the step before -> (N,) words
+    Args:
+        where: (B, T) True where the token fed at that step is the model's prediction; on the CPU.
+        choose: from the logits (N, V) of the step before to N tokens (N,).
+    """
+
+    where: Tensor
+    choose: Callable[[Tensor], Tensor]
 
     def rows(self, device: torch.device) -> list[Tensor]:
-        """For each of the T steps the sentences (N,) that are fed a word of the model's own.
+        """For each of the T steps the sentences (N,) that are fed a prediction.
 
         The host knows how many they are at each step: all go to the device in one copy, and nothing
         waits for it.
@@ -134,17 +139,17 @@ class OwnWords(NamedTuple):
 
 
 class ScheduledSampling(nn.Module):
-    """Tosses the coins of scheduled sampling, and counts the batches that its schedule falls over.
+    """Decides where the model is fed its own predictions, and counts the batches of its schedule.
 
     The count is part of the state dict, so that a resumed training goes on where it was; it is the
     only thing here that changes. (With gradient accumulation several batches make one update.)
 
     Args:
-        schedule: the probability of the right word after so many training batches.
-        per: toss for every "token" (Bengio et al.), or once for a "sentence", all of whose words are
-            then the model's own or all right.
-        words: the model says what is "likeliest", or a word "sampled" from its distribution.
-        forbidden: ids that the model cannot say: padding, the start token.
+        schedule: the probability of the reference token after so many training batches.
+        per: decide for every "token" (Bengio et al.), or once for a "sentence", all of whose tokens
+            are then predictions, or none.
+        words: the prediction is the "likeliest" token, or one "sampled" from the distribution.
+        forbidden: ids that are never predicted: padding, the start token.
 
     Raises:
         ValueError: an unknown choice.
@@ -160,9 +165,9 @@ class ScheduledSampling(nn.Module):
     ) -> None:
         super().__init__()
         if per not in ("token", "sentence"):
-            raise ValueError(f"a coin is tossed per 'token' or per 'sentence', not {per!r}")
+            raise ValueError(f"per is 'token' or 'sentence', not {per!r}")
         if words not in ("likeliest", "sampled"):
-            raise ValueError(f"the model's own words are 'likeliest' or 'sampled', not {words!r}")
+            raise ValueError(f"words is 'likeliest' or 'sampled', not {words!r}")
         self.schedule = schedule
         self.per = per
         self.words = words
@@ -172,30 +177,31 @@ class ScheduledSampling(nn.Module):
     def extra_repr(self) -> str:
         return f"{self.schedule}, per={self.per!r}, words={self.words!r}"
 
-    def draw(self, batch: int, steps: int) -> OwnWords | None:
-        """Toss the coins of one training batch, and count it.
+    def draw(self, batch: int, steps: int) -> SampledInputs | None:
+        """Decide for one training batch, and count it.
 
-        The coins come from PyTorch's generator on the CPU: a GPU need not be waited for to know
-        which steps have words to choose.
+        The random numbers come from PyTorch's generator on the CPU: a GPU need not be waited for to
+        know which steps have tokens to choose.
 
         Args:
             batch: B sentences.
-            steps: T words of each; the first is the start token, and stays.
+            steps: T tokens of each; the first is the start token, and stays.
 
         Returns:
-            What `RecurrentDecoder.unroll` takes; None where all words are right: the fast pass.
+            What `RecurrentDecoder.unroll` takes; None where the reference is fed everywhere, which is
+            teacher forcing, in one fast pass.
         """
         ratio = self.schedule.ratio(self.batches)
         self.batches += 1
         if ratio >= 1:
             return None
-        coins = torch.rand(batch, steps if self.per == "token" else 1, device="cpu")
-        where = (coins >= ratio).expand(batch, steps).clone()
+        numbers = torch.rand(batch, steps if self.per == "token" else 1, device="cpu")
+        where = (numbers >= ratio).expand(batch, steps).clone()
         where[:, :1] = False
-        return OwnWords(where, self.choose) if where.any() else None
+        return SampledInputs(where, self.choose) if where.any() else None
 
     def choose(self, logits: Tensor) -> Tensor:
-        """logits: (N, V). Returns (N,) what the model says. Nothing waits for the device."""
+        """logits: (N, V). Returns the predicted tokens (N,). Nothing waits for the device."""
         logits = logits.to(torch.float32, copy=True)
         for token in self.forbidden:  # one by one: an index made of a list would be an upload
             logits[:, token] = -torch.inf

@@ -76,6 +76,7 @@ class Search:
         min_length: Lengths | None = None,
         generator: torch.Generator | None = None,
         prune: bool = True,
+        keep_attention: bool = False,
     ) -> list[list[Hypothesis]]:
         """Find sentences for a batch of encoded inputs.
 
@@ -90,6 +91,7 @@ class Search:
             generator: source of random numbers, on the model's device. The same state of it, contexts
                 and arguments give the same samples on the same kind of device.
             prune: take sentences that are done out of the batch. The answers do not depend on it.
+            keep_attention: keep where the model looked for each token (`Hypothesis.attention`).
 
         Returns:
             For each of the B sentences its hypotheses, best first: finished ones and, if too few have
@@ -141,6 +143,7 @@ class Search:
             n_best=self.answers,
             stop_after=self._stop_after(),
             prune=prune,
+            keep_attention=keep_attention,
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Protocol, Self, TypeVar
+from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
 from torch import Tensor
 
-State = tuple[Tensor, ...]
+from common.recurrent.state import NestedState
 
 
 class SearchContext(Protocol):
@@ -23,6 +23,20 @@ class SearchContext(Protocol):
 ContextT = TypeVar("ContextT", bound=SearchContext)
 
 
+class Step(NamedTuple):
+    """What a model returns for one more token of R hypotheses.
+
+    Args:
+        logits: (R, V) of the next token.
+        state: to go on with, nested tuples of tensors, rows first.
+        weights: (R, S) where attention looked for it; None without attention.
+    """
+
+    logits: Tensor
+    state: Any
+    weights: Tensor | None = None
+
+
 class StepModel(Protocol[ContextT]):
     """A model that the search can drive; `RecurrentDecoder` is one. It should be in eval mode."""
 
@@ -30,12 +44,12 @@ class StepModel(Protocol[ContextT]):
         """Compute what is the same at every step, once per sentence."""
         ...
 
-    def start(self, context: ContextT, /) -> State:
-        """The first state: tensors whose first dimension is the B sentences of the context."""
+    def start(self, context: ContextT, /) -> NestedState:
+        """The first state: nested tuples of tensors whose first dimension is the B sentences."""
         ...
 
-    def step(self, tokens: Tensor, state: State, context: ContextT, /) -> tuple[Tensor, State]:
-        """Logits (R, V) of the next token, and the new state, after `tokens` (R,).
+    def step(self, tokens: Tensor, state: Any, context: ContextT, /) -> Step:
+        """One step further, from the last tokens (R,) and the state before them.
 
         R = W * B: rows b * W to b * W + W - 1 are the W hypotheses of sentence b. They share its
         row of the context, which is never copied for them. The state's rows are in the same order.

@@ -2,112 +2,141 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from common.decoding.context import Context
-from common.decoding.scheduled_sampling import OwnWords
-from common.recurrent import State
-
-if TYPE_CHECKING:
-    from common.decoding.decoder import RecurrentDecoder
+from common.decoding.decoder_step import Advanced, DecoderState, DecoderStep, TokenInput
+from common.decoding.scheduled_sampling import SampledInputs
 
 
 class Unrolled(NamedTuple):
-    """What a pass over all steps yields: features of the output layer, and where attention looked."""
+    """What a pass over all steps yields.
 
-    features: Tensor  # (B, T, R)
-    weights: Tensor | None  # (B, T, S)
+    Args:
+        features: (B, T, F) of the output layer; `RecurrentDecoder.logits` makes logits of them.
+        weights: (B, T, S) of attention; None without it.
+    """
+
+    features: Tensor
+    weights: Tensor | None
 
 
 def unroll_step_by_step(
-    decoder: RecurrentDecoder,
+    decoder: DecoderStep,
     embedded: Tensor,
-    state: State,
+    state: DecoderState,
     context: Context,
-    own: OwnWords | None = None,
+    sampled: SampledInputs | None = None,
 ) -> Unrolled:
-    """The loop that attention before the step forces, or a decoder that is fed its own words.
+    """The loop where one step's result is an input of the next one.
 
-    All that does not need the loop is hoisted out of it: what the right words are multiplied by,
-    attention after the step, the readout.
+    The step is `DecoderStep.advance`, on a deferred view of the decoder. All that needs no loop is
+    computed before or after it.
 
     Args:
         decoder: the decoder.
-        embedded: (B, T, E) the right words.
+        embedded: (B, T, E) the reference tokens.
         state: before the first of them.
         context: prepared.
-        own: where the model's own words take their place.
+        sampled: where the model's own predictions take their place (scheduled sampling).
     """
-    recurrent, attention = decoder.recurrent, decoder.attention
-    before = attention is not None and decoder.attend == "before"
-    if torch.is_grad_enabled():
-        recurrent = recurrent.deferred()
-        attention = attention.deferred() if attention is not None and before else attention
-    projected = decoder.project_words(embedded, context).transpose(0, 1).contiguous()
-    words = list(embedded.unbind(1))  # (B, E) each
-    asked: list[Tensor] = []  # (B, 1, H) each: what the words add to the queries
-    if decoder.query_word is not None:
-        asked = list(decoder.query_word(embedded).split(1, dim=1))
-    outputs: list[Tensor] = []
-    reads: list[Tensor] = []
-    all_weights: list[Tensor] = []
-    chosen = None if own is None else own.rows(embedded.device)  # (N,) sentences of each step
-    for t, projected_t in enumerate(projected.unbind(0)):  # (B, P)
-        if own is not None and chosen is not None and len(chosen[t]):
-            rows = chosen[t]
-            part = _of_rows(context, rows, memory=not before)
-            read = reads[-1][rows].unsqueeze(1) if before else None
-            last = outputs[-1][rows].unsqueeze(1), read, words[t - 1][rows].unsqueeze(1)
-            said = decoder.embed(own.choose(_say(decoder, *last, part))).unsqueeze(1)  # (N, 1, E)
-            product = decoder.project_words(said, part, recurrent).squeeze(1)
-            projected_t = projected_t.index_copy(0, rows, product)
-            words[t] = words[t].index_copy(0, rows, said.squeeze(1))
-            if decoder.query_word is not None:
-                asked[t] = asked[t].index_copy(0, rows, decoder.query_word(said))
-        if before:
-            queries = state[0][:, -1:] + asked[t] if asked else state[0][:, -1:]
-            read, weights = decoder.read(queries, context, attention)
-            assert read is not None and weights is not None
-            reads.append(read.squeeze(1))
-            all_weights.append(weights.squeeze(1))
-            joined = recurrent.project(reads[-1], decoder.read_columns, bias=False)
-            projected_t = projected_t + joined
-        output, state = recurrent.step_projected(projected_t, state)
-        outputs.append(output)
-    output = torch.stack(outputs, 1)
-    embedded = embedded if own is None else torch.stack(words, 1)
-    if before:
-        read, weights = torch.stack(reads, 1), torch.stack(all_weights, 1)
-    else:
-        read, weights = decoder.read(output, context)
-    return Unrolled(decoder.join(output, read, embedded, context), weights)
+    view = decoder.deferred() if torch.is_grad_enabled() else decoder
+    tokens = _by_step(decoder.project_tokens(embedded, context))
+    rows = None if sampled is None else sampled.rows(embedded.device)  # (N,) of each step
+    steps: list[Advanced] = []
+    for t in range(len(tokens)):
+        if sampled is not None and rows is not None and len(rows[t]):
+            last = steps[-1], tokens[t - 1].embedded
+            tokens[t] = _substitute(
+                decoder, view, tokens[t], last, rows[t], sampled.choose, context
+            )
+        step = view.advance(tokens[t], state, context)
+        state = step.state
+        steps.append(step._replace(state=((), (), ())))  # it may be large
+    weights = _stack([step.weights for step in steps])
+    features = _stack([step.features for step in steps])
+    if features is None:
+        if sampled is not None:
+            embedded = torch.stack([token.embedded for token in tokens], 1)
+        outputs = torch.stack([step.output for step in steps], 1)
+        read = _stack([step.read for step in steps])
+        features, late = decoder.finish(outputs, read, embedded, context)
+        weights = late if weights is None else weights
+    return Unrolled(features, weights)
 
 
-def _say(
-    decoder: RecurrentDecoder,
-    output: Tensor,
-    read: Tensor | None,
-    embedded: Tensor,
+def _substitute(
+    decoder: DecoderStep,
+    view: DecoderStep,
+    token: TokenInput,
+    last: tuple[Advanced, Tensor],
+    rows: Tensor,
+    choose: Callable[[Tensor], Tensor],
     context: Context,
+) -> TokenInput:
+    """A step's input with the model's own predictions in some rows.
+
+    Args:
+        decoder, view: for what runs once, and inside the loop.
+        token: the reference tokens.
+        last: the step before, and its tokens (B, E).
+        rows: (N,) where to substitute.
+        choose: logits (N, V) -> tokens (N,).
+        context: prepared.
+    """
+    step, embedded = last
+    reads_late = decoder.attention is not None and step.read is None
+    if not reads_late:  # the memory is large, and not read again
+        nothing = embedded.new_empty(len(embedded), 0)
+        context = replace(context, prepared_memory=None, rows=nothing)
+    part = context.select(rows)
+    logits = _next_token_logits(decoder, step, embedded, rows, part)
+    predicted = decoder.embed(choose(logits)).unsqueeze(1)  # (N, 1, E)
+    new = view.project_tokens(predicted, part)
+    query = token.query
+    if query is not None and new.query is not None:
+        query = query.index_copy(0, rows, new.query.squeeze(1))
+    return TokenInput(
+        token.embedded.index_copy(0, rows, predicted.squeeze(1)),
+        token.projected.index_copy(0, rows, new.projected.squeeze(1)),
+        query,
+    )
+
+
+def _next_token_logits(
+    decoder: DecoderStep, step: Advanced, embedded: Tensor, rows: Tensor, context: Context
 ) -> Tensor:
-    """Logits (N, V) of the word after a step, from its output (N, 1, H) and the rest of it.
+    """Logits (N, V) of the token after a step, for some rows (N,).
 
     Cut off from the graph by its inputs: under `no_grad`, autocast would remember the weights that
     it casts here as constants, and the loss would miss their gradient.
     """
-    if decoder.attend == "after":
-        read, _ = decoder.read(output.detach(), context)
-    read = None if read is None else read.detach()
-    features = decoder.join(output.detach(), read, embedded.detach(), context)
-    return decoder.logits(features.squeeze(1)).detach()
+    features = step.features
+    if features is not None:
+        return decoder.logits(features[rows].detach()).detach()
+    read = None if step.read is None else step.read[rows].unsqueeze(1).detach()
+    output = step.output[rows].unsqueeze(1).detach()
+    joined, _ = decoder.finish(output, read, embedded[rows].unsqueeze(1).detach(), context)
+    return decoder.logits(joined.squeeze(1)).detach()
 
 
-def _of_rows(context: Context, rows: Tensor, memory: bool) -> Context:
-    """Some rows of a context; without its memory, which is large, where it is not read again."""
-    if not memory:
-        context = replace(context, memory=None, mask=None, keys=None)
-    return context.select(rows)
+def _by_step(tokens: TokenInput) -> list[TokenInput]:
+    """Of (B, T, ...) each to one (B, ...) for each of T steps."""
+    # A step's rows lie side by side in memory.
+    projected = tokens.projected.transpose(0, 1).contiguous().unbind(0)
+    embedded = tokens.embedded.unbind(1)
+    if tokens.query is None:
+        return [TokenInput(*parts, None) for parts in zip(embedded, projected, strict=True)]
+    queries = tokens.query.unbind(1)
+    return [TokenInput(*parts) for parts in zip(embedded, projected, queries, strict=True)]
+
+
+def _stack(parts: list[Tensor | None]) -> Tensor | None:
+    """(B, ...) of each of T steps to (B, T, ...); None where there is none."""
+    present = [part for part in parts if part is not None]
+    return torch.stack(present, 1) if present else None

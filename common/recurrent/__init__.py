@@ -6,7 +6,6 @@ from common.recurrent.cells import (
     LayerNormLSTMCell,
     LSTMCell,
     SimpleRNNCell,
-    State,
 )
 from common.recurrent.deferred import deferred, deferred_mixture
 from common.recurrent.gradient_flow import gradient_flow
@@ -14,6 +13,7 @@ from common.recurrent.initialization import Initialization, initialize_
 from common.recurrent.layer import Recurrent
 from common.recurrent.padding import Padding
 from common.recurrent.scan import scan
+from common.recurrent.state import NestedState, RecurrentState, State, map_state, select_rows
 
 __all__ = [
     "Cell",
@@ -21,13 +21,17 @@ __all__ = [
     "Initialization",
     "LSTMCell",
     "LayerNormLSTMCell",
+    "NestedState",
     "Padding",
     "Recurrent",
+    "RecurrentState",
     "SimpleRNNCell",
     "State",
     "deferred",
     "deferred_mixture",
     "gradient_flow",
     "initialize_",
+    "map_state",
     "scan",
+    "select_rows",
 ]

@@ -12,9 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from common.recurrent.deferred import deferred
-
-State = tuple[Tensor, ...]
-"""What a cell remembers: (h,) or (h, c), each (B, H)."""
+from common.recurrent.state import State
 
 ALL = slice(None)
 
@@ -27,6 +25,9 @@ class Cell(nn.Module):
     which it reaches the hidden state through `recurrent` only: that is what lets a loop defer the
     recurrent weight gradient (see `deferred`).
 
+    The state is a tuple of tensors whose first dimension is B. The first is the output (B, H); the
+    others may have any shape, such as a memory (B, H, H): then the subclass writes `initial_state`.
+
     The parameters are laid out as in `torch.nn`: weight_ih (P, I), weight_hh (P, H), bias_ih (P,),
     bias_hh (P,), with P = gates x H rows, one block of H rows for each gate.
 
@@ -38,9 +39,9 @@ class Cell(nn.Module):
     gates: ClassVar[int] = 1
     """How many blocks of H rows the weights have."""
     state_size: ClassVar[int] = 1
-    """How many tensors (B, H) a state is made of; the first of them is the output."""
+    """Of how many tensors (B, H) a state consists, where `initial_state` is not overridden."""
     forget_gate: ClassVar[int | None] = None
-    """The block whose bias keeps the memory open when it is large, if there is one."""
+    """The block whose bias keeps the memory open when it is large, if any."""
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__()
@@ -108,7 +109,15 @@ class Cell(nn.Module):
         return self.step(self.project(inputs), state)
 
     def initial_state(self, batch: int, like: Tensor) -> State:
-        """Zeros: the state before the first step, with dtype and device of `like`."""
+        """The state before the first step: zeros, unless a subclass says otherwise.
+
+        Args:
+            batch: B.
+            like: a tensor of the dtype and on the device that the state is to have.
+
+        Returns:
+            A tuple of tensors whose first dimension is B; the first is (B, H).
+        """
         zeros = like.new_zeros(batch, self.hidden_size)
         return (zeros,) * self.state_size
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from common.device import is_gpu
-from common.recurrent.cells import State
 from common.recurrent.padding import Padding
+from common.recurrent.state import State
 
 SHUT = 1e4
 """A gate input beyond which a sigmoid is exactly 0 or 1 in every float type."""

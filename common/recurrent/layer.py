@@ -4,33 +4,22 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from functools import partial
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from common.choices import StandardCell
 from common.device import is_gpu
-from common.recurrent.cells import (
-    ALL,
-    Cell,
-    CellFactory,
-    GRUCell,
-    LSTMCell,
-    SimpleRNNCell,
-    State,
-    make_cell,
-)
+from common.recurrent.cells import ALL, Cell, CellFactory, make_cell
 from common.recurrent.fused import unroll_fused, wants_float32
 from common.recurrent.initialization import Initialization, initialize_
 from common.recurrent.packed import takes_packed, unroll_kernel
 from common.recurrent.padding import Padding
 from common.recurrent.scan import scan
-
-StandardCell = Literal["rnn", "rnn_relu", "lstm", "gru"]
-
-WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+from common.recurrent.standard import WEIGHTS, rename_torch_weights, standard_cell
+from common.recurrent.state import RecurrentState, State
 
 
 class Recurrent(nn.Module):
@@ -44,6 +33,10 @@ class Recurrent(nn.Module):
 
     Besides the whole pass there is one step at a time, for decoders: `step`, or `project` and
     `step_projected` where part of the input is known before the loop. Both use the same weights.
+
+    The state is a tuple of cell states, one for each layer and direction: layers first, then
+    directions, as in torch. Each is a tuple of tensors whose first dimension is B: (h,) or (h, c),
+    each (B, H), for the standard cells.
 
     Args:
         cell: "rnn" (tanh), "rnn_relu", "lstm", "gru"; or what makes a cell of (input_size,
@@ -88,15 +81,16 @@ class Recurrent(nn.Module):
         self._views: Sequence[Cell] | None = None
         if isinstance(cell, str):
             sizes = (input_size, hidden_size, num_layers)
-            self.kernel, make = _standard(cell, *sizes, bidirectional, dropout)
+            self.kernel, make = standard_cell(cell, *sizes, bidirectional, dropout)
             # The cells of the kernel's layers, for single steps: its weights, our equations.
             with torch.device("meta"):
                 self._kernel_cells = tuple(make(width, hidden_size) for width in widths)
         else:
             cells = [make_cell(cell, width, hidden_size) for width in widths]
             self.cells = nn.ModuleDict(dict(zip(self._suffixes, cells, strict=True)))
-        self.state_size = self._cells()[0].state_size
-        """How many tensors a state is made of: 2 for LSTMs, else 1."""
+        first = self.initial_state(1, next(self.parameters()).detach())
+        self.state_shapes = tuple(tuple(part.shape[1:] for part in state) for state in first)
+        """Of each layer and direction, the shapes of the tensors of its state, without B."""
         self.register_load_state_dict_pre_hook(_accept_torch_names)
         if initialization is not None:
             initialize_(self, initialization)
@@ -111,8 +105,8 @@ class Recurrent(nn.Module):
     # -- all steps at once -------------------------------------------------------------------------
 
     def forward(
-        self, inputs: Tensor, lengths: Tensor | None = None, state: State | None = None
-    ) -> tuple[Tensor, State]:
+        self, inputs: Tensor, lengths: Tensor | None = None, state: RecurrentState | None = None
+    ) -> tuple[Tensor, RecurrentState]:
         """Unroll over a whole batch.
 
         Padding reaches nothing: neither outputs nor states nor gradients, whatever values it holds.
@@ -123,8 +117,8 @@ class Recurrent(nn.Module):
                 the CPU are checked, and are best for inputs on a GPU too: all layers are then one
                 call of cuDNN. Lengths on a GPU are taken as they are, since to look at them would
                 wait for it.
-            state: before the first step, a tuple of (B, L D, H), layers first, then directions as
-                in torch; zeros if not given.
+            state: before the first step, of each layer and direction that of its cell; that of
+                `initial_state` if not given.
 
         Returns:
             The top layer's outputs (B, T, D H), exactly 0 at padding, and the state of each
@@ -155,28 +149,33 @@ class Recurrent(nn.Module):
         return outputs.transpose(0, 1), state
 
     def _whole_kernel(
-        self, kernel: nn.RNNBase, inputs: Tensor, state: State, padding: Padding | None
-    ) -> tuple[Tensor, State]:
-        first = tuple(part.to(inputs.dtype).transpose(0, 1).contiguous() for part in state)
+        self, kernel: nn.RNNBase, inputs: Tensor, state: RecurrentState, padding: Padding | None
+    ) -> tuple[Tensor, RecurrentState]:
+        # Contiguous (L D, B, H), as cuDNN wants it.
+        first = tuple(torch.stack(parts).to(inputs.dtype) for parts in zip(*state, strict=True))
         if is_gpu(inputs.device):
-            outputs, state = unroll_kernel(kernel, inputs, first, padding)
-            return outputs, tuple(part.transpose(0, 1) for part in state)
-        outputs, last = kernel(inputs, first if self.state_size == 2 else first[0])
-        last = last if self.state_size == 2 else (last,)
-        return outputs, tuple(part.transpose(0, 1) for part in last)
+            outputs, last = unroll_kernel(kernel, inputs, first, padding)
+        else:
+            outputs, *rest = kernel(inputs, first if len(first) == 2 else first[0])
+            last = rest[0] if len(first) == 2 else tuple(rest)
+        return outputs, tuple(zip(*(part.unbind(0) for part in last), strict=True))
 
     def _layer_by_layer(
-        self, kernel: nn.RNNBase | None, inputs: Tensor, state: State, padding: Padding | None
-    ) -> tuple[Tensor, State]:
-        """inputs: (T, B, I); state: tuple of (B, L D, H). Returns (T, B, D H), the last state."""
+        self,
+        kernel: nn.RNNBase | None,
+        inputs: Tensor,
+        state: RecurrentState,
+        padding: Padding | None,
+    ) -> tuple[Tensor, RecurrentState]:
+        """inputs: (T, B, I). Returns (T, B, D H) and the state after the last step."""
         values = inputs if padding is None else padding.clear(inputs)
         lasts: list[State] = []
-        cells, firsts = self._cells(), self._by_layer(state)
+        cells = self._cells()
         for layer in range(self.num_layers):
             outputs = []
             for direction in range(self.num_directions):
                 index = layer * self.num_directions + direction
-                cell, first = cells[index], firsts[index]
+                cell, first = cells[index], state[index]
                 reverse = direction == 1
                 if kernel is not None and padding is not None:
                     first = tuple(part.to(values.dtype) for part in first)
@@ -189,16 +188,16 @@ class Recurrent(nn.Module):
             values = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=2)
             if layer + 1 < self.num_layers:
                 values = F.dropout(values, self.dropout, self.training)
-        return values, _stack(lasts)
+        return values, tuple(lasts)
 
     # -- one step at a time ------------------------------------------------------------------------
 
-    def step(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+    def step(self, inputs: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
         """One time step of all layers, for loops that decide on the next input as they go.
 
         Args:
             inputs: (B, I).
-            state: a tuple of (B, L, H), of `initial_state` or of the step before.
+            state: of `initial_state` or of the step before.
 
         Returns:
             The top layer's output (B, H) and the next state.
@@ -220,20 +219,19 @@ class Recurrent(nn.Module):
         """
         return self._cells()[0].project(inputs, columns, bias)
 
-    def step_projected(self, projected: Tensor, state: State) -> tuple[Tensor, State]:
+    def step_projected(
+        self, projected: Tensor, state: RecurrentState
+    ) -> tuple[Tensor, RecurrentState]:
         """As `step`, with the first layer's input product (B, P) already computed by `project`."""
         if self.num_directions == 2:
             raise ValueError("a bidirectional network has no single step: it needs the future")
-        if self.num_layers == 1:
-            new = self._cells()[0].step(projected, tuple(part.squeeze(1) for part in state))
-            return new[0], tuple(part.unsqueeze(1) for part in new)
         news: list[State] = []
-        for cell, old in zip(self._cells(), self._by_layer(state), strict=True):
+        for cell, old in zip(self._cells(), state, strict=True):
             if news:
                 output = F.dropout(news[-1][0], self.dropout, self.training)
                 projected = cell.project(output)
             news.append(cell.step(projected, old))
-        return news[-1][0], _stack(news)
+        return news[-1][0], tuple(news)
 
     def deferred(self) -> Self:
         """A view for one hand-written loop over time, sharing the weights.
@@ -246,10 +244,9 @@ class Recurrent(nn.Module):
         view._views = [cell.deferred() for cell in self._cells()]
         return view
 
-    def initial_state(self, batch: int, like: Tensor) -> State:
-        """Zeros (B, L D, H), with dtype and device of `like`: the state before the first step."""
-        zeros = like.new_zeros(batch, len(self._suffixes), self.hidden_size)
-        return (zeros,) * self.state_size
+    def initial_state(self, batch: int, like: Tensor) -> RecurrentState:
+        """The state before the first step, as each cell makes it (`Cell.initial_state`)."""
+        return tuple(cell.initial_state(batch, like) for cell in self._cells())
 
     # -- what both share ---------------------------------------------------------------------------
 
@@ -266,62 +263,29 @@ class Recurrent(nn.Module):
                 cell._parameters[name] = parameters[f"{name}_{suffix}"]
         return self._kernel_cells
 
-    def _fit(self, state: State, batch: int) -> State:
-        shape = (batch, len(self._suffixes), self.hidden_size)
-        if len(state) != self.state_size or any(part.shape != shape for part in state):
+    def _fit(self, state: RecurrentState, batch: int) -> RecurrentState:
+        """The state, if it is one of this network.
+
+        Raises:
+            ValueError: it is not.
+        """
+        wanted = [[(batch, *shape) for shape in shapes] for shapes in self.state_shapes]
+        found = [
+            [tuple(part.shape) for part in cell]
+            if isinstance(cell, tuple | list)
+            else tuple(cell.shape)
+            for cell in state
+        ]
+        if found != wanted:
             raise ValueError(
-                f"the state is a tuple of {self.state_size} x {shape}, "
-                f"not {[tuple(part.shape) for part in state]}"
+                f"the state is a tuple of {len(wanted)} cell states (layers first, then "
+                f"directions) of the shapes {wanted}, not of {found}"
             )
         return state
-
-    @staticmethod
-    def _by_layer(state: State) -> list[State]:
-        """(B, L D, H) tensors into the states (B, H) of each layer and direction."""
-        return list(zip(*(part.unbind(1) for part in state), strict=True))
-
-
-def _stack(states: Sequence[State]) -> State:
-    """The states (B, H) of each layer and direction into (B, L D, H) tensors."""
-    return tuple(torch.stack(parts, dim=1) for parts in zip(*states, strict=True))
-
-
-def _standard(
-    name: str,
-    input_size: int,
-    hidden_size: int,
-    num_layers: int,
-    bidirectional: bool,
-    dropout: float,
-) -> tuple[nn.RNNBase, CellFactory]:
-    """torch's module for a standard cell, and the cell that has the same equations."""
-    kernels: dict[str, tuple[Any, CellFactory]] = {
-        "rnn": (nn.RNN, SimpleRNNCell),
-        "rnn_relu": (
-            partial(nn.RNN, nonlinearity="relu"),
-            partial(SimpleRNNCell, nonlinearity="relu"),
-        ),
-        "lstm": (nn.LSTM, LSTMCell),
-        "gru": (nn.GRU, GRUCell),
-    }
-    if name not in kernels:
-        raise ValueError(
-            f"cell is one of {', '.join(kernels)}, or makes a Cell of (input_size, hidden_size); "
-            f"not {name!r}"
-        )
-    kernel, cell = kernels[name]
-    options = {"bidirectional": bidirectional, "dropout": dropout if num_layers > 1 else 0.0}
-    return kernel(input_size, hidden_size, num_layers, **options), cell
 
 
 def _accept_torch_names(
     module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: object
 ) -> None:
-    """Let a state dict of torch.nn load: weight_ih_l0 goes where this network keeps it."""
     assert isinstance(module, Recurrent)
-    for suffix in module._suffixes:
-        for name in WEIGHTS:
-            torch_name = f"{name}_{suffix}"
-            ours = f"kernel.{torch_name}" if module.kernel is not None else f"cells.{suffix}.{name}"
-            if prefix + torch_name in state_dict:
-                state_dict[prefix + ours] = state_dict.pop(prefix + torch_name)
+    rename_torch_weights(state_dict, prefix, module._suffixes, module.kernel is not None)

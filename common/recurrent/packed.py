@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from common.device import is_gpu, upload
-from common.recurrent.cells import State
 from common.recurrent.padding import Padding
+from common.recurrent.state import State
 
 
 def takes_packed(padding: Padding) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from common.recurrent.cells import Cell, State
+from common.recurrent.cells import Cell
 from common.recurrent.padding import Padding
+from common.recurrent.state import State
 
 
 def scan(
@@ -23,7 +24,7 @@ def scan(
     Args:
         cell: any cell.
         inputs: (T, B, I) time-major; cleared at padding, if there is any.
-        state: before the first step, each (B, H); zeros if not given.
+        state: before the first step; that of `cell.initial_state` if not given.
         padding: which steps are not real; they leave the state as it is.
         reverse: from the last real step to the first.
         defer_weight_grad: compute the recurrent weight gradient as one product after the loop has
@@ -45,7 +46,7 @@ def scan(
         after = cell.step(outputs[time], state)
         if masks is not None and time >= shortest:
             after = tuple(
-                torch.where(masks[time], old.to(new.dtype), new)
+                torch.where(_like_rows(masks[time], new), old.to(new.dtype), new)
                 for old, new in zip(state, after, strict=True)
             )
         state = after
@@ -54,3 +55,8 @@ def scan(
         return projected.new_zeros(0, inputs.shape[1], cell.hidden_size), state
     stacked = torch.stack(outputs)
     return stacked if padding is None else padding.clear(stacked), state
+
+
+def _like_rows(mask: Tensor, values: Tensor) -> Tensor:
+    """mask: (B, 1). Returns it with as many dimensions as values (B, ...) have."""
+    return mask if values.dim() == 2 else mask.view(-1, *(1,) * (values.dim() - 1))

@@ -5,7 +5,7 @@ The models compute in float64; their means, and the search, in float32.
 
 from __future__ import annotations
 
-from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -13,12 +13,13 @@ from torch import Tensor, nn
 
 from common.decoding.context import Context
 from common.decoding.decoder import RecurrentDecoder
-from common.decoding.search import Hypothesis
+from common.decoding.hypotheses import Hypothesis
+from common.decoding.search import BeamSearch, Greedy, Sampling
 from common.encoder_decoder import Batch, EncoderDecoder
 from common.ensemble import EnsembleModel
+from common.recurrent.state import state_tensors
 from common.text.vocabulary import BOS, EOS
 from common.training.validation import teacher_forced
-from tests.common.decoding.fake_models import beam_search, greedy, sample
 from tests.tolerances import assert_same_sums, same_log_probability
 
 V, C, M, SENTENCES, POSITIONS = 30, 5, 6, 7, 4
@@ -63,12 +64,14 @@ def inputs() -> tuple[Tensor, Tensor]:
 
 
 SEARCHES = {
-    "greedy": greedy,
-    "beam": partial(beam_search, beam_size=4, n_best=3, length_penalty=0.7),
-    "sample": lambda *a, **o: sample(
-        *a, num_samples=3, generator=torch.Generator().manual_seed(5), **o
-    ),
+    "greedy": Greedy(max_length=12),
+    "beam": BeamSearch(beam_size=4, n_best=3, length_penalty=0.7, max_length=12),
+    "sample": Sampling(num_samples=3, max_length=12),
 }
+
+
+def call(search: str) -> dict[str, Any]:
+    return {"search": SEARCHES[search], "generator": torch.Generator().manual_seed(5)}
 
 
 def assert_same(one: list[list[Hypothesis]], other: list[list[Hypothesis]]) -> None:
@@ -84,29 +87,32 @@ def assert_same(one: list[list[Hypothesis]], other: list[list[Hypothesis]]) -> N
 @pytest.mark.parametrize("average", ["probabilities", "log_probabilities"])
 @pytest.mark.parametrize("copies", [1, 3])
 @pytest.mark.parametrize("search", SEARCHES)
-def test_a_model_with_itself_says_what_it_says_alone(search, copies, average):
+def test_a_model_with_itself_predicts_what_it_predicts_alone(search, copies, average):
     for single in unlike():
         ensemble = EnsembleModel([single] * copies, average=average)
-        options = {"search": SEARCHES[search], "max_length": 12}
-        assert_same(single.generate(*inputs(), **options), ensemble.generate(*inputs(), **options))
+        alone = single.generate(*inputs(), **call(search))
+        assert_same(alone, ensemble.generate(*inputs(), **call(search)))
 
 
 @pytest.mark.parametrize("search", ["greedy", "beam"])
 def test_a_sentence_alone_and_in_a_batch(search):
     ensemble = EnsembleModel(unlike())
-    options = {"search": SEARCHES[search], "max_length": 12}
     features, mask = inputs()
     alone = [
-        ensemble.generate(features[row : row + 1, :size], mask[row : row + 1, :size], **options)[0]
+        ensemble.generate(
+            features[row : row + 1, :size], mask[row : row + 1, :size], **call(search)
+        )[0]
         for row, size in enumerate(mask.sum(1).tolist())
     ]
-    assert_same(alone, ensemble.generate(features, mask, **options))
+    assert_same(alone, ensemble.generate(features, mask, **call(search)))
 
 
 def test_scores_are_the_log_of_the_mean_of_the_members_probabilities():
     """The probability of each word, of each member, from its own teacher-forced pass."""
     models = unlike()
-    found = EnsembleModel(models).generate(*inputs(), beam_size=3, n_best=2, max_length=9)
+    found = EnsembleModel(models).generate(
+        *inputs(), search=BeamSearch(beam_size=3, n_best=2, max_length=9)
+    )
     for row, best in enumerate(found):
         for hypothesis in best:
             spoken = hypothesis.tokens + [EOS] * hypothesis.finished
@@ -125,15 +131,14 @@ def test_steps_are_pure_and_prepare_themselves():
     ensemble = EnsembleModel(models).decoder
     context = EnsembleModel(models).encode(*inputs())
     prepared = ensemble.prepare(context)
-    assert prepared.state_sizes == (1, 2, 1, 1)
     state = ensemble.start(prepared)
-    before = [tensor.clone() for tensor in state]
+    before = [tensor.clone() for tensor in state_tensors(state)]
+    assert len(before) == 1 + 2 * 2 + 1 + 1
     tokens = torch.full((SENTENCES,), BOS)
-    first, _ = ensemble.step(tokens, state, prepared)
-    second, _ = ensemble.step(tokens, state, context)
-    assert_same_sums(first, second, terms=TERMS, dtype=torch.float32)
-    assert all(map(torch.equal, before, state))
-    assert ensemble.prepare(prepared).state_sizes == prepared.state_sizes
+    first = ensemble.step(tokens, state, prepared)
+    second = ensemble.step(tokens, state, context)
+    assert_same_sums(first.logits, second.logits, terms=TERMS, dtype=torch.float32)
+    assert all(map(torch.equal, before, state_tensors(state)))
 
 
 def test_teacher_forced_figures_are_of_the_mean():
@@ -170,6 +175,34 @@ def test_attention_is_the_mean_of_those_that_attend():
     for row in range(SENTENCES):
         torch.testing.assert_close(mean[row], (each[0][row] + each[1][row]) / 2)
     assert EnsembleModel([plain]).attention_weights(inputs(), sentences) is None
+
+
+@pytest.mark.parametrize("search", SEARCHES)
+def test_hypotheses_carry_the_mean_of_the_weights(search):
+    ensemble = EnsembleModel(unlike())
+    found = ensemble.generate(*inputs(), **call(search), keep_attention=True)
+    assert_same(found, ensemble.generate(*inputs(), **call(search)))
+    for place in range(len(found[0])):
+        column = [best[place] for best in found if place < len(best)]
+        assert len(column) == SENTENCES
+        expected = ensemble.attention_weights(inputs(), [h.tokens for h in column])
+        for hypothesis, weights in zip(column, expected, strict=True):
+            rows = len(hypothesis.tokens) + hypothesis.finished
+            assert_same_sums(hypothesis.attention, weights[:rows], terms=TERMS, dtype=torch.float32)
+
+
+def test_members_that_attend_to_other_positions_have_no_mean():
+    class Shorter(Reader):
+        def forward(self, inputs: Tensor, mask: Tensor) -> Context:
+            context = super().forward(inputs, mask)
+            return Context(context.vector, context.memory[:, :2], mask[:, :2])
+
+    first, second = model(3, attention="additive"), model(4, attention="additive")
+    second.encoder = Shorter().double()
+    ensemble = EnsembleModel([first, second])
+    assert ensemble.attention_weights(inputs(), [[5]] * SENTENCES) is None
+    found = ensemble.generate(*inputs(), search=Greedy(max_length=3), keep_attention=True)
+    assert all(h.attention is None for best in found for h in best)
 
 
 def test_training_mode_reaches_the_members():

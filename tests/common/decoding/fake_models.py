@@ -15,6 +15,8 @@ from torch import Tensor
 
 from common.decoding.constraints import Forbidden
 from common.decoding.search import BeamSearch, Greedy, Sampling, Search
+from common.decoding.step_model import Step
+from common.recurrent.state import NestedState
 from tests.devices import drawn
 
 PAD, BOS, EOS = 0, 1, 2
@@ -66,7 +68,7 @@ class TableModel:
     def step(self, tokens, state, context):
         assert len(tokens) % context.batch_size == 0 and len(state[0]) == len(tokens)
         context.steps.append(len(tokens))
-        return self.logits[tokens], (tokens[:, None],)
+        return Step(self.logits[tokens], (tokens[:, None],))
 
 
 def normal(*shape: int, seed: int | torch.Generator) -> Tensor:
@@ -90,17 +92,19 @@ class RandomModel:
         self.prepared += 1
         return context
 
-    def start(self, context: Rows) -> tuple[Tensor, ...]:
+    def start(self, context: Rows) -> NestedState:
         zeros = torch.zeros(context.batch_size, 6, dtype=torch.double)
-        return zeros, zeros[:, :1]
+        return zeros, (zeros[:, :1], ())  # of any depth
 
     def step(self, tokens, state, context):
         context.steps.append(len(tokens))
-        h, length = state
+        h, (length, _) = state
         shared = context.rows[:, None]  # (B, 1, 6): every hypothesis of a sentence sees its row
         h = (h @ self.recurrent + self.words[tokens]).view(len(shared), -1, 6) + shared
         h = h.flatten(0, 1).tanh()
-        return h @ self.out + self.bias, (h, length + 1)
+        # Attention by no memory: positions are what was counted and what was written.
+        weights = torch.stack([length[:, 0], tokens.double(), h[:, 0]], 1)
+        return Step(h @ self.out + self.bias, (h, (length + 1, ())), weights)
 
 
 def contexts(batch: int, seed: int = 0) -> Rows:
@@ -112,7 +116,7 @@ def log_probabilities(model, context: Rows, prefix: tuple[int, ...]) -> list[flo
     context = Rows(context.rows)
     state = model.start(context)
     for token in (BOS, *prefix):
-        logits, state = model.step(torch.tensor([token]), state, context)
+        logits, state, _ = model.step(torch.tensor([token]), state, context)
     return logits[0].double().log_softmax(0).tolist()
 
 

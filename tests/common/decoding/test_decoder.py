@@ -12,9 +12,9 @@ from functools import partial
 import pytest
 import torch
 
-from common.decoding import Context, RecurrentDecoder
+from common.decoding import BeamSearch, Context, RecurrentDecoder
 from common.encoder_decoder import Batch, EncoderDecoder
-from common.recurrent import GRUCell
+from common.recurrent import GRUCell, map_state
 from tests.devices import drawn
 from tests.tolerances import assert_same_sums
 
@@ -39,8 +39,8 @@ def make_context(batch: int = B) -> Context:
 
 
 def make_decoder(**options) -> RecurrentDecoder:
-    options = {"inject": ("init", "every"), "memory_size": M} | options
-    return RecurrentDecoder(V, E, H, C, **options).double().eval()
+    options = {"inject": ("init", "every"), "context_size": C, "memory_size": M} | options
+    return RecurrentDecoder(V, E, H, **options).double().eval()
 
 
 def make_tokens(batch: int = B, steps: int = T) -> torch.Tensor:
@@ -62,7 +62,7 @@ def test_steps_equal_the_teacher_forced_pass(cell, inject, attention):
     prepared = decoder.prepare(context)
     state = decoder.start(prepared)
     for t in range(T):
-        logits, state = decoder.step(tokens[:, t], state, prepared)
+        logits, state, _ = decoder.step(tokens[:, t], state, prepared)
         torch.testing.assert_close(logits, whole[:, t])
 
 
@@ -84,6 +84,17 @@ def test_steps_equal_the_teacher_forced_pass(cell, inject, attention):
             "deep_output": True,
         },
         {"cell": "lstm", "num_layers": 2, "inject": ("init",)},  # Sutskever et al. 2014
+        {"attention": "general", "attend": "after", "input_feeding": True, "num_layers": 2},
+        {
+            "attention": "dot",
+            "attend": "after",
+            "input_feeding": True,
+            "deep_output": True,
+            "tie_embeddings": True,
+            "inject": ("first", "every", "output"),
+        },
+        {"context_size": None, "inject": (), "attention": "additive"},
+        {"context_size": None, "inject": ()},
     ],
     ids=str,
 )
@@ -95,7 +106,7 @@ def test_options_combine_and_steps_still_equal_the_pass(options, dtype):
     whole = decoder(context, tokens)
     state = decoder.start(context)
     for t in range(T):
-        logits, state = decoder.step(tokens[:, t], state, context)
+        logits, state, _ = decoder.step(tokens[:, t], state, context)
         # In two layers of T steps, then the readout: products with words, context, memory, state.
         assert_same_sums(logits, whole[:, t], terms=(2 * T + 1) * (E + C + M + H))
 
@@ -125,11 +136,11 @@ def test_hypotheses_share_a_context_without_a_copy(attention):
     rows = torch.arange(B).repeat_interleave(hypotheses)
     tokens = make_tokens(B * hypotheses, 2)
     shared, repeated = decoder.prepare(context), decoder.prepare(context.select(rows))
-    state = tuple(part.repeat_interleave(hypotheses, 0) for part in decoder.start(shared))
+    state = map_state(lambda part: part.repeat_interleave(hypotheses, 0), decoder.start(shared))
     for t in range(2):
-        expected, _ = decoder.step(tokens[:, t], state, repeated)
-        logits, state = decoder.step(tokens[:, t], state, shared)
-        torch.testing.assert_close(logits, expected)
+        expected = decoder.step(tokens[:, t], state, repeated)
+        logits, state, weights = decoder.step(tokens[:, t], state, shared)
+        torch.testing.assert_close((logits, weights), (expected.logits, expected.weights))
 
 
 @pytest.mark.parametrize("attend", ["before", "after"])
@@ -253,7 +264,8 @@ def test_overfits_a_handful_and_writes_it_back(options):
     assert loss.value.item() < 0.1
     model.eval()
     for beam_size in (1, 3):
-        found = model.generate(*inputs, beam_size=beam_size, max_length=10)
+        search = BeamSearch(beam_size=beam_size, max_length=10)
+        found = model.generate(*inputs, search=search)
         assert [hypotheses[0].tokens for hypotheses in found] == sentences
 
 
@@ -300,6 +312,10 @@ def test_tied_embeddings_are_one_matrix():
         ({"attention": "dot", "memory_size": H + 1}, "as wide as"),
         ({"attention": "sparse"}, "unknown attention"),
         ({"gate": True}, "without attention"),
+        ({"context_size": None}, "language model"),
+        ({"input_feeding": True}, "after the step"),
+        ({"input_feeding": True, "attention": "dot"}, "after the step"),
+        ({"attention": lambda *sizes: torch.nn.Linear(*sizes)}, "makes a Linear, not an Attention"),
         ({"tie_embeddings": True, "readout_size": E + 1}, "tied"),
         ({"attend": "during", "attention": "dot"}, "before"),
     ],
@@ -309,10 +325,13 @@ def test_contradictions_are_named(options, message):
         make_decoder(**options)
 
 
-def test_attention_without_a_memory_is_named():
-    decoder = make_decoder(attention="additive")
+def test_what_a_context_lacks_is_named():
     with pytest.raises(ValueError, match="memory"):
-        decoder(Context(normal(B, C)), make_tokens())
+        make_decoder(attention="additive")(Context(normal(B, C)), make_tokens())
+    with pytest.raises(ValueError, match="with a vector"):
+        make_decoder()(Context(memory=normal(B, S, M)), make_tokens())
+    with pytest.raises(ValueError, match="Context.nothing"):
+        Context()
 
 
 def test_additive_attention_by_hand():
@@ -324,7 +343,8 @@ def test_additive_attention_by_hand():
             weight.fill_(1.0)
         attention.memory.bias.zero_()
     memory = torch.tensor([[[0.0], [1.0]]]).double()
-    read, weights = attention(memory[:, 1:], attention.keys(memory), memory)
+    read, weights, state = attention(memory[:, 1:], attention.prepare(memory))
+    assert state == ()
     scores = [math.exp(math.tanh(1.0)), math.exp(math.tanh(2.0))]
     torch.testing.assert_close(weights[0, 0, 1].item(), scores[1] / sum(scores))
     torch.testing.assert_close(read.item(), scores[1] / sum(scores))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from common.decoding.ensemble import Ensemble, EnsembleContext, mean_log_probabilities
+from common.decoding.step_model import Step
 from common.text.vocabulary import BOS, EOS, PAD
 from tests.common.decoding.fake_models import beam_search, sample
 from tests.devices import generator
@@ -55,7 +56,7 @@ class TableModel:
         assert [tensor.shape for tensor in state] == [
             (len(tokens), 1 + n) for n in range(self.size)
         ]
-        return self.logits[tokens], tuple(tensor + 1 for tensor in state)
+        return Step(self.logits[tokens], tuple(tensor + 1 for tensor in state))
 
 
 ENDS = {word: {EOS: 1.0} for word in (DOG, CAT)}

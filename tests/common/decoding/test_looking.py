@@ -49,7 +49,8 @@ def test_a_beam_search_finds_the_same(
 ):
     options = {
         "beam_size": beam, "n_best": max(1, beam - 1), "length_penalty": penalty,
-        "beam_patience": patience, "prune": prune, "min_length": shortest, "no_repeat_ngram": 2,
+        "beam_patience": patience, "prune": prune, "no_repeat_ngram": 2, "keep_attention": True,
+        "min_length": [shortest] * batch,
         "max_length": [max(1, lengths - row) for row in range(batch)],
     }  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
@@ -59,6 +60,7 @@ def test_a_beam_search_finds_the_same(
     assert [[h.tokens for h in s] for s in seldom] == [[h.tokens for h in s] for s in often]
     assert [[h.finished for h in s] for s in seldom] == [[h.finished for h in s] for s in often]
     for ours, expected in zip(sum(seldom, []), sum(often, []), strict=True):
+        assert torch.allclose(ours.attention, expected.attention, rtol=1e-5, atol=1e-5)
         # A batch that is pruned later multiplies matrices of other sizes.
         assert ours.score == pytest.approx(expected.score, rel=1e-5, abs=1e-5)
         assert ours.log_probability == pytest.approx(expected.log_probability, rel=1e-5, abs=1e-5)

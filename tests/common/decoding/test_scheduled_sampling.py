@@ -1,4 +1,4 @@
-"""Scheduled sampling: all right words are teacher forcing, all own words are greedy search.
+"""Scheduled sampling: none sampled is teacher forcing, all sampled is greedy search.
 
 Computed in float64: two routes to one number agree, and the likeliest word is the same by both.
 """
@@ -21,7 +21,7 @@ from common.decoding import (
     RecurrentDecoder,
     ScheduledSampling,
 )
-from common.decoding.scheduled_sampling import OwnWords
+from common.decoding.scheduled_sampling import SampledInputs
 from common.text.vocabulary import BOS, EOS, PAD
 from tests.common.decoding.fake_models import greedy
 from tests.devices import drawn
@@ -46,7 +46,7 @@ def make_decoder(attention=None, **options) -> RecurrentDecoder:
     chosen = {"attention": attention[0], "attend": attention[1]} if attention else {}
     chosen = {"inject": ("init", "every"), "memory_size": M} | chosen | options
     decoder = RecurrentDecoder(V, E, H, C, **chosen).double().eval()
-    with torch.no_grad():  # a fresh decoder says the same word again and again
+    with torch.no_grad():  # a fresh decoder predicts the same word again and again
         for parameter in decoder.parameters():
             parameter.mul_(3)
     return decoder
@@ -62,8 +62,8 @@ def likeliest(logits: Tensor) -> Tensor:
     return logits.argmax(dim=1)
 
 
-def some(share: float = 0.5) -> Tensor:
-    where = drawn(torch.rand, B, T, seed=3) < share
+def some(probability: float = 0.5) -> Tensor:
+    where = drawn(torch.rand, B, T, seed=3) < probability
     where[:, 0] = False
     return where
 
@@ -90,11 +90,11 @@ def assert_alike(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 @pytest.mark.parametrize("inject", INJECTIONS, ids="+".join)
 @pytest.mark.parametrize("attention", ATTENTIONS, ids=str)
-def test_all_right_words_are_teacher_forcing(cell, inject, attention):
+def test_none_sampled_is_teacher_forcing(cell, inject, attention):
     decoder = make_decoder(attention, cell=cell, inject=inject)
     context, tokens = make_context(), make_tokens()
     forced = decoder.unroll(context, tokens)
-    nowhere = OwnWords(torch.zeros(B, T, dtype=torch.bool), likeliest)
+    nowhere = SampledInputs(torch.zeros(B, T, dtype=torch.bool), likeliest)
     stepped = decoder.unroll(context, tokens, nowhere)
     torch.testing.assert_close(stepped.features, forced.features)
     if attention:
@@ -118,22 +118,23 @@ def test_all_right_words_are_teacher_forcing(cell, inject, attention):
         },
         {"deep_output": True, "readout": "maxout", "attention": ("general", "after")},
         {"tie_embeddings": True},
+        {"input_feeding": True, "attention": ("general", "after"), "deep_output": True},
     ],
     ids=str,
 )
-def test_a_naive_loop_feeds_the_same_words_and_has_the_same_gradient(options):
+def test_a_naive_loop_feeds_the_same_tokens_and_has_the_same_gradient(options):
     decoder = make_decoder(**options)
     context, tokens, where = make_context(), make_tokens(), some()
-    own = decoder.unroll(context, tokens, OwnWords(where, likeliest))
+    sampled = decoder.unroll(context, tokens, SampledInputs(where, likeliest))
 
     state, fed, logits = decoder.start(context), tokens[:, 0], []
     for t in range(T):
         if t:
             fed = torch.where(where[:, t], logits[-1].argmax(dim=1), tokens[:, t])
-        step_logits, state = decoder.step(fed, state, context)
+        step_logits, state, _ = decoder.step(fed, state, context)
         logits.append(step_logits)
     naive = torch.stack(logits, 1)
-    torch.testing.assert_close(decoder.logits(own.features), naive)
+    torch.testing.assert_close(decoder.logits(sampled.features), naive)
 
     weights = of_logits()
     parameters = dict(decoder.named_parameters())
@@ -141,27 +142,27 @@ def test_a_naive_loop_feeds_the_same_words_and_has_the_same_gradient(options):
         (naive * weights).sum(), list(parameters.values()), allow_unused=True
     )
     expected = {n: g for n, g in zip(parameters, found, strict=True) if g is not None}
-    assert_alike(gradients(decoder, own.features), expected)
+    assert_alike(gradients(decoder, sampled.features), expected)
 
 
 @pytest.mark.parametrize("attention", ATTENTIONS, ids=str)
-def test_all_own_words_are_what_greedy_search_says(attention):
+def test_all_sampled_is_greedy_search(attention):
     decoder = make_decoder(attention)
     context = make_context()
     sampling = ScheduledSampling(ConstantRatio(0.0), forbidden=(PAD, BOS))
-    own = sampling.draw(B, T)
-    assert own is not None
-    said: list[Tensor] = []
+    coins = sampling.draw(B, T)
+    assert coins is not None
+    predicted: list[Tensor] = []
 
     def choose(logits: Tensor) -> Tensor:
-        said.append(own.choose(logits))
-        return said[-1]
+        predicted.append(coins.choose(logits))
+        return predicted[-1]
 
-    decoder.unroll(context, make_tokens(), OwnWords(own.where, choose))
+    decoder.unroll(context, make_tokens(), SampledInputs(coins.where, choose))
     options = {"bos": BOS, "eos": EOS, "forbidden": (PAD, BOS), "max_length": T - 1}
     found = greedy(decoder, context, **options)
     lengths = []
-    for row, (hypothesis, *_) in zip(torch.stack(said, 1).tolist(), found, strict=True):
+    for row, (hypothesis, *_) in zip(torch.stack(predicted, 1).tolist(), found, strict=True):
         length = row.index(EOS) if EOS in row else T - 1
         assert row[:length] == hypothesis.tokens
         lengths.append(length)
@@ -169,7 +170,7 @@ def test_all_own_words_are_what_greedy_search_says(attention):
 
 
 @pytest.mark.parametrize("attention", [None, ("additive", "before"), ("general", "after")])
-def test_padding_reaches_no_gradient_even_where_the_decoder_speaks(attention):
+def test_padding_reaches_no_gradient_even_where_it_is_a_prediction(attention):
     decoder = make_decoder(attention)
     context, tokens, where = make_context(), make_tokens(), some()
     lengths = torch.tensor([6, 2, 4, 1])
@@ -177,7 +178,7 @@ def test_padding_reaches_no_gradient_even_where_the_decoder_speaks(attention):
 
     def of_real_steps(where: Tensor) -> dict[str, Tensor]:
         padded = tokens.masked_fill(~real, PAD)
-        features = decoder.unroll(context, padded, OwnWords(where, likeliest)).features
+        features = decoder.unroll(context, padded, SampledInputs(where, likeliest)).features
         return gradients(decoder, features * real.unsqueeze(2))
 
     assert_alike(of_real_steps(where | ~real), of_real_steps(where & real))
@@ -192,13 +193,13 @@ def test_no_weight_loses_its_gradient_under_autocast(attention):
 
     def norms(where: Tensor) -> dict[str, float]:
         with torch.autocast(context.vector.device.type, torch.bfloat16):
-            unrolled = decoder.unroll(context, make_tokens(), OwnWords(where, likeliest))
+            unrolled = decoder.unroll(context, make_tokens(), SampledInputs(where, likeliest))
             found = gradients(decoder, unrolled.features)
         return {name: gradient.norm().item() for name, gradient in found.items()}
 
-    spoken, forced = norms(some()), norms(torch.zeros(B, T, dtype=torch.bool))
-    assert spoken.keys() == forced.keys()
-    assert all(norm > 0 for name, norm in spoken.items() if forced[name] > 0)
+    sampled, forced = norms(some()), norms(torch.zeros(B, T, dtype=torch.bool))
+    assert sampled.keys() == forced.keys()
+    assert all(norm > 0 for name, norm in sampled.items() if forced[name] > 0)
 
 
 def test_the_ratio_falls_as_the_paper_says():
@@ -233,15 +234,15 @@ def test_what_cannot_be_is_named(make):
         make()
 
 
-def test_coins_per_token_and_per_sentence():
+def test_draws_per_token_and_per_sentence():
     torch.manual_seed(0)
     tokens = ScheduledSampling(ConstantRatio(0.7)).draw(400, 20)
     sentences = ScheduledSampling(ConstantRatio(0.7), per="sentence").draw(400, 20)
     assert tokens is not None and sentences is not None
-    for own in (tokens.where, sentences.where):
-        assert own.shape == (400, 20)
-        assert not own[:, 0].any()  # the start token is always right
-        assert own[:, 1:].float().mean() == pytest.approx(0.3, abs=0.06)
+    for where in (tokens.where, sentences.where):
+        assert where.shape == (400, 20)
+        assert not where[:, 0].any()  # the start token is never a prediction
+        assert where[:, 1:].float().mean() == pytest.approx(0.3, abs=0.06)
     assert (sentences.where[:, 1:] == sentences.where[:, 1:2]).all()
     assert not (tokens.where[:, 1:] == tokens.where[:, 1:2]).all()
 
@@ -255,15 +256,15 @@ def test_teacher_forcing_costs_nothing_and_draws_nothing():
     assert sampling.batches == 2
 
 
-def test_own_words_are_likeliest_or_sampled_and_never_forbidden():
+def test_predictions_are_likeliest_or_sampled_and_never_forbidden():
     logits = torch.tensor([[9.0, 0.0, 1.0, 1.0]]).expand(2_000, 4)
-    said = ScheduledSampling(ConstantRatio(0), forbidden=[0]).choose(logits)
-    assert set(said.tolist()) <= {2, 3}
+    chosen = ScheduledSampling(ConstantRatio(0), forbidden=[0]).choose(logits)
+    assert set(chosen.tolist()) <= {2, 3}
     torch.manual_seed(0)
-    said = ScheduledSampling(ConstantRatio(0), words="sampled", forbidden=[0]).choose(logits)
-    shares = said.bincount(minlength=4) / 2_000
+    chosen = ScheduledSampling(ConstantRatio(0), words="sampled", forbidden=[0]).choose(logits)
+    frequencies = chosen.bincount(minlength=4) / 2_000
     expected = torch.tensor([-torch.inf, 0.0, 1.0, 1.0]).softmax(0)
-    torch.testing.assert_close(shares, expected, rtol=0, atol=0.04)
+    torch.testing.assert_close(frequencies, expected, rtol=0, atol=0.04)
 
 
 def test_the_count_is_part_of_the_state_dict():

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from common.decoding.step_model import Step
 from tests.common.decoding.fake_models import (
     BOS,
     CAT,
@@ -262,8 +263,8 @@ def test_n_best_are_sorted_and_differ(seed):
 def test_bfloat16_logits_are_normalised_in_float32():
     class Rounded(RandomModel):
         def step(self, tokens, state, context):
-            logits, state = super().step(tokens, state, context)
-            return logits.bfloat16(), state
+            step = super().step(tokens, state, context)
+            return step._replace(logits=step.logits.bfloat16())
 
     model, context = Rounded(40, 0), contexts(3)
     for sentence, (h,) in enumerate(beam_search(model, context, **SPECIAL, max_length=12)):
@@ -278,7 +279,7 @@ def test_the_models_logits_are_left_as_they_were():
     before = model.logits.clone()
 
     def step(tokens, state, context):
-        return model.logits[:1].expand(len(tokens), -1), state
+        return Step(model.logits[:1].expand(len(tokens), -1), state)
 
     model.logits[0] = torch.randn(10, dtype=torch.double)
     before[0] = model.logits[0]

@@ -86,6 +86,28 @@ def test_the_whole_state_counts():
     torch.testing.assert_close(norms[1], torch.cat(jacobian).norm())
 
 
+def test_a_state_of_any_shape_counts():
+    class Memory(LSTMCell):
+        """An LSTM whose c is kept as (B, H, 1) and as (B,)-shaped parts."""
+
+        def step(self, projected, state):
+            h, first, *rest = state
+            c = torch.cat([first, torch.stack(rest, 1).unsqueeze(2)], 1).squeeze(2)
+            h, c = super().step(projected, (h, c))
+            return h, c[:, :2, None], *c[:, 2:].unbind(1)
+
+        def initial_state(self, batch, like):
+            rest = (like.new_zeros(batch),) * (H - 2)
+            return like.new_zeros(batch, H), like.new_zeros(batch, 2, 1), *rest
+
+    x = torch.randn(3, T, 2)
+    torch.manual_seed(1)
+    plain = Recurrent(LSTMCell, 2, H, num_layers=2)
+    ours = Recurrent(Memory, 2, H, num_layers=2)
+    ours.load_state_dict(plain.state_dict())
+    torch.testing.assert_close(gradient_flow(ours, x), gradient_flow(plain, x))
+
+
 def test_what_cannot_be_done_is_said():
     with pytest.raises(ValueError, match="at least 1"):
         gradient_flow(LSTMCell(2, H), torch.zeros(1, 0, 2))

@@ -11,9 +11,38 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.overrides import TorchFunctionMode
 
-from common.recurrent import GRUCell, LayerNormLSTMCell, LSTMCell, Recurrent, SimpleRNNCell
+from common.recurrent import (
+    Cell,
+    GRUCell,
+    LayerNormLSTMCell,
+    LSTMCell,
+    NestedState,
+    Recurrent,
+    RecurrentState,
+    SimpleRNNCell,
+    map_state,
+    select_rows,
+)
+from common.recurrent.state import state_tensors
 from tests.devices import drawn
 from tests.tolerances import assert_same_sums
+
+
+class MatrixCell(Cell):
+    """A cell with a memory (B, H, H), and a third tensor of one number a row."""
+
+    def step(self, projected, state):
+        hidden, memory, norm = state
+        value = (projected + self.recurrent(hidden)).tanh()
+        memory = memory / 2 + value.unsqueeze(2) * hidden.unsqueeze(1)
+        norm = norm / 2 + value.square().sum(1, keepdim=True)
+        read = torch.bmm(memory, value.unsqueeze(2)).squeeze(2)
+        return value + read / (1 + norm), memory, norm
+
+    def initial_state(self, batch, like):
+        size = self.hidden_size
+        return tuple(like.new_zeros(batch, *shape) for shape in ((size,), (size, size), (1,)))
+
 
 STANDARD = {
     "rnn": (nn.RNN, SimpleRNNCell),
@@ -29,6 +58,7 @@ CELLS = {
     **{f"scan_{name}": cell for name, (_, cell) in STANDARD.items()},
     "gru_reset_before": partial(GRUCell, reset_after=False),
     "layer_norm_lstm": LayerNormLSTMCell,
+    "matrix": MatrixCell,
 }
 every_cell = pytest.mark.parametrize("name", CELLS)
 every_stack = pytest.mark.parametrize("layers, bidirectional", [(1, False), (1, True), (3, True)])
@@ -45,18 +75,25 @@ def inputs(seed: int = 1) -> Tensor:
     return drawn(torch.randn, B, T, X, dtype=torch.double, seed=seed).requires_grad_()
 
 
-def random_state(network: Recurrent, seed: int = 2) -> tuple[Tensor, ...]:
+def random_state(network: Recurrent, seed: int = 2) -> RecurrentState:
     generator = torch.Generator("cpu").manual_seed(seed)
-    shape = (B, network.num_layers * network.num_directions, H)
     return tuple(
-        drawn(torch.randn, shape, dtype=torch.double, seed=generator).requires_grad_()
-        for _ in range(network.state_size)
+        tuple(
+            drawn(torch.randn, (B, *shape), dtype=torch.double, seed=generator).requires_grad_()
+            for shape in shapes
+        )
+        for shapes in network.state_shapes
     )
 
 
-def loss_of(outputs: Tensor, state: tuple[Tensor, ...]) -> Tensor:
+def stacked(state: RecurrentState, dim: int = 0) -> tuple[Tensor, ...]:
+    """As torch has it: (L D, B, H) of h, or of h and c."""
+    return tuple(torch.stack(parts, dim) for parts in zip(*state, strict=True))
+
+
+def loss_of(outputs: Tensor, state: NestedState) -> Tensor:
     """A loss that weighs every number differently, so that no two can be exchanged unnoticed."""
-    parts = [outputs, *state]
+    parts = [outputs, *state_tensors(state)]
     return sum((part * torch.linspace(-1, 2, part.numel()).view_as(part)).sum() for part in parts)
 
 
@@ -80,20 +117,21 @@ def test_outputs_states_and_gradients_equal_torchs(name, layers, bidirectional, 
     if ours == "scan":
         names = {f"{n.split('.')[2]}_{n.split('.')[1]}": p for n, p in names.items()}
     weights = [names[n] for n, _ in theirs.named_parameters()]
-    gradients = torch.autograd.grad(loss_of(outputs, last), [x, *state, *weights])
+    gradients = torch.autograd.grad(
+        loss_of(outputs, stacked(last)), [x, *state_tensors(state), *weights]
+    )
 
-    first = tuple(part.transpose(0, 1).contiguous() for part in state)
+    first = stacked(state)
     fed = pack_padded_sequence(x, LENGTHS.cpu(), True, False) if ragged else x
     expected, expected_last = theirs(fed, first if name == "lstm" else first[0])
     if ragged:
         expected, _ = pad_packed_sequence(expected, True)
     expected_last = expected_last if name == "lstm" else (expected_last,)
-    expected_last = tuple(part.transpose(0, 1) for part in expected_last)
-    wanted = [x, *state, *theirs.parameters()]
+    wanted = [x, *state_tensors(state), *theirs.parameters()]
     expected_gradients = torch.autograd.grad(loss_of(expected, expected_last), wanted)
 
     torch.testing.assert_close(outputs, expected)
-    torch.testing.assert_close(last, expected_last)
+    torch.testing.assert_close(stacked(last), expected_last)
     torch.testing.assert_close(gradients, expected_gradients)
 
 
@@ -132,16 +170,16 @@ def test_step_by_step_equals_the_whole_pass(name, layers, deferred):
     network = make(name, num_layers=layers)
     x, state = inputs(), random_state(network)
     expected = network(x, state=state)
-    wanted = [x, *state, *network.parameters()]
+    wanted = [x, *state_tensors(state), *network.parameters()]
     expected_gradients = torch.autograd.grad(loss_of(*expected), wanted)
 
     steps, outputs, last = network.deferred() if deferred else network, [], state
     for x_t in x.unbind(1):
         output, last = steps.step(x_t, last)
         outputs.append(output)
-    stacked = torch.stack(outputs, 1)
-    torch.testing.assert_close((stacked, last), expected)
-    gradients = torch.autograd.grad(loss_of(stacked, last), wanted)
+    whole = torch.stack(outputs, 1)
+    torch.testing.assert_close((whole, last), expected)
+    gradients = torch.autograd.grad(loss_of(whole, last), wanted)
     torch.testing.assert_close(gradients, expected_gradients)
 
 
@@ -178,9 +216,9 @@ def test_dropout_lies_between_layers_and_sleeps_in_evaluation():
     network = make("gru", num_layers=2, dropout=1.0)
     x, state = inputs(), random_state(network)
     zeros = torch.zeros(B, H, dtype=torch.double)
-    upper, first = network.kernel, state[0][:, 1].contiguous()
+    upper = network.kernel
     nothing = torch.gru(
-        zeros.unsqueeze(0), first.unsqueeze(0), upper.all_weights[1], True, 1, 0.0,
+        zeros.unsqueeze(0), state[1][0].unsqueeze(0), upper.all_weights[1], True, 1, 0.0,
         False, False, False,
     )[0][0]  # fmt: skip
     torch.testing.assert_close(network.step(x[:, 0], state)[0], nothing)
@@ -208,12 +246,11 @@ def test_a_sentence_alone_equals_itself_in_any_batch(name, layers, bidirectional
     x, state = inputs(), random_state(network)
     outputs, last = network(x, LENGTHS, state)
     for row, length in enumerate(LENGTHS.tolist()):
-        own = tuple(part[row : row + 1] for part in state)
+        own = select_rows(state, torch.tensor([row]))
         alone, alone_last = network(x[row : row + 1, :length], state=own)
         torch.testing.assert_close(outputs[row : row + 1, :length], alone)
         assert (outputs[row, length:] == 0).all()
-        for part, alone_part in zip(last, alone_last, strict=True):
-            torch.testing.assert_close(part[row : row + 1], alone_part)
+        torch.testing.assert_close(select_rows(last, torch.tensor([row])), alone_last)
 
 
 @every_cell
@@ -258,8 +295,8 @@ def test_a_sentence_of_no_words_keeps_its_state(name):
     network = make(name, num_layers=2)
     state = random_state(network)
     outputs, last = network(inputs(), torch.tensor([0, 7, 0, 3]), state)
-    for part, first in zip(last, state, strict=True):
-        torch.testing.assert_close(part[[0, 2]], first[[0, 2]], rtol=0, atol=0)
+    still = torch.tensor([0, 2])
+    torch.testing.assert_close(select_rows(last, still), select_rows(state, still), rtol=0, atol=0)
     assert (outputs[[0, 2]] == 0).all() and (outputs[1] != 0).any()
 
 
@@ -271,7 +308,10 @@ def test_an_empty_batch_is_no_error(name, batch, steps):
     for lengths in (None, torch.zeros(batch, dtype=torch.long)):
         outputs, last = network(x, lengths)
         assert outputs.shape == (batch, steps, 2 * H)
-        assert len(last) == network.state_size and last[0].shape == (batch, 4, H)
+        assert [[part.shape for part in cell] for cell in last] == [
+            [(batch, *shape) for shape in shapes] for shapes in network.state_shapes
+        ]
+        assert len(last) == 4 and last[0][0].shape == (batch, H)
 
 
 def test_lengths_of_the_whole_batch_cost_nothing():
@@ -301,8 +341,10 @@ def test_bad_shapes_and_options_are_named():
     network = make("lstm", num_layers=2)
     with pytest.raises(ValueError, match=r"inputs are \(B, T, 5\), not \(4, 7, 3\)"):
         network(inputs()[:, :, :3])
-    with pytest.raises(ValueError, match="tuple of 2 x"):
-        network(inputs(), state=random_state(network)[:1])
+    state = random_state(network)
+    for wrong in (state[:1], tuple(cell[:1] for cell in state), stacked(state)):
+        with pytest.raises(ValueError, match="a tuple of 2 cell states"):
+            network(inputs(), state=wrong)
     with pytest.raises(ValueError, match="rnn, rnn_relu, lstm, gru"):
         Recurrent("mamba", X, H)
     with pytest.raises(ValueError, match="num_layers"):
@@ -330,7 +372,8 @@ def test_autocast_agrees_with_full_precision(name, ragged):
             view, state = network.deferred(), network.initial_state(B, x)
             for x_t in x.unbind(1):
                 stepped, state = view.step(x_t, state)
-        loss_of(outputs.float(), tuple(p.float() for p in (*last, stepped, *state))).backward()
+        parts = [*stacked(last, dim=1), stepped, *stacked(state, dim=1)]
+        loss_of(outputs.float(), tuple(part.float() for part in parts)).backward()
         return outputs.float(), stepped.float(), [p.grad for p in network.parameters()]
 
     low, full = run(True), run(False)
@@ -402,7 +445,8 @@ def test_bfloat16_on_a_gpu_agrees_with_full_precision(name, ragged):
         with torch.autocast("cuda", torch.bfloat16, enabled=low):
             outputs, last = network(x.bfloat16() if low else x, lengths)
         # As small as the gradients of a loss that is a mean over many words.
-        small = 1e-7 * loss_of(outputs.float().cpu(), tuple(part.float().cpu() for part in last))
+        last = map_state(lambda part: part.float().cpu(), last)
+        small = 1e-7 * loss_of(outputs.float().cpu(), last)
         small.backward()
         return outputs.float(), [1e7 * parameter.grad for parameter in network.parameters()]
 

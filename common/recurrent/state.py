@@ -1,0 +1,45 @@
+"""States: tuples of tensors, nested to any depth, whose first dimension is the batch.
+
+The state of a cell is a tuple of tensors, that of a `Recurrent` a tuple of cell states, that of a
+decoder or of an ensemble a tuple of those. Whoever selects rows or copies a state need not know which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TypeAlias, TypeVar, Union, cast
+
+from torch import Tensor
+
+State: TypeAlias = tuple[Tensor, ...]
+"""The state of a cell; the first tensor is its output (B, H)."""
+
+RecurrentState: TypeAlias = tuple[State, ...]
+"""The state of a `Recurrent`: of each layer and direction (layers first) the state of its cell."""
+
+NestedState: TypeAlias = tuple[Union[Tensor, "NestedState"], ...]
+"""Any state."""
+
+AnyState = TypeVar("AnyState", bound=NestedState)
+
+
+def map_state(function: Callable[[Tensor], Tensor], state: AnyState) -> AnyState:
+    """The state with a function applied to each of its tensors."""
+    mapped = tuple(
+        function(part) if isinstance(part, Tensor) else map_state(function, part) for part in state
+    )
+    return cast(AnyState, mapped)
+
+
+def select_rows(state: AnyState, rows: Tensor) -> AnyState:
+    """Some rows (N,) of every tensor of a state, in their order."""
+    return map_state(lambda part: part.index_select(0, rows), state)
+
+
+def state_tensors(state: NestedState) -> Iterator[Tensor]:
+    """All tensors of a state, in order."""
+    for part in state:
+        if isinstance(part, Tensor):
+            yield part
+        else:
+            yield from state_tensors(part)

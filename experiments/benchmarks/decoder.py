@@ -49,7 +49,7 @@ def attention_decoder(
         attention="additive",
         readout="tanh",
     )
-    model = EncoderDecoder(lambda *parts: Context(*parts), decoder).to(device)
+    model = EncoderDecoder(lambda vector, memory: Context(vector, memory), decoder).to(device)
     inputs = (torch.randn(batch, 512), torch.randn(batch, regions, 512))
     lengths = torch.randn(batch).mul(4).add(10.5).round().clamp(2, 19).int().tolist()
     lengths[0] = 19
@@ -60,7 +60,8 @@ def attention_decoder(
         return model.loss(batch_).value
 
     def naive() -> Tensor:
-        return naive_loss(decoder, Context(*batch_.inputs), batch_.targets)
+        vector, memory = batch_.inputs
+        return naive_loss(decoder, Context(vector, memory), batch_.targets)
 
     torch.testing.assert_close(hoisted(), naive(), rtol=1e-4, atol=1e-4)
     return compare(
@@ -90,7 +91,7 @@ def context_decoder(
         return model.loss(batch_).value
 
     def naive() -> Tensor:
-        return naive_loss(decoder, Context(*batch_.inputs), batch_.targets)
+        return naive_loss(decoder, Context(batch_.inputs[0]), batch_.targets)
 
     torch.testing.assert_close(fused(), naive(), rtol=1e-4, atol=1e-4)
     return compare(

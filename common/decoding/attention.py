@@ -58,9 +58,9 @@ class Attended(NamedTuple):
 class Attention(nn.Module):
     """Reads a memory: softmax over a score of every position, then the weighted mean.
 
-    A subclass says how the memory becomes keys (once for a sentence) and how a query scores them: it
-    has `keys` and `scores`. One with a state of its own has `keys`, `start` and `forward`, in which it
-    calls `read` with its scores.
+    A subclass defines `keys`, what is computed of the memory once for a sentence, and `scores` of a
+    query with them. One with a state of its own defines `keys`, `start` and `forward`, in which it calls
+    `read` with its scores.
     """
 
     _mixture: Callable[[Tensor, Tensor], Tensor] | None = None  # of a view, see `deferred`

@@ -111,8 +111,8 @@ class DecoderStep(nn.Module):
     def start(self, context: Context) -> DecoderState:
         """The state before the start token, of B rows.
 
-        "init" sets the parts of it that have one dimension a row, (B, F); others begin as the cell
-        says (`Cell.initial_state`).
+        "init" sets the parts of it that have one dimension a row, (B, F); the others are those of
+        `Cell.initial_state`.
         """
         context = self.prepare(context)
         like = self.output.weight

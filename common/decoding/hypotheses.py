@@ -42,8 +42,8 @@ class Pool:
         lengths: (A, N) tokens of each, eos not counted.
         tokens: (A, N, T) padded with zeros.
         count: (A,) how many were offered so far, those that were not kept included.
-        rows: (A, N) of each the row of the step that came after its last token; None where nobody
-            asks for it (`AttentionTrace`).
+        rows: (A, N) of each the row of the step that came after its last token; None where it
+            is not needed (`AttentionTrace`).
     """
 
     scores: Tensor

@@ -207,7 +207,7 @@ class ScheduledSampling(nn.Module):
             logits[:, token] = -torch.inf
         if self.words == "likeliest":
             return logits.argmax(dim=1)
-        # What `torch.multinomial` computes, which asks the device first whether its input is sound.
+        # What `torch.multinomial` computes, which first waits for the device to check its input.
         probabilities = logits.softmax(dim=1)
         return (probabilities / torch.empty_like(probabilities).exponential_()).argmax(dim=1)
 

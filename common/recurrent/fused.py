@@ -1,4 +1,4 @@
-"""PyTorch's own recurrent kernels (cuDNN, oneDNN) on padded batches, and where they ask for care."""
+"""PyTorch's own recurrent kernels (cuDNN, oneDNN) on padded batches, and their pitfalls."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def unroll_fused(
     steps, 0 times infinity reaches the gradients.
 
     Args:
-        kernel: says which recurrence: LSTM, GRU or RNN_TANH.
+        kernel: which recurrence: LSTM, GRU or RNN_TANH.
         weights: weight_ih, weight_hh, bias_ih, bias_hh of the layer and direction.
         inputs: (T, B, I), cleared at padding.
         state: before the first step, each (B, H).
@@ -115,6 +115,6 @@ def _call(function, inputs: Tensor, state, weights: Sequence[Tensor]) -> tuple[T
     if not is_gpu(inputs.device):
         return function(*arguments)
     with warnings.catch_warnings():
-        # One layer of several is no contiguous chunk of memory: cuDNN copies it, and says so.
+        # One layer of several is no contiguous chunk of memory: cuDNN copies it, with a warning.
         warnings.filterwarnings("ignore", message=".*single contiguous chunk of memory")
         return function(*arguments)

@@ -26,7 +26,7 @@ def unroll_kernel(
 ) -> tuple[Tensor, State]:
     """All layers and directions of a kernel in one call; with padding, packed.
 
-    The kernel is called as in training wherever gradients may be asked for: cuDNN has no backward
+    The kernel is called as in training wherever gradients may be needed: cuDNN has no backward
     pass otherwise. Dropout follows the mode of the module.
 
     Args:

@@ -1,0 +1,171 @@
+"""One time step of a recurrent network: the contract of every cell."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from typing import ClassVar, Literal, Self, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from common.recurrent.deferred import deferred
+from common.recurrent.state import State
+
+ALL = slice(None)
+
+
+class Cell(nn.Module):
+    """One step of a recurrent network; a subclass defines how the gates make the next state.
+
+    A step is split in two: `project` is what depends on the input alone, so that one product serves
+    all time steps; `step` is the rest. A subclass sets the class attributes and writes `step`, in
+    which it reaches the hidden state through `recurrent` only: that is what lets a loop defer the
+    recurrent weight gradient (see `deferred`).
+
+    The state is a tuple of tensors whose first dimension is B. The first is the output (B, H); the
+    others may have any shape, such as a memory (B, H, H): then the subclass writes `initial_state`.
+
+    The parameters are laid out as in `torch.nn`: weight_ih (P, I), weight_hh (P, H), bias_ih (P,),
+    bias_hh (P,), with P = gates x H rows, one block of H rows for each gate.
+
+    Args:
+        input_size: I, features of x.
+        hidden_size: H, features of h.
+    """
+
+    gates: ClassVar[int] = 1
+    """How many blocks of H rows the weights have."""
+    state_size: ClassVar[int] = 1
+    """Of how many tensors (B, H) a state consists, where `initial_state` is not overridden."""
+    forget_gate: ClassVar[int | None] = None
+    """The block whose bias keeps the memory open when it is large, if any."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        if input_size < 1 or hidden_size < 1:
+            raise ValueError(f"sizes are at least 1, not {input_size} and {hidden_size}")
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        rows = self.gates * hidden_size
+        self.weight_ih = nn.Parameter(torch.empty(rows, input_size))
+        self.weight_hh = nn.Parameter(torch.empty(rows, hidden_size))
+        self.bias_ih = nn.Parameter(torch.empty(rows))
+        self.bias_hh = nn.Parameter(torch.empty(rows))
+        self._products: dict[tuple, Callable[[Tensor], Tensor]] | None = None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """PyTorch's default: uniform in +-1/sqrt(H), biases too."""
+        bound = 1 / math.sqrt(self.hidden_size)
+        for parameter in (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh):
+            nn.init.uniform_(parameter, -bound, bound)
+
+    def extra_repr(self) -> str:
+        return f"{self.input_size}, {self.hidden_size}"
+
+    def project(self, inputs: Tensor, columns: slice = ALL, bias: bool = True) -> Tensor:
+        """The part of the gates that depends on the input alone.
+
+        It is affine, so parts of an input may be projected at different times and added up: a
+        decoder projects all words before its loop and adds the context's part in every step.
+
+        Args:
+            inputs: (..., I'), the input, or those of its features that `columns` names.
+            columns: the features that `inputs` holds.
+            bias: whether to add bias_ih; once for every input is right.
+
+        Returns:
+            (..., P).
+        """
+        return self._multiply("ih", inputs, ALL, columns, bias)
+
+    def recurrent(self, hidden: Tensor, rows: slice = ALL, bias: bool = True) -> Tensor:
+        """The recurrent product W_hh h + b_hh.
+
+        Args:
+            hidden: (B, H).
+            rows: the rows of W_hh to use.
+            bias: whether to add bias_hh.
+
+        Returns:
+            (B, P), or as many columns as there are rows.
+        """
+        return self._multiply("hh", hidden, rows, ALL, bias)
+
+    def step(self, projected: Tensor, state: State) -> State:
+        """The next state.
+
+        Args:
+            projected: (B, P) from `project`.
+            state: of the step before.
+        """
+        raise NotImplementedError
+
+    def forward(self, inputs: Tensor, state: State) -> State:
+        """One whole step. inputs: (B, I). Returns the next state."""
+        return self.step(self.project(inputs), state)
+
+    def initial_state(self, batch: int, like: Tensor) -> State:
+        """The state before the first step: zeros, unless a subclass overrides this.
+
+        Args:
+            batch: B.
+            like: a tensor of the dtype and on the device that the state is to have.
+
+        Returns:
+            A tuple of tensors whose first dimension is B; the first is (B, H).
+        """
+        zeros = like.new_zeros(batch, self.hidden_size)
+        return (zeros,) * self.state_size
+
+    def deferred(self) -> Self:
+        """A view of this cell for one loop over time, sharing its parameters.
+
+        The gradients of its weights, and of the biases added with them, are each computed as one
+        product after all steps ran backward, instead of one per step. Make a new view for every
+        pass.
+        """
+        view = copy.copy(self)
+        view._products = {}
+        return view
+
+    def _multiply(
+        self, which: Literal["ih", "hh"], inputs: Tensor, rows: slice, columns: slice, bias: bool
+    ) -> Tensor:
+        if self._products is None:
+            return F.linear(inputs, *self._part(which, rows, columns, bias))
+        key = (which, rows.start, rows.stop, columns.start, columns.stop, bias)
+        if key not in self._products:
+            self._products[key] = deferred(*self._part(which, rows, columns, bias))
+        return self._products[key](inputs)
+
+    def _part(
+        self, which: Literal["ih", "hh"], rows: slice, columns: slice, bias: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        weight, b = (
+            (self.weight_ih, self.bias_ih) if which == "ih" else (self.weight_hh, self.bias_hh)
+        )
+        if rows != ALL:
+            return weight[rows], b[rows] if bias else None
+        # A slice of all columns would be the same numbers, but no longer a leaf (autocast's cache).
+        return weight if columns == ALL else weight[:, columns], b if bias else None
+
+
+CellFactory = Callable[[int, int], Cell]
+"""(input_size, hidden_size) -> Cell: a cell's class, or a `functools.partial` of it."""
+
+
+def make_cell(cell: CellFactory, input_size: int, hidden_size: int) -> Cell:
+    """The cell that a factory makes, checked."""
+    made = cast(object, cell(input_size, hidden_size))
+    if not isinstance(made, Cell):
+        raise ValueError(f"cell makes a {type(made).__name__}, not a Cell")
+    if (made.input_size, made.hidden_size) != (input_size, hidden_size):
+        raise ValueError(
+            f"cell was called with the sizes {input_size}, {hidden_size} "
+            f"and made {made.input_size}, {made.hidden_size}"
+        )
+    return made

@@ -1,0 +1,85 @@
+"""Long short-term memory, plain and layer-normalised."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from common.recurrent.cells.cell import ALL, Cell
+from common.recurrent.state import State
+
+
+class LSTMCell(Cell):
+    """One step of a long short-term memory (Hochreiter and Schmidhuber 1997; Gers et al. 2000).
+
+        i = sigmoid(W_i x + U_i h)         input gate: how much of the candidate is written
+        f = sigmoid(W_f x + U_f h)         forget gate: how much of the memory is kept
+        g = tanh(W_g x + U_g h)            candidate
+        o = sigmoid(W_o x + U_o h)         output gate: how much of the memory is shown
+        c' = f * c + i * g
+        h' = o * tanh(c')
+
+    Args:
+        input_size: I, features of x.
+        hidden_size: H, features of h and of c.
+    """
+
+    gates = 4
+    state_size = 2
+    forget_gate = 1
+
+    def step(self, projected: Tensor, state: State) -> State:
+        """projected: (B, 4 H), the input part of i, f, g, o; state: (h, c), each (B, H)."""
+        hidden, memory = state
+        memory, output_gate = self._write(projected + self.recurrent(hidden), memory)
+        return output_gate * memory.tanh(), memory
+
+    def _write(self, gates: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """gates: (B, 4 H) before their nonlinearities. Returns c' and o, each (B, H)."""
+        size = self.hidden_size
+        input_forget, candidate, output_gate = gates.split((2 * size, size, size), dim=1)
+        input_gate, forget_gate = input_forget.sigmoid().chunk(2, dim=1)
+        memory = forget_gate * memory + input_gate * candidate.tanh()
+        return memory, output_gate.sigmoid()
+
+
+class LayerNormLSTMCell(LSTMCell):
+    """One step of a layer-normalised LSTM (Ba, Kiros and Hinton 2016, eq. 20-22).
+
+        i, f, g, o = LN(W_x x; gain_ih) + b_ih + LN(W_h h; gain_hh) + b_hh
+        c' = sigmoid(f) * c + sigmoid(i) * tanh(g)
+        h' = sigmoid(o) * tanh(LN(c'; gain_c) + bias_c)
+
+    The biases act after the normalisation, where they are the paper's b and the shifts of its LN.
+    Each LN runs over all that it is given: 4 H gate inputs, or H memory cells.
+
+    Args:
+        input_size: I, features of x.
+        hidden_size: H, features of h and of c.
+        eps: added to the variances.
+    """
+
+    def __init__(self, input_size: int, hidden_size: int, eps: float = 1e-5) -> None:
+        super().__init__(input_size, hidden_size)
+        self.eps = eps
+        self.gain_ih = nn.Parameter(torch.ones(4 * hidden_size))
+        self.gain_hh = nn.Parameter(torch.ones(4 * hidden_size))
+        self.gain_c = nn.Parameter(torch.ones(hidden_size))
+        self.bias_c = nn.Parameter(torch.zeros(hidden_size))
+
+    def project(self, inputs: Tensor, columns: slice = ALL, bias: bool = True) -> Tensor:
+        """As in every cell, but without the bias, which acts after the normalisation in `step`."""
+        return super().project(inputs, columns, bias=False)
+
+    def step(self, projected: Tensor, state: State) -> State:
+        """projected: (B, 4 H), the input part of i, f, g, o; state: (h, c), each (B, H)."""
+        hidden, memory = state
+        product = self.recurrent(hidden, bias=False)
+        gates = self._norm(projected, self.gain_ih, self.bias_ih)
+        gates = gates + self._norm(product, self.gain_hh, self.bias_hh)
+        memory, output_gate = self._write(gates, memory)
+        return output_gate * self._norm(memory, self.gain_c, self.bias_c).tanh(), memory
+
+    def _norm(self, values: Tensor, gain: Tensor, bias: Tensor) -> Tensor:
+        return F.layer_norm(values, gain.shape, gain, bias, self.eps)

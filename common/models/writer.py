@@ -52,6 +52,7 @@ class Call(TypedDict, total=False):
         use for it.
     max_length, min_length: a bound for each sentence, in the place of the strategy's own.
     generator: source of random numbers, on the model's device.
+    keep_attention: give each sentence the weights with which it was written.
     """
 
     precision: Precision
@@ -59,6 +60,7 @@ class Call(TypedDict, total=False):
     max_length: Lengths | None
     min_length: Lengths | None
     generator: torch.Generator | None
+    keep_attention: bool
 
 
 class Writer:
@@ -114,7 +116,9 @@ class Writer:
         """What a search found, as text."""
         tokens = [self.language.vocabulary.tokens[token] for token in hypothesis.tokens]
         text = self.language.tokenizer.decode(tokens)
-        return Sentence(text, tokens, hypothesis.score, hypothesis.log_probability)
+        return Sentence(
+            text, tokens, hypothesis.score, hypothesis.log_probability, hypothesis.attention
+        )
 
     def attention_while_writing(
         self, inputs: tuple[Tensor, ...], tokens: Sequence[str]

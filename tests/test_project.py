@@ -227,7 +227,9 @@ def test_imports_run_one_way():
 
 
 def test_imports_inside_common_run_one_way():
-    basics = ("common.errors", "common.files", "common.dropout", "common.device", "common.choices", "common.lazy")
+    basics = tuple(
+        f"common.{name}" for name in ("errors", "files", "dropout", "device", "choices", "lazy")
+    )
     for module, names in imports_of("common.recurrent").items():
         assert all(below(n, "common.recurrent", *basics) for n in names - {"common"}), module
     for module, names in imports_of("common.decoding").items():

@@ -66,7 +66,8 @@ def test_a_captioner(device, data, pictures, tmp_path, capsys, kind, precision):
     train(data, run, device, epochs=1, **choices)
     train(data, run, device, **choices, resume=True)
     assert "resuming after step" in capsys.readouterr().err
-    command("captioning", "evaluate", run, options(split="val", device=device, precision=precision))
+    scored = options(split="val", device=device, search_precision=precision)
+    command("captioning", "evaluate", run, scored)
     assert "bleu4" in capsys.readouterr().out
     for written in run.glob("evaluation-val*.json"):
         assert json.loads(written.read_text())["bleu4"] >= 0

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from common.recurrent import LayerNormLSTMCell, Recurrent
+from common.recurrent import LayerNormLSTMCell, Recurrent, map_state
 from common.recurrent import layer as layer_module
+from common.recurrent.state import state_tensors
 
 B, T, FEATURES, HIDDEN = 6, 9, 5, 7
 KINDS = ["gru", "lstm", "rnn", "rnn_relu", LayerNormLSTMCell]
@@ -26,11 +27,14 @@ LENGTHS = {
 def results(network: Recurrent, inputs: Tensor, lengths: Tensor | None, state=None) -> list[Tensor]:
     """Outputs, last state, and the gradients of all that they depend on; on the host."""
     inputs = inputs.clone().requires_grad_()
-    firsts = None if state is None else tuple(part.clone().requires_grad_() for part in state)
+    firsts = None
+    if state is not None:
+        firsts = map_state(lambda part: part.clone().requires_grad_(), state)
     outputs, last = network(inputs, lengths, firsts)
-    loss = outputs.square().sum() + sum(part.sin().sum() for part in last)
-    wanted = [inputs, *(firsts or ()), *network.parameters()]
-    return [t.detach().cpu() for t in (outputs, *last, *torch.autograd.grad(loss, wanted))]
+    ends = list(state_tensors(last))
+    loss = outputs.square().sum() + sum(part.sin().sum() for part in ends)
+    wanted = [inputs, *state_tensors(firsts or ()), *network.parameters()]
+    return [t.detach().cpu() for t in (outputs, *ends, *torch.autograd.grad(loss, wanted))]
 
 
 @pytest.mark.parametrize("kind", LENGTHS)
@@ -42,10 +46,9 @@ def test_a_padded_batch_gives_the_same_by_every_route(device, waits, cell, layer
     there = copy.deepcopy(network).to(device)
     inputs = torch.randn(B, T, FEATURES, dtype=torch.double)
     lengths = torch.tensor(LENGTHS[kind])
-    size = (B, layers * (1 + both), HIDDEN)
-    state = tuple(torch.randn(size, dtype=torch.double) for _ in range(network.state_size))
+    state = map_state(torch.randn_like, network.initial_state(B, inputs))
     expected = results(network, inputs, lengths, state)
-    moved = inputs.to(device), tuple(part.to(device) for part in state)
+    moved = inputs.to(device), map_state(lambda part: part.to(device), state)
     with waits() as found:
         there(moved[0], lengths, moved[1])
     assert not found

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from common.decoding import BeamSearch
 from common.encoder_decoder import Batch
 from common.errors import UserError
 from common.run import Run
@@ -211,7 +212,7 @@ def test_the_same_sentences_are_found_as_on_the_cpu(device):
     tokens, lengths = source_batch(SENTENCES)
     here = make_model(torch.device("cpu")).eval()
     there = make_model(device).eval()
-    options = {"beam_size": 4, "max_length": 12}
+    options = {"search": BeamSearch(beam_size=4, max_length=12)}
     expected = here.generate(tokens, lengths, **options)
     for precision in ("fp32", "auto"):
         found = there.generate(tokens.to(device), lengths, **options, precision=precision)

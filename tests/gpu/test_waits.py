@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from common.decoding import ConstantRatio, RecurrentDecoder, ScheduledSampling
+from common.decoding import BeamSearch, ConstantRatio, RecurrentDecoder, ScheduledSampling
 from common.encoder_decoder import Batch, EncoderDecoder
 from common.ensemble import EnsembleModel
 from common.run import Run
@@ -158,7 +158,7 @@ def test_a_search_waits_once_for_every_four_steps(device, waits, kind, cell, mem
     steps, at_start_and_end = 40, 8
     for options in ({"beam_size": 5}, {"beam_size": 1}, {"beam_size": 3, "no_repeat_ngram": 2}):
         # No sentence ends before the last step.
-        options |= {"max_length": steps, "min_length": steps}
+        search = BeamSearch(max_length=steps, min_length=steps, **options)
         with waits() as found:
-            model.generate(*inputs, **options)
+            model.generate(*inputs, search=search)
         assert len(found) <= steps // 4 + at_start_and_end, found

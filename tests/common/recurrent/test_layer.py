@@ -25,7 +25,7 @@ from common.recurrent import (
 )
 from common.recurrent.state import state_tensors
 from tests.devices import drawn
-from tests.tolerances import assert_same_sums
+from tests.tolerances import LIKELY, assert_same_sums
 
 
 class MatrixCell(Cell):
@@ -377,10 +377,21 @@ def test_autocast_agrees_with_full_precision(name, ragged):
         return outputs.float(), stepped.float(), [p.grad for p in network.parameters()]
 
     low, full = run(True), run(False)
-    torch.testing.assert_close(low[:2], full[:2], rtol=0.05, atol=0.05)
-    for ours, expected in zip(low[2], full[2], strict=True):
+    # How far rounding takes a result depends on the network (a norm over a few small numbers makes
+    # much of it), and is measured: weights that are off by up to a unit of bfloat16.
+    unit, weights = torch.finfo(torch.bfloat16).eps, list(network.parameters())
+    exact, nearby = [weight.detach().clone() for weight in weights], []
+    for seed in range(3):
+        generator = torch.Generator("cpu").manual_seed(seed)
+        for weight, value in zip(weights, exact, strict=True):
+            off = drawn(torch.rand, value.shape, seed=generator) * 2 - 1
+            weight.data.copy_(value * (1 + unit * off))
+        nearby.append(run(False))
+    results = [(*outputs, *gradients) for *outputs, gradients in (low, full, *nearby)]
+    for ours, expected, *others in zip(*results, strict=True):
         assert ours.dtype == torch.float32
-        assert (ours - expected).norm() < 0.1 * expected.norm() + 0.05
+        error = max((other - expected).norm() for other in others)
+        assert (ours - expected).norm() < LIKELY * error
 
 
 class SeenByKernels(TorchFunctionMode):

@@ -37,9 +37,12 @@ test-all: test test-avx2 test-gpu
 test-avx2: $(STAMP)
 	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 $(PYTEST) -m numerical $(ARGS)
 
-# In processes of their own: a registered device changes the process.
+# In processes of their own: a registered device changes the process. The second run is of the core's
+# and the decoder's own tests, with the GPU as default device.
 test-gpu: $(STAMP)
 	OMP_NUM_THREADS=1 $(RUN) -m pytest tests/gpu $(ARGS)
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -p tests.gpu.default_device \
+	  tests/common/recurrent tests/common/decoding $(ARGS)
 
 lint: $(STAMP)
 	$(RUN) -m ruff check .

@@ -315,7 +315,7 @@ def test_an_ensemble_of_unlike_states(kind):
 def test_it_learns(kind):
     model = make_model(kind).train()
     sentences = [[4, 5, 6, 7], [7, 7], [8, 9, 10, 4, 5]]
-    batch = Batch.collate(make_inputs(), sentences)
+    batch = Batch.collate(make_inputs(), sentences).to(torch.get_default_device())
     optimizer = torch.optim.Adam(model.parameters(), 0.02)
     for _ in range(200):
         optimizer.zero_grad()

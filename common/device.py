@@ -55,6 +55,23 @@ def is_gpu(device: torch.device) -> bool:
     return device.type in ("cuda", torch._C._get_privateuse1_backend_name())
 
 
+def device_of_process(number: int) -> torch.device:
+    """The device of one of several processes of a machine that train together: GPU number `number`,
+    on which it computes from now on, or the CPU where there is no CUDA."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    device = torch.device("cuda", number)
+    torch.cuda.set_device(device)  # NCCL takes the present one
+    return device
+
+
+def gpu_name(device: torch.device) -> str | None:
+    """What a GPU is called; None of a device that is none."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return str(device) if is_gpu(device) else None
+
+
 # -- between host and device -----------------------------------------------------------------------
 
 
@@ -90,8 +107,12 @@ def moved(value: Value, device: torch.device | str, *, scalars: bool = True) -> 
     device = torch.device(device)
     found: dict[tuple, Tensor] = {}
 
+    def is_there(tensor: Tensor) -> bool:
+        any_of_its_kind = None in (device.index, tensor.device.index)
+        return tensor.device.type == device.type if any_of_its_kind else tensor.device == device
+
     def note(tensor: Tensor) -> Tensor:
-        if tensor.device.type != device.type and (tensor.ndim or scalars):
+        if not is_there(tensor) and (tensor.ndim or scalars):
             found.setdefault(_place(tensor), tensor.detach())
         return tensor
 

@@ -28,6 +28,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from common.device import device_of_process
 from common.training.loss import Loss
 
 
@@ -111,16 +112,13 @@ def world_of_torchrun(hours_to_wait: float = 24) -> Iterator[tuple[World, torch.
         The world, and the device of this process: a GPU of its own, or the CPU.
     """
     size = int(os.environ.get("WORLD_SIZE", 1))
-    on_gpu = torch.cuda.is_available()
-    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if on_gpu else None
-    if device is not None:
-        torch.cuda.set_device(device)
+    device = device_of_process(int(os.environ.get("LOCAL_RANK", 0)))
     if size == 1:
-        yield World(), device or torch.device("cpu")
+        yield World(), device
         return
-    backend = "nccl" if on_gpu else "gloo"
+    backend = "nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, timeout=timedelta(hours=hours_to_wait))
     try:
-        yield World(dist.get_rank(), size), device or torch.device("cpu")
+        yield World(dist.get_rank(), size), device
     finally:
         dist.destroy_process_group()

@@ -44,7 +44,10 @@ class Trainer:
     training's state after every epoch and every few minutes. A run that holds such a state is
     resumed by the same call of `fit`, and goes on as if it had never stopped: on the CPU, bit for
     bit. That needs `batches` to be a function of the epoch alone, and what is random in a batch to
-    come from the global random generators or from (seed, epoch, batch).
+    come from the global random generators or from (seed, epoch, batch). On a GPU it is the latter
+    alone, since batches are made ahead there. The same numbers then come again but for what CUDA does
+    not promise: some of its backward kernels add up in any order, and cuDNN's dropout between layers
+    has a generator that cannot be saved.
 
     Args:
         model: has `loss(batch) -> Loss`; it is trained on the device that it is on.

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 
 import torch
 
-from common.device import is_gpu
+from common.device import gpu_name, is_gpu
 
 CPU = torch.device("cpu")
 
@@ -127,19 +127,13 @@ def machine(device: torch.device = CPU) -> dict[str, object]:
         "processor": _processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "gpu": _gpu(device),
+        "gpu": gpu_name(device),
         "vector_instructions": torch.backends.cpu.get_cpu_capability(),
         "load": os.getloadavg()[0],
         "python": platform.python_version(),
         "torch": torch.__version__,
         "date": time.strftime("%Y-%m-%d %H:%M:%S"),
     }
-
-
-def _gpu(device: torch.device) -> str | None:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return str(device) if is_gpu(device) else None
 
 
 def _processor() -> str:

@@ -9,6 +9,10 @@
 #include <ATen/native/Resize.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 #include <c10/core/impl/alloc_cpu.h>
+#include <torch/version.h>
+#if TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR < 8
+#include <ATen/core/GeneratorForPrivateuseone.h>
+#endif
 #include <map>
 #include <mutex>
 #include <set>
@@ -97,6 +101,13 @@ at::Generator& default_generator() {
   return generator;
 }
 
+#ifdef REGISTER_GENERATOR_PRIVATEUSE1  // older PyTorch asks no hook for a new generator
+at::Generator make_generator(c10::DeviceIndex) {
+  return at::make_generator<DeviceGenerator>(at::detail::createCPUGenerator());
+}
+REGISTER_GENERATOR_PRIVATEUSE1(make_generator)
+#endif
+
 // -- the device ---------------------------------------------------------------------------------
 
 struct Guard final : c10::impl::DeviceGuardImplInterface {
@@ -105,9 +116,9 @@ struct Guard final : c10::impl::DeviceGuardImplInterface {
   c10::Device getDevice() const override { return {TYPE, 0}; }
   void setDevice(c10::Device) const override {}
   void uncheckedSetDevice(c10::Device) const noexcept override {}
-  c10::Stream getStream(c10::Device d) const override { return c10::Stream(c10::Stream::DEFAULT, d); }
+  c10::Stream getStream(c10::Device d) const noexcept override { return c10::Stream(c10::Stream::DEFAULT, d); }
   c10::Stream getNewStream(c10::Device d, int = 0) const override { return c10::Stream(c10::Stream::DEFAULT, d); }
-  c10::Stream exchangeStream(c10::Stream) const override { return c10::Stream(c10::Stream::DEFAULT, {TYPE, 0}); }
+  c10::Stream exchangeStream(c10::Stream) const noexcept override { return c10::Stream(c10::Stream::DEFAULT, {TYPE, 0}); }
   c10::DeviceIndex deviceCount() const noexcept override { return 1; }
   void record(void**, const c10::Stream&, const c10::DeviceIndex, const c10::EventFlag) const override {}
   void block(void*, const c10::Stream&) const override {}
@@ -119,8 +130,8 @@ struct Guard final : c10::impl::DeviceGuardImplInterface {
 C10_REGISTER_GUARD_IMPL(PrivateUse1, Guard);
 
 struct Hooks final : at::PrivateUse1HooksInterface {
-  bool isBuilt() const override { return true; }
-  bool isAvailable() const override { return true; }
+  bool isBuilt() const { return true; }  // from PyTorch 2.7 or 2.8 on these two override
+  bool isAvailable() const { return true; }
   bool hasPrimaryContext(c10::DeviceIndex) const override { return true; }
   const at::Generator& getDefaultGenerator(c10::DeviceIndex) const override { return default_generator(); }
   at::Generator getNewGenerator(c10::DeviceIndex) const override {

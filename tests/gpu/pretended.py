@@ -39,13 +39,28 @@ def is_wanted() -> bool:
     return wanted().split(":")[0] == NAME
 
 
-@cache
 def register() -> ModuleType:
     """Make the device known to PyTorch in this process.
 
     Raises:
         Unavailable: there is no compiler or no ninja, or it does not compile.
     """
+    found = _registered()
+    if isinstance(found, Unavailable):
+        raise found
+    return found
+
+
+@cache
+def _registered() -> ModuleType | Unavailable:
+    """The extension, once for a process, or why there is none."""
+    try:
+        return _register()
+    except Unavailable as reason:
+        return reason
+
+
+def _register() -> ModuleType:
     from torch.utils import cpp_extension
 
     # ninja is installed beside the interpreter, which need not be on the path.
@@ -57,13 +72,14 @@ def register() -> ModuleType:
         subprocess.run([compiler, "--version"], capture_output=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         raise Unavailable(f"the pretended GPU needs a C++ compiler: {compiler} not found") from None
-    torch.utils.rename_privateuse1_backend(NAME)
-    torch._register_device_module(NAME, Backend)
     try:
         extension = cpp_extension.load("pretended_gpu", [str(SOURCE)], extra_cflags=["-O1"])
-    except RuntimeError as error:
-        raise Unavailable(f"the pretended GPU does not compile: {str(error)[-2000:]}") from None
+    except (RuntimeError, ImportError) as error:
+        lines = [line for line in str(error).splitlines() if "error" in line] or [str(error)]
+        raise Unavailable(f"the pretended GPU does not compile: {lines[0][:300]}") from None
     Backend.extension = extension
+    torch.utils.rename_privateuse1_backend(NAME)
+    torch._register_device_module(NAME, Backend)
     torch.utils.generate_methods_for_privateuse1_backend()
     _add_rules_of_cudnn()
     _add_rules_of_autocast()

@@ -8,7 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from common.decoding import BeamSearch, ConstantRatio, RecurrentDecoder, ScheduledSampling
+from common.decoding import (
+    BeamSearch,
+    ConstantRatio,
+    Greedy,
+    RecurrentDecoder,
+    Sampling,
+    ScheduledSampling,
+)
 from common.encoder_decoder import Batch, EncoderDecoder
 from common.ensemble import EnsembleModel
 from common.run import Run
@@ -156,9 +163,15 @@ def test_a_search_waits_once_for_every_four_steps(device, waits, kind, cell, mem
     tokens, lengths = source_batch(SENTENCES)
     inputs = tokens.to(device), lengths
     steps, at_start_and_end = 40, 8
-    for options in ({"beam_size": 5}, {"beam_size": 1}, {"beam_size": 3, "no_repeat_ngram": 2}):
-        # No sentence ends before the last step.
-        search = BeamSearch(max_length=steps, min_length=steps, **options)
+    # No sentence ends before the last step.
+    bounds = {"max_length": steps, "min_length": steps}
+    for search in (
+        BeamSearch(beam_size=5, **bounds),
+        BeamSearch(beam_size=3, no_repeat_ngram=2, **bounds),
+        Greedy(**bounds),
+        Sampling(num_samples=3, **bounds),
+        Sampling(top_k=5, top_p=0.9, temperature=0.7, **bounds),
+    ):
         with waits() as found:
             model.generate(*inputs, search=search)
         assert len(found) <= steps // 4 + at_start_and_end, found

@@ -41,6 +41,7 @@ from common.decoding.scheduled_sampling import (
 from common.encoder_decoder import EncoderDecoder, LengthNorm, Precision
 from common.errors import UserError, one_line
 from common.recurrent import GRUCell
+from common.recurrent.initialization import Initialization, initialize_
 from common.recurrent.layer import CellFactory, StandardCell
 from common.text.vocabulary import BOS, PAD
 from common.training.schedules import Constant, Cosine, InverseSquareRoot, Plateau, Schedule
@@ -70,6 +71,9 @@ class DecoderOptions:
     """Features of a word embedding."""
     hidden_size: Positive = 512
     """Features of the hidden state."""
+    initialization: Initialization = "pytorch"
+    """How the recurrent weights begin; orthogonal (with an open forget gate) learns sooner what many
+    steps lie between."""
     inject: tuple[Injection, ...] = ("init", "every")
     """How the context vector enters: init (first state), first (first input), every (each step's
     input), output (output layer); any combination."""
@@ -109,17 +113,21 @@ class DecoderOptions:
         attention: AttentionKind | None = None if self.attention == "none" else self.attention
         choices["attention"] = attention
         choices["cell"] = make_cell(self.cell)
+        del choices["initialization"]
         try:
-            return RecurrentDecoder(
+            decoder = RecurrentDecoder(
                 vocabulary_size,
                 context_size=context_size,
                 memory_size=memory_size if attention else None,
                 **choices,
             )
+            if self.initialization != "pytorch":  # which it has already
+                initialize_(decoder.recurrent, self.initialization)
         except ValueError as error:
             raise UserError(
                 f"these decoder options do not go together: {one_line(error)}."
             ) from None
+        return decoder
 
 
 @dataclass(frozen=True)

@@ -12,44 +12,21 @@ import multiprocessing
 import os
 import signal
 import sys
-import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from tqdm import tqdm
 
-from common.errors import UserError, describe_os_error, one_line
+from common.errors import UserError
+from common.job import Job, log_of, send, work
 
-Report: TypeAlias = Callable[[float], None]  # takes the fraction of a job that is done
-
-_WARM_UP = 10  # steps before the clock starts: the first of them compile kernels
-_TIMED = 30  # steps that are timed
-_SECONDS_BETWEEN_REPORTS = 0.5
 _SECONDS_BETWEEN_LINES = 30.0  # where standard error is no terminal
-
-
-@dataclass(frozen=True)
-class Job:
-    """Work for a process of its own.
-
-    Args:
-        name: stands in the line of an error, and names the log.
-        function: called as function(report, *arguments) in a new process, so it is a function of a
-            module. It calls `report` after every step with the fraction of the job that is done;
-            `report` may wait there for a free core. It returns something that can be pickled.
-        arguments: can be pickled.
-    """
-
-    name: str
-    function: Callable[..., Any]
-    arguments: tuple[Any, ...] = ()
 
 
 @dataclass
@@ -178,7 +155,7 @@ class _Together:
             elif paused:
                 longest = max(paused, key=lambda running: running.left)
                 longest.state = "running"
-                _send(longest.pipe, "go")
+                send(longest.pipe, "go")
             else:
                 return
 
@@ -186,7 +163,7 @@ class _Together:
         context = multiprocessing.get_context("spawn")
         running.pipe, theirs = context.Pipe()
         running.process = context.Process(
-            target=_work, args=(running.job, theirs, self.logs), name=running.job.name, daemon=True
+            target=work, args=(running.job, theirs, self.logs), name=running.job.name, daemon=True
         )
         with _ctrl_c_blocked():
             running.process.start()
@@ -215,7 +192,7 @@ class _Together:
             running.result, running.fraction, running.state = value, 1.0, "done"
 
     def _log(self, running: _Running) -> Path:
-        return _log_of(self.logs, running.job)
+        return log_of(self.logs, running.job)
 
     def _show(self) -> None:
         """Move the bar on; where there is none, print a line now and then."""
@@ -261,90 +238,6 @@ def _ctrl_c_blocked() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-# -- in the process of a job ---------------------------------------------------------------------
-
-
-class _Reporter:
-    """Sends how far a job has come, and waits after its first steps until it may go on."""
-
-    def __init__(self, pipe: Connection) -> None:
-        self.pipe = pipe
-        self.steps = 0
-        self.seconds = 0.0  # of the whole job, estimated
-        self._clock = (0.0, 0.0)  # time and fraction when it started
-        self._sent = 0.0
-
-    def __call__(self, fraction: float) -> None:
-        self.steps += 1
-        now = time.perf_counter()
-        if self.steps == _WARM_UP:
-            self._clock = now, fraction
-        elif self.steps == _WARM_UP + _TIMED:
-            self._estimate(now, fraction)
-            self.pipe.send(("timed", self.seconds))
-            self.pipe.recv()
-            waited = time.perf_counter() - now
-            self._clock = self._clock[0] + waited, self._clock[1]
-        elif self.steps > _WARM_UP + _TIMED and now - self._sent > _SECONDS_BETWEEN_REPORTS:
-            self._sent = now
-            self._estimate(now, fraction)
-            self.pipe.send(("progress", (fraction, self.seconds)))
-
-    def _estimate(self, now: float, fraction: float) -> None:
-        started, before = self._clock
-        if fraction > before:
-            self.seconds = (now - started) / (fraction - before)
-
-
-def _work(job: Job, pipe: Connection, logs: Path) -> None:
-    """Do a job and send what it returns, or one line that says what went wrong."""
-    _leave_with_parent()
-    log = _log_of(logs, job)
-    with open(log, "w", buffering=1, encoding="utf-8") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-        sys.stdout = sys.stderr = file
-        message: tuple[str, Any]
-        try:
-            message = "result", job.function(_Reporter(pipe), *job.arguments)
-        except UserError as error:
-            message = "failed", str(error)
-        except OSError as error:
-            message = "failed", describe_os_error(error)
-        except BaseException as error:
-            traceback.print_exc()
-            message = "failed", f"{type(error).__name__}: {one_line(error)}; see {log}."
-        file.flush()
-        _send(pipe, *message)
-
-
-def _log_of(logs: Path, job: Job) -> Path:
-    return logs / f"{job.name.replace(' ', '-')}.log"
-
-
-def _send(pipe: Connection | None, kind: str, value: Any = None) -> None:
-    """Send a message; nothing where the other end is gone."""
-    if pipe is not None:
-        with suppress(OSError):
-            pipe.send((kind, value))
-
-
-def _leave_with_parent() -> None:
-    """Make this process the head of a group of its own, and end the group with its parent."""
-    if hasattr(os, "setsid"):
-        os.setsid()
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        parent.join()
-        if hasattr(os, "killpg"):
-            os.killpg(0, signal.SIGKILL)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _kill(process: SpawnProcess) -> None:

@@ -87,9 +87,7 @@ def train(options: TrainOptions, *, on_progress: OnProgress | None = None) -> Ev
 
     with Tracker(run.path) as tracker:
         tracker.configuration(asdict(options))
-        trainer = make_trainer(
-            translator, options, examples, validation, run, tracker, on_progress
-        )
+        trainer = make_trainer(translator, options, examples, validation, run, tracker, on_progress)
         trainer.fit()
     model.eval()
     evaluation = evaluate(translator, validation, **options.scoring())

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from common.errors import UserError
-from common.side_by_side import Job, Report, in_words, run_side_by_side, time_left
+from common.job import Job, Report
+from common.side_by_side import in_words, run_side_by_side, time_left
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -123,7 +124,8 @@ def test_no_process_outlives_its_parent(tmp_path, number) -> None:
     script.write_text(
         "from pathlib import Path\n"
         "from common.errors import run_command\n"
-        "from common.side_by_side import Job, run_side_by_side\n"
+        "from common.job import Job\n"
+        "from common.side_by_side import run_side_by_side\n"
         "from tests.common.test_side_by_side import sleep\n"
         "if __name__ == '__main__':\n"
         f"    jobs = [Job('job', sleep, (Path({str(pid)!r}),))]\n"

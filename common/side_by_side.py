@@ -160,10 +160,12 @@ class _Together:
                 return
 
     def _start(self, running: _Running) -> None:
+        # Of a process that is ended, Python would report the semaphores.
+        os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker")
         context = multiprocessing.get_context("spawn")
         running.pipe, theirs = context.Pipe()
         running.process = context.Process(
-            target=work, args=(running.job, theirs, self.logs), name=running.job.name, daemon=True
+            target=work, args=(running.job, theirs, self.logs), name=running.job.name
         )
         with _ctrl_c_blocked():
             running.process.start()

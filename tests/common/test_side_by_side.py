@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -33,6 +34,12 @@ def sleep(report: Report, pid: Path) -> None:
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     pid.write_text(f"{os.getpid()} {child.pid}")
     time.sleep(600)
+
+
+def with_workers(report: Report) -> list[int]:
+    """Reads by worker processes of its own, as a data loader does."""
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        return pool.map(abs, [-1, 2])
 
 
 def fail(report: Report, kind: str, after: Path) -> None:
@@ -95,6 +102,11 @@ def test_each_job_returns_its_result_and_the_time_is_announced(tmp_path, at_once
         assert changes <= 5 and order[:40] == [0] * 40
     else:
         assert changes > 5
+
+
+def test_a_job_may_start_processes(tmp_path) -> None:
+    found = run_side_by_side([Job("job", with_workers)], tmp_path, announce=lambda line: None)
+    assert found == {"job": [1, 2]}
 
 
 @pytest.mark.parametrize(

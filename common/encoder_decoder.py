@@ -165,7 +165,8 @@ class EncoderDecoder(SentenceWriter):
         """
         context = self.encode(*batch.inputs)
         if batch.rows is not None:
-            context = context.select(batch.rows)
+            # Attention's keys are computed once for an input, not once for each of its sentences.
+            context = self.decoder.prepare(context).select(batch.rows)
         words = batch.targets[:, :-1]
         own = None
         if self.training and self.scheduled_sampling is not None:

@@ -46,7 +46,7 @@ class Plan:
     """
 
     scenes: int = 6000
-    scene_epochs: int = 11
+    scene_epochs: int = 12
     pairs: int = 20_000
     attention_epochs: int = 3
     context_epochs: int = 4
@@ -148,8 +148,8 @@ def learn_captions(report: Report, folder: Path, plan: Plan) -> dict[str, float]
         # Attention after the step: the word just written ("blue") tells it which region to name next.
         decoder=DecoderOptions(
             cell="lstm", inject=("init",), attention="general", attend="after", embedding_size=64,
-            hidden_size=128, word_dropout=0.05, embedding_dropout=0.0, layer_dropout=0.0,
-            output_dropout=0.0, initialization="orthogonal",
+            hidden_size=128, word_dropout=0.1, embedding_dropout=0.0, layer_dropout=0.0,
+            output_dropout=0.1, initialization="orthogonal",
         ),
         search=SearchOptions(
             beam_size=5, length_penalty=0.0, max_length=30, search_precision=PRECISION
@@ -191,7 +191,7 @@ def learn_translation(
             embedding_size=64, hidden_size=size, embedding_dropout=0.1, output_dropout=0.2,
         )  # fmt: skip
     else:  # the only way from one language to the other is the last state of the encoder
-        size, epochs = 192, plan.context_epochs
+        size, epochs = 160, plan.context_epochs
         decoder = DecoderOptions(
             cell="gru", inject=("init", "every"), embedding_size=64, hidden_size=size,
             embedding_dropout=0.1, output_dropout=0.2,

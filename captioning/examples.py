@@ -57,6 +57,7 @@ class CaptionExamples:
         seed: int = 0,
         shuffle: bool = True,
         together: bool = False,
+        per_image: int | None = None,
     ) -> Batches[Batch]:
         """The batches of an epoch, a function of (seed, epoch): training can be resumed in any.
 
@@ -67,28 +68,42 @@ class CaptionExamples:
             shuffle: False for evaluation.
             together: put all captions of an image into one batch, so that a network which is learnt
                 sees each image once an epoch; batches are then padded more.
+            per_image: captions of each image in an epoch at most, sampled anew in every epoch; None
+                for all.
         """
+        chosen = (
+            np.arange(len(self)) if per_image is None else self._sampled(epoch, per_image, seed)
+        )
         if together:
-            indices = self._batches_of_images(epoch, batch_size, seed, shuffle)
+            indices = self._batches_of_images(chosen, epoch, batch_size, seed, shuffle)
         else:
-            indices = bucketed_batches(
-                self.lengths, batch_size, seed=seed, epoch=epoch, shuffle=shuffle
+            batches = bucketed_batches(
+                self.lengths[chosen], batch_size, seed=seed, epoch=epoch, shuffle=shuffle
             )
+            indices = [chosen[batch] for batch in batches]
         mirrored = np.zeros(len(self), bool)
         if self.mirror is not None and shuffle:
             coins = np.random.default_rng([seed, epoch, 1]).random(len(self)) < 0.5
             mirrored = coins & self.mirror
         return Batches(indices, partial(self._collate, mirrored=mirrored))
 
+    def _sampled(self, epoch: int, per_image: int, seed: int) -> np.ndarray:
+        """Captions, at most `per_image` of each image, in order."""
+        order = np.random.default_rng([seed, epoch, 2]).random(len(self))
+        by_image = np.lexsort((order, self.images))
+        _, starts, counts = np.unique(self.images[by_image], return_index=True, return_counts=True)
+        rank = np.arange(len(self)) - np.repeat(starts, counts)  # of a caption among its image's
+        return np.sort(by_image[rank < per_image])
+
     def _batches_of_images(
-        self, epoch: int, batch_size: int, seed: int, shuffle: bool
+        self, chosen: np.ndarray, epoch: int, batch_size: int, seed: int, shuffle: bool
     ) -> list[np.ndarray]:
-        """Batches of whole images, as many as have about `batch_size` captions."""
-        by_image = np.argsort(self.images, kind="stable")
+        """Batches of all chosen captions of some images, about `batch_size` captions in each."""
+        by_image = chosen[np.argsort(self.images[chosen], kind="stable")]
         _, starts = np.unique(self.images[by_image], return_index=True)
         members = np.split(by_image, starts[1:])
         longest = [int(self.lengths[captions].max()) for captions in members]
-        images = max(1, round(batch_size * len(members) / len(self)))
+        images = max(1, round(batch_size * len(members) / len(chosen)))
         batches = bucketed_batches(longest, images, seed=seed, epoch=epoch, shuffle=shuffle)
         return [np.concatenate([members[image] for image in batch]) for batch in batches]
 

@@ -67,6 +67,9 @@ class TrainOptions:
     """Start from pretrained word embeddings: a word2vec or GloVe text file."""
     max_words: Positive = 40
     """Longer training captions are cut."""
+    captions_per_image: Positive | None = None
+    """Learn from so many captions of an image in an epoch, sampled anew in each; from all by default.
+    Where the network is learnt too, fewer captions cost less, and it sees as many images."""
     cache_dir: Path = Path("runs/feature-cache")
     """Folder for the pictures' features, computed once and shared by all runs."""
     validation_images: Positive | None = None

@@ -36,12 +36,16 @@ from common.text.language import Language
 from common.text.tokenizer import WordTokenizer
 from common.text.vocabulary import Vocabulary
 from common.training.tracking import Tracker
-from common.training.trainer import Trainer
+from common.training.trainer import OnProgress, Trainer
 from common.training.validation import teacher_forced
 
 
-def train(options: TrainOptions) -> Evaluation:
+def train(options: TrainOptions, *, on_progress: OnProgress | None = None) -> Evaluation:
     """Train a captioner and evaluate its best weights on the validation images.
+
+    Args:
+        options: of the run.
+        on_progress: as `Trainer` takes it.
 
     Returns:
         The evaluation that is also written to the run folder.
@@ -101,7 +105,9 @@ def train(options: TrainOptions) -> Evaluation:
 
     with Tracker(run.path) as tracker:
         tracker.configuration(asdict(options))
-        trainer = make_trainer(captioner, options, examples, checks, validation, run, tracker)
+        trainer = make_trainer(
+            captioner, options, examples, checks, validation, run, tracker, on_progress
+        )
         trainer.fit()
     captioner.model.eval()
     evaluation = evaluate(captioner, validation, checks.inputs)
@@ -120,6 +126,7 @@ def make_trainer(
     validation: Sequence[CaptionedImage],
     run: Run,
     tracker: Tracker,
+    on_progress: OnProgress | None = None,
 ) -> Trainer:
     """The trainer of a captioner: what it learns from, and what it reports after each epoch."""
     training, model = options.training, captioner.model
@@ -138,8 +145,9 @@ def make_trainer(
 
     def batches(epoch: int) -> Sequence[Batch]:
         return examples.batches(
-            epoch, batch_size=training.batch_size, seed=training.seed, together=learnt
-        )
+            epoch, batch_size=training.batch_size, seed=training.seed, together=learnt,
+            per_image=options.captions_per_image,
+        )  # fmt: skip
 
     slower = encoder.cnn.parameters() if isinstance(encoder.cnn, Backbone) else ()
     optimizer = training.make_optimizer(
@@ -148,6 +156,7 @@ def make_trainer(
     return training.make_trainer(
         model, optimizer, batches,
         validate=validate, monitor=options.monitor, run=run, tracker=tracker,
+        on_progress=on_progress,
     )  # fmt: skip
 
 

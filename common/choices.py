@@ -10,6 +10,9 @@ Precision: TypeAlias = Literal["fp32", "bf16", "auto"]
 StandardCell: TypeAlias = Literal["rnn", "rnn_relu", "lstm", "gru"]
 """The cells that run on the kernels of `torch.nn`."""
 
+Initialization: TypeAlias = Literal["pytorch", "glorot", "orthogonal", "identity"]
+"""How recurrent weights begin; see `initialize_`."""
+
 Injection: TypeAlias = Literal["init", "first", "every", "output"]
 """How a context vector enters a decoder; see `RecurrentDecoder`."""
 

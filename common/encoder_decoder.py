@@ -192,8 +192,11 @@ class EncoderDecoder(SentenceWriter):
         `Loss.nll` is the plain sum of negative log-likelihoods in nats, from which perplexity follows.
         """
         context = self.encode(*batch.arguments)
+        mask = context.mask
         if batch.rows is not None:
-            context = context.select(batch.rows)
+            # Attention's keys are computed once for an input, not once for each of its sentences.
+            context = self.decoder.prepare(context).select(batch.rows)
+            mask = None if mask is None else mask.index_select(0, batch.rows)
         words = batch.targets[:, :-1]
         sampled = None
         if self.training and self.scheduled_sampling is not None:
@@ -205,7 +208,7 @@ class EncoderDecoder(SentenceWriter):
         loss = token_loss(self.decoder.logits(real), labels, label_smoothing=smoothing)
         if self.coverage and self.training and weights is not None:
             steps = batch.targets[:, 1:] != PAD
-            penalty = coverage_penalty(weights, steps, context.mask)
+            penalty = coverage_penalty(weights, steps, mask)
             loss = loss._replace(value=loss.value + self.coverage * penalty)
         return loss
 

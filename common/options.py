@@ -25,7 +25,7 @@ from common.bounds import (
     Seed,
     Share,
 )
-from common.choices import AttentionKind, Injection, Precision, StandardCell
+from common.choices import AttentionKind, Initialization, Injection, Precision, StandardCell
 from common.decoding.search import BeamSearch, Greedy, Sampling, Search
 from common.errors import UserError, one_line
 
@@ -66,6 +66,9 @@ class DecoderOptions:
     """Features of a word embedding."""
     hidden_size: Positive = 512
     """Features of the hidden state."""
+    initialization: Initialization = "pytorch"
+    """How the recurrent weights begin; orthogonal (with an open forget gate) learns sooner what many
+    steps lie between."""
     inject: tuple[Injection, ...] = ("init", "every")
     """How the context vector enters: init (first state), first (first input), every (each step's
     input), output (output layer); any combination."""
@@ -102,22 +105,27 @@ class DecoderOptions:
     ) -> RecurrentDecoder:
         """The decoder of these choices for a vocabulary and an encoder's sizes."""
         from common.decoding.decoder import RecurrentDecoder
+        from common.recurrent.initialization import initialize_
 
         choices = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         attention: AttentionKind | None = None if self.attention == "none" else self.attention
         choices["attention"] = attention
         choices["cell"] = make_cell(self.cell)
+        del choices["initialization"]
         try:
-            return RecurrentDecoder(
+            decoder = RecurrentDecoder(
                 vocabulary_size,
                 context_size=context_size,
                 memory_size=memory_size if attention else None,
                 **choices,
             )
+            if self.initialization != "pytorch":  # which it has already
+                initialize_(decoder.recurrent, self.initialization)
         except ValueError as error:
             raise UserError(
                 f"these decoder options do not go together: {one_line(error)}."
             ) from None
+        return decoder
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,89 +1,58 @@
 """The whole of Unroll in a few minutes, on data that it makes itself: `make demo`.
 
 A small CNN and an LSTM learn, from scratch and together, to describe pictures of coloured shapes. Two
-GRU translators learn to turn English into Korean, one with attention and one that is told a single
-vector. What they write can be checked: a caption is true of its picture or not, and each sentence has
-exactly one right translation. All are asked about combinations that training never showed.
+GRU translators learn to turn English into Korean, one with attention and one from the context vector
+alone. What they write can be checked: a caption is true of its picture or not, and each sentence has
+exactly one right translation. All are tested on combinations that training never showed.
+
+The three trainings run side by side where there are cores, each on one of them. How long they will
+take is judged from the first steps of each.
 """
 
 from __future__ import annotations
 
+import io
+import os
 import time
-from dataclasses import replace
+from collections.abc import Callable
+from contextlib import redirect_stderr
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tyro
 
-from captioning.captioner import Captioner
-from captioning.data import load
-from captioning.evaluation import attention_sheet
-from captioning.options import EncoderOptions, TrainOptions
-from captioning.scenes import write_scenes
-from captioning.train import evaluate_run, train
 from common.errors import run_command
-from common.evaluation.pictures import contact_sheet
 from common.files import write_json
-from common.options import DecoderOptions, SearchOptions, TrainingOptions
-from seq2seq.data import load as load_pairs
-from seq2seq.evaluation import alignment_sheet
-from seq2seq.options import EncoderOptions as SourceOptions
-from seq2seq.options import TextOptions
-from seq2seq.options import TrainOptions as TranslatorOptions
-from seq2seq.phrases import write_phrases
-from seq2seq.train import evaluate_run as evaluate_translator
-from seq2seq.train import train as train_translator
-from seq2seq.translator import Translator
+from common.job import Job, Report
+from common.side_by_side import run_side_by_side
 
 FOLDER = Path("runs/demo")
-CAPTIONER: dict[str, Any] = {
-    "encoder": EncoderOptions(
-        encoder="small", weights="none", image_size=64, memory_size=0, vector_size=0,
-        normalize=False, feature_dropout=0.0,
-    ),
-    # Attention after the step: the word just said ("blue") tells it which region to name next.
-    "decoder": DecoderOptions(
-        cell="lstm", inject=("init",), attention="general", attend="after", embedding_size=64,
-        hidden_size=192, word_dropout=0.1, embedding_dropout=0.0, layer_dropout=0.0,
-        output_dropout=0.1,
-    ),
-    "search": SearchOptions(beam_size=5, length_penalty=0.0, max_length=30),
-    "training": TrainingOptions(
-        epochs=12, batch_size=160, learning_rate=4e-3, schedule="cosine", warmup_steps=100,
-        label_smoothing=0.0, average_decay=0.99, patience=0, precision="bf16",
-    ),
-}  # fmt: skip
-TRANSLATOR: dict[str, Any] = {
-    "text": TextOptions(tokenizer="words", min_count=1),
-    "search": SearchOptions(beam_size=3, length_penalty=1.0, max_length=30),
-}
-TRANSLATION = TrainingOptions(
-    epochs=3, batch_size=128, learning_rate=4e-3, schedule="cosine", warmup_steps=100,
-    label_smoothing=0.0, patience=0, precision="bf16",
-)  # fmt: skip
-TRANSLATORS: dict[str, dict[str, Any]] = {
-    "attention": {
-        "encoder": SourceOptions(
-            encoder_size=192, source_embedding_size=128, source_dropout=0.1, encoder_dropout=0.1
-        ),
-        "decoder": DecoderOptions(
-            cell="gru", inject=("init",), attention="additive", embedding_size=128,
-            hidden_size=192, attention_size=128, embedding_dropout=0.1, output_dropout=0.2,
-        ),
-        "training": TRANSLATION,
-    },
-    # The only way from one language to the other is the last state of the encoder.
-    "context": {
-        "encoder": SourceOptions(
-            encoder_size=256, source_embedding_size=128, source_dropout=0.1, encoder_dropout=0.1
-        ),
-        "decoder": DecoderOptions(
-            cell="gru", inject=("init", "every"), embedding_size=128, hidden_size=256,
-            embedding_dropout=0.1, output_dropout=0.2,
-        ),
-        "training": replace(TRANSLATION, epochs=5),
-    },
-}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much data is made, and how many passes over it are trained.
+
+    Args:
+        scenes, scene_epochs: training pictures, and passes of the captioner over them.
+        pairs: training sentences.
+        attention_epochs, context_epochs: passes of the translators over them.
+        tested: examples of each split that is evaluated.
+        validated: those of them that a validation after an epoch takes.
+        device: as `--device` of the trainings.
+        seed: of the trainings, not of the data.
+    """
+
+    scenes: int = 6000
+    scene_epochs: int = 12
+    pairs: int = 20_000
+    attention_epochs: int = 3
+    context_epochs: int = 4
+    tested: int = 500
+    validated: int = 200
+    device: str = "auto"
+    seed: int = 0
 
 
 def main() -> None:
@@ -91,83 +60,204 @@ def main() -> None:
     tyro.cli(demo, prog="python -m experiments.demo", description=__doc__)
 
 
-def demo(folder: Path = FOLDER) -> None:
+def demo(folder: Path = FOLDER, device: str = "auto") -> None:
     """Run the demo and print its table.
 
     Args:
         folder: for all that it makes and learns; what an earlier demo left there is replaced.
+        device: cpu, cuda, cuda:1, mps; auto takes a GPU if there is one.
     """
-    summary = {"captioning": caption(folder), "translation": translate(folder)}
+    run(folder, Plan(device=device))
+
+
+def run(folder: Path, plan: Plan) -> None:
+    """Run the demo by a plan and print its table; `demo`'s is the default one."""
+    start = time.perf_counter()
+    print(
+        "A CNN and an LSTM learn to describe coloured shapes. Two GRUs learn to translate English"
+    )
+    print("into Korean: one with attention, one from the context vector alone.", flush=True)
+    make_data(folder, plan)
+    jobs = [
+        Job("captioner", learn_captions, (folder, plan)),
+        Job("context translator", learn_translation, (folder, plan, "context")),
+        Job("attention translator", learn_translation, (folder, plan, "attention")),
+    ]
+    found = run_side_by_side(jobs, folder / "logs", announce=lambda line: print(line, flush=True))
+    translators = {name: found[f"{name} translator"] for name in ("attention", "context")}
+    summary = {
+        "captioning": found["captioner"],
+        "translation": {
+            f"{figure}_{name}": value
+            for name, figures in translators.items()
+            for figure, value in figures.items()
+        },
+        "cost": {
+            "precision": ", ".join(sorted({figures["precision"] for figures in found.values()})),
+            "cpu_minutes": round(sum(os.times()[:4]) / 60, 2),
+            "minutes": round((time.perf_counter() - start) / 60, 2),
+        },
+    }
     write_json(folder / "summary.json", summary)
     show(summary, folder)
 
 
-def caption(folder: Path) -> dict[str, float]:
-    """Train the captioner on scenes; its scores."""
+def make_data(folder: Path, plan: Plan) -> None:
+    """Write the scenes and the phrases, unless they are there."""
+    from captioning.scenes import write_scenes
+    from seq2seq.phrases import write_phrases
+
+    counts: dict[str, Any] = {"val": plan.tested, "held_out": plan.tested}
+    with redirect_stderr(io.StringIO()):  # no bars: the demo has one of its own
+        write_scenes(folder / "scenes", train=plan.scenes, fewest=2, **counts)
+        write_phrases(folder / "phrases", train=plan.pairs, **counts)
+
+
+def of_training(report: Report, portion: float) -> Callable[[int, int | None], None]:
+    """Reports the progress of a training as that of its whole job.
+
+    Args:
+        report: takes the fraction of the job that is done.
+        portion: of the job's time that updates take; validations, evaluations and pictures take
+            the rest.
+    """
+
+    def on_progress(updates: int, at_most: int | None) -> None:
+        report(portion * updates / (at_most or updates))
+
+    return on_progress
+
+
+def learn_captions(report: Report, folder: Path, plan: Plan) -> dict[str, Any]:
+    """Train the captioner on the scenes; its scores."""
+    from captioning.options import EncoderOptions, TrainOptions
+    from captioning.train import evaluate_run, train
+    from common.options import DecoderOptions, SearchOptions, TrainingOptions
+
     start = time.perf_counter()
-    print("A CNN and an LSTM learn to describe coloured shapes ...")
-    write_scenes(folder / "scenes", train=6000, val=500, held_out=500, fewest=2)
     run = folder / "captioning"
-    train(
-        TrainOptions(
-            data=str(folder / "scenes"), run_dir=run, overwrite=True,
-            min_count=1, monitor="true_captions", **CAPTIONER,
-        )
+    options = TrainOptions(
+        data=str(folder / "scenes"), run_dir=run, overwrite=True,
+        min_count=1, captions_per_image=3, monitor="true_captions",
+        validation_images=plan.validated,
+        encoder=EncoderOptions(
+            encoder="small", weights="none", image_size=64, memory_size=0, vector_size=0,
+            feature_dropout=0.0,
+        ),
+        # Attention after the step: the word just written ("blue") tells it which region to name next.
+        decoder=DecoderOptions(
+            cell="lstm", inject=("init",), attention="general", attend="after", embedding_size=64,
+            hidden_size=128, word_dropout=0.1, embedding_dropout=0.0, layer_dropout=0.0,
+            output_dropout=0.1, initialization="orthogonal",
+        ),
+        search=SearchOptions(beam_size=5, length_penalty=0.0, max_length=30),
+        training=TrainingOptions(
+            epochs=plan.scene_epochs, batch_size=78, learning_rate=4e-3, schedule="cosine",
+            warmup_steps=100, label_smoothing=0.0, average_decay=0.99, patience=0,
+            device=plan.device, threads=1, seed=plan.seed,
+        ),
     )  # fmt: skip
-    seen = evaluate_run(run, "val").metrics
-    held_out = evaluate_run(run, "val_held_out").metrics
-    draw_captions(folder)
+    train(options, on_progress=of_training(report, 0.85))
+    seen = evaluate_run(run, "val", device=plan.device).metrics
+    held_out = evaluate_run(run, "val_held_out", device=plan.device).metrics
+    draw_captions(folder, plan.device)
     return {
         "true_captions_seen": seen["true_captions"],
         "true_captions_held_out": held_out["true_captions"],
         "bleu4": seen["bleu4"],
         "cider_d": seen["cider_d"],
+        "precision": precision_of(run),
         "seconds": round(time.perf_counter() - start, 1),
     }
 
 
-def translate(folder: Path) -> dict[str, float]:
-    """Train both translators on phrases; their scores on combinations never seen."""
+def learn_translation(
+    report: Report, folder: Path, plan: Plan, kind: Literal["attention", "context"]
+) -> dict[str, Any]:
+    """Train one of the translators on the phrases; its scores on combinations never seen."""
+    from common.options import DecoderOptions, SearchOptions, TrainingOptions
+    from seq2seq.options import EncoderOptions, TextOptions, TrainOptions
+    from seq2seq.train import evaluate_run, train
+
     start = time.perf_counter()
-    write_phrases(folder / "phrases", train=20_000, val=500, held_out=500)
-    scores = {}
-    for name, options in TRANSLATORS.items():
-        print(f"A GRU learns to translate English into Korean, with {name} ...")
-        run = folder / f"translation-{name}"
-        train_translator(
-            TranslatorOptions(
-                data=str(folder / "phrases"), run_dir=run, overwrite=True,
-                cache_dir=folder / "corpus-cache", monitor="exact_match", **TRANSLATOR, **options,
-            )
+    run = folder / f"translation-{kind}"
+    if kind == "attention":
+        size, epochs = 128, plan.attention_epochs
+        decoder = DecoderOptions(
+            cell="gru", inject=("init",), attention="additive", attention_size=64,
+            embedding_size=64, hidden_size=size, embedding_dropout=0.1, output_dropout=0.2,
         )  # fmt: skip
-        metrics = evaluate_translator(run, "val_held_out").metrics
-        scores[f"exact_match_{name}"] = metrics["exact_match"]
-    draw_alignments(folder)
-    return scores | {"seconds": round(time.perf_counter() - start, 1)}
+    else:  # the only way from one language to the other is the last state of the encoder
+        size, epochs = 160, plan.context_epochs
+        decoder = DecoderOptions(
+            cell="gru", inject=("init", "every"), embedding_size=64, hidden_size=size,
+            embedding_dropout=0.1, output_dropout=0.2,
+        )  # fmt: skip
+    options = TrainOptions(
+        data=str(folder / "phrases"), run_dir=run, overwrite=True,
+        cache_dir=folder / "corpus-cache" / kind, monitor="exact_match",
+        validation_sentences=plan.validated,
+        text=TextOptions(tokenizer="words", min_count=1),
+        encoder=EncoderOptions(
+            encoder_size=size, source_embedding_size=64, source_dropout=0.1, encoder_dropout=0.1
+        ),
+        decoder=decoder,
+        search=SearchOptions(beam_size=3, length_penalty=1.0, max_length=30),
+        training=TrainingOptions(
+            epochs=epochs, batch_size=64, learning_rate=4e-3, schedule="cosine", warmup_steps=100,
+            label_smoothing=0.0, average_decay=0.99, patience=0,
+            device=plan.device, threads=1, seed=plan.seed,
+        ),
+    )  # fmt: skip
+    train(options, on_progress=of_training(report, 0.92))
+    metrics = evaluate_run(run, "val_held_out", device=plan.device).metrics
+    if kind == "attention":
+        draw_alignments(folder, plan.device)
+    return {
+        "exact_match": metrics["exact_match"],
+        "precision": precision_of(run),
+        "seconds": round(time.perf_counter() - start, 1),
+    }
 
 
-def draw_captions(folder: Path) -> None:
+def precision_of(run: Path) -> str:
+    """The precision that a training chose: the one that is faster here."""
+    from common.run import Run
+
+    return Run.open(run).config["training"]["precision"]
+
+
+def draw_captions(folder: Path, device: str) -> None:
     """Write a contact sheet and the attention, word by word, over a few new pictures."""
-    captioner = Captioner.from_run(folder / "captioning")
+    from captioning.captioner import Captioner
+    from captioning.data import load
+    from captioning.evaluation import attention_sheet
+    from common.evaluation.pictures import contact_sheet
+
+    captioner = Captioner.from_run(folder / "captioning", device=device)
     pictures = folder / "pictures"
     pictures.mkdir(exist_ok=True)
     data = load(folder / "scenes")
-    for split, name in (("val", "new scenes"), ("val_held_out", "new combinations")):
+    for split, name in (("val", "new-scenes"), ("val_held_out", "new-combinations")):
         images = data.split(split)[:12]
         found = captioner.captions([image.path for image in images])
         sheet = contact_sheet(
             [captioner.transform.fitted(image.path) for image in images],
             [best[0].text for best in found],
         )
-        sheet.save(pictures / f"{name.replace(' ', '-')}.png")
+        sheet.save(pictures / f"{name}.png")
         few = [(image.path, best[0].tokens) for image, best in zip(images, found, strict=True)][:4]
-        attention_sheet(captioner, few).save(pictures / f"attention-{name.replace(' ', '-')}.png")
+        attention_sheet(captioner, few).save(pictures / f"attention-{name}.png")
 
 
-def draw_alignments(folder: Path) -> None:
-    """Write which English words were looked at while each Korean word was written."""
-    translator = Translator.from_run(folder / "translation-attention")
-    pairs = load_pairs(folder / "phrases").split("val_held_out")
+def draw_alignments(folder: Path, device: str) -> None:
+    """Write which English words were read while each Korean word was written."""
+    from seq2seq.data import load
+    from seq2seq.evaluation import alignment_sheet
+    from seq2seq.translator import Translator
+
+    translator = Translator.from_run(folder / "translation-attention", device=device)
+    pairs = load(folder / "phrases").split("val_held_out")
     texts = [pair.source for pair, _ in zip(pairs, range(4), strict=False)]
     found = translator.translations(texts)
     few = [(text, best[0].tokens) for text, best in zip(texts, found, strict=True)]
@@ -176,9 +266,9 @@ def draw_alignments(folder: Path) -> None:
     alignment_sheet(translator, few).save(pictures / "alignments.png")
 
 
-def show(summary: dict[str, dict[str, float]], folder: Path) -> None:
-    """Print the table of scores, and where to look."""
-    captions, translations = summary["captioning"], summary["translation"]
+def show(summary: dict[str, dict[str, Any]], folder: Path) -> None:
+    """Print the table of scores, what they cost, and where to look."""
+    captions, translations, cost = (summary[name] for name in ("captioning", "translation", "cost"))
     rows = [
         ("captioning: true captions of new scenes", f"{captions['true_captions_seen']:.1%}"),
         ("  of combinations never seen", f"{captions['true_captions_held_out']:.1%}"),
@@ -188,7 +278,11 @@ def show(summary: dict[str, dict[str, float]], folder: Path) -> None:
         ("translation: exact, combinations never seen", ""),
         ("  with attention", f"{translations['exact_match_attention']:.1%}"),
         ("  from the context vector alone", f"{translations['exact_match_context']:.1%}"),
-        ("  seconds", f"{translations['seconds']:.0f}"),
+        ("  seconds, attention", f"{translations['seconds_attention']:.0f}"),
+        ("  seconds, context vector", f"{translations['seconds_context']:.0f}"),
+        ("all: precision", cost["precision"]),
+        ("  CPU minutes", f"{cost['cpu_minutes']:.1f}"),
+        ("  minutes", f"{cost['minutes']:.1f}"),
     ]
     print()
     for name, value in rows:

@@ -29,7 +29,7 @@ from common.text.embeddings import start_from_pretrained
 from common.text.language import Language
 from common.text.vocabulary import UNK, Vocabulary
 from common.training.tracking import Tracker
-from common.training.trainer import Trainer
+from common.training.trainer import OnProgress, Trainer
 from common.training.validation import teacher_forced
 from seq2seq.data import Pair, ParallelData, load
 from seq2seq.encoder import SentenceEncoder
@@ -44,8 +44,12 @@ from seq2seq.translator import MAX_READ, Translator
 LONGEST_SCORED = 1000  # tokens of a side; a teacher-forced pass holds scores of all words for each
 
 
-def train(options: TrainOptions) -> Evaluation:
+def train(options: TrainOptions, *, on_progress: OnProgress | None = None) -> Evaluation:
     """Train a translator and evaluate its best weights on the validation sentences.
+
+    Args:
+        options: of the run.
+        on_progress: as `Trainer` takes it.
 
     Returns:
         The evaluation that is also written to the run folder.
@@ -94,7 +98,7 @@ def train(options: TrainOptions) -> Evaluation:
 
     with Tracker(run.path) as tracker:
         tracker.configuration(asdict(options))
-        trainer = make_trainer(translator, options, examples, validation, run, tracker)
+        trainer = make_trainer(translator, options, examples, validation, run, tracker, on_progress)
         trainer.fit()
     model.eval()
     evaluation = evaluate(translator, validation, **options.scoring())
@@ -161,6 +165,7 @@ def make_trainer(
     validation: Sequence[Pair],
     run: Run,
     tracker: Tracker,
+    on_progress: OnProgress | None = None,
 ) -> Trainer:
     """The trainer of a translator: what it learns from, and what it reports after each epoch."""
     training, model = options.training, translator.model
@@ -185,6 +190,7 @@ def make_trainer(
     return training.make_trainer(
         model, training.make_optimizer(model), batches,
         validate=validate, monitor=options.monitor, run=run, tracker=tracker,
+        on_progress=on_progress,
     )  # fmt: skip
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
 
+from common.choices import Initialization
 from common.recurrent.cells import Cell
-
-Initialization = Literal["pytorch", "glorot", "orthogonal", "identity"]
 
 
 def initialize_(

@@ -34,6 +34,13 @@ class Limits:
         if self.patience is not None and self.monitor is None:
             raise ValueError("patience needs a metric to monitor")
 
+    def most_steps(self, epoch_steps: int) -> int | None:
+        """Updates at most, where an epoch has `epoch_steps`; None if no limit counts them."""
+        limits = [] if self.steps is None else [self.steps]
+        if self.epochs is not None:
+            limits.append(self.epochs * epoch_steps)
+        return min(limits, default=None)
+
     def reached(self, progress: Progress) -> str:
         """Why training is to stop now, in words; empty if it is not."""
         if self.epochs is not None and progress.epoch >= self.epochs:

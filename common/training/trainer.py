@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,8 @@ from common.training.tracking import Tracker
 
 if TYPE_CHECKING:
     from common.run import Run
+
+OnProgress: TypeAlias = Callable[[int, int | None], None]  # updates so far, and at most
 
 
 class Trainer:
@@ -81,6 +83,8 @@ class Trainer:
         workers: processes that make batches ahead of time; 0 makes them here.
         world: the processes that train together (see `distributed`).
         how_to_resume: what to tell the user after Ctrl-C.
+        on_progress: called after every update, and what is due after it, with the updates so far
+            and how many there will be at most; None where no limit counts updates or epochs.
     """
 
     def __init__(
@@ -112,6 +116,7 @@ class Trainer:
         workers: int = 0,
         world: World | None = None,
         how_to_resume: str = "Run the same command with --resume to go on.",
+        on_progress: OnProgress | None = None,
     ) -> None:
         if monitor is not None and validate is None:
             raise ValueError("monitor needs validate, which gives the metrics")
@@ -138,6 +143,7 @@ class Trainer:
         self.workers = workers
         self.world = world or World()
         self.how_to_resume = how_to_resume
+        self.on_progress = on_progress
 
         self.device = next(model.parameters()).device
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
@@ -296,6 +302,9 @@ class Trainer:
             self._save()
         if self._stop:
             self._stop_here()
+        if self.on_progress is not None:
+            updates = -(-progress.epoch_batches // (self.accumulate * self.world.size))
+            self.on_progress(progress.step, self.limits.most_steps(updates))
 
     def _read_clock(self) -> None:
         """Take note of the time and of Ctrl-C. Several processes must find the same at the same

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from captioning.loading import build_model as build_captioner
 from captioning.options import EncoderOptions as ImageEncoderOptions
@@ -50,6 +51,16 @@ def test_decoder_options_that_do_not_go_together_are_one_line():
         DecoderOptions(inject=(), attention="none").build(10, 4, None)
     decoder = DecoderOptions(cell="gru_cho", embedding_size=8, hidden_size=8).build(10, 4, None)
     assert not any("kernel" in name for name in decoder.state_dict())  # its own cell, our scan
+
+
+def test_recurrent_weights_begin_as_asked_for():
+    options = DecoderOptions(initialization="orthogonal", cell="lstm", hidden_size=8)
+    weights = dict(options.build(10, 8, 8).recurrent.named_parameters())
+    gate = weights["kernel.weight_hh_l0"][:8]
+    torch.testing.assert_close(gate @ gate.T, torch.eye(8))
+    assert weights["kernel.bias_ih_l0"][8:16].tolist() == [1.0] * 8  # an open forget gate
+    with pytest.raises(UserError, match="do not go together: identity"):
+        DecoderOptions(initialization="identity", cell="lstm").build(10, 8, 8)
 
 
 WORDS = Vocabulary(["one", "two", "three"])

@@ -447,3 +447,30 @@ def test_signals_are_given_back():
     before = signal.getsignal(signal.SIGINT)
     Trainer(model, sgd(model), lambda epoch: TASK, max_steps=1).fit()
     assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize(
+    ("limits", "accumulate", "expected"),
+    [
+        ({"max_epochs": 2}, 1, [(step, 6) for step in range(1, 7)]),
+        ({"max_epochs": 2}, 2, [(step, 4) for step in range(1, 5)]),  # two updates an epoch
+        ({"max_epochs": 2, "max_steps": 4}, 1, [(step, 4) for step in range(1, 5)]),
+    ],
+)
+def test_progress_counts_the_updates_and_knows_how_many_there_will_be(limits, accumulate, expected):
+    model, seen = Classifier(), []
+    trainer = Trainer(
+        model, sgd(model), lambda epoch: TASK, accumulate=accumulate, **limits,
+        on_progress=lambda updates, at_most: seen.append((updates, at_most)),
+    )  # fmt: skip
+    trainer.fit()
+    assert seen == expected
+
+
+def test_progress_without_a_limit_that_counts_updates_has_no_end():
+    model, seen = Classifier(), []
+    Trainer(
+        model, sgd(model), lambda epoch: TASK, max_minutes=0.0,
+        on_progress=lambda updates, at_most: seen.append(at_most),
+    ).fit()  # fmt: skip
+    assert set(seen) <= {None}

@@ -11,6 +11,7 @@
 #include <c10/core/impl/alloc_cpu.h>
 #include <torch/version.h>
 #if TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR < 8
+#define GENERATOR_BY_MACRO  // older PyTorch asks no hook for a new generator
 #include <ATen/core/GeneratorForPrivateuseone.h>
 #endif
 #include <map>
@@ -101,7 +102,7 @@ at::Generator& default_generator() {
   return generator;
 }
 
-#ifdef REGISTER_GENERATOR_PRIVATEUSE1  // older PyTorch asks no hook for a new generator
+#ifdef GENERATOR_BY_MACRO
 at::Generator make_generator(c10::DeviceIndex) {
   return at::make_generator<DeviceGenerator>(at::detail::createCPUGenerator());
 }

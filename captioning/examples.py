@@ -83,8 +83,8 @@ class CaptionExamples:
             indices = [chosen[batch] for batch in batches]
         mirrored = np.zeros(len(self), bool)
         if self.mirror is not None and shuffle:
-            coins = np.random.default_rng([seed, epoch, 1]).random(len(self)) < 0.5
-            mirrored = coins & self.mirror
+            half = np.random.default_rng([seed, epoch, 1]).random(len(self)) < 0.5
+            mirrored = half & self.mirror
         return Batches(indices, partial(self._collate, mirrored=mirrored))
 
     def _sampled(self, epoch: int, per_image: int, seed: int) -> np.ndarray:

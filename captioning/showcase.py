@@ -49,7 +49,7 @@ class Showcase:
         self.tracker.images("captions", sheet)
         self.tracker.table(
             "captions",
-            ("image", "caption", "log-probability", "a person's"),
+            ("image", "caption", "log-probability", "reference"),
             [
                 (image.id, caption.text, f"{caption.log_probability:.1f}", image.captions[0])
                 for image, caption in zip(self.images, best, strict=True)

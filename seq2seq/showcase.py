@@ -39,7 +39,7 @@ class Showcase:
         shown = list(zip(self.pairs, best, strict=True))
         self.tracker.table(
             "translations",
-            ("source", "translation", "log-probability", "a person's"),
+            ("source", "translation", "log-probability", "reference"),
             [
                 (pair.source, written.text, f"{written.log_probability:.1f}", pair.target)
                 for pair, written in shown

@@ -57,6 +57,23 @@ def test_a_padded_batch_gives_the_same_by_every_route(device, waits, cell, layer
             torch.testing.assert_close(one, other)
 
 
+@pytest.mark.parametrize("kind", ["full", "ragged", "some empty"])
+@pytest.mark.parametrize(("layers", "both"), SHAPES)
+@pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
+def test_a_first_state_may_be_a_view(device, cell, layers, both, kind):
+    """cuDNN refuses one whose rows are not side by side in memory."""
+    network = Recurrent(cell, FEATURES, HIDDEN, num_layers=layers, bidirectional=both).to(device)
+    inputs, lengths = torch.randn(B, T, FEATURES, device=device), torch.tensor(LENGTHS[kind])
+    wide = map_state(
+        lambda part: torch.randn(B, 2 * HIDDEN, device=device), network.initial_state(B, inputs)
+    )
+    views = map_state(lambda part: part[:, ::2], wide)
+    for route in (None, lengths, lengths.to(device)):
+        found = network(inputs, route, views)[0]
+        expected = network(inputs, route, map_state(torch.Tensor.contiguous, views))[0]
+        torch.testing.assert_close(found, expected)
+
+
 @pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
 def test_lengths_on_the_host_make_one_call_for_all_layers(device, monkeypatch, cell):
     calls = []

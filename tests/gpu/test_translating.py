@@ -82,7 +82,9 @@ def test_a_translator(device, data, tmp_path, capsys, kind, precision):
     train(data, run, device, epochs=1, **choices)
     train(data, run, device, **choices, resume=True)
     assert "resuming after step" in capsys.readouterr().err
-    command("seq2seq", "evaluate", run, options(split="test", device=device, search_precision=precision))
+    command(
+        "seq2seq", "evaluate", run, options(split="test", device=device, search_precision=precision)
+    )
     assert "bleu" in capsys.readouterr().out
     (written,) = run.glob("evaluation-test*.json")
     assert json.loads(written.read_text())["loss"] > 0

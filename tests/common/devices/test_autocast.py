@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from common import precision
-from common.decoding import Context, RecurrentDecoder
+from common.decoding import BeamSearch, Context, RecurrentDecoder
 from common.encoder_decoder import Batch, EncoderDecoder
 from common.recurrent.fused import SHUT
 from common.training import trainer as trainer_module
@@ -44,7 +44,7 @@ def make_batch() -> Batch:
 @pytest.mark.parametrize(
     "look",
     [
-        lambda model, batch: model.generate(*batch.inputs, beam_size=2, max_length=4),
+        lambda model, batch: model.generate(*batch.inputs, search=BeamSearch(max_length=4)),
         lambda model, batch: model.attention_weights(batch.inputs, SENTENCES),
         lambda model, batch: teacher_forced(model, [batch]),
         lambda model, batch: undisturbed(model, lambda: {"x": model.loss(batch).value}),
@@ -115,6 +115,6 @@ def test_auto_is_chosen_once_by_a_trainer_and_by_each_search(monkeypatch):
     trainer = Trainer(model, optimizer, lambda epoch: [batch], max_steps=1, precision="auto")
     monkeypatch.setattr(precision, "bfloat16_speed_up", lambda model: 0.5)
     assert trainer.precision == "bf16"
-    options = {"beam_size": 2, "max_length": 4}
-    found = model.eval().generate(*batch.inputs, **options, precision="auto")
-    assert found == model.generate(*batch.inputs, **options, precision="fp32")
+    search = BeamSearch(beam_size=2, max_length=4)
+    found = model.eval().generate(*batch.inputs, search=search, precision="auto")
+    assert found == model.generate(*batch.inputs, search=search, precision="fp32")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -13,14 +15,13 @@ class SmallCNN(nn.Module):
     Two streams see the picture: one its brightness in full detail, from which it learns shapes, one
     its colours in coarse blocks. So a shape is known in a colour that it never had in training: what
     tells the shape does not see the colour. Every region also gets its own coordinates (CoordConv,
-    Liu et al. 2018), without which a convolution cannot tell left from right, and how much of some
-    learnt maps lies to the left of it, to its right, above and below (as the sweeps of Bell et al.
-    2016), without which a decoder that looks at one region at a time can neither count nor compare
-    places.
+    Liu et al. 2018), without which a convolution cannot tell left from right, and the layout of the
+    whole picture, how much there is of some learnt maps and where their centres lie, without which a
+    decoder that looks at one region at a time can neither count nor compare places.
 
     Args:
-        feature_size: channels of the grid: a fifth of the colours, a fifth at most of the layout,
-            two coordinates, the rest of the shapes.
+        feature_size: channels of the grid: a fifth of the colours, a fifth of the layout, two
+            coordinates, the rest of the shapes.
         blocks: residual blocks of the shape stream at the final resolution, each with a bottleneck
             of 32 channels (He et al. 2016, figure 5).
     """
@@ -29,8 +30,7 @@ class SmallCNN(nn.Module):
         super().__init__()
         self.feature_size = feature_size
         part = feature_size // 5
-        maps = part // 4
-        shapes = feature_size - part - 4 * maps - 2
+        shapes = feature_size - 2 * part - 2
         # Few channels where the pictures are still large: most of the time would be spent there.
         widths = (1, 16, 32, shapes)
         self.reduce = nn.Sequential(
@@ -47,7 +47,8 @@ class SmallCNN(nn.Module):
         self.colours = nn.Sequential(
             _convolution(3, part, stride=2), _convolution(part, part, size=1)
         )
-        self.maps = nn.Conv2d(shapes, maps, 1)
+        self.maps = nn.Conv2d(shapes, 16, 1)
+        self.layout = nn.Linear(3 * 16, part)
         self.to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -59,8 +60,9 @@ class SmallCNN(nn.Module):
             shapes = shapes + block(torch.cat([shapes, places], 1))
         shapes = self.mix(torch.cat([shapes, places], 1))
         blocks = F.interpolate(images, size=[2 * side for side in shapes.shape[2:]], mode="area")
-        layout = around(self.maps(shapes).relu())
-        grid = torch.cat([shapes, self.colours(blocks), places, layout], 1)
+        layout = self.layout(_moments(self.maps(shapes).relu()))
+        layout = layout[:, :, None, None].expand(-1, -1, *shapes.shape[2:])
+        grid = torch.cat([shapes, self.colours(blocks), places, layout.relu()], 1)
         return grid.flatten(2).transpose(1, 2)  # (B, C, rows, columns) -> (B, S, C)
 
     def grid_size(self, image_size: int) -> tuple[int, int]:
@@ -78,20 +80,16 @@ def _convolution(inputs: int, outputs: int, stride: int = 1, size: int = 3) -> n
     )
 
 
-def around(maps: Tensor) -> Tensor:
-    """How much of each map lies left of a region, right of it, above and below.
+def _moments(maps: Tensor) -> Tensor:
+    """How much there is of each map, and where: (B, K, rows, columns) -> (B, 3 K).
 
-    (B, K, rows, columns) -> (B, 4 K, rows, columns): sums over whole columns or rows, over half the
-    number of regions, so that they are about as large as the other features of a region.
+    They are the sums of a map, of the map times x, and of the map times y, over the square root of
+    the number of regions.
     """
-    maps = maps * (2 / (maps.shape[2] * maps.shape[3]))
-    sums = []
-    for across in (2, 3):  # sum over the rows, then compare columns; and the other way round
-        line = maps.sum(across, keepdim=True)
-        until = line.cumsum(5 - across)
-        total = line.sum(5 - across, keepdim=True)
-        sums += [(until - line).expand_as(maps), (total - until).expand_as(maps)]
-    return torch.cat(sums, 1)
+    regions = maps.shape[2] * maps.shape[3]
+    places = _coordinates(maps[:1])[0].flatten(1)  # (2, S)
+    weights = torch.cat([places, torch.ones_like(places[:1])])  # (3, S)
+    return torch.einsum("bks,cs->bkc", maps.flatten(2), weights).flatten(1) / math.sqrt(regions)
 
 
 def _coordinates(grid: Tensor) -> Tensor:

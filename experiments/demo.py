@@ -44,13 +44,13 @@ class Plan:
         seed: of the trainings, not of the data.
     """
 
-    scenes: int = 6000
-    scene_epochs: int = 12
-    pairs: int = 20_000
-    attention_epochs: int = 3
-    context_epochs: int = 4
+    scenes: int = 15_000
+    scene_epochs: int = 5
+    pairs: int = 60_000
+    attention_epochs: int = 1
+    context_epochs: int = 2
     tested: int = 500
-    validated: int = 200
+    validated: int = 500
     device: str = "auto"
     seed: int = 0
 
@@ -191,7 +191,7 @@ def learn_translation(
         size, epochs = 160, plan.context_epochs
         decoder = DecoderOptions(
             cell="gru", inject=("init", "every"), embedding_size=64, hidden_size=size,
-            embedding_dropout=0.1, output_dropout=0.2,
+            initialization="orthogonal", embedding_dropout=0.1, output_dropout=0.2,
         )  # fmt: skip
     options = TrainOptions(
         data=str(folder / "phrases"), run_dir=run, overwrite=True,

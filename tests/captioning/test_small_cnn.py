@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from captioning.small_cnn import SmallCNN, around
+from captioning.small_cnn import SmallCNN
 from tests.captioning.networks import pictures
 
 
@@ -39,11 +39,3 @@ def test_small_cnn_learns_left_from_right_in_its_pooled_vector() -> None:
         loss.backward()
         optimizer.step()
     assert (readout(cnn(images).mean(1)).argmax(1) == labels).float().mean() > 0.98
-
-
-def test_each_region_knows_how_much_lies_on_each_side_of_it() -> None:
-    maps = torch.zeros(1, 1, 3, 4)
-    maps[0, 0, 1, 0], maps[0, 0, 2, 3] = 3.0, 6.0
-    left, right, above, below = (around(maps)[0] * 6).unbind(0)
-    assert right[0].tolist() == [6, 6, 6, 0] and left[2].tolist() == [0, 3, 3, 3]
-    assert below[:, 0].tolist() == [9, 6, 0] and above[:, 3].tolist() == [0, 0, 3]

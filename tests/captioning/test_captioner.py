@@ -180,7 +180,7 @@ def test_learns_a_handful_of_scenes_by_heart(tmp_path):
         options,
         decoder=replace(options.decoder, embedding_dropout=0.0, output_dropout=0.0),
         training=replace(
-            options.training, epochs=60, learning_rate=0.01, label_smoothing=0.0, batch_size=4
+            options.training, epochs=150, learning_rate=0.01, label_smoothing=0.0, batch_size=4
         ),
         monitor="bleu4",
     )

@@ -134,6 +134,9 @@ def test_a_failure_is_one_line_and_ends_the_others(tmp_path, kind, message) -> N
 def test_no_process_outlives_its_parent(tmp_path, number) -> None:
     pid, script = tmp_path / "pid", tmp_path / "script.py"
     script.write_text(
+        # Whatever runs the tests may ignore Ctrl-C, as a shell does for what is in its background.
+        "import signal\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from pathlib import Path\n"
         "from common.errors import run_command\n"
         "from common.job import Job\n"

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import time
 from collections.abc import Callable
 from contextlib import redirect_stderr
@@ -22,7 +23,7 @@ from typing import Any, Literal
 
 import tyro
 
-from common.errors import run_command
+from common.errors import UserError, run_command
 from common.files import write_json
 from common.job import Job, Report
 from common.side_by_side import run_side_by_side
@@ -103,14 +104,31 @@ def run(folder: Path, plan: Plan) -> None:
 
 
 def make_data(folder: Path, plan: Plan) -> None:
-    """Write the scenes and the phrases, unless they are there."""
+    """Write the scenes and the phrases, unless they are there; others of an earlier demo go."""
     from captioning.scenes import write_scenes
     from seq2seq.phrases import write_phrases
 
     counts: dict[str, Any] = {"val": plan.tested, "held_out": plan.tested}
     with redirect_stderr(io.StringIO()):  # no bars: the demo has one of its own
-        write_scenes(folder / "scenes", train=plan.scenes, fewest=2, **counts)
-        write_phrases(folder / "phrases", train=plan.pairs, **counts)
+        replacing(
+            folder / "scenes", "scenes.jsonl",
+            lambda path: write_scenes(path, train=plan.scenes, fewest=2, **counts),
+        )  # fmt: skip
+        replacing(
+            folder / "phrases", "phrases.json",
+            lambda path: write_phrases(path, train=plan.pairs, **counts),
+        )  # fmt: skip
+
+
+def replacing(folder: Path, sign: str, write: Callable[[Path], object]) -> None:
+    """Write a generated data set, in the place of another one that the file `sign` tells."""
+    try:
+        write(folder)
+    except UserError:
+        if not (folder / sign).is_file():
+            raise
+        shutil.rmtree(folder)
+        write(folder)
 
 
 def of_training(report: Report, portion: float) -> Callable[[int, int | None], None]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from common.errors import UserError
-from experiments.demo import Plan, run
+from experiments.demo import Plan, make_data, run
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = Plan(
@@ -34,6 +35,18 @@ def test_the_demo_trains_all_three_and_shows_a_table(tmp_path, capfd) -> None:
     assert summary["cost"]["cpu_minutes"] > 0 and summary["cost"]["precision"]
     pictures = {path.name for path in (tmp_path / "pictures").iterdir()}
     assert {"new-scenes.png", "attention-new-combinations.png", "alignments.png"} <= pictures
+
+
+def test_data_of_an_earlier_demo_are_replaced_and_other_files_are_not(tmp_path) -> None:
+    make_data(tmp_path, replace(TINY, scenes=8, pairs=20))
+    make_data(tmp_path, replace(TINY, scenes=9, pairs=30))
+    lines = (tmp_path / "scenes" / "scenes.jsonl").read_text().splitlines()
+    assert sum('"split": "train"' in line for line in lines) == 9
+    (tmp_path / "mine" / "scenes").mkdir(parents=True)
+    (tmp_path / "mine" / "scenes" / "notes.txt").write_text("not a data set")
+    with pytest.raises(UserError, match="other files"):
+        make_data(tmp_path / "mine", TINY)
+    assert (tmp_path / "mine" / "scenes" / "notes.txt").is_file()
 
 
 def test_a_failure_of_one_training_is_the_demos_one_line(tmp_path) -> None:

@@ -167,7 +167,7 @@ def learn_captions(report: Report, folder: Path, plan: Plan) -> dict[str, Any]:
             cell="lstm", inject=("init",), attention="general", attend="after", embedding_size=64,
             hidden_size=128, word_dropout=0.1, embedding_dropout=0.0, layer_dropout=0.0,
             output_dropout=0.1, initialization="orthogonal",
-            # With it attention learns what to read whatever the seed; without it, one seed in five
+            # With it attention learnt what to read with every seed tried; without it, one of five
             # never did.
             deep_output=True,
         ),

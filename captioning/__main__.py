@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from captioning.options import KIND, CaptionOptions, EvaluateOptions, TrainOptions
 from common.command_line import parse
 from common.errors import run_command
-from common.options import SearchOptions
-
-
-def search_of(folder: Path) -> SearchOptions:
-    """How the run in a folder searches."""
-    from common.run import Run
-
-    return Run.open(folder, KIND).read_config(TrainOptions).search
 
 
 def main() -> None:
     """Run the command that the arguments name."""
     options = parse(
         {"train": TrainOptions, "evaluate": EvaluateOptions, "caption": CaptionOptions},
-        search_of,
+        KIND,
         prog="python -m captioning",
         description="Learn to describe pictures, and describe them.",
     )

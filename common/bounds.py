@@ -28,7 +28,6 @@ class Bounds:
 
 Positive: TypeAlias = Annotated[int, Bounds(1)]
 Count: TypeAlias = Annotated[int, Bounds(0)]
-BeamSize: TypeAlias = Annotated[int, Bounds(1, 1000)]
 Seed: TypeAlias = Annotated[int, Bounds(0, 2**63 - 1)]
 Amount: TypeAlias = Annotated[float, Bounds(0)]
 Rate: TypeAlias = Annotated[float, Bounds(0, 1000)]

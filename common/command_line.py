@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,8 +68,8 @@ class EvaluationOptions(WritingOptions):
 
 
 def parse(
-    commands: dict[str, Callable[..., Any]],
-    search_of: Callable[[Path], SearchOptions],
+    commands: dict[str, type[Any]],
+    kind: str,
     *,
     prog: str,
     description: str,
@@ -77,8 +77,8 @@ def parse(
     """Read a pipeline's command line.
 
     Args:
-        commands: the options of each command.
-        search_of: the search of the run in a folder. What writes with a trained run takes its defaults
+        commands: the options of each command; those of "train" are what a run keeps.
+        kind: of the pipeline's runs. What writes with a trained run takes the defaults of its search
             from there: its arguments are read once to know the run, and once more on top of its search.
         prog, description: as `tyro.cli` takes them.
 
@@ -87,11 +87,14 @@ def parse(
     """
     config = (OmitArgPrefixes,)
     options = tyro.extras.subcommand_cli_from_dict(
-        commands, prog=prog, description=description, config=config
+        dict(commands), prog=prog, description=description, config=config
     )
     check_bounds(options)
     if isinstance(options, WritingOptions):
-        default = replace(options, search=search_of(options.run))
+        from common.run import Run
+
+        trained = Run.open(options.run, kind).read_config(commands["train"])
+        default = replace(options, search=trained.search)
         options = tyro.cli(
             type(options), args=sys.argv[2:], default=default, prog=prog, config=config
         )

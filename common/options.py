@@ -202,7 +202,7 @@ class TrainingOptions:
     teacher_forcing_steps: Positive = 5000
     """Batches after which a falling ratio has come to one half."""
     teacher_forcing_per: Literal["token", "sentence"] = "token"
-    """Toss the coin for every token, or once for a sentence."""
+    """Sample anew for every token, or once for a sentence."""
     coverage: Amount = 0.0
     """Weight of doubly stochastic attention (Show, Attend and Tell used 1)."""
     average_decay: Decay = 0.0

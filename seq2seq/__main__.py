@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from common.command_line import parse
 from common.errors import run_command
-from common.options import SearchOptions
 from seq2seq.options import KIND, EvaluateOptions, TrainOptions, TranslateOptions
-
-
-def search_of(folder: Path) -> SearchOptions:
-    """How the run in a folder searches."""
-    from common.run import Run
-
-    return Run.open(folder, KIND).read_config(TrainOptions).search
 
 
 def main() -> None:
     """Run the command that the arguments name."""
     options = parse(
         {"train": TrainOptions, "evaluate": EvaluateOptions, "translate": TranslateOptions},
-        search_of,
+        KIND,
         prog="python -m seq2seq",
         description="Learn to translate sentences, and translate them.",
     )

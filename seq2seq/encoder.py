@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 
+from common.choices import Summary
 from common.decoding.context import Context
 from common.device import upload
 from common.dropout import Dropout
 from common.recurrent import Recurrent, RecurrentState
 from common.recurrent.layer import CellFactory, StandardCell
 from common.text.vocabulary import PAD
-
-Summary = Literal["last", "max", "mean"]
 
 
 class SentenceEncoder(nn.Module):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self, TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 import torch
 from torch import Tensor
@@ -88,11 +88,6 @@ class Writer:
     @property
     def device(self) -> torch.device:
         return next(self.model.parameters()).device
-
-    def to(self, device: torch.device | str) -> Self:
-        """The same, with its model on another device."""
-        self.model.to(device)
-        return self
 
     def write(
         self, inputs: tuple[Tensor, ...], search: Search | None = None, **call: Unpack[Call]

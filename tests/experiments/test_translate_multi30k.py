@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import random
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from experiments import translate_multi30k
 from tests.commands import run_module
 
 WORDS = {"one": "eins", "two": "zwei", "three": "drei", "four": "vier", "cats": "katzen"}
@@ -24,6 +26,22 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
             lines = "".join(" ".join(words) + "\n" for words in sentences)
             (folder / f"{split}.{language}").write_text(lines)
     return folder
+
+
+def test_every_evaluation_runs_on_the_device_that_is_named(monkeypatch):
+    evaluation, devices = SimpleNamespace(signatures={}, metrics={}), []
+    splits = SimpleNamespace(splits=["test_2016_flickr"])
+    monkeypatch.setattr("seq2seq.train.load_data", lambda options: splits)
+    monkeypatch.setattr(
+        "seq2seq.train.train", lambda options: devices.append(options.training.device) or evaluation
+    )
+    monkeypatch.setattr(
+        "seq2seq.train.evaluate_run",
+        lambda *a, device="auto": devices.append(device) or evaluation,
+    )
+    monkeypatch.setattr("sys.argv", ["x", "small", "--data", "x", "--device", "cuda:1"])
+    translate_multi30k.main()
+    assert devices == ["cuda:1", "cuda:1"]
 
 
 @pytest.mark.parametrize("preset", ["small", "attention", "context"])

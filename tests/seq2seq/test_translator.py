@@ -559,3 +559,32 @@ def test_a_vocabulary_of_another_run_is_noticed(run, tmp_path):
     done = command("translate", copy, "-", text="one")
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "target_vocabulary.json is not the file that this run was trained with" in done.stderr
+
+
+def test_a_measured_precision_is_printed_kept_and_resumed_with(
+    data, tmp_path, monkeypatch, capsys
+):
+    options = tiny_options(data, tmp_path / "run", shown_sentences=0)
+    training = replace(options.training, epochs=1, precision="auto")
+    search = replace(options.search, search_precision="auto")
+    options = replace(options, training=training, search=search)
+
+    def kept() -> str:
+        return json.loads((tmp_path / "run" / "config.json").read_text())["config"]["training"][
+            "precision"
+        ]
+
+    def took(split: str) -> str:
+        return json.loads((tmp_path / "run" / f"evaluation-{split}.json").read_text())["precision"]
+
+    monkeypatch.setattr("common.precision.bfloat16_speed_up", lambda model: 2.0)
+    train(options)
+    assert "precision bf16: products in bfloat16 are 2.00 times as fast" in capsys.readouterr().err
+    assert kept() == took("val") == "bf16"
+    monkeypatch.setattr("common.precision.bfloat16_speed_up", lambda model: 1.1)
+    train(replace(options, training=replace(training, epochs=2), resume=True))
+    assert kept() == took("val") == "bf16"  # what training chose stays
+    evaluate_run(tmp_path / "run", "test", device="cpu")
+    assert took("test") == "fp32"  # a search measures anew
+    with pytest.raises(UserError, match=r'precision = "bf16", not "fp32"'):
+        train(replace(options, training=replace(training, precision="fp32"), resume=True))

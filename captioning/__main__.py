@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from captioning.options import KIND, CaptionOptions, EvaluateOptions, TrainOptions
-from common.command_line import parse
+from common.cli.command_line import parse
 from common.errors import run_command
 
 

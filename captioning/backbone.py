@@ -13,7 +13,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models import DenseNet, GoogLeNet, Inception3
 
 from captioning.networks import headless_network
-from common.device import to_host
+from common.compute.device import to_host
 from common.errors import UserError, one_line
 
 # Children that are a sequence of the stages proper.

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from captioning.encoder import ImageEncoder
 from captioning.transform import ImageTransform
-from common.choices import Precision
+from common.compute import Precision
+from common.compute.device import upload
 from common.decoding.search import BeamSearch, Search
-from common.device import upload
-from common.encoder_decoder import EncoderDecoder
-from common.ensemble import EnsembleModel
+from common.models.encoder_decoder import EncoderDecoder
+from common.models.ensemble import EnsembleModel
 from common.models.writer import Call, Sentence, Writer
 from common.text.language import Language
 

@@ -14,7 +14,7 @@ from captioning.image_files import list_images
 from captioning.images import ImageError, open_image
 from captioning.options import CaptionOptions, EvaluateOptions
 from captioning.train import evaluate_run
-from common.command_line import check_picture, print_metrics
+from common.cli.command_line import check_picture, print_metrics
 from common.errors import UserError
 from common.evaluation.pictures import contact_sheet
 from common.files import atomic_write

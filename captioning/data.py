@@ -16,10 +16,10 @@ from captioning.entries import Entry, Reading
 from captioning.formats import FORMATS, TEXT_FOLDERS, text_files
 from captioning.image_files import is_image_name
 from captioning.image_folder import ImageFolder
-from common.damage import Damage, check_problems, remarks
+from common.data.damage import Damage, check_problems, remarks
+from common.data.formats import find_format
+from common.data.splits import check_shares, in_order, seeded_split
 from common.errors import UserError
-from common.formats import find_format
-from common.splits import check_shares, in_order, seeded_split
 
 
 @dataclass(slots=True)

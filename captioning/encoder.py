@@ -12,7 +12,7 @@ from captioning.backbone import Backbone
 from captioning.small_cnn import SmallCNN
 from captioning.transform import IMAGENET_MEAN, IMAGENET_STD
 from common.decoding.context import Context
-from common.dropout import Dropout
+from common.recurrent.dropout import Dropout
 
 Activation: TypeAlias = Literal["relu", "tanh", "none"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from common.damage import Damage, problem
-from common.text.reading import is_unicode
+from common.data.damage import Damage, problem
+from common.data.reading import is_unicode
 
 
 @dataclass(slots=True)

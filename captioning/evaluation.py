@@ -17,7 +17,6 @@ from tqdm import tqdm
 
 from captioning.captioner import Captioner, Picture
 from captioning.data import CaptionedImage
-from captioning.scenes import Scene, true_share
 from common.decoding.search import Search
 from common.errors import UserError
 from common.evaluation.captions import score_captions
@@ -25,6 +24,7 @@ from common.evaluation.pictures import attention_overlay, stacked
 from common.evaluation.subject import Subject
 from common.files import atomic_write, write_json
 from common.models.writer import Call, Sentence
+from common.synthetic.scenes import Scene, true_share
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from common.encoder_decoder import Batch
-from common.training.batching import Batches, bucketed_batches
+from common.data.batching import Batches, bucketed_batches
+from common.models.encoder_decoder import Batch
 
 
 class Inputs(Protocol):

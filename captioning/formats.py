@@ -16,7 +16,7 @@ from captioning.json_formats import (
     read_karpathy,
 )
 from captioning.text_formats import find_csv, find_flickr, read_csv, read_flickr
-from common.formats import Format, visible_files
+from common.data.formats import Format, visible_files
 
 # Folders of a data set that may hold the captions; the images lie beside them.
 TEXT_FOLDERS = ("annotations", "flickr8k_text")

@@ -8,8 +8,8 @@ import re
 from pathlib import Path
 
 from captioning.image_files import walk_files
-from common.damage import Damage
-from common.text.reading import is_unicode
+from common.data.damage import Damage
+from common.data.reading import is_unicode
 
 # Folders in which data sets keep their images; one of several files of a name is taken from there.
 _IMAGE_FOLDERS = frozenset(

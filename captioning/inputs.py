@@ -19,8 +19,8 @@ from captioning.examples import Inputs
 from captioning.features import FeatureCache
 from captioning.image_batches import image_batches
 from captioning.transform import ImageTransform
-from common.damage import check_problems
-from common.device import to_host
+from common.compute.device import to_host
+from common.data.damage import check_problems
 
 
 class Pixels:

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from captioning.entries import Entry, Reading, caption_text
-from common.damage import Damage
+from common.data.damage import Damage
+from common.data.formats import only
+from common.data.reading import json_object, numbered_lines
+from common.data.splits import split_name
 from common.errors import UserError
 from common.files import read_json
-from common.formats import only
-from common.splits import split_name
-from common.text.reading import json_object, numbered_lines
 
 # ---- karpathy: the splits that papers report on, for Flickr8k, Flickr30k and COCO
 

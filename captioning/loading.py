@@ -11,11 +11,11 @@ from captioning.encoder import ImageEncoder
 from captioning.options import KIND, EncoderOptions, TrainOptions
 from captioning.small_cnn import SmallCNN
 from captioning.transform import ImageTransform
-from common.device import choose_device
-from common.encoder_decoder import EncoderDecoder
-from common.ensemble import EnsembleModel
+from common.compute.device import choose_device
 from common.errors import UserError
-from common.run import Run
+from common.models.encoder_decoder import EncoderDecoder
+from common.models.ensemble import EnsembleModel
+from common.runs.run import Run
 from common.text.language import Language
 from common.text.vocabulary import Vocabulary
 

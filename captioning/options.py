@@ -8,10 +8,11 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional
 
-from common.bounds import Bounds, Count, DropoutShare, Positive, Rate, Share
-from common.choices import Fit
-from common.command_line import EvaluationOptions, WritingOptions
-from common.options import COMMON_MAY_CHANGE, DecoderOptions, SearchOptions, TrainingOptions
+from captioning.names import Fit
+from common.cli.command_line import EvaluationOptions, WritingOptions
+from common.config.bounds import Bounds, Count, DropoutShare, Positive, Rate, Share
+from common.decoding.options import DecoderOptions, SearchOptions
+from common.training.options import COMMON_MAY_CHANGE, TrainingOptions
 
 KIND = "captioner"
 """What a run of this pipeline is called in its config.json."""

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from captioning.entries import Entry, Reading, caption_text
-from common.damage import Damage
+from common.data.damage import Damage
+from common.data.formats import only
+from common.data.reading import first_line, header_line, numbered_lines, table_rows
+from common.data.splits import split_name
 from common.errors import UserError
-from common.formats import only
-from common.splits import split_name
-from common.text.reading import first_line, header_line, numbered_lines, table_rows
 
 # ---- flickr: Flickr8k and Flickr30k as their authors publish them
 

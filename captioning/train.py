@@ -20,21 +20,21 @@ from captioning.inputs import make_inputs
 from captioning.loading import KIND, build_model, load_ensemble, make_transform
 from captioning.options import TrainOptions
 from captioning.showcase import Showcase
-from common.bounds import check_bounds
-from common.command_line import check_file
+from common.cli.command_line import check_file
+from common.compute.precision import choose_precision
+from common.config.bounds import check_bounds
 from common.decoding.search import Search
-from common.encoder_decoder import Batch, EncoderDecoder
 from common.errors import UserError
 from common.evaluation.subject import Subject
 from common.files import write_json
+from common.models.encoder_decoder import Batch, EncoderDecoder
 from common.models.writer import Call
-from common.options import check_options
-from common.precision import choose_precision
-from common.run import Run
+from common.runs.run import Run
 from common.text.embeddings import start_from_pretrained
 from common.text.language import Language
 from common.text.tokenizer import WordTokenizer
 from common.text.vocabulary import Vocabulary
+from common.training.options import check_options
 from common.training.tracking import Tracker
 from common.training.trainer import OnProgress, Trainer
 from common.training.validation import teacher_forced
@@ -220,7 +220,9 @@ def evaluate_run(
         UserError: the run or the data cannot be used.
     """
     captioner = load_ensemble([folder, *ensemble], device)
-    call["precision"] = choose_precision(call.get("precision", captioner.precision), captioner.model)
+    call["precision"] = choose_precision(
+        call.get("precision", captioner.precision), captioner.model
+    )
     options = Run.open(folder, KIND).read_config(TrainOptions)
     subject = Subject.of_run(
         folder, split, trained_on=options.data, data=data, ensemble=tuple(ensemble),

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from captioning.images import ImageSource, open_image
-from common.choices import Fit
+from captioning.names import Fit
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

@@ -37,8 +37,9 @@ import tyro
 from tyro.conf import OmitArgPrefixes
 
 from captioning.options import EncoderOptions, TrainOptions
+from common.decoding.options import DecoderOptions, SearchOptions
 from common.errors import run_command
-from common.options import DecoderOptions, SearchOptions, TrainingOptions
+from common.training.options import TrainingOptions
 
 ATTENTION = TrainOptions(
     data=tyro.MISSING,

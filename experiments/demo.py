@@ -25,8 +25,8 @@ import tyro
 
 from common.errors import UserError, run_command
 from common.files import write_json
-from common.job import Job, Report
-from common.side_by_side import run_side_by_side
+from experiments.parallel.job import Job, Report
+from experiments.parallel.side_by_side import run_side_by_side
 
 FOLDER = Path("runs/demo")
 
@@ -105,8 +105,8 @@ def run(folder: Path, plan: Plan) -> None:
 
 def make_data(folder: Path, plan: Plan) -> None:
     """Write the scenes and the phrases, unless they are there; others of an earlier demo go."""
-    from captioning.scenes import write_scenes
-    from seq2seq.phrases import write_phrases
+    from common.synthetic.phrases import write_phrases
+    from common.synthetic.scenes import write_scenes
 
     counts: dict[str, Any] = {"val": plan.tested, "held_out": plan.tested}
     with redirect_stderr(io.StringIO()):  # no bars: the demo has one of its own
@@ -150,7 +150,8 @@ def learn_captions(report: Report, folder: Path, plan: Plan) -> dict[str, Any]:
     """Train the captioner on the scenes; its scores."""
     from captioning.options import EncoderOptions, TrainOptions
     from captioning.train import evaluate_run, train
-    from common.options import DecoderOptions, SearchOptions, TrainingOptions
+    from common.decoding.options import DecoderOptions, SearchOptions
+    from common.training.options import TrainingOptions
 
     start = time.perf_counter()
     run = folder / "captioning"
@@ -196,7 +197,8 @@ def learn_translation(
     report: Report, folder: Path, plan: Plan, kind: Literal["attention", "context"]
 ) -> dict[str, Any]:
     """Train one of the translators on the phrases; its scores on combinations never seen."""
-    from common.options import DecoderOptions, SearchOptions, TrainingOptions
+    from common.decoding.options import DecoderOptions, SearchOptions
+    from common.training.options import TrainingOptions
     from seq2seq.options import EncoderOptions, TextOptions, TrainOptions
     from seq2seq.train import evaluate_run, train
 
@@ -243,7 +245,7 @@ def learn_translation(
 
 def precision_of(run: Path) -> str:
     """The precision that a training chose: the one that is faster here."""
-    from common.run import Run
+    from common.runs.run import Run
 
     return Run.open(run).config["training"]["precision"]
 

@@ -37,8 +37,9 @@ from pathlib import Path
 import tyro
 from tyro.conf import OmitArgPrefixes
 
+from common.decoding.options import DecoderOptions, SearchOptions
 from common.errors import run_command
-from common.options import DecoderOptions, SearchOptions, TrainingOptions
+from common.training.options import TrainingOptions
 from seq2seq.options import EncoderOptions, TextOptions, TrainOptions
 
 TEST = "test_2016_flickr"

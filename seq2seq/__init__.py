@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from common.lazy import handing_on
+from common import handing_on
 
 if TYPE_CHECKING:
     from common.models.writer import Sentence

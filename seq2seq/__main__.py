@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common.command_line import parse
+from common.cli.command_line import parse
 from common.errors import run_command
 from seq2seq.options import KIND, EvaluateOptions, TrainOptions, TranslateOptions
 

@@ -9,12 +9,12 @@ from itertools import islice
 from pathlib import Path
 from typing import cast
 
-from common.command_line import check_picture, print_metrics
-from common.damage import Damage
+from common.cli.command_line import check_picture, print_metrics
+from common.data.damage import Damage
+from common.data.reading import LineFile, decode_line
 from common.errors import UserError
 from common.files import atomic_write
 from common.models.writer import Sentence
-from common.text.reading import LineFile, decode_line
 from seq2seq.evaluation import alignment_sheet, can_be_shown
 from seq2seq.options import EvaluateOptions, TranslateOptions
 from seq2seq.train import evaluate_run

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from common.damage import check_problems, remarks
+from common.data.damage import check_problems, remarks
+from common.data.formats import find_format
+from common.data.pairs import AlignedLines, Pair
+from common.data.splits import SeededSplits, check_shares, in_order
 from common.errors import UserError
-from common.formats import find_format
-from common.splits import SeededSplits, check_shares, in_order
 from seq2seq.formats import FORMATS
-from seq2seq.readers import AlignedLines, Pair
 from seq2seq.survey import Split, Survey, survey_lines, survey_records
 
 __all__ = ["Pair", "ParallelData", "ParallelText", "load"]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from common.choices import Summary
+from common.compute.device import upload
 from common.decoding.context import Context
-from common.device import upload
-from common.dropout import Dropout
 from common.recurrent import Recurrent, RecurrentState
+from common.recurrent.dropout import Dropout
 from common.recurrent.layer import CellFactory, StandardCell
 from common.text.vocabulary import PAD
+from seq2seq.names import Summary
 
 
 class SentenceEncoder(nn.Module):

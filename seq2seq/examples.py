@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from common.encoder_decoder import Batch
-from common.text.corpus import Corpus
+from common.data.batching import Batches, bucketed_batches, pad_sequences
+from common.data.corpus import Corpus
+from common.models.encoder_decoder import Batch
 from common.text.vocabulary import BOS, EOS, PAD
-from common.training.batching import Batches, bucketed_batches, pad_sequences
 
 Resample = Callable[[int, np.random.Generator], tuple[Sequence[int], Sequence[int]]]
 """(pair, generator) -> its source and target anew, as another segmentation into subwords."""

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from common.damage import Damage
+from common.data.damage import Damage
+from common.data.formats import Format, only, plain_name
+from common.data.pairs import AlignedLines, JsonPairs, Reader, TabbedPairs, TablePairs
+from common.data.reading import LineFile, first_line, first_lines, header_line, json_object
+from common.data.splits import USUAL, split_name
 from common.errors import UserError
-from common.formats import Format, only, plain_name
-from common.splits import USUAL, split_name
-from common.text.reading import LineFile, first_line, first_lines, header_line, json_object
-from seq2seq.readers import AlignedLines, JsonPairs, Reader, TabbedPairs, TablePairs
 
 
 @dataclass
@@ -116,7 +116,7 @@ def _names_split(stem: str) -> bool:
     return re.search("train|dev|val|test|eval", stem.lower()) is not None
 
 
-# ---- phrases: generated, English and Korean, as `seq2seq.phrases` writes them
+# ---- phrases: generated, English and Korean, as `common.synthetic.phrases` writes them
 
 
 def _find_phrases(files: Sequence[Path]) -> list[Path]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from common.device import choose_device
-from common.encoder_decoder import EncoderDecoder
-from common.ensemble import EnsembleModel
+from common.compute.device import choose_device
+from common.decoding.options import make_cell
 from common.errors import UserError
-from common.options import make_cell
-from common.run import Run
+from common.models.encoder_decoder import EncoderDecoder
+from common.models.ensemble import EnsembleModel
+from common.runs.run import Run
 from common.text.language import Language
 from common.text.vocabulary import Vocabulary
 from seq2seq.encoder import SentenceEncoder

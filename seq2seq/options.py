@@ -8,16 +8,12 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional
 
-from common.bounds import Amount, Bounds, Count, DropoutShare, Positive, Share
-from common.choices import Summary, Tokenization
-from common.command_line import EvaluationOptions, WritingOptions
-from common.options import (
-    COMMON_MAY_CHANGE,
-    CellName,
-    DecoderOptions,
-    SearchOptions,
-    TrainingOptions,
-)
+from common.cli.command_line import EvaluationOptions, WritingOptions
+from common.config.bounds import Amount, Bounds, Count, DropoutShare, Positive, Share
+from common.decoding.options import CellName, DecoderOptions, SearchOptions
+from common.evaluation.names import Tokenization
+from common.training.options import COMMON_MAY_CHANGE, TrainingOptions
+from seq2seq.names import Summary
 
 KIND = "translator"
 """What a run of this pipeline is called in its config.json."""

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from common.data.corpus import Corpus, write_corpus
 from common.files import write_json
-from common.text.corpus import Corpus, write_corpus
 from common.text.language import Language
 from common.text.subword import SubwordTokenizer
 from common.text.tokenizer import CharacterTokenizer, Tokenizer, WordTokenizer

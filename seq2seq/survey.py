@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from tqdm import tqdm
 
-from common.damage import Damage, problem
+from common.data.damage import Damage, problem
+from common.data.pairs import AlignedLines, Pair, Reader, Record
 from common.errors import UserError
-from seq2seq.readers import AlignedLines, Pair, Reader, Record
 
 _BLANK = 32  # this byte and those below it: the blank, tabs, line ends, control characters
 _BLOCK = 2000  # pairs that are counted at a time

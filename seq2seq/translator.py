@@ -10,16 +10,16 @@ from typing import Unpack
 
 from torch import Tensor
 
-from common.choices import Precision
+from common.compute import Precision
+from common.compute.device import upload
+from common.data.batching import bucketed_batches
 from common.decoding.search import BeamSearch, Search
-from common.device import upload
-from common.encoder_decoder import EncoderDecoder
-from common.ensemble import EnsembleModel
 from common.errors import UserError
+from common.models.encoder_decoder import EncoderDecoder
+from common.models.ensemble import EnsembleModel
 from common.models.writer import Call, Sentence, Writer
 from common.text.language import Language
 from common.text.vocabulary import UNK
-from common.training.batching import bucketed_batches
 from seq2seq.examples import source_batch
 
 MAX_SOURCE = 400  # tokens of a sentence: longer lines are translated in parts

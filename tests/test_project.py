@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -114,107 +113,6 @@ def test_every_package_is_installed_checked_and_importable():
         assert (file.parent / "__init__.py").is_file(), f"{file.parent} has no __init__.py"
 
 
-# -- the Makefile, on an imagined machine ----------------------------------------------------------
-
-needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
-
-
-def executable(path: Path, script: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(0o755)
-    return path
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Path:
-    """A folder with the Makefile and a Python that only writes down what it is asked to do."""
-    for name in ("Makefile", "pyproject.toml"):
-        shutil.copy(ROOT / name, tmp_path)
-    record = f'echo "$@" >> {tmp_path}/calls'
-    python = executable(tmp_path / "python" / "recorder", record)
-    make_venv = f'case "$*" in "-m venv "*) mkdir -p .venv/bin; cp {python} .venv/bin/python;; esac'
-    executable(tmp_path / "python" / "python3", f"{record}\n{make_venv}")
-    return tmp_path
-
-
-def make(machine: Path, *arguments: str, python: str = "python/python3"):
-    (machine / "calls").unlink(missing_ok=True)
-    result = subprocess.run(
-        ["make", *arguments, f"PYTHON={machine / python}"],
-        cwd=machine,
-        capture_output=True,
-        text=True,
-        env={"PATH": os.environ["PATH"]},
-    )
-    calls = (machine / "calls").read_text() if (machine / "calls").exists() else ""
-    return result, calls
-
-
-@needs_make
-@pytest.mark.parametrize(
-    ("target", "runs"),
-    [("test", "-m pytest"), ("lint", "-m mypy"), ("demo", "-m experiments.demo")],
-)
-def test_make_installs_once(machine, target, runs):
-    result, calls = make(machine, target)
-    assert result.returncode == 0, result.stderr
-    assert "-m venv .venv" in calls
-    assert calls.count("pip install --editable .[dev]") == 1 and runs in calls
-    result, calls = make(machine, target)
-    assert result.returncode == 0 and runs in calls
-    assert "pip" not in calls and "venv" not in calls
-    # A project file that changed is installed again, into the same environment.
-    later = (machine / ".venv" / ".installed").stat().st_mtime + 10
-    os.utime(machine / "pyproject.toml", (later, later))
-    result, calls = make(machine, target)
-    assert calls.count("pip install --editable .[dev]") == 1 and "-m venv" not in calls
-
-
-@needs_make
-def test_make_clean_keeps_the_environment_and_the_runs(machine):
-    make(machine, "lint")
-    for folder in ("runs/x/__pycache__", "common/__pycache__", ".pytest_cache", "unroll.egg-info"):
-        (machine / folder).mkdir(parents=True)
-    result, _ = make(machine, "clean")
-    assert result.returncode == 0, result.stderr
-    left = {path.name for path in machine.iterdir()}
-    assert left == {"Makefile", "pyproject.toml", "python", ".venv", "runs", "common"}
-    assert (machine / "runs/x/__pycache__").is_dir()
-    assert not (machine / "common/__pycache__").exists()
-
-
-@needs_make
-@pytest.mark.parametrize(
-    ("script", "message"),
-    [
-        ('case "$*" in *version_info*) exit 1;; *) echo Python 3.9.2;; esac', "Python 3.9.2"),
-        ('case "$*" in *ensurepip*) exit 1;; esac', "python3-venv"),
-        (None, "not found"),
-    ],
-)
-def test_make_says_in_one_line_what_is_missing(machine, script, message):
-    if script is not None:
-        executable(machine / "python" / "unfit", script)
-    result, _ = make(machine, "test", python="python/unfit")
-    assert result.returncode != 0
-    error, *rest = result.stderr.splitlines()
-    assert error.startswith("error: ") and message in error
-    assert len(rest) == 1 and rest[0].startswith("make: ***")
-    assert not (machine / ".venv").exists()
-
-
-@needs_make
-def test_make_reports_a_torchvision_that_does_not_fit(machine):
-    fails = 'case "$*" in *torchvision*) echo "operator torchvision::nms" >&2; exit 1;; esac'
-    executable(machine / "python" / "recorder", fails)
-    result, _ = make(machine, "test")
-    assert result.returncode != 0
-    error = result.stderr.splitlines()[0]
-    assert error.startswith("error: torch and torchvision do not fit") and "::nms" in error
-    assert not (machine / ".venv" / ".installed").exists()
-
-
 # -- imports ---------------------------------------------------------------------------------------
 
 
@@ -226,19 +124,48 @@ def test_imports_run_one_way():
             assert all(below(name, "common", pipeline) for name in names), module
 
 
+# What each room of common/ may import besides itself, errors.py and files.py.
+ROOMS = {
+    "config": (),
+    "compute": (),
+    "recurrent": ("compute",),
+    "decoding": ("compute", "config", "recurrent"),
+    "data": (),
+    "text": ("data",),
+    "synthetic": ("data",),
+    "runs": ("compute", "config"),
+    "evaluation": (),
+    "training": ("compute", "config", "data", "runs"),
+    "models": ("compute", "config", "data", "decoding", "recurrent", "text", "training"),
+}
+
+
 def test_imports_inside_common_run_one_way():
-    basics = tuple(
-        f"common.{name}" for name in ("errors", "files", "dropout", "device", "choices", "lazy")
-    )
-    for module, names in imports_of("common.recurrent").items():
-        assert all(below(n, "common.recurrent", *basics) for n in names - {"common"}), module
-    for module, names in imports_of("common.decoding").items():
-        allowed = ("common.decoding", "common.recurrent", *basics)
-        assert all(below(n, *allowed) for n in names - {"common"}), module
-    models = ("common.recurrent", "common.decoding", "common.encoder_decoder")
-    for package in ("common.training", "common.evaluation"):
-        for module, names in imports_of(package).items():
-            assert not any(below(n, *models, "common.sequence_models") for n in names), module
+    """`cli` may import every room, and none may import it."""
+    assert {path.name for path in (ROOT / "common").iterdir() if (path / "__init__.py").is_file()} == {
+        *ROOMS, "cli"
+    }  # fmt: skip
+    for room, allowed in ROOMS.items():
+        below_it = [f"common.{name}" for name in ("errors", "files", room, *allowed)]
+        for module, names in imports_of(f"common.{room}").items():
+            ours = {name for name in names if below(name, *PACKAGES)}
+            assert all(below(n, *below_it) for n in ours - {"common", "common.handing_on"}), module
+
+
+def test_no_imports_in_a_circle():
+    """Imports inside functions and under TYPE_CHECKING are among them."""
+    modules = {module_name(file): file for file in source_files() if file.name != "__init__.py"}
+    imports = {name: imported_modules(file) & modules.keys() for name, file in modules.items()}
+    while imports:
+        leaves = [name for name, used in imports.items() if not used & imports.keys()]
+        assert leaves, f"in a circle, or above one: {sorted(imports)}"
+        for name in leaves:
+            del imports[name]
+
+
+def test_common_has_no_loose_files():
+    loose = {path.name for path in (ROOT / "common").glob("*.py")}
+    assert loose == {"__init__.py", "errors.py", "files.py"}
 
 
 IMPORT_EACH = """

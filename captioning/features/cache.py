@@ -15,10 +15,10 @@ from captioning.features.computation import complete
 from captioning.features.record import FeatureRecord, digest
 from captioning.image_batches import ImageFiles
 from captioning.transform import ImageTransform
-from common.choices import Precision
-from common.damage import check_problems
+from common.compute import Precision
+from common.compute.precision import choose_precision
+from common.data.damage import check_problems
 from common.errors import UserError
-from common.precision import choose_precision
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 

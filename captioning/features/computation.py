@@ -19,9 +19,9 @@ from captioning.backbone import Backbone
 from captioning.features.record import FeatureRecord, alone, file_stamps
 from captioning.image_batches import ImageBatch, ImageFiles
 from captioning.transform import ImageTransform
-from common.device import naming_batch_size, to_host, upload
+from common.compute.device import naming_batch_size, to_host, upload
+from common.compute.precision import arithmetic
 from common.errors import UserError
-from common.precision import arithmetic
 
 CHUNK = 256  # images after which progress is recorded: the most that a kill costs
 LARGEST = torch.finfo(torch.float16).max

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from common.compute.device import to_host
 from common.decoding.attention_trace import AttentionTrace
 from common.decoding.hypotheses import Hypothesis, Pool
-from common.device import to_host
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from common.choices import AttentionKind
+from common.decoding.names import AttentionKind
 from common.recurrent.deferred import as_autocast, deferred, deferred_mixture
 from common.recurrent.state import State
 

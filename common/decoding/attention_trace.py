@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from common.device import to_host, upload
+from common.compute.device import to_host, upload
 
 
 class AttentionTrace:

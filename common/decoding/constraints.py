@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from common.device import upload
+from common.compute.device import upload
 
 Lengths = int | Sequence[int] | Tensor
 """One number for all sentences, or one for each."""

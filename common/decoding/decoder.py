@@ -13,16 +13,17 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from common.choices import AttentionKind, Injection, ReadoutKind, StandardCell
 from common.decoding.attention import AttentionFactory, make_attention
 from common.decoding.context import Context
 from common.decoding.decoder_step import DecoderStep, vector_parts
+from common.decoding.names import AttentionKind, Injection, ReadoutKind
 from common.decoding.readout import Readout
 from common.decoding.scheduled_sampling import SampledInputs
 from common.decoding.unrolling import Unrolled, unroll_step_by_step
-from common.dropout import Dropout
 from common.recurrent import Recurrent
 from common.recurrent.cells import CellFactory
+from common.recurrent.dropout import Dropout
+from common.recurrent.names import StandardCell
 
 
 class RecurrentDecoder(DecoderStep):

@@ -17,8 +17,8 @@ from common.decoding.attention import Attended, Attention
 from common.decoding.context import Context
 from common.decoding.readout import Readout
 from common.decoding.step_model import Step
-from common.dropout import Dropout
 from common.recurrent import Recurrent, RecurrentState, State
+from common.recurrent.dropout import Dropout
 
 DecoderState: TypeAlias = tuple[RecurrentState, State, State]
 """The state of the recurrent network; that of attention, `()` if it has none; the features (R, F) that

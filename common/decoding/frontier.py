@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from common.compute.device import is_gpu, upload
 from common.decoding.answers import Closed, in_order
 from common.decoding.attention_trace import AttentionTrace
 from common.decoding.constraints import Constraint
@@ -18,7 +19,6 @@ from common.decoding.continuations import Continuations
 from common.decoding.hypotheses import Hypothesis, Pool
 from common.decoding.length_penalty import LengthPenalty
 from common.decoding.step_model import ContextT, StepModel
-from common.device import is_gpu, upload
 from common.recurrent.state import select_rows, state_tensors
 
 Choice = Callable[[Tensor, Tensor], Continuations]

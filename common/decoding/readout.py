@@ -7,8 +7,8 @@ from typing import Self
 
 from torch import Tensor, nn
 
-from common.choices import ReadoutKind
-from common.recurrent import deferred
+from common.decoding.names import ReadoutKind
+from common.recurrent.deferred import deferred
 
 
 class Readout(nn.Module):

@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from common.device import upload
+from common.compute.device import upload
 
 
 class RatioSchedule(Protocol):

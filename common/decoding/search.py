@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from common.choices import LengthNorm
+from common.decoding.names import LengthNorm
 
 if TYPE_CHECKING:
     import torch

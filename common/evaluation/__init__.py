@@ -1,22 +1,18 @@
 """What a model's answers are worth, and pictures of them."""
 
-from common.evaluation.captions import (
-    DocumentFrequency,
-    bleu,
-    cider_d,
-    coco_words,
-    rouge_l,
-    score_captions,
-)
-from common.evaluation.translation import TranslationScores, score_translations
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "DocumentFrequency",
-    "TranslationScores",
-    "bleu",
-    "cider_d",
-    "coco_words",
-    "rouge_l",
-    "score_captions",
-    "score_translations",
-]
+from common import handing_on
+
+if TYPE_CHECKING:
+    from common.evaluation.captions import (
+        DocumentFrequency,
+        bleu,
+        cider_d,
+        coco_words,
+        rouge_l,
+        score_captions,
+    )
+    from common.evaluation.translation import TranslationScores, score_translations
+
+__all__, __getattr__ = handing_on(__name__, __file__)

@@ -9,8 +9,8 @@ from typing import Any, get_args
 
 from sacrebleu.metrics import BLEU, CHRF
 
-from common.choices import Tokenization
 from common.errors import UserError
+from common.evaluation.names import Tokenization
 
 # Languages that are written without blanks between words: under 13a a sentence is one word.
 _WITHOUT_BLANKS: dict[str, Tokenization] = {

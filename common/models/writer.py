@@ -9,12 +9,12 @@ from typing import Any, TypedDict, Unpack
 import torch
 from torch import Tensor
 
-from common.choices import Precision
+from common.compute import Precision
 from common.decoding.constraints import Constraint, Forbidden, Lengths
 from common.decoding.hypotheses import Hypothesis
 from common.decoding.search import Search
-from common.encoder_decoder import EncoderDecoder
-from common.ensemble import EnsembleModel
+from common.models.encoder_decoder import EncoderDecoder
+from common.models.ensemble import EnsembleModel
 from common.text.language import Language
 from common.text.vocabulary import UNK
 

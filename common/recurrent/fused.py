@@ -9,7 +9,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-from common.device import is_gpu
+from common.compute.device import is_gpu
 from common.recurrent.padding import Padding
 from common.recurrent.state import State
 

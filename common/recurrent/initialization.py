@@ -7,8 +7,8 @@ from typing import NamedTuple, get_args
 import torch
 from torch import Tensor, nn
 
-from common.choices import Initialization
 from common.recurrent.cells import Cell
+from common.recurrent.names import Initialization
 
 
 def initialize_(

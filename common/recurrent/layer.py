@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from common.choices import StandardCell
-from common.device import is_gpu
+from common.compute.device import is_gpu
 from common.recurrent.cells import ALL, Cell, CellFactory, make_cell
 from common.recurrent.fused import unroll_fused, wants_float32
 from common.recurrent.initialization import Initialization, initialize_
+from common.recurrent.names import StandardCell
 from common.recurrent.packed import takes_packed, unroll_kernel
 from common.recurrent.padding import Padding
 from common.recurrent.scan import scan

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from common.device import is_gpu, upload
+from common.compute.device import is_gpu, upload
 from common.recurrent.padding import Padding
 from common.recurrent.state import State
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from common.device import upload
+from common.compute.device import upload
 
 
 class Padding:

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from common.data.reading import LineFile
 from common.errors import UserError
-from common.text.reading import LineFile
 from common.text.vocabulary import PAD, SPECIALS, Vocabulary
 
 _PEEK = 100  # lines from which the number of values is told where no header tells it

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from common.device import to_host
-from common.training.weights import load_state_dict, read_weights, save_weights
+from common.compute.device import to_host
+from common.runs.weights import load_state_dict, read_weights, save_weights
 
 if TYPE_CHECKING:
-    from common.run import Run
+    from common.runs.run import Run
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from common.device import (
+from common.compute.device import (
     generator_state,
     is_gpu,
     moved,
@@ -21,11 +21,11 @@ from common.device import (
     to_host,
 )
 from common.errors import UserError
+from common.runs.weights import check_same_architecture, load_state_dict
 from common.training.distributed import World
-from common.training.weights import check_same_architecture, load_state_dict
 
 if TYPE_CHECKING:
-    from common.run import Run
+    from common.runs.run import Run
 
 HOST = torch.device("cpu")
 

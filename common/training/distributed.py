@@ -28,7 +28,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from common.device import device_of_process
+from common.compute.device import device_of_process
 from common.training.loss import Loss
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from common.device import peak_memory, to_host
+from common.compute.device import peak_memory, to_host
 from common.errors import UserError
 from common.training.loss import Loss
 

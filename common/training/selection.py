@@ -17,7 +17,7 @@ from common.training.reports import Reports
 from common.training.validation import undisturbed
 
 if TYPE_CHECKING:
-    from common.run import Run
+    from common.runs.run import Run
 
 Validate = Callable[[], dict[str, float]]
 

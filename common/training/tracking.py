@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from tqdm import tqdm
+
+from common.config.plain import dotted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -220,15 +222,6 @@ class Tracker:
         """Print a line above the bar."""
         if self._progress:
             tqdm.write(line, file=sys.stderr)
-
-
-def dotted(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The settings of a nested configuration by their dotted names."""
-    for name, value in config.items():
-        if isinstance(value, dict):
-            yield from dotted(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
 
 
 def _cell(text: str) -> str:

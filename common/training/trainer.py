@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from common.choices import Precision
-from common.device import naming_batch_size, tensor_float32
+from common.compute import Precision
+from common.compute.device import naming_batch_size, tensor_float32
+from common.compute.precision import arithmetic, choose_precision
 from common.errors import UserError
-from common.precision import arithmetic, choose_precision
 from common.training.averaging import WeightAverage
-from common.training.batching import count_examples, grouped, to_device
+from common.training.batches import count_examples, grouped, to_device
 from common.training.checkpoint import Checkpoint
 from common.training.distributed import World, mean_per_token
 from common.training.interruption import Interruption
@@ -30,7 +30,7 @@ from common.training.selection import Selection
 from common.training.tracking import Tracker
 
 if TYPE_CHECKING:
-    from common.run import Run
+    from common.runs.run import Run
 
 OnProgress: TypeAlias = Callable[[int, int | None], None]  # updates so far, and at most
 

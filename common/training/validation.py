@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import nn
 
-from common.device import naming_batch_size, to_host
-from common.precision import without_gradients
-from common.training.batching import count_examples, to_device
+from common.compute.device import naming_batch_size, to_host
+from common.compute.precision import without_gradients
+from common.training.batches import count_examples, to_device
 from common.training.checkpoint import random_state, restore_random_state
 from common.training.meter import perplexity
 

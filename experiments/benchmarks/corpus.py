@@ -16,10 +16,10 @@ from pathlib import Path
 
 import torch
 
+from common.synthetic.phrases import write_phrases
 from common.training.trainer import Trainer
 from seq2seq.loading import build_model
 from seq2seq.options import TextOptions, TrainOptions
-from seq2seq.phrases import write_phrases
 from seq2seq.prepare import prepare
 from seq2seq.train import load_data, training_examples
 

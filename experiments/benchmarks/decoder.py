@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from common.decoding import Context, RecurrentDecoder
-from common.encoder_decoder import Batch, EncoderDecoder
+from common.models.encoder_decoder import Batch, EncoderDecoder
 from experiments.benchmarks.harness import CPU, Comparison, compare
 
 

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 
 import torch
 
-from common.device import gpu_name, is_gpu
+from common.compute.device import gpu_name, is_gpu
 
 CPU = torch.device("cpu")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from captioning.data import load
+from common.data.batching import bucketed_batches, padding_ratio
 from common.text.tokenizer import WordTokenizer
-from common.training.batching import bucketed_batches, padding_ratio
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ import torch
 
 from captioning.loading import build_model
 from captioning.options import EncoderOptions, TrainOptions
+from common.compute.precision import Chosen, choose_precision
 from common.decoding import BeamSearch
-from common.encoder_decoder import Batch, EncoderDecoder
-from common.options import DecoderOptions
-from common.precision import Chosen, choose_precision
+from common.decoding.options import DecoderOptions
+from common.models.encoder_decoder import Batch, EncoderDecoder
 from experiments.benchmarks.harness import CPU, Comparison, compare
 from experiments.benchmarks.translator import (
     PRECISIONS,

@@ -8,7 +8,7 @@ from functools import partial
 
 import torch
 
-from common.device import choose_device
+from common.compute.device import choose_device
 from common.files import write_json
 from experiments.benchmarks import (
     beam,

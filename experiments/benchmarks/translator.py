@@ -13,12 +13,12 @@ from functools import partial
 import torch
 from torch import nn
 
+from common.compute.device import tensor_float32
+from common.compute.precision import Chosen, arithmetic
 from common.decoding import BeamSearch
-from common.device import tensor_float32
-from common.encoder_decoder import Batch, EncoderDecoder
-from common.options import TrainingOptions
-from common.precision import Chosen, arithmetic
+from common.models.encoder_decoder import Batch, EncoderDecoder
 from common.text.vocabulary import SPECIALS, Vocabulary
+from common.training.options import TrainingOptions
 from experiments.benchmarks.harness import CPU, Comparison, compare
 from experiments.translate_multi30k import SMALL
 from seq2seq.examples import source_batch

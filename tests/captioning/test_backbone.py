@@ -15,7 +15,7 @@ from captioning.backbone import Backbone
 from captioning.networks import backbone_names
 from captioning.transform import ImageTransform
 from common.errors import UserError
-from common.options import TrainingOptions
+from common.training.options import TrainingOptions
 from tests.captioning.networks import SIZE, lively, pictures
 
 FAMILIES = [

@@ -15,11 +15,12 @@ from PIL import Image
 from captioning import Captioner
 from captioning.data import load
 from captioning.options import EncoderOptions, TrainOptions
-from captioning.scenes import write_scenes
 from captioning.train import evaluate_run, train
 from common.decoding import BeamSearch, Greedy, Sampling
+from common.decoding.options import DecoderOptions, SearchOptions
 from common.errors import UserError
-from common.options import DecoderOptions, SearchOptions, TrainingOptions
+from common.synthetic.scenes import write_scenes
+from common.training.options import TrainingOptions
 from tests.commands import run_here, run_module
 from tests.tolerances import assert_same_sums, rounding, same_log_probability
 

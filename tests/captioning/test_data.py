@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from captioning.data import CaptionData, load
+from common.data.splits import seeded_split
 from common.errors import UserError
-from common.splits import seeded_split
 
 
 def add_images(folder: Path, *names: str) -> None:

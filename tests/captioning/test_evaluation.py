@@ -8,8 +8,8 @@ import pytest
 
 from captioning.data import CaptionedImage
 from captioning.evaluation import generated_scenes
-from captioning.scenes import generate
 from common.errors import UserError
+from common.synthetic.scenes import generate
 
 
 def image(name: str, facts: dict | None) -> CaptionedImage:

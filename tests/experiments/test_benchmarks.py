@@ -42,8 +42,16 @@ def test_the_table_follows_from_the_times():
         lambda: precision.captioner_search(sentences=2, beam_size=2, rounds=1),
     ],
     ids=[
-        "attention", "context", "beam", "training", "decoding", "recurrent", "auto, training",
-        "auto, search", "auto, captioner training", "auto, captioner search",
+        "attention",
+        "context",
+        "beam",
+        "training",
+        "decoding",
+        "recurrent",
+        "auto, training",
+        "auto, search",
+        "auto, captioner training",
+        "auto, captioner search",
     ],
 )
 def test_each_comparison_runs(measure):

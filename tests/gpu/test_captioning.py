@@ -14,10 +14,10 @@ from captioning import Captioner
 from captioning.backbone import Backbone
 from captioning.data import load
 from captioning.features import FeatureCache
-from captioning.scenes import write_scenes
 from captioning.transform import ImageTransform
 from common.decoding import Sampling
 from common.errors import UserError
+from common.synthetic.scenes import write_scenes
 from tests.gpu.commands import command, options
 
 TINY = {

@@ -7,9 +7,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from common.device import map_tensors, moved, to_host
-from common.ensemble import EnsembleModel
-from common.run import Run
+from common.compute.device import map_tensors, moved, to_host
+from common.models.ensemble import EnsembleModel
+from common.runs.run import Run
 from common.training.averaging import average_weights
 from common.training.validation import teacher_forced
 from seq2seq.examples import source_batch

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from common.device import (
+from common.compute.device import (
     choose_device,
     generator_state,
     is_gpu,

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from common.decoding import BeamSearch
-from common.encoder_decoder import Batch
 from common.errors import UserError
-from common.run import Run
-from common.training.batching import grouped
+from common.models.encoder_decoder import Batch
+from common.runs.run import Run
+from common.training.batches import grouped
 from common.training.checkpoint import random_state, restore_random_state
 from common.training.meter import memory_in_use
 from common.training.trainer import Trainer
@@ -196,7 +196,7 @@ def test_the_peak_of_memory_is_of_the_time_since_the_last_report(device):
 def test_both_flags_of_tensor_float32_follow_the_precision(device):
     if device.type != "cuda":
         pytest.skip("of CUDA")
-    from common.precision import arithmetic
+    from common.compute.precision import arithmetic
 
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     for precision in ("fp32", "bf16"):

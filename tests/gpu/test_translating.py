@@ -11,8 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
+from common.compute.device import choose_device
 from common.decoding import Greedy, Sampling
-from common.device import choose_device
 from common.errors import UserError
 from seq2seq import Translator
 from seq2seq.evaluation import alignment_sheet

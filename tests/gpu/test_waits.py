@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from common.data.batching import Batches
 from common.decoding import (
     BeamSearch,
     ConstantRatio,
@@ -16,14 +17,13 @@ from common.decoding import (
     Sampling,
     ScheduledSampling,
 )
-from common.encoder_decoder import Batch, EncoderDecoder
-from common.ensemble import EnsembleModel
-from common.run import Run
+from common.models.encoder_decoder import Batch, EncoderDecoder
+from common.models.ensemble import EnsembleModel
+from common.runs.run import Run
+from common.runs.weights import load_weights, save_weights
 from common.text.vocabulary import BOS, PAD
 from common.training.averaging import BestFew
-from common.training.batching import Batches
 from common.training.trainer import Trainer
-from common.training.weights import load_weights, save_weights
 from seq2seq.encoder import SentenceEncoder
 from seq2seq.examples import TranslationExamples, source_batch
 

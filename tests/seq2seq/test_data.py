@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from common.data.splits import seeded_split
 from common.errors import UserError
-from common.splits import seeded_split
 from seq2seq.data import MOST_HELD_OUT, Pair, ParallelData, load
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from common.text.corpus import Corpus, write_corpus
+from common.data.corpus import Corpus, write_corpus
 from seq2seq.examples import TranslationExamples
 
 

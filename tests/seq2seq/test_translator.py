@@ -16,11 +16,12 @@ import pytest
 import torch
 from PIL import Image
 
+from common.data.reading import LineFile
 from common.decoding import BeamSearch, Greedy
+from common.decoding.options import DecoderOptions, SearchOptions
 from common.errors import UserError
-from common.options import DecoderOptions, SearchOptions, TrainingOptions
-from common.text.reading import LineFile
 from common.text.vocabulary import UNK
+from common.training.options import TrainingOptions
 from seq2seq import Translator
 from seq2seq.commands import read_lines
 from seq2seq.options import EncoderOptions, TextOptions, TrainOptions
@@ -561,9 +562,7 @@ def test_a_vocabulary_of_another_run_is_noticed(run, tmp_path):
     assert "target_vocabulary.json is not the file that this run was trained with" in done.stderr
 
 
-def test_a_measured_precision_is_printed_kept_and_resumed_with(
-    data, tmp_path, monkeypatch, capsys
-):
+def test_a_measured_precision_is_printed_kept_and_resumed_with(data, tmp_path, monkeypatch, capsys):
     options = tiny_options(data, tmp_path / "run", shown_sentences=0)
     training = replace(options.training, epochs=1, precision="auto")
     search = replace(options.search, search_precision="auto")
@@ -577,11 +576,11 @@ def test_a_measured_precision_is_printed_kept_and_resumed_with(
     def took(split: str) -> str:
         return json.loads((tmp_path / "run" / f"evaluation-{split}.json").read_text())["precision"]
 
-    monkeypatch.setattr("common.precision.bfloat16_speed_up", lambda model: 2.0)
+    monkeypatch.setattr("common.compute.precision.bfloat16_speed_up", lambda model: 2.0)
     train(options)
     assert "precision bf16: products in bfloat16 are 2.00 times as fast" in capsys.readouterr().err
     assert kept() == took("val") == "bf16"
-    monkeypatch.setattr("common.precision.bfloat16_speed_up", lambda model: 1.1)
+    monkeypatch.setattr("common.compute.precision.bfloat16_speed_up", lambda model: 1.1)
     train(replace(options, training=replace(training, epochs=2), resume=True))
     assert kept() == took("val") == "bf16"  # what training chose stays
     evaluate_run(tmp_path / "run", "test", device="cpu")

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from common.decoding import BeamSearch, Context, RecurrentDecoder
-from common.encoder_decoder import Batch, EncoderDecoder
+from common.models.encoder_decoder import Batch, EncoderDecoder
 from common.recurrent import GRUCell, map_state
 from tests.devices import drawn
 from tests.tolerances import assert_same_sums

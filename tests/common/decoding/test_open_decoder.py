@@ -20,8 +20,8 @@ from common.decoding import (
     RecurrentDecoder,
     SampledInputs,
 )
-from common.encoder_decoder import Batch, EncoderDecoder
-from common.ensemble import EnsembleModel
+from common.models.encoder_decoder import Batch, EncoderDecoder
+from common.models.ensemble import EnsembleModel
 from common.recurrent import Cell, State, map_state, select_rows
 from common.text.vocabulary import BOS, EOS
 

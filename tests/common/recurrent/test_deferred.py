@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from common.recurrent import deferred, deferred_mixture
+from common.recurrent.deferred import deferred, deferred_mixture
 
 STEPS = 5
 

@@ -9,8 +9,8 @@ from common.recurrent import (
     LSTMCell,
     Recurrent,
     SimpleRNNCell,
-    gradient_flow,
 )
+from common.recurrent.gradient_flow import gradient_flow
 
 pytestmark = pytest.mark.usefixtures("float64")
 T, H = 8, 4

@@ -15,8 +15,8 @@ from common.recurrent import (
     Padding,
     Recurrent,
     SimpleRNNCell,
-    scan,
 )
+from common.recurrent.scan import scan
 
 CELLS = {
     "tanh": SimpleRNNCell,

@@ -13,8 +13,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from common.run import Run
-from common.training.batching import Batches, bucketed_batches, pad_sequences
+from common.data.batching import Batches, bucketed_batches, pad_sequences
+from common.runs.run import Run
 from common.training.loss import Loss, token_loss
 from common.training.schedules import Plateau
 from common.training.tracking import Tracker

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from common.run import Run
+from common.runs.run import Run
+from common.runs.weights import read_weights, save_weights
 from common.training.averaging import BestFew, WeightAverage, average_weights
-from common.training.weights import read_weights, save_weights
 from tests.tolerances import assert_same_sums, rounding
 
 

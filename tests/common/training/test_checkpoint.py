@@ -9,14 +9,14 @@ import torch
 from torch import nn
 
 from common.errors import UserError
+from common.runs.state import read_state, save_state
+from common.runs.weights import load_weights, read_weights, save_weights
 from common.training.checkpoint import (
     BestWeights,
     random_state,
     restore_random_state,
     seed_everything,
 )
-from common.training.state import read_state, save_state
-from common.training.weights import load_weights, read_weights, save_weights
 
 
 def draw() -> tuple:

@@ -15,7 +15,7 @@ from tests.tolerances import assert_same_sums
 SCRIPT = """
 import pathlib, runpy, sys
 import torch
-from common.run import Run
+from common.runs.run import Run
 from common.training.distributed import world_of_torchrun
 toy = runpy.run_path({toy!r})
 folder = pathlib.Path({folder!r})

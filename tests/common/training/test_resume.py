@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from common.errors import UserError
-from common.run import Run
+from common.runs.run import Run
 from common.training.tracking import Tracker
 
 TIMED = ("seconds", "speed", "memory")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from common.errors import UserError
-from common.run import Run
+from common.runs.run import Run
 from common.training.loss import Loss, token_loss
 from common.training.schedules import Constant, Plateau
 from common.training.tracking import Tracker

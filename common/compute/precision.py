@@ -1,0 +1,177 @@
+"""The arithmetic of matrix products: float32 or bfloat16, whichever is the faster one here.
+
+On some processors bfloat16 is 2.5 times as fast as float32, on others two thirds as fast; which, only
+a measurement tells.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from common.compute import Precision
+from common.compute.device import has_bfloat16, tensor_float32
+
+Chosen: TypeAlias = Literal["fp32", "bf16"]
+
+NEEDED = 1.15
+"""How many times as fast bfloat16 must be: around the products, autocast takes time of its own."""
+SECONDS = 0.025
+"""What a measurement may take."""
+ROWS = 64
+"""Rows of a measured product: about a batch."""
+LARGEST = 2**24
+"""Operations of a measured product at most: so few that there is time for several rounds."""
+
+
+def choose_precision(
+    precision: Precision, model: nn.Module, device: torch.device | None = None
+) -> Chosen:
+    """The precision that a model is to be computed with.
+
+    Args:
+        precision: "fp32" and "bf16" are what they say. "auto" is bf16 where it is faster: on a CPU
+            where products of the model's own sizes are measured to be at least 1.15 times as fast,
+            on a GPU where the hardware has it.
+        model: whose sizes they are.
+        device: that of the model by default.
+    """
+    if precision != "auto":
+        return precision
+    device = next(model.parameters()).device if device is None else device
+    if device.type != "cpu":
+        return "bf16" if has_bfloat16(device) else "fp32"
+    return "bf16" if bfloat16_speed_up(model) >= NEEDED else "fp32"
+
+
+def describe_choice(precision: Precision, model: nn.Module) -> str:
+    """One line that says what `choose_precision` chooses, and why."""
+    chosen = choose_precision(precision, model)
+    device = next(model.parameters()).device
+    if precision != "auto":
+        why = "as asked"
+    elif device.type != "cpu":
+        why = f"{device} {'has' if chosen == 'bf16' else 'lacks'} bfloat16"
+    else:
+        ratio = bfloat16_speed_up(model)
+        why = f"products in bfloat16 are {ratio:.2f} times as fast as in float32 here"
+    return f"precision {chosen}: {why}"
+
+
+def bfloat16_speed_up(model: nn.Module) -> float:
+    """How many times as fast the CPU multiplies in bfloat16 as in float32, for a model's sizes.
+
+    A measurement of a few products, forward and backward, under 50 ms; once in a process for the
+    same sizes.
+    """
+    return _measured_speed_up(product_sizes(model))
+
+
+def product_sizes(model: nn.Module, most: int = 3) -> tuple[tuple[int, int], ...]:
+    """(outputs, features) of the weights that most of a model's arithmetic is spent on.
+
+    Embeddings are looked up, not multiplied. What is frozen is computed once, if at all.
+    """
+    modules = [m for m in model.modules() if not isinstance(m, nn.Embedding | nn.EmbeddingBag)]
+    weights = [p for m in modules for p in m.parameters(recurse=False) if p.ndim > 1]
+    learnt = [weight for weight in weights if weight.requires_grad] or weights
+    sizes: Counter[tuple[int, int]] = Counter()
+    for weight in learnt:
+        sizes[weight.shape[0], weight[0].numel()] += weight.numel()
+    return tuple(size for size, _ in sizes.most_common(most))
+
+
+@lru_cache(maxsize=64)
+def _measured_speed_up(sizes: tuple[tuple[int, int], ...]) -> float:
+    """The ratio of the fastest of interleaved rounds, on one thread.
+
+    Several threads wait for each other: where other processes want their cores, that wait is all that
+    would be measured.
+    """
+    if not sizes:
+        return 1.0
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return _ratio_of_fastest(sizes)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _ratio_of_fastest(sizes: tuple[tuple[int, int], ...]) -> float:
+    work = [_Products(outputs, features) for outputs, features in sizes]
+    best = {dtype: [float("inf")] * len(work) for dtype in (torch.float32, torch.bfloat16)}
+    for products in work:  # what is compiled for a shape is compiled here
+        for dtype in best:
+            products.seconds(dtype)
+    end = time.perf_counter() + SECONDS
+    while True:
+        for place, products in enumerate(work):
+            for dtype, fastest in best.items():
+                fastest[place] = min(fastest[place], products.seconds(dtype))
+        if time.perf_counter() >= end:
+            return sum(best[torch.float32]) / sum(best[torch.bfloat16])
+
+
+class _Products:
+    """The products of one layer: forward, and backward to its input and to its weight."""
+
+    def __init__(self, outputs: int, features: int) -> None:
+        outputs = max(1, min(outputs, LARGEST // (2 * ROWS * features)))
+        # Ones: what is multiplied does not matter, and random numbers would change the generators.
+        self.inputs = torch.ones(ROWS, features)
+        self.gradient = torch.ones(ROWS, outputs)
+        weight = torch.ones(outputs, features)
+        self.weights: dict[torch.dtype, Tensor] = {
+            dtype: weight.to(dtype) for dtype in (torch.float32, torch.bfloat16)
+        }
+
+    @torch.no_grad()
+    def seconds(self, dtype: torch.dtype) -> float:
+        """Weights are cast once for many steps, activations at every one: that is timed too."""
+        weight = self.weights[dtype]
+        # Of this thread, whose clock stands still while other processes have its core.
+        start = time.thread_time()
+        inputs, gradient = self.inputs.to(dtype), self.gradient.to(dtype)
+        F.linear(inputs, weight)
+        gradient @ weight
+        gradient.t() @ inputs
+        return time.thread_time() - start
+
+
+@contextmanager
+def without_gradients() -> Iterator[None]:
+    """`torch.no_grad` that leaves nothing behind: also for what is called within autocast.
+
+    Autocast keeps the weights that it has cast, for as long as its outermost block lasts. Those that
+    were cast here have no graph, and a loss computed later in that block would miss their gradient.
+    """
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        torch.clear_autocast_cache()
+
+
+@contextmanager
+def arithmetic(device: torch.device, precision: Chosen) -> Iterator[None]:
+    """Within the block, matrix products are computed in a precision.
+
+    "bf16" is `torch.autocast` to bfloat16; what it leaves in float32 may be TensorFloat-32 on a GPU.
+    "fp32" is float32 throughout. A backward pass outside of the block wants `tensor_float32` around
+    it as well.
+    """
+    bf16 = precision == "bf16"
+    with (
+        tensor_float32(device, allowed=bf16),
+        torch.autocast(device.type, torch.bfloat16, enabled=bf16),
+    ):
+        yield

@@ -1,0 +1,1 @@
+"""Options as dataclasses: their bounds, and their way to JSON and back."""

@@ -1,0 +1,151 @@
+"""What a command line lets a user choose about the decoder and the search.
+
+Only command lines and run folders know these dataclasses: every class that they configure takes plain
+keyword arguments and works without them. PyTorch is imported where something is built, and not
+before: `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Literal
+
+from common.compute import Precision
+from common.config.bounds import DropoutShare, Positive
+from common.decoding.names import AttentionKind, Injection
+from common.decoding.search import BeamSearch, Greedy, Sampling, Search
+from common.errors import UserError, one_line
+from common.recurrent.names import Initialization, StandardCell
+
+if TYPE_CHECKING:
+    from common.decoding.decoder import RecurrentDecoder
+    from common.recurrent.cells import CellFactory
+
+CellName = Literal["rnn", "rnn_relu", "gru", "gru_cho", "lstm"]
+
+
+def make_cell(name: CellName) -> StandardCell | CellFactory:
+    """The cell of that name, as `Recurrent` takes it."""
+    from common.recurrent.cells import GRUCell
+
+    return partial(GRUCell, reset_after=False) if name == "gru_cho" else name
+
+
+@dataclass(frozen=True)
+class DecoderOptions:
+    """The network that writes the sentence."""
+
+    cell: CellName = "lstm"
+    """Recurrent cell; gru_cho resets before the product, as the paper has it."""
+    num_layers: Positive = 1
+    """Stacked recurrent layers."""
+    embedding_size: Positive = 256
+    """Features of a word embedding."""
+    hidden_size: Positive = 512
+    """Features of the hidden state."""
+    initialization: Initialization = "pytorch"
+    """How the recurrent weights begin; orthogonal (with an open forget gate) learns sooner what many
+    steps lie between."""
+    inject: tuple[Injection, ...] = ("init", "every")
+    """How the context vector enters: init (first state), first (first input), every (each step's
+    input), output (output layer); any combination."""
+    attention: Literal["none", "additive", "dot", "general", "concat"] = "none"
+    """What scores the memory that the decoder may read at every step."""
+    attend: Literal["before", "after"] = "before"
+    """Attention before the step, feeding its input (Bahdanau), or after the fused pass (Luong)."""
+    attention_size: Positive = 512
+    """Features in which query and memory meet in additive and concat attention."""
+    query_word: bool = False
+    """The previous word joins the query of attention before the step: attention then knows what was
+    written last."""
+    gate: bool = False
+    """Scale what attention reads by a learnt scalar at every step (Show, Attend and Tell)."""
+    readout: Literal["linear", "tanh", "maxout"] = "tanh"
+    """What stands between the joined features and the word scores."""
+    readout_size: Positive | None = None
+    """Features of the readout; the hidden size by default."""
+    deep_output: bool = False
+    """Let the previous word join the output layer."""
+    tie_embeddings: bool = False
+    """Score words with the embedding matrix itself."""
+    word_dropout: DropoutShare = 0.0
+    """Share of the previous words that are hidden while training."""
+    embedding_dropout: DropoutShare = 0.3
+    """Share of embedding features dropped while training."""
+    layer_dropout: DropoutShare = 0.3
+    """Share of features dropped between recurrent layers."""
+    output_dropout: DropoutShare = 0.5
+    """Share of recurrent outputs and readout features dropped."""
+
+    def build(
+        self, vocabulary_size: int, context_size: int, memory_size: int | None
+    ) -> RecurrentDecoder:
+        """The decoder of these choices for a vocabulary and an encoder's sizes."""
+        from common.decoding.decoder import RecurrentDecoder
+        from common.recurrent.initialization import initialize_
+
+        choices = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        attention: AttentionKind | None = None if self.attention == "none" else self.attention
+        choices["attention"] = attention
+        choices["cell"] = make_cell(self.cell)
+        del choices["initialization"]
+        try:
+            decoder = RecurrentDecoder(
+                vocabulary_size,
+                context_size=context_size,
+                memory_size=memory_size if attention else None,
+                **choices,
+            )
+            if self.initialization != "pytorch":  # which it has already
+                initialize_(decoder.recurrent, self.initialization)
+        except ValueError as error:
+            raise UserError(
+                f"these decoder options do not go together: {one_line(error)}."
+            ) from None
+        return decoder
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions(BeamSearch, Sampling):
+    """How sentences are found when the model writes."""
+
+    search: Literal["beam", "greedy", "sampling"] = "beam"
+    """The best of several hypotheses (beam), the likeliest token at every step (greedy), or tokens that
+    are drawn from the model's distribution (sampling)."""
+    search_precision: Precision = "auto"
+    """Arithmetic of the products of the search: fp32, bf16, or the one that is measured to be faster
+    where the search runs."""
+    # Explained where they are defined; here are the defaults of the command lines.
+    min_length: int = 1
+    max_length: int = 40
+    length_penalty: float = 0.7
+    beam_patience: float | None = 2.0
+
+    def __post_init__(self) -> None:
+        """Nothing is checked here: only the strategy that is chosen has to make sense."""
+
+    def precision_of_training(self, training: Precision) -> Precision:
+        """The precision of the validations of a training.
+
+        In the place of "auto" it is that of the training, which the run keeps, so that a resumed run
+        validates as before.
+        """
+        return training if self.search_precision == "auto" else self.search_precision
+
+    def strategy(self) -> Search:
+        """The search of these options.
+
+        Raises:
+            UserError: they contradict each other.
+        """
+        chosen = {"beam": BeamSearch, "greedy": Greedy, "sampling": Sampling}[self.search]
+        names = [field.name for field in dataclasses.fields(chosen)]
+        try:
+            return chosen(**{name: getattr(self, name) for name in names})
+        except ValueError as error:
+            message = str(error)
+            for name in sorted(names, key=len, reverse=True):
+                message = message.replace(name, f"--{name.replace('_', '-')}")
+            raise UserError(f"{message}.") from None

@@ -1,0 +1,234 @@
+"""The model of both pipelines: an encoder, a decoder, a loss, and generation by search."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from common.compute import Precision
+from common.compute.device import map_tensors, naming_batch_size, to_host, upload
+from common.compute.precision import arithmetic, choose_precision, without_gradients
+from common.data.batching import pad_sequences
+from common.decoding.attention import coverage_penalty
+from common.decoding.constraints import Constraint, Lengths
+from common.decoding.context import Context
+from common.decoding.decoder import RecurrentDecoder
+from common.decoding.hypotheses import Hypothesis
+from common.decoding.scheduled_sampling import ScheduledSampling
+from common.decoding.search import BeamSearch, Search
+from common.text.vocabulary import BOS, EOS, PAD
+from common.training.loss import Loss, token_loss
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Encoder inputs with the sentences to be learnt from them.
+
+    Args:
+        inputs: what the encoder is called with, tensors whose first dimension is I.
+        targets: (B, T + 1) token ids: start token, words, end token, padding.
+        positions: (N,) where the N real words to be predicted stand in `targets[:, 1:]` flattened;
+            found when the batch is collated, so that the device need not be asked for it.
+        rows: (B,) which of the I inputs each sentence belongs to: several sentences of an image
+            share one pass through its encoder. None: each its own, I = B.
+        lengths: (I,) real steps of each input, the last argument that the encoder is called with, if
+            it takes any. They stay on the host, which packs padded inputs by them without waiting
+            for a GPU.
+    """
+
+    inputs: tuple[Tensor, ...]
+    targets: Tensor
+    positions: Tensor
+    rows: Tensor | None = None
+    lengths: Tensor | None = None
+
+    @classmethod
+    def collate(
+        cls,
+        inputs: tuple[Tensor, ...],
+        sentences: Sequence[Sequence[int]],
+        rows: Tensor | None = None,
+        lengths: Tensor | None = None,
+    ) -> Batch:
+        """Make a batch of sentences given as word ids without start and end token."""
+        targets = pad_sequences([[BOS, *sentence, EOS] for sentence in sentences], PAD)
+        return cls.of(inputs, targets, rows, lengths)
+
+    @classmethod
+    def of(
+        cls,
+        inputs: tuple[Tensor, ...],
+        targets: Tensor,
+        rows: Tensor | None = None,
+        lengths: Tensor | None = None,
+    ) -> Batch:
+        """Make a batch of sentences that are one matrix (B, T + 1) already, as in `targets`."""
+        positions = (targets[:, 1:] != PAD).flatten().nonzero().squeeze(1)
+        return cls(inputs, targets, positions, rows, lengths)
+
+    @property
+    def arguments(self) -> tuple[Tensor, ...]:
+        """All that the encoder is called with."""
+        return self.inputs if self.lengths is None else (*self.inputs, self.lengths)
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The batch on a device, but for its lengths."""
+        device = torch.device(device)
+        moved = map_tensors(self, lambda tensor: upload(tensor, device))
+        return replace(moved, lengths=self.lengths)
+
+    def pin_memory(self) -> Batch:
+        return map_tensors(self, Tensor.pin_memory)
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+
+class SentenceWriter(nn.Module):
+    """A model that encodes its inputs and writes a sentence for each, by search.
+
+    A subclass has a `decoder`, which a search can drive with what `encode` returns.
+    """
+
+    decoder: Any
+
+    def encode(self, *inputs: Tensor) -> Any:
+        raise NotImplementedError
+
+    @without_gradients()
+    def generate(
+        self,
+        *inputs: Tensor,
+        search: Search = BeamSearch(),
+        precision: Precision = "fp32",
+        constraints: Sequence[Constraint] = (),
+        max_length: Lengths | None = None,
+        min_length: Lengths | None = None,
+        generator: torch.Generator | None = None,
+        keep_attention: bool = False,
+    ) -> list[list[Hypothesis]]:
+        """Write a sentence for each input.
+
+        Args:
+            inputs: what the encoder is called with; the first is on the device of the model.
+            search: the strategy: `BeamSearch`, `Greedy` or `Sampling` of common.decoding.
+            precision: "bf16" multiplies matrices in bfloat16, which is faster where the hardware is
+                made for it; "auto" measures whether it is. Probabilities are still summed up in
+                float32.
+            constraints, max_length, min_length, generator, keep_attention: of this call; see
+                `Search.__call__`.
+
+        Returns:
+            For each input its hypotheses, best first.
+
+        Raises:
+            UserError: the device is out of memory.
+        """
+        device = inputs[0].device
+        chosen = choose_precision(precision, self, device)
+        with naming_batch_size(len(inputs[0])), arithmetic(device, chosen):
+            return search(
+                self.decoder,
+                self.encode(*inputs),
+                bos=BOS,
+                eos=EOS,
+                pad=PAD,
+                constraints=constraints,
+                max_length=max_length,
+                min_length=min_length,
+                generator=generator,
+                keep_attention=keep_attention,
+            )
+
+
+class EncoderDecoder(SentenceWriter):
+    """Any encoder that returns a `Context`, and the decoder that makes a sentence of it.
+
+    Args:
+        encoder: called with `Batch.arguments`, returns a Context.
+        decoder: the recurrent decoder.
+        label_smoothing: probability that the target spreads over all words evenly (Szegedy et al.
+            2016).
+        coverage: weight of the doubly stochastic regularisation of attention (Xu et al. 2015, eq. 14).
+        scheduled_sampling: when the decoder is fed its own last prediction instead of the reference
+            while it trains; None: never. What it counts is part of the state dict.
+
+    Raises:
+        ValueError: coverage without attention.
+    """
+
+    def __init__(
+        self,
+        encoder: Callable[..., Context],
+        decoder: RecurrentDecoder,
+        *,
+        label_smoothing: float = 0.0,
+        coverage: float = 0.0,
+        scheduled_sampling: ScheduledSampling | None = None,
+    ) -> None:
+        super().__init__()
+        if coverage and decoder.attention is None:
+            raise ValueError("coverage regularises attention: this decoder has none")
+        self.encoder = encoder
+        self.decoder = decoder
+        self.label_smoothing = label_smoothing
+        self.coverage = coverage
+        self.scheduled_sampling = scheduled_sampling
+
+    def encode(self, *inputs: Tensor) -> Context:
+        return self.encoder(*inputs)
+
+    def loss(self, batch: Batch) -> Loss:
+        """Cross-entropy under teacher forcing, computed at real words only.
+
+        With scheduled sampling, training mode feeds some of the model's own predictions instead of
+        the reference; evaluation mode never does.
+
+        `Loss.value` is the mean per word with smoothing and regularisation, to be differentiated;
+        `Loss.nll` is the plain sum of negative log-likelihoods in nats, from which perplexity follows.
+        """
+        context = self.encode(*batch.arguments)
+        mask = context.mask
+        if batch.rows is not None:
+            # Attention's keys are computed once for an input, not once for each of its sentences.
+            context = self.decoder.prepare(context).select(batch.rows)
+            mask = None if mask is None else mask.index_select(0, batch.rows)
+        words = batch.targets[:, :-1]
+        sampled = None
+        if self.training and self.scheduled_sampling is not None:
+            sampled = self.scheduled_sampling.draw(*words.shape)
+        features, weights = self.decoder.unroll(context, words, sampled)
+        real = features.flatten(0, 1).index_select(0, batch.positions)  # (N, R)
+        labels = batch.targets[:, 1:].flatten().index_select(0, batch.positions)  # (N,)
+        smoothing = self.label_smoothing if self.training else 0.0
+        loss = token_loss(self.decoder.logits(real), labels, label_smoothing=smoothing)
+        if self.coverage and self.training and weights is not None:
+            steps = batch.targets[:, 1:] != PAD
+            penalty = coverage_penalty(weights, steps, mask)
+            loss = loss._replace(value=loss.value + self.coverage * penalty)
+        return loss
+
+    @without_gradients()
+    def attention_weights(
+        self, inputs: tuple[Tensor, ...], sentences: Sequence[Sequence[int]]
+    ) -> list[Tensor] | None:
+        """Attention weights of given sentences under teacher forcing: a (T, S) tensor for each.
+
+        T counts the words of the sentence and its end token. The tensors are float32, on the host.
+        None without attention.
+
+        Args:
+            inputs: what the encoder is called with; the first is on the device of the model.
+            sentences: word ids of a sentence for each input.
+        """
+        targets = Batch.collate((), sentences).targets
+        tokens = upload(targets[:, :-1], inputs[0].device)
+        weights = self.decoder.unroll(self.encode(*inputs), tokens).weights
+        if weights is None:
+            return None
+        rows = to_host(weights.float())
+        return [row[: len(words) + 1] for row, words in zip(rows, sentences, strict=True)]

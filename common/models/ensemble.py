@@ -1,0 +1,80 @@
+"""Several trained models used as one: the ensemble of either pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from common.decoding.ensemble import (
+    Averaging,
+    Ensemble,
+    EnsembleContext,
+    mean_log_probabilities,
+    mean_weights,
+)
+from common.models.encoder_decoder import Batch, EncoderDecoder, SentenceWriter
+from common.training.loss import Loss, token_loss
+
+
+class EnsembleModel(SentenceWriter):
+    """Trained models that encode an input each for itself, and write its sentence together.
+
+    It stands wherever a trained `EncoderDecoder` does: it generates, and has a teacher-forced loss and
+    attention weights. The models must take the same inputs and know the same words by the same
+    ids, which the caller sees to; nothing else need be alike.
+
+    Args:
+        models: at least one.
+        average: what of the models is averaged at every step; see `Ensemble`.
+
+    Raises:
+        ValueError: no model, or models of different numbers of words.
+    """
+
+    def __init__(
+        self, models: Sequence[EncoderDecoder], *, average: Averaging = "probabilities"
+    ) -> None:
+        super().__init__()
+        if not models:
+            raise ValueError("an ensemble needs at least one model")
+        sizes = [model.decoder.output.out_features for model in models]
+        if len(set(sizes)) > 1:
+            raise ValueError(f"models of an ensemble must know the same words: {sizes} differ")
+        self.models: Sequence[EncoderDecoder] = nn.ModuleList(models)  # type: ignore[assignment]
+        self.average = average
+
+    @property
+    def decoder(self) -> Ensemble:
+        """What a search drives, with the context of `encode`."""
+        return Ensemble([model.decoder for model in self.models], average=self.average)
+
+    def encode(self, *inputs: Tensor) -> EnsembleContext:
+        return EnsembleContext(tuple(model.encode(*inputs) for model in self.models))
+
+    def loss(self, batch: Batch) -> Loss:
+        """Cross-entropy of the averaged probabilities under teacher forcing, at real words only."""
+        logits = []
+        for model in self.models:
+            context = model.encode(*batch.arguments)
+            if batch.rows is not None:
+                context = context.select(batch.rows)
+            features, _ = model.decoder.unroll(context, batch.targets[:, :-1])
+            real = features.flatten(0, 1).index_select(0, batch.positions)  # (N, R)
+            logits.append(model.decoder.logits(real))  # (N, V)
+        labels = batch.targets[:, 1:].flatten().index_select(0, batch.positions)  # (N,)
+        return token_loss(mean_log_probabilities(logits, self.average), labels)
+
+    def attention_weights(
+        self, inputs: tuple[Tensor, ...], sentences: Sequence[Sequence[int]]
+    ) -> list[Tensor] | None:
+        """Attention weights of given sentences under teacher forcing: a (T, S) tensor for each.
+
+        The mean over the models that attend; None where none does, or where they do not attend to the
+        same positions. The tensors are float32, on the host.
+        """
+        found = [model.attention_weights(inputs, sentences) for model in self.models]
+        attending = [weights for weights in found if weights is not None]
+        means = [mean_weights(rows) for rows in zip(*attending, strict=True)]
+        complete = [mean for mean in means if mean is not None]
+        return complete if complete and len(complete) == len(means) else None

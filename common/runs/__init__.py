@@ -1,0 +1,1 @@
+"""The run folder: what a result needs, written and read."""

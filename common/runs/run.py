@@ -1,0 +1,366 @@
+"""The run folder: everything that a result needs, written and read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import shutil
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, is_dataclass
+from datetime import UTC, datetime
+from fnmatch import fnmatch
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from torch import Tensor, nn
+
+from common.config.plain import Options, dotted, from_dict
+from common.errors import UserError
+from common.files import read_json, write_json
+from common.runs.state import read_state, save_state
+from common.runs.weights import load_weights, save_weights
+
+FORMAT = 1  # of the run folder; a folder of a higher format is refused, of a lower one read
+LIBRARIES = ("torch", "torchvision", "numpy", "safetensors")
+
+# What a run writes, and therefore all that overwriting a run may delete.
+CONTENTS = (
+    "config.json", "data.json", "model.safetensors", "best-*.safetensors", "training.pt",
+    "metrics.jsonl", "tensorboard", "*vocabulary*.json", "*tokenizer*.json", "*.model",
+    "summary.json", "evaluation-*.json", "captions-*.jsonl", "translations-*",
+)  # fmt: skip
+
+
+class Run:
+    """One folder that holds all that a result needs, and can be moved anywhere.
+
+        config.json          format, kind, library versions, the configuration, and digests of:
+        data.json            digests of the data that it is trained and validated on
+        *vocabulary*.json    vocabularies and tokenizers, by their own classes
+        model.safetensors    the best weights
+        best-*.safetensors   the weights of the best validations, where their average is asked for
+        training.pt          the state from which training resumes, with the last weights
+        metrics.jsonl        one line for every report
+        tensorboard/         event files
+
+    Make one with `Run.create`, read one with `Run.open`. Every file is written atomically, and
+    nothing in the folder can run code when it is loaded.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        kind: str,
+        config: dict[str, Any],
+        created: str | None = None,
+        digests: dict[str, str] | None = None,
+    ) -> None:
+        self.path = path
+        self.kind = kind
+        self.config = config
+        self.created = created or datetime.now(UTC).isoformat(timespec="seconds")
+        self.digests = digests or {}  # SHA-256 of what `keep` has written, by name
+
+    @classmethod
+    def create(
+        cls,
+        path: str | Path,
+        kind: str,
+        config: Any,
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
+        may_change: Collection[str] = (),
+        keep: Mapping[str, Callable[[Path], None]] = MappingProxyType({}),
+    ) -> Run:
+        """Start a run in a folder, or enter the run that is there to continue it.
+
+        Args:
+            path: the folder; made if missing. A folder with other files in it is refused.
+            kind: what the run trains, as "captioner".
+            config: a dict of plain values, or a dataclass.
+            resume: continue the run that is there, if one is; without one, start it.
+            overwrite: delete the run that is there, and nothing else.
+            may_change: names of the settings (dotted if nested) that a resumed run may change,
+                as how long it trains; a change of any other is refused, since the result would
+                be of neither configuration.
+            keep: files that the weights depend on, each with the function that writes it to a path:
+                see the method of that name.
+
+        Raises:
+            UserError: the folder holds a run or other files, or a run that cannot be resumed.
+        """
+        path = Path(path)
+        config = _plain(config)
+        cls.check(
+            path,
+            resume=resume,
+            overwrite=overwrite,
+            kind=kind,
+            config=config,
+            may_change=may_change,
+        )
+        if _is_run(path) and resume:
+            run = cls.open(path, kind)
+            for name, write in keep.items():  # first: where they differ, nothing is changed
+                run.keep(name, write)
+            if config != run.config:
+                run.config = config
+                run._write_config()
+            run._delete_unfinished()
+            return run
+        if _is_run(path):
+            _delete_contents(path)
+        path.mkdir(parents=True, exist_ok=True)
+        run = cls(path, kind, config)
+        run._write_config()
+        for name, write in keep.items():
+            run.keep(name, write)
+        return run
+
+    @classmethod
+    def check(
+        cls,
+        path: str | Path,
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
+        kind: str | None = None,
+        config: Any = None,
+        may_change: Collection[str] = (),
+    ) -> None:
+        """Refuse what `create` would refuse, before anything slow is done for the run.
+
+        Args:
+            path, resume, overwrite, kind, may_change: as `create` takes them.
+            config: the same; None: it is not known yet.
+
+        Raises:
+            UserError: the folder holds other files, or a run that is neither resumed nor replaced,
+                or one that was begun with other settings.
+        """
+        path = Path(path)
+        if resume and overwrite:
+            raise UserError("--resume goes on with a run, and --overwrite replaces it: choose one.")
+        if _is_run(path):
+            if not (resume or overwrite):
+                raise UserError(
+                    f"{path} holds a run already. Resume it (--resume), "
+                    "replace it (--overwrite), or name another folder."
+                )
+            if resume and config is not None:
+                cls.open(path, kind)._refuse_changes(_plain(config), may_change)
+        elif path.exists() and not (path.is_dir() and all(map(_is_unfinished, path.iterdir()))):
+            raise UserError(f"{path} exists and is not a run folder. Name another folder.")
+
+    @classmethod
+    def open(cls, path: str | Path, kind: str | None = None) -> Run:
+        """Read the run in a folder; `kind` is what the caller can use, None for any.
+
+        Raises:
+            UserError: there is no run, or it is of another kind or of a newer version.
+        """
+        path = Path(path)
+        if not path.exists():
+            raise UserError(f"{path} does not exist.")
+        if not (path / "config.json").is_file():
+            raise UserError(f"{path} is not a run folder: it has no config.json.")
+        stored = read_json(path / "config.json")
+        if not _describes_run(stored):
+            raise UserError(f"{path / 'config.json'} is not the configuration of a run.")
+        if stored["format"] > FORMAT:
+            raise UserError(
+                f"{path} was written by a newer version of unroll (format {stored['format']}, "
+                f"this one reads {FORMAT}). Update unroll."
+            )
+        if kind is not None and stored["kind"] != kind:
+            raise UserError(f"{path} holds a {stored['kind']}, not a {kind}.")
+        digests = stored.get("digests")
+        digests = digests if isinstance(digests, dict) else {}
+        return cls(path, stored["kind"], stored["config"], stored.get("created"), digests)
+
+    def read_config(self, options: type[Options]) -> Options:
+        """The configuration as the dataclass of options that it was made of.
+
+        Raises:
+            UserError: some are missing, or unknown, or impossible.
+        """
+        return from_dict(options, self.config, str(self.path / "config.json"))
+
+    def file(self, name: str) -> Path:
+        """The path of a file in the folder, to write it; folders on the way are made."""
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def keep(self, name: str, write: Callable[[Path], None]) -> None:
+        """Write a file without which the weights mean nothing, as a vocabulary.
+
+        `existing` will know it from another run's file of that name. A run that is resumed must
+        bring the same again: weights do not fit other words.
+
+        Raises:
+            UserError: the run was begun with another content; the old file stays.
+        """
+        path = self.file(name)
+        fresh = path.with_name(f".{name}.new")
+        write(fresh)
+        digest = _digest(fresh)
+        if self.digests.get(name, digest) != digest:
+            fresh.unlink()
+            raise UserError(
+                f"{self.path} was begun with another {name}: the data has changed. "
+                "Resume it with the same data, or start another run."
+            )
+        fresh.replace(path)
+        if name not in self.digests:
+            self.digests[name] = digest
+            self._write_config()
+
+    def existing(self, name: str) -> Path:
+        """The path of a file in the folder, to read it.
+
+        Raises:
+            UserError: the file is missing, or not the one that the run kept under this name.
+        """
+        path = self.path / name
+        if not path.exists():
+            raise UserError(
+                f"{self.path} is incomplete: {name} is missing. Copy the whole folder, "
+                "or train again."
+            )
+        if name in self.digests and _digest(path) != self.digests[name]:
+            raise UserError(
+                f"{path} is not the file that this run was trained with: it is of another run, or "
+                "was changed. Copy the whole folder, or train again."
+            )
+        return path
+
+    def save_model(self, model: nn.Module | dict[str, Tensor]) -> None:
+        """Write the weights (of a module, or a state dict) that the run stands for: its best."""
+        weights = model.state_dict() if isinstance(model, nn.Module) else model
+        save_weights(self.file("model.safetensors"), weights)
+
+    def load_model(self, model: nn.Module) -> None:
+        """Put the run's weights into `model`.
+
+        Raises:
+            UserError: there are none yet, or they are damaged or of another architecture.
+        """
+        if not self.has_model:
+            raise UserError(
+                f"{self.path} has no weights yet: its training was stopped before the first "
+                "validation. Resume it (--resume)."
+            )
+        load_weights(self.path / "model.safetensors", model)
+
+    @property
+    def has_model(self) -> bool:
+        return (self.path / "model.safetensors").is_file()
+
+    def save_training_state(self, state: dict[str, Any]) -> None:
+        """Write a dict of tensors and plain values, from which training can resume."""
+        save_state(self.file("training.pt"), state)
+
+    def load_training_state(self) -> dict[str, Any] | None:
+        """The last training state, tensors on the CPU; None if none was written yet.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        return read_state(self.path / "training.pt") if self.has_training_state else None
+
+    @staticmethod
+    def continues(path: str | Path, resume: bool) -> bool:
+        """Whether a training in the folder goes on from a state, whatever its weights began as."""
+        return resume and (Path(path) / "training.pt").is_file()
+
+    @property
+    def has_training_state(self) -> bool:
+        return (self.path / "training.pt").is_file()
+
+    def _write_config(self) -> None:
+        content = {
+            "format": FORMAT,
+            "kind": self.kind,
+            "created": self.created,
+            "versions": _versions(),
+            "config": self.config,
+            "digests": self.digests,
+        }
+        write_json(self.path / "config.json", content)
+
+    def _refuse_changes(self, config: dict[str, Any], may_change: Collection[str]) -> None:
+        """Refuse settings that are not those of the run, but for those that may change."""
+        old, new = dict(dotted(self.config)), dict(dotted(config))
+        for name, value in old.items():  # a setting that is not among them came after this run
+            if name not in new:
+                raise UserError(
+                    f"{self.path} is of another version of unroll, which had a setting {name}. "
+                    "Resume it with that version, or start another run."
+                )
+            if name not in may_change and value != new[name]:
+                raise UserError(
+                    f"{self.path} was started with {name} = {json.dumps(value)}, not "
+                    f"{json.dumps(new[name])}. Resume it unchanged, or start another run."
+                )
+
+    def _delete_unfinished(self) -> None:
+        """Delete what a killed process had begun to write (see `common.files.atomic_write`)."""
+        for path in filter(_is_unfinished, self.path.iterdir()):
+            path.unlink()
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _describes_run(stored: Any) -> bool:
+    return (
+        isinstance(stored, dict)
+        and isinstance(stored.get("format"), int)
+        and isinstance(stored.get("kind"), str)
+        and isinstance(stored.get("config"), dict)
+    )
+
+
+def _is_run(path: Path) -> bool:
+    try:
+        return path.is_dir() and _describes_run(read_json(path / "config.json"))
+    except UserError:
+        return False
+
+
+def _is_unfinished(path: Path) -> bool:
+    return path.is_file() and any(fnmatch(path.name, f".{name}.*") for name in CONTENTS)
+
+
+def _delete_contents(path: Path) -> None:
+    """Delete what a run wrote, and leave any other file; config.json last, so that a killed
+    deletion still leaves a run folder."""
+    found = [item for item in path.iterdir() if any(fnmatch(item.name, p) for p in CONTENTS)]
+    for item in sorted(found, key=lambda item: item.name == "config.json"):
+        if item.is_dir() and not item.is_symlink():
+            shutil.rmtree(item)
+        else:
+            item.unlink()
+
+
+def _plain(config: Any) -> dict[str, Any]:
+    """The configuration as JSON has it: no tuples, no paths, no dataclasses."""
+    if is_dataclass(config) and not isinstance(config, type):
+        config = asdict(config)
+    return json.loads(json.dumps(config, default=str))
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for name in ("unroll", *LIBRARIES):
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return versions

@@ -1,0 +1,1 @@
+"""Data with a known truth: scenes and phrases. Nothing here imports torch."""

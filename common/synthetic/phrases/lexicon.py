@@ -1,0 +1,306 @@
+"""The words of the phrases, English and Korean, and which of them go together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from common.synthetic.phrases.korean import Predicate
+
+
+@dataclass(frozen=True)
+class Noun:
+    """A thing, an animal or a person.
+
+    Args:
+        english, korean: the word.
+        counter: the Korean word that a number needs, as in 개 세 마리; none where nobody counts.
+        adjectives: names of those that it can have, divided by blanks.
+        plural: in English; by rule if not given.
+        container: what English counts it in: cups of coffee.
+    """
+
+    english: str
+    korean: str
+    counter: str = ""
+    adjectives: str = ""
+    plural: str = ""
+    container: str = ""
+
+
+@dataclass(frozen=True)
+class Adjective:
+    """An adjective.
+
+    Args:
+        english: the word.
+        attributive: in Korean, before a noun.
+        predicate: in Korean, at the end of a sentence; None where nobody says it so.
+    """
+
+    english: str
+    attributive: str
+    predicate: Predicate | None = None
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A verb.
+
+    Args:
+        english: its base form, perhaps with a preposition: wait for.
+        korean: the verb.
+        past: in English; by rule if not given.
+        objects: what can be its object (for verbs of giving: what is given), divided by blanks.
+        places: where one does it.
+        habitual: one does it every day, and stops doing it these days.
+        animals: dogs and cats do it, too.
+        never: an adjective that its object cannot have: nobody builds an old house.
+    """
+
+    english: str
+    korean: Predicate
+    past: str = ""
+    objects: str = ""
+    places: str = ""
+    habitual: bool = False
+    animals: bool = False
+    never: str = ""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place: at it, to it, and whether it is too far to walk there.
+
+    Args:
+        english, korean: the word.
+        at, to: what English says before it.
+        far: one goes there by bus.
+    """
+
+    english: str
+    korean: str
+    at: str = "in the"
+    to: str = "to the"
+    far: bool = True
+
+
+_FOOD = "big small fresh expensive delicious"
+_ANIMAL = "big small black white"
+_THING = "new old big small red black cheap expensive"
+_VEHICLE = "new old red black white cheap expensive"
+_PERSON = "kind famous busy"
+
+NOUNS = {
+    noun.english: noun
+    for noun in (
+        Noun("apple", "사과", "개", _FOOD + " red"),
+        Noun("egg", "달걀", "개", "big small fresh"),
+        Noun("potato", "감자", "개", _FOOD, plural="potatoes"),
+        Noun("bread", "빵", adjectives="fresh delicious cheap expensive"),
+        Noun("coffee", "커피", "잔", "hot cold delicious", container="cup"),
+        Noun("milk", "우유", "잔", "hot cold fresh delicious", container="glass"),
+        Noun("juice", "주스", "잔", "cold fresh delicious", container="glass"),
+        Noun("water", "물", "잔", "hot cold", container="glass"),
+        Noun("book", "책", "권", "new old heavy interesting expensive"),
+        Noun("novel", "소설", "권", "new old long interesting"),
+        Noun("letter", "편지", "통", "old long interesting"),
+        Noun("photo", "사진", "장", "old small pretty"),
+        Noun("song", "노래", "곡", "new old long beautiful"),
+        Noun("dog", "개", "마리", _ANIMAL + " pretty"),
+        Noun("cat", "고양이", "마리", _ANIMAL + " pretty"),
+        Noun("rabbit", "토끼", "마리", _ANIMAL),
+        Noun("bird", "새", "마리", _ANIMAL + " beautiful"),
+        Noun("horse", "말", "마리", _ANIMAL + " beautiful"),
+        Noun("bag", "가방", "개", _THING + " heavy"),
+        Noun("hat", "모자", "개", _THING + " pretty"),
+        Noun("chair", "의자", "개", _THING + " heavy"),
+        Noun("box", "상자", "개", "big small red heavy", plural="boxes"),
+        Noun("umbrella", "우산", "개", _THING + " pretty"),
+        Noun("door", "문", "개", "big small red heavy"),
+        Noun("window", "창문", "개", "big small"),
+        Noun("car", "자동차", "대", _VEHICLE + " big"),
+        Noun("bicycle", "자전거", "대", _VEHICLE),
+        Noun("camera", "카메라", "대", "new old small cheap expensive heavy"),
+        Noun("house", "집", "채", "new old big small beautiful"),
+        Noun("flower", "꽃", "송이", "red white pretty"),
+        Noun("tree", "나무", "그루", "old big small beautiful"),
+        Noun("friend", "친구", "명", _PERSON),
+        Noun("student", "학생", "명", _PERSON),
+        Noun("child", "아이", "명", "kind", plural="children"),
+        Noun("boy", "소년", "명"),
+        Noun("girl", "소녀", "명"),
+        Noun("doctor", "의사", "명", _PERSON),
+        Noun("singer", "가수", "명", _PERSON),
+    )
+}
+
+ADJECTIVES = {"new": Adjective("new", "새"), "old": Adjective("old", "오래된")} | {
+    name: Adjective(name.split()[0], korean.attributive, korean)
+    for name, korean in (
+        ("big", Predicate("크", adjective=True)),
+        ("small", Predicate("작", adjective=True)),
+        ("red", Predicate("빨갛", irregular=True, adjective=True)),
+        ("black", Predicate("검", adjective=True)),
+        ("white", Predicate("하얗", irregular=True, adjective=True)),
+        ("cheap", Predicate("싸", adjective=True)),
+        ("expensive", Predicate("비싸", adjective=True)),
+        ("heavy", Predicate("무겁", irregular=True, adjective=True)),
+        ("pretty", Predicate("예쁘", adjective=True)),
+        ("fresh", Predicate("신선하", adjective=True)),
+        ("delicious", Predicate("맛있", adjective=True)),
+        ("hot", Predicate("뜨겁", irregular=True, adjective=True)),
+        ("cold", Predicate("차갑", irregular=True, adjective=True)),
+        ("cold place", Predicate("춥", irregular=True, adjective=True)),
+        ("interesting", Predicate("재미있", adjective=True)),
+        ("long", Predicate("길", adjective=True)),
+        ("kind", Predicate("친절하", adjective=True)),
+        ("famous", Predicate("유명하", adjective=True)),
+        ("busy", Predicate("바쁘", adjective=True)),
+        ("quiet", Predicate("조용하", adjective=True)),
+        ("beautiful", Predicate("아름답", irregular=True, adjective=True)),
+    )
+}
+
+# The predicates of sentences like "the bag is heavy"; those of the moment go with a time.
+OF_THINGS = ("big", "red", "expensive", "heavy", "pretty", "delicious", "long")
+OF_PEOPLE = ("busy", "kind")
+OF_PLACES = ("quiet", "beautiful", "cold place")
+OF_THE_MOMENT = ("busy", *OF_PLACES)
+
+PLACES = {
+    place.english: place
+    for place in (
+        Place("park", "공원"),
+        Place("market", "시장", "at the"),
+        Place("library", "도서관"),
+        Place("school", "학교", "at", "to"),
+        Place("restaurant", "식당", "at the"),
+        Place("station", "역", "at the"),
+        Place("garden", "정원", far=False),
+        Place("kitchen", "부엌", far=False),
+        Place("room", "방", far=False),
+    )
+}
+
+_PEOPLE = "friend student child doctor singer"
+
+# Each with one object: "Minsu ate an apple".
+TRANSITIVE = (
+    Verb("eat", Predicate("먹"), "ate", "apple egg potato bread",
+         "park restaurant kitchen school", habitual=True, animals=True),
+    Verb("drink", Predicate("마시"), "drank", "coffee milk juice water",
+         "park restaurant kitchen school", habitual=True),
+    Verb("buy", Predicate("사"), "bought",
+         "apple egg potato bread milk book bag hat chair umbrella car bicycle camera flower",
+         "market station", habitual=True),
+    Verb("sell", Predicate("팔"), "sold",
+         "apple egg potato bread coffee juice book bag hat umbrella bicycle horse flower",
+         "market station park", habitual=True),
+    Verb("read", Predicate("읽"), "read", "book novel letter", "library park school room",
+         habitual=True),
+    Verb("write", Predicate("쓰"), "wrote", "novel letter book", "library school room",
+         habitual=True, never="old"),
+    Verb("choose", Predicate("고르"), "chose", "book bag hat camera bicycle umbrella flower photo",
+         "market"),
+    Verb("draw", Predicate("그리"), "drew", "dog cat rabbit bird horse apple egg flower tree house car",
+         "park garden school room", habitual=True),
+    Verb("see", Predicate("보"), "saw", "dog cat rabbit bird horse singer photo tree car",
+         "park station", animals=True),
+    Verb("meet", Predicate("만나"), "met", _PEOPLE, "park station restaurant", habitual=True),
+    Verb("help", Predicate("돕", irregular=True), "", _PEOPLE, "school garden kitchen",
+         habitual=True),
+    Verb("wait for", Predicate("기다리"), "", _PEOPLE, "park station library", habitual=True),
+    Verb("listen to", Predicate("듣", irregular=True), "", "song", "park room kitchen",
+         habitual=True),
+    Verb("sing", Predicate("부르"), "sang", "song", "park room restaurant", habitual=True),
+    Verb("fix", Predicate("고치"), "", "car bicycle camera chair umbrella door", never="new"),
+    Verb("make", Predicate("만들"), "made", "bag hat chair box bread juice", "room kitchen",
+         never="old"),
+    Verb("build", Predicate("짓", irregular=True), "built", "house", never="old"),
+    Verb("pick up", Predicate("줍", irregular=True), "", "apple hat photo letter potato",
+         "park station garden"),
+    Verb("open", Predicate("열"), "", "door window box bag"),
+    Verb("close", Predicate("닫"), "", "door window box bag"),
+)  # fmt: skip
+
+# With an object and somebody who gets it: "Minsu gave an apple to the girl".
+GIVING = (
+    Verb("give", Predicate("주"), "gave", "apple egg bread milk juice book letter hat bag flower"),
+    Verb("show", Predicate("보여 주"), "showed", "photo book letter bag camera dog"),
+    Verb("send", Predicate("보내"), "sent", "letter photo book flower"),
+)
+
+# To a place: "Minsu went to the park by bus".
+MOTION = (
+    Verb("go", Predicate("가"), "went", habitual=True),
+    Verb("come", Predicate("오"), "came", habitual=True),
+)
+
+INTRANSITIVE = (
+    Verb("play", Predicate("놀"), "", "", "park garden room school", True, True),
+    Verb("sleep", Predicate("자"), "slept", "", "room park garden library", True, True),
+    Verb("walk", Predicate("걷", irregular=True), "", "", "park garden", True, True),
+    Verb("run", Predicate("달리"), "ran", "", "park garden school", True, True),
+    Verb("rest", Predicate("쉬"), "", "", "park garden room library", True, True),
+    Verb("work", Predicate("일하"), "", "", "library restaurant station market", True),
+    Verb("study", Predicate("공부하"), "", "", "library school room", True),
+    Verb("laugh", Predicate("웃"), "", "", "park school kitchen", True),
+)
+
+# What there is in a place.
+FOUND = {
+    "park": "dog cat rabbit bird horse tree flower chair child student",
+    "garden": "dog cat rabbit bird tree flower chair box",
+    "library": "book novel chair window student child",
+    "school": "tree chair student child bicycle",
+    "kitchen": "apple egg potato chair box cat window",
+    "room": "bag hat chair box umbrella camera book window",
+    "market": "bicycle box child cat horse",
+    "station": "bicycle car chair student singer",
+}
+
+NAMES = (("Minsu", "민수"), ("Jimin", "지민"), ("Yuna", "유나"), ("Sujin", "수진"))
+NUMBERS = (
+    ("one", "한"), ("two", "두"), ("three", "세"), ("four", "네"), ("five", "다섯"),
+    ("six", "여섯"), ("seven", "일곱"), ("eight", "여덟"), ("nine", "아홉"), ("ten", "열"),
+)  # fmt: skip
+VEHICLES = (
+    ("bus", "버스"), ("train", "기차"), ("subway", "지하철"), ("truck", "트럭"),
+    ("bicycle", "자전거"),
+)  # fmt: skip
+
+# Times by tense: present, past, future.
+TIMES = (
+    (("on weekends", "주말에"), ("in the morning", "아침에")),
+    (("yesterday", "어제"), ("today", "오늘"), ("last week", "지난주에"), ("last night", "어젯밤에"),
+     ("this morning", "오늘 아침에")),
+    (("tomorrow", "내일"), ("today", "오늘"), ("next week", "다음 주에"), ("tonight", "오늘 밤에")),
+)  # fmt: skip
+EVERY_DAY = (("every day", "매일"), ("every morning", "매일 아침"))
+THESE_DAYS = ("these days", "요즘")
+
+# Never seen in training, in any form: verb and object, number and noun, adjective and noun. No
+# word is missing from more than a few combinations: each is learnt, only together they are new.
+HELD_OUT_OBJECTS = frozenset(
+    {
+        ("eat", "egg"), ("drink", "juice"), ("buy", "bicycle"), ("sell", "hat"), ("read", "letter"),
+        ("choose", "camera"), ("draw", "rabbit"), ("see", "bird"), ("meet", "singer"),
+        ("help", "doctor"), ("fix", "umbrella"), ("make", "chair"), ("pick up", "photo"),
+        ("open", "window"), ("close", "door"), ("give", "milk"), ("show", "bag"),
+    }
+)  # fmt: skip
+HELD_OUT_NUMBERS = frozenset(
+    {
+        ("two", "hat"), ("three", "book"), ("four", "student"), ("five", "cat"), ("six", "flower"),
+        ("seven", "apple"), ("eight", "bicycle"), ("nine", "chair"), ("ten", "letter"),
+        ("two", "coffee"), ("three", "child"), ("five", "novel"), ("six", "dog"),
+    }
+)  # fmt: skip
+HELD_OUT_ADJECTIVES = frozenset(
+    {
+        ("red", "bag"), ("new", "car"), ("big", "dog"), ("expensive", "camera"),
+        ("delicious", "bread"), ("small", "box"), ("white", "cat"), ("black", "hat"),
+        ("hot", "milk"), ("interesting", "novel"), ("fresh", "egg"), ("heavy", "chair"),
+        ("kind", "doctor"), ("cheap", "umbrella"), ("old", "tree"), ("pretty", "flower"),
+    }
+)  # fmt: skip

@@ -1,0 +1,250 @@
+"""Jobs in processes of their own, side by side where there are cores.
+
+One bar shows all of them, and how long they will take is judged from the first steps of each. The
+first error ends them all in one line; whatever ends this process ends theirs. Importing this module
+imports no torch.
+"""
+
+from __future__ import annotations
+
+import heapq
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from common.errors import UserError
+from experiments.parallel.job import Job, log_of, send, work
+
+_SECONDS_BETWEEN_LINES = 30.0  # where standard error is no terminal
+
+
+@dataclass
+class _Running:
+    """A job, and what its process has sent.
+
+    Attributes:
+        state: "new"; "first steps"; "paused" after them; "running"; "done".
+        seconds: how long all of the job takes, estimated; None before its first steps are timed.
+        fraction: of it that is done.
+    """
+
+    job: Job
+    state: str = "new"
+    process: SpawnProcess | None = None
+    pipe: Connection | None = None
+    seconds: float | None = None
+    fraction: float = 0.0
+    result: Any = None
+
+    @property
+    def active(self) -> bool:
+        return self.state in ("first steps", "running")
+
+    @property
+    def left(self) -> float:
+        """Seconds of work that are left."""
+        return (self.seconds or 0.0) * (1 - self.fraction)
+
+
+def free_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def time_left(jobs: Sequence[float], at_once: int) -> float:
+    """Seconds until all jobs are done.
+
+    Args:
+        jobs: seconds of work that each has left.
+        at_once: jobs that run at the same time; the longest begin first.
+    """
+    cores = [0.0] * max(1, at_once)
+    for seconds in sorted(jobs, reverse=True):
+        heapq.heappush(cores, heapq.heappop(cores) + seconds)
+    return max(cores)
+
+
+def in_words(seconds: float) -> str:
+    """A length of time as a person says it, as "about 2 min 30 s"."""
+    if seconds < 57.5:
+        return f"about {max(5, 5 * round(seconds / 5))} s"
+    minutes, rest = divmod(10 * round(seconds / 10), 60)
+    return f"about {minutes:.0f} min {rest:.0f} s" if rest else f"about {minutes:.0f} min"
+
+
+def run_side_by_side(
+    jobs: Sequence[Job],
+    logs: Path,
+    *,
+    at_once: int | None = None,
+    announce: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Run all jobs, and show one bar for them on standard error; where that is no terminal, a line
+    now and then.
+
+    The first steps of all jobs come first; those that must wait for a core then wait. So the time
+    that all take is known early, and is announced.
+
+    Args:
+        jobs: at least one, with different names.
+        logs: folder for what each job prints: `<name>.log`.
+        at_once: jobs that run at the same time; as many as there are cores by default.
+        announce: takes the line that says how long it will take.
+
+    Returns:
+        What each job returned, by its name.
+
+    Raises:
+        UserError: a job failed; the others were ended.
+    """
+    logs.mkdir(parents=True, exist_ok=True)
+    together = _Together([_Running(job) for job in jobs], logs, at_once or free_cores(), announce)
+    try:
+        together.run()
+    finally:
+        together.end()
+    return {running.job.name: running.result for running in together.all}
+
+
+@dataclass
+class _Together:
+    all: Sequence[_Running]
+    logs: Path
+    at_once: int
+    announce: Callable[[str], None]
+    announced: bool = False
+    bar: tqdm = field(init=False)
+    _begun: float = field(default_factory=time.perf_counter)
+    _line_at: float = field(default_factory=time.perf_counter)
+
+    def __post_init__(self) -> None:
+        # disable=None: no bar where standard error is no terminal.
+        self.bar = tqdm(
+            total=100, desc="first steps", disable=None, dynamic_ncols=True, leave=False,
+            bar_format="{desc} {percentage:3.0f}% |{bar}| {elapsed}{postfix}",
+        )  # fmt: skip
+
+    def run(self) -> None:
+        while any(running.state != "done" for running in self.all):
+            self._fill_cores()
+            pipes = {running.pipe: running for running in self.all if running.active}
+            for pipe in wait([pipe for pipe in pipes if pipe is not None], timeout=0.5):
+                self._receive(pipes[pipe])  # type: ignore[index]
+            self._show()
+
+    def _fill_cores(self) -> None:
+        """Start what is new, then go on with what is paused, the longest first."""
+        while sum(running.active for running in self.all) < self.at_once:
+            new = [running for running in self.all if running.state == "new"]
+            paused = [running for running in self.all if running.state == "paused"]
+            if new:
+                self._start(new[0])
+            elif paused:
+                longest = max(paused, key=lambda running: running.left)
+                longest.state = "running"
+                send(longest.pipe, "go")
+            else:
+                return
+
+    def _start(self, running: _Running) -> None:
+        # Of a process that is ended, Python would report the semaphores.
+        os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker")
+        context = multiprocessing.get_context("spawn")
+        running.pipe, theirs = context.Pipe()
+        running.process = context.Process(
+            target=work, args=(running.job, theirs, self.logs), name=running.job.name
+        )
+        with _ctrl_c_blocked():
+            running.process.start()
+        theirs.close()
+        running.state = "first steps"
+
+    def _receive(self, running: _Running) -> None:
+        assert running.pipe is not None and running.process is not None
+        try:
+            kind, value = running.pipe.recv()
+        except (EOFError, ConnectionError):
+            running.process.join(5)
+            code = running.process.exitcode
+            raise UserError(
+                f"{running.job.name}: its process ended before its work, with exit code {code}"
+                f"{' (out of memory?)' if code == -signal.SIGKILL else ''}; "
+                f"see {self._log(running)}."
+            ) from None
+        if kind == "failed":
+            raise UserError(f"{running.job.name}: {value}")
+        if kind == "timed":
+            running.seconds, running.state = value, "paused"
+        elif kind == "progress":
+            running.fraction, running.seconds = value
+        else:
+            running.result, running.fraction, running.state = value, 1.0, "done"
+
+    def _log(self, running: _Running) -> Path:
+        return log_of(self.logs, running.job)
+
+    def _show(self) -> None:
+        """Move the bar on; where there is none, print a line now and then."""
+        if any(running.seconds is None and running.state != "done" for running in self.all):
+            self.bar.refresh()
+            return
+        left = time_left([running.left for running in self.all], self.at_once)
+        work = sum(running.seconds or 0.0 for running in self.all)
+        done = 1 - sum(running.left for running in self.all) / work if work else 1.0
+        if not self.announced:
+            self.announced = True
+            self.bar.clear()
+            self.announce(f"this will take {in_words(left)} here, judged from the first steps")
+        self.bar.set_description_str("training", refresh=False)
+        self.bar.set_postfix_str(f"{in_words(left)} left", refresh=False)
+        self.bar.n = round(100 * done, 1)
+        self.bar.refresh()
+        now = time.perf_counter()
+        if self.bar.disable and now - self._line_at >= _SECONDS_BETWEEN_LINES:
+            self._line_at = now
+            print(f"{done:.0%} done, {in_words(left)} left", file=sys.stderr)
+
+    def end(self) -> None:
+        """End all processes that are left, with those that they started."""
+        self.bar.close()
+        for running in self.all:
+            if running.process is not None:
+                if running.process.is_alive() and running.state != "done":
+                    _kill(running.process)
+                running.process.join()
+            if running.pipe is not None:
+                running.pipe.close()
+
+
+@contextmanager
+def _ctrl_c_blocked() -> Iterator[None]:
+    """A process that is started within never receives Ctrl-C; this one receives it afterwards."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _kill(process: SpawnProcess) -> None:
+    """End a process and those that it started."""
+    if hasattr(os, "killpg") and process.pid is not None:
+        with suppress(ProcessLookupError):  # it has not become the head of its group yet
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import pytest
+
+from common.config.bounds import Amount, Positive, Share, check_bounds
+from common.errors import UserError
+
+
+@dataclass
+class Inner:
+    share: Share = 0.5
+
+
+@dataclass
+class Outer:
+    size: Positive = 1
+    most: Positive | None = None
+    rate: Amount = 0.0
+    inner: Inner = field(default_factory=Inner)
+
+
+@pytest.mark.parametrize(
+    "options", [Outer(), Outer(7, 3, 1e30), Outer(inner=Inner(0)), Outer(inner=Inner(1))], ids=str
+)
+def test_within_bounds(options):
+    check_bounds(options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (Outer(size=0), "--size 0 is not at least 1"),
+        (Outer(most=-1), "--most -1 is not at least 1"),
+        (Outer(rate=math.nan), "--rate nan is not at least 0"),
+        (Outer(rate=math.inf), "--rate inf is not at least 0"),
+        (Outer(inner=Inner(1.5)), "--share 1.5 is not between 0 and 1"),
+    ],
+    ids=str,
+)
+def test_out_of_bounds(options, message):
+    with pytest.raises(UserError, match=rf"^{message}\.$"):
+        check_bounds(options)
+    with pytest.raises(UserError, match="^config.json: "):
+        check_bounds(options, "config.json")

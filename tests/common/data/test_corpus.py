@@ -1,0 +1,189 @@
+"""Token ids on disk: what is written is read back, in any batch, and nothing else is opened."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.utils.data import DataLoader
+
+from common.data.batching import pad_sequences
+from common.data.corpus import Corpus, write_corpus
+from common.errors import UserError
+from common.text.vocabulary import BOS, EOS, PAD
+
+SENTENCES = [[5, 6, 7], [], [9], [4, 4, 4, 4, 4], [65535, 0]]
+
+
+def corpus(folder: Path, sentences=SENTENCES, vocabulary_size: int = 1 << 16) -> Corpus:
+    write_corpus(folder / "ids", iter(sentences), vocabulary_size)
+    return Corpus.open(folder / "ids")
+
+
+@pytest.mark.parametrize(
+    ("vocabulary_size", "kind"), [(1 << 16, np.uint16), ((1 << 16) + 1, np.int32)]
+)
+def test_what_is_written_is_read(tmp_path: Path, vocabulary_size: int, kind: type) -> None:
+    read = corpus(tmp_path, vocabulary_size=vocabulary_size)
+    assert len(read) == 5 and read.tokens == 11
+    assert read.vocabulary_size == vocabulary_size
+    assert [each.tolist() for each in read] == SENTENCES
+    assert [each.tolist() for each in read[1:4]] == SENTENCES[1:4]
+    assert read[-1].tolist() == SENTENCES[-1] and read[0].dtype == kind
+    assert read.lengths.tolist() == [3, 0, 1, 5, 2]
+    assert {n: c for n, c in enumerate(read.counts().tolist()) if c} == {
+        0: 1, 4: 5, 5: 1, 6: 1, 7: 1, 9: 1, 65535: 1
+    }  # fmt: skip
+    with pytest.raises(IndexError):
+        read[5]
+
+
+def test_two_bytes_an_id_where_the_vocabulary_allows_it(tmp_path: Path) -> None:
+    sentences = [[4] * 1000] * 100
+    corpus(tmp_path, sentences, 1 << 16)
+    small = (tmp_path / "ids").stat().st_size
+    corpus(tmp_path, sentences, 1 << 17)
+    assert (tmp_path / "ids").stat().st_size - small == 2 * 100_000
+
+
+@given(
+    sentences=st.lists(st.lists(st.integers(4, 99), max_size=6), min_size=1, max_size=8),
+    bos=st.sampled_from([None, BOS]),
+    eos=st.sampled_from([None, EOS]),
+    reverse=st.booleans(),
+    data=st.data(),
+)
+def test_a_gathered_batch_is_the_same_as_sentences_padded_one_by_one(
+    tmp_path_factory: pytest.TempPathFactory, sentences, bos, eos, reverse: bool, data
+) -> None:
+    read = corpus(tmp_path_factory.mktemp("corpus"), sentences, 100)
+    rows = data.draw(st.lists(st.integers(0, len(sentences) - 1), max_size=10))
+    before, after = [[] if each is None else [each] for each in (bos, eos)]
+    step = -1 if reverse else 1
+    expected = pad_sequences([[*before, *sentences[row][::step], *after] for row in rows], PAD)
+    padded = read.padded(np.array(rows), bos=bos, eos=eos, reverse=reverse)
+    assert padded.dtype == torch.int64 and padded.shape[0] == len(rows)
+    if rows:  # a matrix without rows has no columns of its own
+        assert torch.equal(padded, expected)
+
+
+def test_another_padding_and_a_sentence_that_is_not_there(tmp_path: Path) -> None:
+    read = corpus(tmp_path)
+    assert read.padded([2, 4], pad=-1).tolist() == [[9, -1], [65535, 0]]
+    with pytest.raises(IndexError):
+        read.padded([5])
+
+
+def test_a_corpus_of_nothing(tmp_path: Path) -> None:
+    read = corpus(tmp_path, [])
+    assert len(read) == read.tokens == 0 and list(read) == []
+    assert read.padded([]).shape == (0, 0)
+    assert corpus(tmp_path, [[], []]).padded([0, 1], eos=EOS).tolist() == [[EOS], [EOS]]
+
+
+def test_a_copy_does_not_change_the_file(tmp_path: Path) -> None:
+    read = corpus(tmp_path)
+    read[0][:] = 0
+    assert read[0].tolist() == SENTENCES[0]
+    with pytest.raises(ValueError, match="read-only"):
+        read.lengths[0] = 1
+
+
+def test_another_process_gets_the_path_alone(tmp_path: Path) -> None:
+    read = corpus(tmp_path, [[5] * 100_000])
+    assert len(pickle.dumps(read)) < 500
+    again = pickle.loads(pickle.dumps(read))
+    assert again[0].tolist() == read[0].tolist()
+    loader = DataLoader(corpus(tmp_path), batch_size=None, num_workers=1)  # type: ignore[arg-type]
+    assert [each.tolist() for each in loader] == SENTENCES
+
+
+@pytest.mark.parametrize("size", [1 << 16, 100_000])
+@pytest.mark.parametrize("wrong", [-1, 100_000, 1 << 40])
+def test_an_id_outside_of_the_vocabulary_is_refused(tmp_path: Path, size: int, wrong: int) -> None:
+    corpus(tmp_path)
+    before = (tmp_path / "ids").read_bytes()
+    with pytest.raises(ValueError, match=f"outside of a vocabulary of {size}"):
+        corpus(tmp_path, [[4], [wrong]], size)
+    assert (tmp_path / "ids").read_bytes() == before
+
+
+def test_what_stops_while_it_is_written_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    corpus(tmp_path)
+
+    def broken():
+        yield [1, 2]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_corpus(tmp_path / "ids", broken(), 10)
+    assert [each.tolist() for each in Corpus.open(tmp_path / "ids")] == SENTENCES
+    assert [file.name for file in tmp_path.iterdir()] == ["ids"]
+
+
+def test_a_file_that_is_cut_off_or_too_long_is_refused(tmp_path: Path) -> None:
+    corpus(tmp_path)
+    path = tmp_path / "ids"
+    data = path.read_bytes()
+    for size in (0, 1, 511, 512, len(data) // 2, len(data) - 1):
+        path.write_bytes(data[:size])
+        with pytest.raises(UserError, match="not a corpus|bytes, of which"):
+            Corpus.open(path)
+    path.write_bytes(data + b"\0")
+    with pytest.raises(UserError, match="Delete the file"):
+        Corpus.open(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (b"unroll.corpus", b"unroll.cabbage", "not a corpus of token ids"),
+        (b'"version": 1', b'"version": 2', "format version 2"),
+        (b'"sentences": 5', b'"sentences":-5', "damaged"),
+        (b'"dtype": "<u2"', b'"dtype": "<O8"', "damaged"),
+        (b'"tokens": 11', b'"tokens": 12', "bytes, of which|damaged"),
+    ],
+)
+def test_a_foreign_file_is_refused(tmp_path: Path, old: bytes, new: bytes, message: str) -> None:
+    corpus(tmp_path)
+    path = tmp_path / "ids"
+    data = path.read_bytes()
+    assert data.count(old) == 1
+    header, rest = data[:512].replace(old, new).rstrip()[:511], data[512:]
+    path.write_bytes(header.ljust(511) + b"\n" + rest)
+    with pytest.raises(UserError, match=message):
+        Corpus.open(path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="nowhere: there is no such corpus"):
+        Corpus.open(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="there is no such corpus"):
+        Corpus.open(tmp_path)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
+def test_memory_does_not_grow_with_what_was_read(tmp_path: Path) -> None:
+    count, length = 16_000, 2_000  # 61 MiB
+    read = corpus(tmp_path, [list(range(length))] * count, length)
+    before, most = mapped_mebibytes(), 0.0
+    for start in range(0, count, 64):
+        read.padded(range(start, start + 64))
+        most = max(most, mapped_mebibytes())
+    assert (tmp_path / "ids").stat().st_size > 60 << 20
+    assert most - before < 16
+
+
+def mapped_mebibytes() -> float:
+    """How much memory of this process belongs to files."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("RssFile"):
+            return int(line.split()[1]) / 1024
+    raise AssertionError("no RssFile")

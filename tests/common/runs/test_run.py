@@ -1,0 +1,309 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+import pickle
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from common.errors import UserError
+from common.runs.run import FORMAT, Run
+
+
+@dataclass
+class Decoder:
+    cell: str = "gru"
+    sizes: tuple[int, ...] = (2, 3)
+
+
+@dataclass
+class Settings:
+    data: Path = Path("somewhere/data")
+    rate: float = 0.001
+    epochs: int = 10
+    decoder: Decoder = field(default_factory=Decoder)
+
+
+def refused(message: str):
+    """The block raises a UserError of one line that says `message`."""
+    return pytest.raises(UserError, match=rf"\A[^\n]*{message}[^\n]*\Z")
+
+
+def test_there_and_back(tmp_path):
+    made = Run.create(tmp_path / "deep" / "run", "captioner", Settings())
+    model = nn.LSTM(3, 4)
+    made.save_model(model)
+    made.save_training_state({"step": 3, "tensor": torch.arange(3), "nested": [{"a": None}]})
+    made.file("samples/1.txt").write_text("a dog runs")
+    (tmp_path / "deep" / "run").rename(tmp_path / "moved")
+
+    run = Run.open(tmp_path / "moved", "captioner")
+    assert run.config == {
+        "data": "somewhere/data",
+        "rate": 0.001,
+        "epochs": 10,
+        "decoder": {"cell": "gru", "sizes": [2, 3]},
+    }
+    other = nn.LSTM(3, 4)
+    run.load_model(other)
+    assert all(map(torch.equal, model.parameters(), other.parameters()))
+    state = run.load_training_state()
+    assert state is not None and state["step"] == 3 and state["nested"] == [{"a": None}]
+    assert run.existing("samples/1.txt").read_text() == "a dog runs"
+
+
+def test_config_says_what_made_it(tmp_path):
+    Run.create(tmp_path, "captioner", {})
+    stored = json.loads((tmp_path / "config.json").read_text())
+    assert stored["format"] == FORMAT and stored["kind"] == "captioner"
+    assert stored["versions"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
+
+
+def test_a_run_is_not_overwritten_unless_asked(tmp_path):
+    run = Run.create(tmp_path / "run", "captioner", {"a": 1})
+    run.save_model(nn.Linear(2, 2))
+    with refused("holds a run already. Resume it .--resume., replace it .--overwrite."):
+        Run.create(tmp_path / "run", "captioner", {"a": 2})
+    assert run.has_model and Run.open(tmp_path / "run").config == {"a": 1}
+
+
+def test_overwriting_deletes_the_run_and_nothing_else(tmp_path):
+    folder = tmp_path / "run"
+    run = Run.create(folder, "captioner", {"a": 1})
+    run.save_model(nn.Linear(2, 2))
+    run.save_training_state({})
+    for name in ("metrics.jsonl", "tensorboard/events.1", "captions-val.jsonl", "vocabulary.json"):
+        run.file(name).write_text("old")
+    (folder / "my notes.txt").write_text("mine")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_text("a photograph")
+    (folder / "photos").symlink_to(tmp_path / "photos")
+
+    Run.create(folder, "translator", {"a": 2}, overwrite=True)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "config.json",
+        "my notes.txt",
+        "photos",
+    ]
+    assert Run.open(folder, "translator").config == {"a": 2}
+    assert (tmp_path / "photos" / "a.jpg").exists()
+
+
+def test_overwriting_does_not_follow_links(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "precious").write_text("x")
+    run = Run.create(tmp_path / "run", "captioner", {})
+    (run.path / "tensorboard").symlink_to(tmp_path / "elsewhere")
+    Run.create(tmp_path / "run", "captioner", {}, overwrite=True)
+    assert (tmp_path / "elsewhere" / "precious").exists()
+    assert not (run.path / "tensorboard").exists()
+
+
+@pytest.mark.parametrize("options", [{}, {"overwrite": True}, {"resume": True}])
+@pytest.mark.parametrize(
+    "name, content",
+    [("a.jpg", "x"), ("config.json", "{}"), ("config.json", "[1]"), ("config.json", "no JSON")],
+)
+def test_a_folder_with_other_files_is_left_alone(tmp_path, options, name, content):
+    (tmp_path / name).write_text(content)
+    with refused("exists and is not a run folder"):
+        Run.create(tmp_path, "captioner", {}, **options)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == content
+
+
+def test_a_file_in_the_way(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with refused("exists and is not a run folder"):
+        Run.create(tmp_path / "file", "captioner", {}, overwrite=True)
+    assert (tmp_path / "file").read_text() == "x"
+
+
+def test_an_empty_folder_is_used(tmp_path):
+    Run.create(tmp_path, "captioner", {})
+    assert Run.open(tmp_path).kind == "captioner"
+
+
+def test_what_a_killed_process_left_is_no_obstacle(tmp_path):
+    (tmp_path / ".config.json.77-abcd").write_text("{half")
+    run = Run.create(tmp_path, "captioner", {})
+    (tmp_path / ".model.safetensors.77-abcd").write_text("half")
+    (tmp_path / ".hidden").write_text("of the user")
+    Run.create(tmp_path, "captioner", {}, resume=True)
+    left = {path.name for path in run.path.iterdir()}
+    assert left == {"config.json", ".hidden"}
+
+
+def test_resume_enters_the_run_or_starts_it(tmp_path):
+    first = Run.create(tmp_path / "run", "captioner", Settings(), resume=True)
+    first.save_training_state({"step": 1})
+    again = Run.create(tmp_path / "run", "captioner", Settings(), resume=True)
+    assert again.load_training_state() == {"step": 1}
+
+
+def test_resume_with_other_settings(tmp_path):
+    Run.create(tmp_path, "captioner", Settings())
+    created = json.loads((tmp_path / "config.json").read_text())["created"]
+    with refused("was started with rate = 0.001, not 0.1. Resume it unchanged"):
+        Run.create(tmp_path, "captioner", Settings(rate=0.1), resume=True)
+    with refused('was started with decoder.cell = "gru", not "lstm"'):
+        Run.create(tmp_path, "captioner", Settings(decoder=Decoder("lstm")), resume=True)
+    with refused("was started with rate = 0.001, not 0.1. Resume it unchanged"):
+        Run.check(tmp_path, resume=True, config=Settings(rate=0.1))
+    with refused("holds a captioner, not a translator"):
+        Run.check(tmp_path, resume=True, config=Settings(), kind="translator")
+    with refused("of another version of unroll, which had a setting data"):
+        Run.check(tmp_path, resume=True, config={"epochs": 10})
+    assert Run.open(tmp_path).config["rate"] == 0.001
+    longer = Settings(epochs=20)
+    with refused("was started with epochs = 10, not 20"):
+        Run.create(tmp_path, "captioner", longer, resume=True)
+    run = Run.create(tmp_path, "captioner", longer, resume=True, may_change=["epochs"])
+    assert run.config["epochs"] == Run.open(tmp_path).config["epochs"] == 20
+    assert json.loads((tmp_path / "config.json").read_text())["created"] == created
+
+
+def test_settings_that_came_after_the_run_do_not_hinder_it(tmp_path):
+    Run.create(tmp_path, "captioner", {"a": 1})
+    run = Run.create(tmp_path, "captioner", {"a": 1, "new": 5}, resume=True)
+    assert run.config == {"a": 1, "new": 5}
+
+
+def test_what_cannot_be_opened(tmp_path):
+    with refused("nowhere does not exist"):
+        Run.open(tmp_path / "nowhere")
+    with refused("is not a run folder: it has no config.json"):
+        Run.open(tmp_path)
+    for content in ("{}", "[]", '{"format": 1, "kind": "x"}', '{"format": "1", "kind": 2}'):
+        (tmp_path / "config.json").write_text(content)
+        with refused("config.json is not the configuration of a run"):
+            Run.open(tmp_path)
+    (tmp_path / "config.json").write_text('{"format": 1,\n"kind"')
+    with refused("config.json:2: not valid JSON"):
+        Run.open(tmp_path)
+
+
+def test_another_kind_and_a_newer_format(tmp_path):
+    Run.create(tmp_path, "captioner", {})
+    with refused("holds a captioner, not a translator"):
+        Run.open(tmp_path, "translator")
+    with refused("holds a captioner, not a translator"):
+        Run.create(tmp_path, "translator", {}, resume=True)
+    stored = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**stored, "format": FORMAT + 1}))
+    with refused(f"newer version of unroll .format {FORMAT + 1}, this one reads {FORMAT}.. Update"):
+        Run.open(tmp_path)
+
+
+def test_an_incomplete_run(tmp_path):
+    run = Run.create(tmp_path, "captioner", {})
+    assert run.load_training_state() is None
+    with refused("has no weights yet.*--resume"):
+        run.load_model(nn.Linear(2, 2))
+    with refused("is incomplete: vocabulary.json is missing. Copy the whole folder"):
+        run.existing("vocabulary.json")
+
+
+def test_a_checkpoint_of_another_architecture(tmp_path):
+    run = Run.create(tmp_path, "captioner", {})
+    run.save_model(nn.LSTM(3, 4))
+    other = nn.LSTM(5, 4)
+    before = [parameter.clone() for parameter in other.parameters()]
+    with refused(r"another architecture: weight_ih_l0 is \(16, 3\) there and \(16, 5\) here"):
+        run.load_model(other)
+    assert all(map(torch.equal, before, other.parameters()))
+    with refused("another architecture: it has no weight_ih_l0_reverse"):
+        run.load_model(nn.LSTM(3, 4, bidirectional=True))
+    with refused("another architecture: it has bias_hh_l0, unknown here"):
+        run.load_model(nn.LSTM(3, 4, bias=False))
+
+
+def test_damaged_weights(tmp_path):
+    run = Run.create(tmp_path, "captioner", {})
+    run.save_model(nn.Linear(30, 20))
+    path = tmp_path / "model.safetensors"
+    whole = path.read_bytes()
+    for damaged in (b"", whole[:5], whole[:100], whole[:-1], b"\xff" * 1000, whole + b"x"):
+        path.write_bytes(damaged)
+        with refused("model.safetensors is damaged"):
+            run.load_model(nn.Linear(30, 20))
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_damaged_training_state(tmp_path):
+    run = Run.create(tmp_path, "captioner", {})
+    run.save_training_state({"tensor": torch.arange(1000)})
+    path = tmp_path / "training.pt"
+    whole = path.read_bytes()
+    for damaged in (b"", whole[:50], whole[:-200], b"\xff" * 1000, pickle.dumps(3)):
+        path.write_bytes(damaged)
+        with refused("training.pt is damaged"):
+            run.load_training_state()
+
+
+class Malicious:
+    def __reduce__(self):
+        return os.system, ("touch /tmp/this-must-not-happen-$$",)
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_nothing_that_is_loaded_can_run_code(tmp_path, monkeypatch):
+    ran = []
+    monkeypatch.setattr(os, "system", ran.append)
+    run = Run.create(tmp_path, "captioner", {})
+    for write in (torch.save, lambda value, path: path.write_bytes(pickle.dumps(value))):
+        write({"step": Malicious()}, tmp_path / "training.pt")
+        with refused("training.pt is damaged, or is no training state"):
+            run.load_training_state()
+        write({"weight": Malicious()}, tmp_path / "model.safetensors")
+        with refused("model.safetensors is damaged"):
+            run.load_model(nn.Linear(2, 2))
+    assert not ran
+
+
+def test_a_full_disk_leaves_the_old_files(tmp_path, monkeypatch):
+    run = Run.create(tmp_path, "captioner", {"a": 1})
+    run.save_model(nn.Linear(2, 2))
+    run.save_training_state({"step": 1})
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def full(descriptor: int) -> None:
+        os.truncate(descriptor, 10)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    for write in (
+        lambda: run.save_model(nn.Linear(3, 3)),
+        lambda: run.save_training_state({"step": 2}),
+        lambda: Run.create(tmp_path, "captioner", {"a": 2}, resume=True, may_change=["a"]),
+    ):
+        with pytest.raises(OSError, match="No space left"):
+            write()
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_what_a_run_kept_is_known_again(tmp_path):
+    def words(text: str):
+        return lambda path: path.write_text(text)
+
+    run = Run.create(tmp_path / "run", "translator", {})
+    run.keep("vocabulary.json", words("a dog"))
+    assert Run.open(run.path).existing("vocabulary.json").read_text() == "a dog"
+
+    resumed = Run.create(run.path, "translator", {}, resume=True)
+    resumed.keep("vocabulary.json", words("a dog"))
+    with refused("another vocabulary.json: the data has changed"):
+        resumed.keep("vocabulary.json", words("a cat"))
+    assert run.existing("vocabulary.json").read_text() == "a dog"  # and nothing is left beside it
+    assert sorted(path.name for path in run.path.iterdir()) == ["config.json", "vocabulary.json"]
+
+    (run.path / "vocabulary.json").write_text("a cat")
+    with refused("is not the file that this run was trained with"):
+        Run.open(run.path).existing("vocabulary.json")
+    Run.create(run.path, "translator", {}, overwrite=True).keep("vocabulary.json", words("a cat"))
+    assert Run.open(run.path).existing("vocabulary.json").read_text() == "a cat"

@@ -50,7 +50,7 @@ def build_model(options: TrainOptions, vocabulary: Vocabulary, weights: str) -> 
         std=transform.std,
     )
     decoder = options.decoder.build(len(vocabulary), encoder.context_size, encoder.memory_size)
-    return options.training.make_model(encoder, decoder)
+    return options.loss.make_model(encoder, decoder)
 
 
 def load_captioner(folder: Path, device: str = "auto") -> Captioner:

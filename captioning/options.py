@@ -11,8 +11,10 @@ from tyro.conf import Positional
 from captioning.names import Fit
 from common.cli.command_line import EvaluationOptions, WritingOptions
 from common.config.bounds import Bounds, Count, DropoutShare, Positive, Rate, Share
+from common.config.changes import MAY_CHANGE
 from common.decoding.options import DecoderOptions, SearchOptions
-from common.training.options import COMMON_MAY_CHANGE, TrainingOptions
+from common.models.options import LossOptions
+from common.training.options import RunOptions
 
 KIND = "captioner"
 """What a run of this pipeline is called in its config.json."""
@@ -47,18 +49,16 @@ class EncoderOptions:
     """How a picture becomes a square."""
 
 
-@dataclass(frozen=True)
-class TrainOptions:
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(RunOptions):
     """Learn to describe the pictures of a folder."""
 
-    data: str
+    data: Annotated[str, MAY_CHANGE]
     """Folder of pictures with captions: Flickr8k/30k, a CSV, Karpathy's JSON, COCO, JSON lines, or
     generated scenes; recognised by what it holds."""
-    run_dir: Path
-    """Folder for all that the run writes."""
     format: Literal["flickr", "csv", "karpathy", "coco", "jsonl", "scenes"] | None = None
     """Which of those the folder holds, if it is not recognised."""
-    images: Path | None = None
+    images: Annotated[Path | None, MAY_CHANGE] = None
     """Folder of the pictures, if it is elsewhere."""
     max_problems: Share = 0.01
     """Share of damaged pictures and captions that are listed and passed over; more is an error."""
@@ -71,7 +71,7 @@ class TrainOptions:
     captions_per_image: Positive | None = None
     """Learn from so many captions of an image in an epoch, sampled anew in each; from all by default.
     Where the network is learnt too, fewer captions cost less, and it sees as many images."""
-    cache_dir: Path = Path("runs/feature-cache")
+    cache_dir: Annotated[Path, MAY_CHANGE] = Path("runs/feature-cache")
     """Folder for the pictures' features, computed once and shared by all runs."""
     validation_images: Positive | None = None
     """Caption so many images at each validation; all by default."""
@@ -80,20 +80,12 @@ class TrainOptions:
     )
     """The validation metric that chooses the best weights and ends training; true_captions is of
     generated scenes alone."""
-    shown_images: Count = 8
+    shown_images: Annotated[Count, MAY_CHANGE] = 8
     """Validation images that TensorBoard shows with their captions as they improve."""
-    resume: bool = False
-    """Go on with the run in the folder, exactly where it was stopped; without one, start it."""
-    overwrite: bool = False
-    """Replace the run in the folder."""
     encoder: EncoderOptions = EncoderOptions()
     decoder: DecoderOptions = DecoderOptions()
     search: SearchOptions = SearchOptions()
-    training: TrainingOptions = TrainingOptions()
-
-    def may_change(self) -> tuple[str, ...]:
-        """Names of the settings that a run may be resumed with otherwise than it was begun."""
-        return (*COMMON_MAY_CHANGE, *self.training.may_change(), "images", "shown_images")
+    loss: LossOptions = LossOptions()
 
 
 @dataclass(frozen=True, kw_only=True)

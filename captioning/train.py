@@ -23,6 +23,7 @@ from captioning.showcase import Showcase
 from common.cli.command_line import check_file
 from common.compute.precision import choose_precision
 from common.config.bounds import check_bounds
+from common.config.changes import may_change
 from common.decoding.search import Search
 from common.errors import UserError
 from common.evaluation.subject import Subject
@@ -34,7 +35,6 @@ from common.text.embeddings import start_from_pretrained
 from common.text.language import Language
 from common.text.tokenizer import WordTokenizer
 from common.text.vocabulary import Vocabulary
-from common.training.options import check_options
 from common.training.tracking import Tracker
 from common.training.trainer import OnProgress, Trainer
 from common.training.validation import teacher_forced
@@ -54,14 +54,15 @@ def train(options: TrainOptions, *, on_progress: OnProgress | None = None) -> Ev
         UserError: the data, the options or the folder cannot be used.
     """
     check_bounds(options)
-    check_options(options.decoder, options.search, options.training)
+    options.loss.check(options.decoder)
+    options.search.strategy()
     continues = Run.continues(options.run_dir, options.resume)
-    may_change = options.may_change()
+    changeable = set(may_change(options))
     if not continues:
         check_file(options.word_embeddings, "--word-embeddings")
     Run.check(
         options.run_dir, resume=options.resume, overwrite=options.overwrite,
-        kind=KIND, config=options, may_change=may_change,
+        kind=KIND, config=options, may_change=changeable,
     )  # fmt: skip
     began = Run.open(options.run_dir, KIND).read_config(TrainOptions) if continues else None
     device = options.training.begin()
@@ -100,7 +101,7 @@ def train(options: TrainOptions, *, on_progress: OnProgress | None = None) -> Ev
     kept["data.json"] = partial(write_json, value=digests)
     run = Run.create(
         options.run_dir, KIND, options,
-        resume=options.resume, overwrite=options.overwrite, may_change=may_change, keep=kept,
+        resume=options.resume, overwrite=options.overwrite, may_change=changeable, keep=kept,
     )  # fmt: skip
 
     with Tracker(run.path) as tracker:

@@ -53,7 +53,7 @@ ATTENTION = TrainOptions(
     search=SearchOptions(beam_size=5, length_penalty=0.8, no_repeat_ngram=2),
     training=TrainingOptions(
         epochs=6, batch_size=96, learning_rate=1.5e-3, schedule="cosine", warmup_steps=200,
-        label_smoothing=0.1, average_decay=0.998, patience=3,
+        average_decay=0.998, patience=3,
     ),
 )  # fmt: skip
 

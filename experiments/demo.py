@@ -151,6 +151,7 @@ def learn_captions(report: Report, folder: Path, plan: Plan) -> dict[str, Any]:
     from captioning.options import EncoderOptions, TrainOptions
     from captioning.train import evaluate_run, train
     from common.decoding.options import DecoderOptions, SearchOptions
+    from common.models.options import LossOptions
     from common.training.options import TrainingOptions
 
     start = time.perf_counter()
@@ -173,9 +174,10 @@ def learn_captions(report: Report, folder: Path, plan: Plan) -> dict[str, Any]:
             deep_output=True,
         ),
         search=SearchOptions(beam_size=5, length_penalty=0.0, max_length=30),
+        loss=LossOptions(label_smoothing=0.0),
         training=TrainingOptions(
             epochs=plan.scene_epochs, batch_size=78, learning_rate=4e-3, schedule="cosine",
-            warmup_steps=100, label_smoothing=0.0, average_decay=0.99, patience=0,
+            warmup_steps=100, average_decay=0.99, patience=0,
             device=plan.device, threads=1, seed=plan.seed,
         ),
     )  # fmt: skip
@@ -198,6 +200,7 @@ def learn_translation(
 ) -> dict[str, Any]:
     """Train one of the translators on the phrases; its scores on combinations never seen."""
     from common.decoding.options import DecoderOptions, SearchOptions
+    from common.models.options import LossOptions
     from common.training.options import TrainingOptions
     from seq2seq.options import EncoderOptions, TextOptions, TrainOptions
     from seq2seq.train import evaluate_run, train
@@ -226,9 +229,10 @@ def learn_translation(
         ),
         decoder=decoder,
         search=SearchOptions(beam_size=3, length_penalty=1.0, max_length=30),
+        loss=LossOptions(label_smoothing=0.0),
         training=TrainingOptions(
             epochs=epochs, batch_size=64, learning_rate=4e-3, schedule="cosine", warmup_steps=100,
-            label_smoothing=0.0, average_decay=0.99, patience=0,
+            average_decay=0.99, patience=0,
             device=plan.device, threads=1, seed=plan.seed,
         ),
     )  # fmt: skip

@@ -64,7 +64,7 @@ ATTENTION = TrainOptions(
     ),
     training=TrainingOptions(
         epochs=16, batch_size=64, learning_rate=1.5e-3, schedule="cosine", warmup_steps=200,
-        label_smoothing=0.1, average_decay=0.998, clip_norm=1.0, patience=6,
+        average_decay=0.998, clip_norm=1.0, patience=6,
     ),
 )  # fmt: skip
 

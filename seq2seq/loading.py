@@ -38,7 +38,7 @@ def build_model(options: TrainOptions, source: Vocabulary, target: Vocabulary) -
     decoder = options.decoder.build(len(target), encoder.context_size, encoder.memory_size)
     if chosen.share_embeddings:
         encoder.embedding.weight = decoder.embedding.weight
-    return options.training.make_model(encoder, decoder)
+    return options.loss.make_model(encoder, decoder)
 
 
 def load_translator(folder: Path, device: str = "auto") -> Translator:

@@ -10,9 +10,11 @@ from tyro.conf import Positional
 
 from common.cli.command_line import EvaluationOptions, WritingOptions
 from common.config.bounds import Amount, Bounds, Count, DropoutShare, Positive, Share
+from common.config.changes import MAY_CHANGE, MayChange
 from common.decoding.options import CellName, DecoderOptions, SearchOptions
 from common.evaluation.names import Tokenization
-from common.training.options import COMMON_MAY_CHANGE, TrainingOptions
+from common.models.options import LossOptions
+from common.training.options import RunOptions
 from seq2seq.names import Summary
 
 KIND = "translator"
@@ -72,27 +74,25 @@ class EncoderOptions:
     """One embedding matrix for both languages; needs --joint."""
 
 
-@dataclass(frozen=True)
-class TrainOptions:
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(RunOptions):
     """Learn to translate from pairs of sentences."""
 
-    data: str
+    data: Annotated[str, MAY_CHANGE]
     """Folder of line-aligned files (train.de + train.en, .gz or plain), or tab-separated pairs, JSON
     lines, CSV, or generated phrases; recognised by what it holds. Without splits of its own, 5 % of
     the pairs become val and 5 % test, 5,000 of each at most."""
-    run_dir: Path
-    """Folder for all that the run writes."""
     format: Literal["lines", "tabs", "jsonl", "csv", "phrases"] | None = None
     """Which of those the folder holds, if it is not recognised."""
-    source: str | None = None
+    source: Annotated[str | None, MayChange(lambda o: o.source is None)] = None
     """Language to translate from: the ending of its files, or the name of its column."""
-    target: str | None = None
+    target: Annotated[str | None, MayChange(lambda o: o.target is None)] = None
     """Language to translate into."""
     max_problems: Share = 0.01
     """Share of damaged lines that are listed and passed over; more is an error."""
     max_tokens: Positive = 100
     """Pairs with more tokens than this on a side are not trained on."""
-    cache_dir: Path = Path("runs/corpus-cache")
+    cache_dir: Annotated[Path, MAY_CHANGE] = Path("runs/corpus-cache")
     """Folder for the training text as token ids, made once and shared by all runs."""
     validation_sentences: Positive | None = None
     """Translate so many sentences at each validation; all by default."""
@@ -101,19 +101,15 @@ class TrainOptions:
     bleu_tokenize: Tokenization | None = None
     """How BLEU finds words, as its signature says: 13a, or intl, zh, char, none, ja-mecab, ko-mecab;
     by default zh and char for the languages without blanks that are named by their code, else 13a."""
-    shown_sentences: Count = 6
+    shown_sentences: Annotated[Count, MAY_CHANGE] = 6
     """Validation sentences that TensorBoard shows with translation and alignment."""
-    resume: bool = False
-    """Go on with the run in the folder, exactly where it was stopped; without one, start it."""
-    overwrite: bool = False
-    """Replace the run in the folder."""
     text: TextOptions = TextOptions()
     encoder: EncoderOptions = EncoderOptions()
     decoder: DecoderOptions = DecoderOptions(
         cell="gru", hidden_size=512, inject=("init",), attention="additive", attention_size=256
     )
     search: SearchOptions = SearchOptions(length_penalty=1.4, length_norm="gnmt", max_length=100)
-    training: TrainingOptions = TrainingOptions()
+    loss: LossOptions = LossOptions()
 
     def scoring(self) -> dict[str, Any]:
         """How BLEU sees the text, as `evaluate` takes it."""
@@ -121,11 +117,6 @@ class TrainOptions:
 
         tokenize = self.bleu_tokenize or tokenization_for(self.target)
         return {"lowercase": self.text.lowercase, "tokenize": tokenize}
-
-    def may_change(self) -> tuple[str, ...]:
-        """Names of the settings that a run may be resumed with otherwise than it was begun."""
-        recognised = [name for name in ("source", "target") if getattr(self, name) is None]
-        return (*COMMON_MAY_CHANGE, *self.training.may_change(), "shown_sentences", *recognised)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ import torch
 from common.cli.command_line import check_file
 from common.compute.precision import choose_precision
 from common.config.bounds import check_bounds
+from common.config.changes import may_change
 from common.decoding.search import Search
 from common.errors import UserError
 from common.evaluation.subject import Subject
@@ -27,7 +28,6 @@ from common.runs.run import Run
 from common.text.embeddings import start_from_pretrained
 from common.text.language import Language
 from common.text.vocabulary import UNK, Vocabulary
-from common.training.options import check_options
 from common.training.tracking import Tracker
 from common.training.trainer import OnProgress, Trainer
 from common.training.validation import teacher_forced
@@ -59,10 +59,10 @@ def train(options: TrainOptions, *, on_progress: OnProgress | None = None) -> Ev
     """
     check(options)
     continues = Run.continues(options.run_dir, options.resume)
-    may_change = options.may_change()
+    changeable = set(may_change(options))
     Run.check(
         options.run_dir, resume=options.resume, overwrite=options.overwrite,
-        kind=KIND, config=options, may_change=may_change,
+        kind=KIND, config=options, may_change=changeable,
     )  # fmt: skip
     began = Run.open(options.run_dir, KIND).read_config(TrainOptions) if continues else None
     device = options.training.begin()
@@ -93,7 +93,7 @@ def train(options: TrainOptions, *, on_progress: OnProgress | None = None) -> Ev
     kept["data.json"] = partial(write_json, value=digests)
     run = Run.create(
         options.run_dir, KIND, options,
-        resume=options.resume, overwrite=options.overwrite, may_change=may_change, keep=kept,
+        resume=options.resume, overwrite=options.overwrite, may_change=changeable, keep=kept,
     )  # fmt: skip
 
     with Tracker(run.path) as tracker:
@@ -116,7 +116,8 @@ def check(options: TrainOptions) -> None:
         UserError: they do not, or a number is out of bounds.
     """
     check_bounds(options)
-    check_options(options.decoder, options.search, options.training)
+    options.loss.check(options.decoder)
+    options.search.strategy()
     encoder, text = options.encoder, options.text
     if encoder.share_embeddings and not text.joint:
         raise UserError("--share-embeddings needs one vocabulary for both languages: add --joint.")

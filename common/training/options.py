@@ -7,32 +7,28 @@ import os
 import sys
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from common.compute import Precision
-from common.config.bounds import Amount, Count, Decay, Positive, Rate, Seed, Share
-from common.decoding.options import DecoderOptions, SearchOptions
+from common.config.bounds import Amount, Count, Decay, Positive, Rate, Seed
+from common.config.changes import MAY_CHANGE, MayChange
 from common.errors import UserError
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from common.decoding.decoder import RecurrentDecoder
-    from common.decoding.scheduled_sampling import RatioSchedule, ScheduledSampling
-    from common.models.encoder_decoder import EncoderDecoder
     from common.training.schedules import Schedule
     from common.training.trainer import Trainer
-
-# What a run may be resumed with otherwise than it was begun; each pipeline has more of them.
-COMMON_MAY_CHANGE = ("run_dir", "cache_dir", "resume", "overwrite", "data")
 
 
 @dataclass(frozen=True)
 class TrainingOptions:
     """How the weights are learnt."""
 
-    epochs: Positive = 30
+    # A cosine falls to its end with the last epoch: with more of them, every rate is another.
+    epochs: Annotated[Positive, MayChange(lambda o: o.schedule != "cosine")] = 30
     """At most so many passes over the training data; a cosine ends with the last."""
     batch_size: Positive = 64
     """Sentences in a batch."""
@@ -48,46 +44,24 @@ class TrainingOptions:
     """Largest norm of the gradient of all weights."""
     accumulate: Positive = 1
     """Batches whose gradients make one update."""
-    label_smoothing: Share = 0.1
-    """Share of the target probability spread over all words."""
-    teacher_forcing_ratio: Share = 1.0
-    """Share of the previous words that the decoder is told rightly while training; in place of the
-    others it is told its own (scheduled sampling, Bengio 2015)."""
-    teacher_forcing: Literal["constant", "linear", "exponential", "inverse_sigmoid"] = "constant"
-    """How that share falls from 1 to the ratio, if it is not the ratio from the start."""
-    teacher_forcing_steps: Positive = 5000
-    """Batches after which a falling ratio has come to one half."""
-    teacher_forcing_per: Literal["token", "sentence"] = "token"
-    """Sample anew for every token, or once for a sentence."""
-    coverage: Amount = 0.0
-    """Weight of doubly stochastic attention (Show, Attend and Tell used 1)."""
     average_decay: Decay = 0.0
     """Decay of an exponential moving average of the weights that is validated and saved; 0 for none."""
     average_best: Count = 0
     """At the end, average the weights of so many best validations, and keep the average if it is
     better; 0 for none."""
-    patience: Count = 5
+    patience: Annotated[Count, MAY_CHANGE] = 5
     """Epochs without a better validation score after which training ends."""
-    max_minutes: Amount | None = None
+    max_minutes: Annotated[Amount | None, MAY_CHANGE] = None
     """Time after which training ends."""
-    precision: Precision = "auto"
+    precision: Annotated[Precision, MayChange(lambda o: o.precision == "auto")] = "auto"
     """Arithmetic of the products: fp32, bf16, or the one that is measured to be faster when training
     starts; the run keeps it, and is resumed with it."""
     seed: Seed = 0
     """Seed of the weights, dropout and the order of the data."""
-    device: str = "auto"
+    device: Annotated[str, MAY_CHANGE] = "auto"
     """cpu, cuda, cuda:1, mps, or any other device of PyTorch; auto takes a GPU if there is one."""
-    threads: Positive | None = None
+    threads: Annotated[Positive | None, MAY_CHANGE] = None
     """CPU threads of the arithmetic; PyTorch's choice by default."""
-
-    def may_change(self) -> tuple[str, ...]:
-        """Names of the settings that a run may be resumed with otherwise than it was begun."""
-        names = ["patience", "max_minutes", "threads", "device"]
-        if self.schedule != "cosine":  # of which every learning rate depends on the last epoch
-            names.append("epochs")
-        if self.precision == "auto":  # whatever the run has chosen
-            names.append("precision")
-        return tuple(f"training.{name}" for name in names)
 
     def begin(self) -> torch.device:
         """Set the threads and the random generators of this process; the device to work on."""
@@ -123,18 +97,6 @@ class TrainingOptions:
             precision = choose_precision(self.precision, model)
             print(describe_choice(self.precision, model), file=sys.stderr)
         return dataclasses.replace(self, precision=precision)
-
-    def make_model(self, encoder: nn.Module, decoder: RecurrentDecoder) -> EncoderDecoder:
-        """An encoder and a decoder with the loss of these options."""
-        from common.models.encoder_decoder import EncoderDecoder
-
-        return EncoderDecoder(
-            encoder,
-            decoder,
-            label_smoothing=self.label_smoothing,
-            coverage=self.coverage,
-            scheduled_sampling=self.make_scheduled_sampling(),
-        )
 
     def make_optimizer(
         self, model: nn.Module, slower: Collection[nn.Parameter] = (), slower_rate: float = 0.0
@@ -176,34 +138,6 @@ class TrainingOptions:
             return InverseSquareRoot(warmup_steps=self.warmup_steps or 4000)
         return Constant(warmup_steps=self.warmup_steps)
 
-    def make_scheduled_sampling(self) -> ScheduledSampling | None:
-        """What feeds the decoder its own predictions while it trains; None under teacher forcing."""
-        from common.decoding.scheduled_sampling import (
-            ConstantRatio,
-            ExponentialRatio,
-            InverseSigmoidRatio,
-            LinearRatio,
-            ScheduledSampling,
-        )
-        from common.text.vocabulary import BOS, PAD
-
-        floor, steps = self.teacher_forcing_ratio, self.teacher_forcing_steps
-        if floor == 1:
-            return None
-        try:
-            ratio: RatioSchedule
-            if self.teacher_forcing == "constant":
-                ratio = ConstantRatio(floor)
-            elif self.teacher_forcing == "linear":
-                ratio = LinearRatio(2 * steps, floor)
-            elif self.teacher_forcing == "exponential":
-                ratio = ExponentialRatio(0.5 ** (1 / max(1, steps)), floor)
-            else:
-                ratio = InverseSigmoidRatio.with_half_life(steps, floor)
-            return ScheduledSampling(ratio, per=self.teacher_forcing_per, forbidden=(PAD, BOS))
-        except ValueError as error:
-            raise UserError(f"--teacher-forcing {self.teacher_forcing}: {error}.") from None
-
     def make_trainer(
         self, model: nn.Module, optimizer: torch.optim.Optimizer, batches, **arguments: Any
     ) -> Trainer:
@@ -228,21 +162,14 @@ class TrainingOptions:
         )
 
 
-def check_options(
-    decoder: DecoderOptions, search: SearchOptions, training: TrainingOptions
-) -> None:
-    """Refuse options of both pipelines that do not go together, before anything slow is done.
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """What every training on a command line lets a user choose; an experiment adds its own."""
 
-    Raises:
-        UserError: they do not.
-    """
-    if training.coverage and decoder.attention == "none":
-        raise UserError("--coverage regularises attention: choose one, or leave it out.")
-    if training.average_best == 1:
-        raise UserError("--average-best 1 is no average: take 2 or more, or 0 for none.")
-    if training.teacher_forcing != "constant" and training.teacher_forcing_ratio == 1:
-        raise UserError(
-            f"--teacher-forcing {training.teacher_forcing} falls to --teacher-forcing-ratio: "
-            "choose one below 1."
-        )
-    search.strategy()
+    run_dir: Annotated[Path, MAY_CHANGE]
+    """Folder for all that the run writes."""
+    resume: Annotated[bool, MAY_CHANGE] = False
+    """Go on with the run in the folder, exactly where it was stopped; without one, start it."""
+    overwrite: Annotated[bool, MAY_CHANGE] = False
+    """Replace the run in the folder."""
+    training: TrainingOptions = TrainingOptions()

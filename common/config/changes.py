@@ -1,0 +1,40 @@
+"""Which options a resumed run may change."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, get_args, get_type_hints
+
+
+@dataclass(frozen=True)
+class MayChange:
+    """Says, beside an option's type in `Annotated`, that a resumed run may change it.
+
+    Args:
+        when: called with the dataclass that the option is a field of; None: always.
+    """
+
+    when: Callable[[Any], bool] | None = None
+
+
+MAY_CHANGE = MayChange()
+
+
+def may_change(options: Any, prefix: str = "") -> Iterator[str]:
+    """The names, dotted if nested, of the options that a resumed run may change.
+
+    Args:
+        options: a dataclass, those of the command that resumes.
+        prefix: of the names.
+    """
+    for name, kind in get_type_hints(type(options), include_extras=True).items():
+        value = getattr(options, name)
+        if dataclasses.is_dataclass(value):
+            yield from may_change(value, f"{prefix}{name}.")
+            continue
+        for part in (kind, *get_args(kind)):
+            for mark in getattr(part, "__metadata__", ()):
+                if isinstance(mark, MayChange) and (mark.when is None or mark.when(options)):
+                    yield prefix + name

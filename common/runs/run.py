@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
-import shutil
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
-from fnmatch import fnmatch
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -20,34 +16,37 @@ from torch import Tensor, nn
 from common.config.plain import Options, dotted, from_dict
 from common.errors import UserError
 from common.files import read_json, write_json
+from common.runs.contents import (
+    delete_contents,
+    describes_run,
+    is_beginning,
+    is_run,
+    is_unfinished,
+    record,
+)
+from common.runs.origin import what_makes_it
 from common.runs.state import read_state, save_state
 from common.runs.weights import load_weights, save_weights
 
-FORMAT = 1  # of the run folder; a folder of a higher format is refused, of a lower one read
-LIBRARIES = ("torch", "torchvision", "numpy", "safetensors")
-
-# What a run writes, and therefore all that overwriting a run may delete.
-CONTENTS = (
-    "config.json", "data.json", "model.safetensors", "best-*.safetensors", "training.pt",
-    "metrics.jsonl", "tensorboard", "*vocabulary*.json", "*tokenizer*.json", "*.model",
-    "summary.json", "evaluation-*.json", "captions-*.jsonl", "translations-*",
-)  # fmt: skip
+FORMAT = 2  # of the run folder; a folder of a higher format is refused, of a lower one read
 
 
 class Run:
     """One folder that holds all that a result needs, and can be moved anywhere.
 
-        config.json          format, kind, library versions, the configuration, and digests of:
+        config.json          format, kind, what made it (versions, command line, commit, platform), the
+                             configuration, and digests of the files that `keep` wrote
+        files.txt            the names of all that the run wrote: what overwriting it deletes
         data.json            digests of the data that it is trained and validated on
         *vocabulary*.json    vocabularies and tokenizers, by their own classes
         model.safetensors    the best weights
-        best-*.safetensors   the weights of the best validations, where their average is asked for
         training.pt          the state from which training resumes, with the last weights
         metrics.jsonl        one line for every report
         tensorboard/         event files
 
     Make one with `Run.create`, read one with `Run.open`. Every file is written atomically, and
-    nothing in the folder can run code when it is loaded.
+    nothing in the folder can run code when it is loaded. Folders of format 1 are read; a training of
+    that format is not resumed.
     """
 
     def __init__(
@@ -57,12 +56,16 @@ class Run:
         config: dict[str, Any],
         created: str | None = None,
         digests: dict[str, str] | None = None,
+        made_by: dict[str, Any] | None = None,
+        format: int = FORMAT,
     ) -> None:
         self.path = path
         self.kind = kind
         self.config = config
         self.created = created or datetime.now(UTC).isoformat(timespec="seconds")
         self.digests = digests or {}  # SHA-256 of what `keep` has written, by name
+        self.made_by = what_makes_it() if made_by is None else made_by
+        self.format = format
 
     @classmethod
     def create(
@@ -93,17 +96,11 @@ class Run:
         Raises:
             UserError: the folder holds a run or other files, or a run that cannot be resumed.
         """
-        path = Path(path)
-        config = _plain(config)
+        path, config = Path(path), _plain(config)
         cls.check(
-            path,
-            resume=resume,
-            overwrite=overwrite,
-            kind=kind,
-            config=config,
-            may_change=may_change,
-        )
-        if _is_run(path) and resume:
+            path, kind, config, resume=resume, overwrite=overwrite, may_change=may_change
+        )  # fmt: skip
+        if is_run(path) and resume:
             run = cls.open(path, kind)
             for name, write in keep.items():  # first: where they differ, nothing is changed
                 run.keep(name, write)
@@ -112,10 +109,11 @@ class Run:
                 run._write_config()
             run._delete_unfinished()
             return run
-        if _is_run(path):
-            _delete_contents(path)
+        if is_run(path):
+            delete_contents(path)
         path.mkdir(parents=True, exist_ok=True)
         run = cls(path, kind, config)
+        record(path, "config.json")
         run._write_config()
         for name, write in keep.items():
             run.keep(name, write)
@@ -125,18 +123,18 @@ class Run:
     def check(
         cls,
         path: str | Path,
+        kind: str | None = None,
+        config: Any = None,
         *,
         resume: bool = False,
         overwrite: bool = False,
-        kind: str | None = None,
-        config: Any = None,
         may_change: Collection[str] = (),
     ) -> None:
         """Refuse what `create` would refuse, before anything slow is done for the run.
 
         Args:
-            path, resume, overwrite, kind, may_change: as `create` takes them.
-            config: the same; None: it is not known yet.
+            path, kind, config, resume, overwrite, may_change: as `create` takes them; a kind or a
+                configuration that is not known yet is None.
 
         Raises:
             UserError: the folder holds other files, or a run that is neither resumed nor replaced,
@@ -145,15 +143,15 @@ class Run:
         path = Path(path)
         if resume and overwrite:
             raise UserError("--resume goes on with a run, and --overwrite replaces it: choose one.")
-        if _is_run(path):
+        if is_run(path):
             if not (resume or overwrite):
                 raise UserError(
                     f"{path} holds a run already. Resume it (--resume), "
                     "replace it (--overwrite), or name another folder."
                 )
-            if resume and config is not None:
-                cls.open(path, kind)._refuse_changes(_plain(config), may_change)
-        elif path.exists() and not (path.is_dir() and all(map(_is_unfinished, path.iterdir()))):
+            if resume:
+                cls.open(path, kind)._refuse_to_resume(config, may_change)
+        elif path.exists() and not (path.is_dir() and all(map(is_beginning, path.iterdir()))):
             raise UserError(f"{path} exists and is not a run folder. Name another folder.")
 
     @classmethod
@@ -169,7 +167,7 @@ class Run:
         if not (path / "config.json").is_file():
             raise UserError(f"{path} is not a run folder: it has no config.json.")
         stored = read_json(path / "config.json")
-        if not _describes_run(stored):
+        if not describes_run(stored):
             raise UserError(f"{path / 'config.json'} is not the configuration of a run.")
         if stored["format"] > FORMAT:
             raise UserError(
@@ -178,22 +176,34 @@ class Run:
             )
         if kind is not None and stored["kind"] != kind:
             raise UserError(f"{path} holds a {stored['kind']}, not a {kind}.")
-        digests = stored.get("digests")
-        digests = digests if isinstance(digests, dict) else {}
-        return cls(path, stored["kind"], stored["config"], stored.get("created"), digests)
+        digests, made_by = (_as_dict(stored.get(name)) for name in ("digests", "made_by"))
+        return cls(
+            path, stored["kind"], stored["config"], stored.get("created"), digests, made_by,
+            stored["format"],
+        )  # fmt: skip
 
     def read_config(self, options: type[Options]) -> Options:
         """The configuration as the dataclass of options that it was made of.
 
+        Where the dataclass has `of_format(format, config)`, that turns an older configuration into
+        one of today.
+
         Raises:
             UserError: some are missing, or unknown, or impossible.
         """
-        return from_dict(options, self.config, str(self.path / "config.json"))
+        upgraded = getattr(options, "of_format", lambda format, config: config)
+        return from_dict(
+            options, upgraded(self.format, self.config), str(self.path / "config.json")
+        )
 
     def file(self, name: str) -> Path:
-        """The path of a file in the folder, to write it; folders on the way are made."""
+        """The path of a file in the folder, to write it; folders on the way are made.
+
+        The run records the name: overwriting the run deletes the file.
+        """
         path = self.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
+        record(self.path, Path(name).parts[0])
         return path
 
     def keep(self, name: str, write: Callable[[Path], None]) -> None:
@@ -271,31 +281,37 @@ class Run:
         Raises:
             UserError: the file is damaged.
         """
-        return read_state(self.path / "training.pt") if self.has_training_state else None
+        path = self.path / "training.pt"
+        return read_state(path) if path.is_file() else None
 
     @staticmethod
     def continues(path: str | Path, resume: bool) -> bool:
         """Whether a training in the folder goes on from a state, whatever its weights began as."""
         return resume and (Path(path) / "training.pt").is_file()
 
-    @property
-    def has_training_state(self) -> bool:
-        return (self.path / "training.pt").is_file()
-
     def _write_config(self) -> None:
         content = {
-            "format": FORMAT,
+            "format": self.format,
             "kind": self.kind,
             "created": self.created,
-            "versions": _versions(),
+            "made_by": self.made_by,
             "config": self.config,
             "digests": self.digests,
         }
         write_json(self.path / "config.json", content)
 
-    def _refuse_changes(self, config: dict[str, Any], may_change: Collection[str]) -> None:
-        """Refuse settings that are not those of the run, but for those that may change."""
-        old, new = dict(dotted(self.config)), dict(dotted(config))
+    def _refuse_to_resume(self, config: Any, may_change: Collection[str]) -> None:
+        """Refuse a run of an older format, and settings that are not those of the run, but for those
+        that may change."""
+        if self.format != FORMAT:
+            raise UserError(
+                f"{self.path} was begun by an earlier version of unroll (format {self.format}): it "
+                "can be evaluated and used, but not resumed. Resume it with that version, or start "
+                "another run."
+            )
+        if config is None:
+            return
+        old, new = dict(dotted(self.config)), dict(dotted(_plain(config)))
         for name, value in old.items():  # a setting that is not among them came after this run
             if name not in new:
                 raise UserError(
@@ -310,43 +326,16 @@ class Run:
 
     def _delete_unfinished(self) -> None:
         """Delete what a killed process had begun to write (see `common.files.atomic_write`)."""
-        for path in filter(_is_unfinished, self.path.iterdir()):
+        for path in filter(is_unfinished, self.path.iterdir()):
             path.unlink()
+
+
+def _as_dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _describes_run(stored: Any) -> bool:
-    return (
-        isinstance(stored, dict)
-        and isinstance(stored.get("format"), int)
-        and isinstance(stored.get("kind"), str)
-        and isinstance(stored.get("config"), dict)
-    )
-
-
-def _is_run(path: Path) -> bool:
-    try:
-        return path.is_dir() and _describes_run(read_json(path / "config.json"))
-    except UserError:
-        return False
-
-
-def _is_unfinished(path: Path) -> bool:
-    return path.is_file() and any(fnmatch(path.name, f".{name}.*") for name in CONTENTS)
-
-
-def _delete_contents(path: Path) -> None:
-    """Delete what a run wrote, and leave any other file; config.json last, so that a killed
-    deletion still leaves a run folder."""
-    found = [item for item in path.iterdir() if any(fnmatch(item.name, p) for p in CONTENTS)]
-    for item in sorted(found, key=lambda item: item.name == "config.json"):
-        if item.is_dir() and not item.is_symlink():
-            shutil.rmtree(item)
-        else:
-            item.unlink()
 
 
 def _plain(config: Any) -> dict[str, Any]:
@@ -354,13 +343,3 @@ def _plain(config: Any) -> dict[str, Any]:
     if is_dataclass(config) and not isinstance(config, type):
         config = asdict(config)
     return json.loads(json.dumps(config, default=str))
-
-
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
-    for name in ("unroll", *LIBRARIES):
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return versions

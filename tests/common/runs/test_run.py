@@ -61,7 +61,9 @@ def test_config_says_what_made_it(tmp_path):
     Run.create(tmp_path, "captioner", {})
     stored = json.loads((tmp_path / "config.json").read_text())
     assert stored["format"] == FORMAT and stored["kind"] == "captioner"
-    assert stored["versions"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
+    made_by = stored["made_by"]
+    assert "pytest" in made_by["command"] and made_by["platform"] and "commit" in made_by
+    assert made_by["versions"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
 
 
 def test_a_run_is_not_overwritten_unless_asked(tmp_path):
@@ -79,7 +81,10 @@ def test_overwriting_deletes_the_run_and_nothing_else(tmp_path):
     run.save_training_state({})
     for name in ("metrics.jsonl", "tensorboard/events.1", "captions-val.jsonl", "vocabulary.json"):
         run.file(name).write_text("old")
+    for name in ("labels.json", "tags-val.conll"):  # of no kind that is known here
+        run.file(name).write_text("old")
     (folder / "my notes.txt").write_text("mine")
+    (folder / "summary.json").write_text("mine too")  # a name that no run recorded
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.jpg").write_text("a photograph")
     (folder / "photos").symlink_to(tmp_path / "photos")
@@ -87,8 +92,10 @@ def test_overwriting_deletes_the_run_and_nothing_else(tmp_path):
     Run.create(folder, "translator", {"a": 2}, overwrite=True)
     assert sorted(path.name for path in folder.iterdir()) == [
         "config.json",
+        "files.txt",
         "my notes.txt",
         "photos",
+        "summary.json",
     ]
     assert Run.open(folder, "translator").config == {"a": 2}
     assert (tmp_path / "photos" / "a.jpg").exists()
@@ -98,7 +105,7 @@ def test_overwriting_does_not_follow_links(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "precious").write_text("x")
     run = Run.create(tmp_path / "run", "captioner", {})
-    (run.path / "tensorboard").symlink_to(tmp_path / "elsewhere")
+    run.file("tensorboard").symlink_to(tmp_path / "elsewhere")
     Run.create(tmp_path / "run", "captioner", {}, overwrite=True)
     assert (tmp_path / "elsewhere" / "precious").exists()
     assert not (run.path / "tensorboard").exists()
@@ -132,11 +139,14 @@ def test_an_empty_folder_is_used(tmp_path):
 def test_what_a_killed_process_left_is_no_obstacle(tmp_path):
     (tmp_path / ".config.json.77-abcd").write_text("{half")
     run = Run.create(tmp_path, "captioner", {})
+    run.file("model.safetensors")
     (tmp_path / ".model.safetensors.77-abcd").write_text("half")
+    (tmp_path / ".vocabulary.json.new").write_text("half")
+    run.file("vocabulary.json")
     (tmp_path / ".hidden").write_text("of the user")
     Run.create(tmp_path, "captioner", {}, resume=True)
     left = {path.name for path in run.path.iterdir()}
-    assert left == {"config.json", ".hidden"}
+    assert left == {"config.json", "files.txt", ".hidden"}
 
 
 def test_resume_enters_the_run_or_starts_it(tmp_path):
@@ -154,7 +164,7 @@ def test_resume_with_other_settings(tmp_path):
     with refused('was started with decoder.cell = "gru", not "lstm"'):
         Run.create(tmp_path, "captioner", Settings(decoder=Decoder("lstm")), resume=True)
     with refused("was started with rate = 0.001, not 0.1. Resume it unchanged"):
-        Run.check(tmp_path, resume=True, config=Settings(rate=0.1))
+        Run.check(tmp_path, config=Settings(rate=0.1), resume=True)
     with refused("holds a captioner, not a translator"):
         Run.check(tmp_path, resume=True, config=Settings(), kind="translator")
     with refused("of another version of unroll, which had a setting data"):
@@ -172,6 +182,54 @@ def test_settings_that_came_after_the_run_do_not_hinder_it(tmp_path):
     Run.create(tmp_path, "captioner", {"a": 1})
     run = Run.create(tmp_path, "captioner", {"a": 1, "new": 5}, resume=True)
     assert run.config == {"a": 1, "new": 5}
+
+
+def as_of_format_1(folder: Path) -> None:
+    """Make the run of a folder one that recorded no names, as earlier versions wrote it."""
+    stored = json.loads((folder / "config.json").read_text())
+    del stored["made_by"]
+    (folder / "config.json").write_text(json.dumps({**stored, "format": 1, "versions": {}}))
+    (folder / "files.txt").unlink()
+
+
+def test_a_run_of_format_1_is_read_and_replaced_but_not_resumed(tmp_path):
+    run = Run.create(tmp_path, "captioner", {"a": 1})
+    run.save_model(nn.Linear(2, 2))
+    run.keep("vocabulary.json", lambda path: path.write_text("a dog"))
+    as_of_format_1(tmp_path)
+    (tmp_path / "best-00000001.safetensors").write_text("of that version")
+    (tmp_path / "my notes.txt").write_text("mine")
+
+    old = Run.open(tmp_path, "captioner")
+    old.load_model(nn.Linear(2, 2))
+    assert old.existing("vocabulary.json").read_text() == "a dog"
+    before = (tmp_path / "config.json").read_bytes()
+    with refused("begun by an earlier version of unroll .format 1.: it can be evaluated and used"):
+        Run.create(tmp_path, "captioner", {"a": 1}, resume=True)
+    assert (tmp_path / "config.json").read_bytes() == before
+    Run.create(tmp_path, "captioner", {"a": 2}, overwrite=True)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "config.json",
+        "files.txt",
+        "my notes.txt",
+    }
+
+
+def test_what_an_evaluation_writes_into_an_old_run_leaves_the_rest_its_own(tmp_path):
+    Run.create(tmp_path, "captioner", {}).save_model(nn.Linear(2, 2))
+    as_of_format_1(tmp_path)
+    Run.open(tmp_path).file("evaluation-val.json").write_text("{}")
+    Run.create(tmp_path, "captioner", {}, overwrite=True)
+    assert {path.name for path in tmp_path.iterdir()} == {"config.json", "files.txt"}
+
+
+def test_a_record_names_no_file_elsewhere(tmp_path):
+    (tmp_path / "precious").write_text("x")
+    run = Run.create(tmp_path / "run", "captioner", {})
+    with open(run.path / "files.txt", "a") as file:
+        file.write("../precious\n/etc/hostname\n..\n")
+    Run.create(run.path, "captioner", {}, overwrite=True)
+    assert (tmp_path / "precious").exists()
 
 
 def test_what_cannot_be_opened(tmp_path):
@@ -300,7 +358,9 @@ def test_what_a_run_kept_is_known_again(tmp_path):
     with refused("another vocabulary.json: the data has changed"):
         resumed.keep("vocabulary.json", words("a cat"))
     assert run.existing("vocabulary.json").read_text() == "a dog"  # and nothing is left beside it
-    assert sorted(path.name for path in run.path.iterdir()) == ["config.json", "vocabulary.json"]
+    assert {path.name for path in run.path.iterdir()} == {
+        "config.json", "files.txt", "vocabulary.json"
+    }  # fmt: skip
 
     (run.path / "vocabulary.json").write_text("a cat")
     with refused("is not the file that this run was trained with"):

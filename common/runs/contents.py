@@ -1,0 +1,91 @@
+"""Which files of a folder are a run's: it records the name of each that it writes."""
+
+from __future__ import annotations
+
+import shutil
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from common.errors import UserError
+from common.files import read_json
+
+RECORD = "files.txt"
+
+# What runs of format 1, which recorded no names, may have written.
+OF_FORMAT_1 = (
+    "config.json", "data.json", "model.safetensors", "best-*.safetensors", "training.pt",
+    "metrics.jsonl", "tensorboard", "*vocabulary*.json", "*tokenizer*.json", "*.model",
+    "summary.json", "evaluation-*.json", "captions-*.jsonl", "translations-*",
+)  # fmt: skip
+
+
+def record(folder: Path, name: str) -> None:
+    """Add a name to those of the run in the folder, before its file is written.
+
+    A line is added at once: an evaluation may write to the folder while the run is trained.
+    """
+    names = recorded(folder)
+    wanted = [RECORD, name]
+    if not names and is_run(folder):  # of format 1: what it wrote stays its own
+        wanted += sorted(item.name for item in folder.iterdir() if _belongs(folder, item.name))
+    new = [each for each in dict.fromkeys(wanted) if each not in names]
+    if new:
+        with open(folder / RECORD, "a", encoding="utf-8") as file:
+            file.write("".join(f"{each}\n" for each in new))
+
+
+def recorded(folder: Path) -> set[str]:
+    """The recorded names; each is of the folder itself, never of one beside it."""
+    try:
+        lines = (folder / RECORD).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return set()
+    return {line for line in lines if line and Path(line).name == line}
+
+
+def describes_run(stored: Any) -> bool:
+    """Whether the content of a config.json is that of a run."""
+    return (
+        isinstance(stored, dict)
+        and isinstance(stored.get("format"), int)
+        and isinstance(stored.get("kind"), str)
+        and isinstance(stored.get("config"), dict)
+    )
+
+
+def is_run(folder: Path) -> bool:
+    try:
+        return folder.is_dir() and describes_run(read_json(folder / "config.json"))
+    except UserError:
+        return False
+
+
+def is_unfinished(item: Path) -> bool:
+    """Whether a killed process had begun to write this file of a run (see `atomic_write`)."""
+    if not item.is_file() or not item.name.startswith("."):
+        return False
+    name = item.name[1:].rpartition(".")[0]
+    return any(_belongs(item.parent, each) for each in (name, name.rpartition(".")[0]))
+
+
+def is_beginning(item: Path) -> bool:
+    """Whether a file was left by a run that was killed before it had a configuration."""
+    return item.name == RECORD or is_unfinished(item)
+
+
+def delete_contents(folder: Path) -> None:
+    """Delete what a run wrote, and leave any other file; config.json late, so that a killed deletion
+    still leaves a run folder."""
+    order = {"config.json": 1, RECORD: 2}
+    found = [item for item in folder.iterdir() if _belongs(folder, item.name)]
+    for item in sorted(found, key=lambda item: order.get(item.name, 0)):
+        if item.is_dir() and not item.is_symlink():
+            shutil.rmtree(item)
+        else:
+            item.unlink()
+
+
+def _belongs(folder: Path, name: str) -> bool:
+    names = recorded(folder)
+    return name in names if names else any(fnmatch(name, each) for each in OF_FORMAT_1)

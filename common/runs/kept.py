@@ -1,0 +1,89 @@
+"""What a run keeps besides its weights, built or read by one and the same function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from common.files import write_json
+from common.runs.run import Run
+
+
+class OneFile(Protocol):
+    """A class whose objects are one file each, as `Vocabulary`."""
+
+    def save(self, path: Any, /) -> None: ...
+
+    @classmethod
+    def load(cls, path: Any, /) -> Any: ...
+
+
+class SeveralFiles(Protocol):
+    """A class whose objects are several files each, as `Language`."""
+
+    def files(self, name: str = "") -> Iterable[tuple[str, Callable[[Path], None]]]: ...
+
+    @classmethod
+    def load(cls, locate: Callable[[str], Path], name: str = "") -> Any: ...
+
+
+One = TypeVar("One", bound=OneFile)
+Several = TypeVar("Several", bound=SeveralFiles)
+
+
+class Kept:
+    """Builds what a run must keep where the run is new, and reads it where it goes on or is used.
+
+        words = kept.get("words.json", Vocabulary, lambda: Vocabulary.build(sentences))
+
+    Args:
+        run: the run that is resumed, evaluated or used; None: a new one.
+    """
+
+    def __init__(self, run: Run | None = None) -> None:
+        self.run = run
+        self.writers: dict[str, Callable[[Path], None]] = {}
+        """What a new run is to write, by name: what `Run.create` takes as `keep`."""
+
+    @property
+    def new(self) -> bool:
+        """Whether the run is yet to begin."""
+        return self.run is None
+
+    def get(self, name: str, kind: type[One], build: Callable[[], One]) -> One:
+        """The object of one file.
+
+        Args:
+            name: of the file.
+            kind: reads it.
+            build: makes the object of a new run.
+
+        Raises:
+            UserError: the file is missing, damaged, or not the one that the run kept.
+        """
+        if self.run is not None:
+            return kind.load(self.run.existing(name))
+        built = build()
+        self.writers[name] = built.save
+        return built
+
+    def get_several(self, name: str, kind: type[Several], build: Callable[[], Several]) -> Several:
+        """The object of several files, whose names begin with `name`; else as `get`."""
+        if self.run is not None:
+            return kind.load(self.run.existing, name)
+        built = build()
+        self.writers |= dict(built.files(name))
+        return built
+
+    def same(self, name: str, value: Any) -> None:
+        """Keep a plain value that a resumed run must bring again, as digests of its data.
+
+        Raises:
+            UserError: the run was begun with another value.
+        """
+        write = partial(write_json, value=value)
+        self.writers[name] = write
+        if self.run is not None:
+            self.run.keep(name, write)

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
+from captioning.building import build_model, make_transform
 from captioning.encoder import ImageEncoder
+from captioning.options import KIND, TrainOptions
 from captioning.transform import ImageTransform
 from common.compute import Precision
 from common.compute.device import upload
+from common.config.plain import from_dict
 from common.decoding.search import BeamSearch, Search
 from common.models.encoder_decoder import EncoderDecoder
 from common.models.ensemble import EnsembleModel
-from common.models.writer import Call, Sentence, Writer
+from common.models.writer import IN_CODE, Call, Sentence, Writer, search_of
+from common.runs.run import Run
 from common.text.language import Language
 
 Picture = str | os.PathLike[str] | Image.Image
@@ -38,6 +43,9 @@ class Captioner(Writer):
         precision: arithmetic of the search where a call does not say otherwise.
     """
 
+    KIND = KIND
+    ALIKE = ("encoder.image_size", "encoder.fit")
+
     def __init__(
         self,
         model: EncoderDecoder | EnsembleModel,
@@ -50,21 +58,22 @@ class Captioner(Writer):
         self.transform = transform
 
     @classmethod
-    def from_run(
-        cls, folder: str | os.PathLike[str], *more: str | os.PathLike[str], device: str = "auto"
-    ) -> Captioner:
-        """The captioner that a run has trained; with more runs, the ensemble of all of them.
+    def _of_run(cls, run: Run, model: nn.Module | None) -> Captioner:
+        language = Language.load(run.existing)
+        if run.config.get(IN_CODE):
+            where = str(run.path / "config.json")
+            transform = from_dict(ImageTransform, run.config.get("transform"), where)
+        else:
+            options = run.read_config(TrainOptions)
+            transform = make_transform(options.encoder)
+            model = model or build_model(options, language.vocabulary, weights="none")
+        return cls(model, transform, language, *search_of(run))  # type: ignore[arg-type]
 
-        The folders alone are needed, and no code in them is run.
+    def _settings(self) -> dict[str, Any]:
+        return {"transform": asdict(self.transform)}
 
-        Raises:
-            UserError: a folder is no captioning run, or an incomplete one, or of a newer version;
-                or the runs of an ensemble do not share their words or their transform.
-        """
-        # The run's options know how it was built; importing them here keeps this class free of them.
-        from captioning.loading import load_ensemble
-
-        return load_ensemble([Path(folder), *map(Path, more)], device)
+    def _files(self) -> Iterable[tuple[str, Callable[[Path], None]]]:
+        return self.language.files()
 
     @property
     def encoders(self) -> list[ImageEncoder]:
@@ -123,11 +132,6 @@ class Captioner(Writer):
     def pixels(self, image: Picture) -> Tensor:
         """(3, height, width) uint8, as the encoder takes a picture."""
         return self.transform.pixels(image)
-
-    @property
-    def has_attention(self) -> bool:
-        """Whether the model looks at regions of the picture while it writes."""
-        return self.attention(Image.new("RGB", (64, 64)), []) is not None
 
     def attention(self, image: Picture, words: Sequence[str]) -> Tensor | None:
         """Where the decoder looks while it writes the words: (T + 1, S) with the end token's row.

@@ -9,21 +9,22 @@ from pathlib import Path
 import torch
 
 from captioning.captioner import Captioner
-from captioning.evaluation import attention_sheet
+from captioning.evaluation import overlaid
 from captioning.image_files import list_images
 from captioning.images import ImageError, open_image
 from captioning.options import CaptionOptions, EvaluateOptions
 from captioning.train import evaluate_run
 from common.cli.command_line import check_picture, print_metrics
 from common.errors import UserError
-from common.evaluation.pictures import contact_sheet
+from common.evaluation.pictures import contact_sheet, stacked
 from common.files import atomic_write
 from common.models.writer import Sentence
 
 
 def evaluate(options: EvaluateOptions) -> None:
     """Print the scores of a split."""
-    print_metrics(evaluate_run(options.run, **options.arguments()).metrics)
+    evaluation = evaluate_run(options.run, **options.arguments())
+    print_metrics(evaluation.metrics, evaluation.signatures)
 
 
 def caption(options: CaptionOptions) -> None:
@@ -36,6 +37,7 @@ def caption(options: CaptionOptions) -> None:
     if options.attention and not captioner.has_attention:
         raise UserError("--attention: this captioner has none to show, it was trained without.")
     search, call = options.search.strategy(), options.call(captioner.device)
+    call["keep_attention"] = options.attention
     paths = list_images(options.images)
     described: list[tuple[Path, list[Sentence]]] = []
     damaged = 0
@@ -55,7 +57,7 @@ def caption(options: CaptionOptions) -> None:
             print(_line(path, captions, options), flush=True)
             described.append((path, captions))
     if options.picture is not None and described:
-        _draw(captioner, described, options)
+        _draw(options.picture, captioner, described, attention=options.attention)
     if damaged == len(paths):
         raise UserError("none of the pictures could be read.")
 
@@ -72,13 +74,17 @@ def _line(path: Path, captions: list[Sentence], options: CaptionOptions) -> str:
 
 
 def _draw(
-    captioner: Captioner, described: list[tuple[Path, list[Sentence]]], options: CaptionOptions
+    path: Path,
+    captioner: Captioner,
+    described: list[tuple[Path, list[Sentence]]],
+    *,
+    attention: bool,
 ) -> None:
-    assert options.picture is not None
-    if options.attention:
-        sheet = attention_sheet(captioner, [(path, best[0].tokens) for path, best in described])
+    if attention:
+        fitted = captioner.transform.fitted
+        sheet = stacked([overlaid(fitted(image), best[0]) for image, best in described])
     else:
-        images = [open_image(path, size=512) for path, _ in described]
+        images = [open_image(image, size=512) for image, _ in described]
         sheet = contact_sheet(images, [best[0].text for _, best in described])
-    with atomic_write(options.picture, "wb") as file:
+    with atomic_write(path, "wb") as file:
         sheet.save(file, format="PNG")

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Unpack
 
 import numpy as np
@@ -15,31 +13,18 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from captioning.captioner import Captioner, Picture
+from captioning.captioner import Captioner
 from captioning.data import CaptionedImage
 from common.decoding.search import Search
 from common.errors import UserError
 from common.evaluation.captions import score_captions
-from common.evaluation.pictures import attention_overlay, stacked
-from common.evaluation.subject import Subject
-from common.files import atomic_write, write_json
+from common.evaluation.pictures import attention_overlay, contact_sheet
 from common.models.writer import Call, Sentence
 from common.synthetic.scenes import Scene, true_share
+from common.training.task import Evaluation
+from common.training.tracking import Tracker
 
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What a captioner wrote for some images, and how good it is.
-
-    Args:
-        metrics: bleu1 to bleu4, rouge_l and cider_d by the COCO caption code's rules (shares of 1;
-            CIDEr-D on its own scale), true_captions where the images are generated scenes,
-            tokens (mean length of a caption in words) and seconds.
-        captions: image id -> its captions, best first.
-    """
-
-    metrics: dict[str, float]
-    captions: dict[str, list[Sentence]]
+MOST_ATTENTION = 4  # images whose attention is shown
 
 
 def evaluate(
@@ -48,28 +33,31 @@ def evaluate(
     inputs: Callable[[np.ndarray], Tensor],
     *,
     batch_size: int = 64,
-    description: str = "captions",
+    shown: int = 0,
     search: Search | None = None,
     **call: Unpack[Call],
 ) -> Evaluation:
     """Caption every image by search and score the captions against the references.
+
+    The metrics are bleu1 to bleu4, rouge_l and cider_d by the COCO caption code's rules (fractions of
+    1; CIDEr-D on its own scale), true_captions where the images are generated scenes, tokens (mean
+    length of a caption in words) and seconds. The outputs are the captions: image id -> best first.
 
     Args:
         captioner: the model, which never sees the references.
         images: with their reference captions.
         inputs: from positions in `images` to the encoder's input of those images.
         batch_size: images described at a time.
-        description: what the progress bar says.
+        shown: of the first so many images, keep where the model looked (`Sentence.attention`).
         search: the strategy; that of the captioner by default.
         call: precision, generator, ...; see `common.models.writer.Call`.
     """
     start = time.perf_counter()
     captions: dict[str, list[Sentence]] = {}
-    with tqdm(
-        total=len(images), desc=description, unit=" images", leave=False, disable=None
-    ) as bar:
+    with tqdm(total=len(images), desc="captions", unit=" images", leave=False, disable=None) as bar:
         for first in range(0, len(images), batch_size):
             rows = np.arange(first, min(first + batch_size, len(images)))
+            call["keep_attention"] = first < shown
             described = captioner.describe(inputs(rows), search, **call)
             captions |= {images[first + place].id: best for place, best in enumerate(described)}
             bar.update(len(rows))
@@ -81,7 +69,8 @@ def evaluate(
         metrics["true_captions"] = true_share({name: texts[name] for name in scenes}, scenes)
     metrics["tokens"] = float(np.mean([len(best[0].tokens) for best in captions.values()]))
     metrics["seconds"] = seconds
-    return Evaluation(metrics, captions)
+    files = {"captions.jsonl": _lines(images, captions)}
+    return Evaluation(metrics, files=files, outputs=captions)
 
 
 def generated_scenes(images: Sequence[CaptionedImage]) -> dict[str, Scene]:
@@ -102,45 +91,61 @@ def generated_scenes(images: Sequence[CaptionedImage]) -> dict[str, Scene]:
     return scenes
 
 
-def write_evaluation(
-    folder: Path,
-    subject: Subject,
-    evaluation: Evaluation,
+def _lines(images: Sequence[CaptionedImage], captions: Mapping[str, Sequence[Sentence]]) -> str:
+    """A line of JSON for each image."""
+    lines = [
+        {
+            "image": image.id,
+            "caption": captions[image.id][0].text,
+            "score": captions[image.id][0].score,
+            "references": image.captions,
+        }
+        for image in images
+    ]
+    return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+
+
+def show_captions(
+    tracker: Tracker,
+    captioner: Captioner,
     images: Sequence[CaptionedImage],
+    captions: Mapping[str, Sequence[Sentence]],
 ) -> None:
-    """Write `evaluation-NAME.json` (metrics, and of what: data, ensemble, search) and
-    `captions-NAME.jsonl` (a line an image)."""
-    write_json(folder / f"evaluation-{subject.name}.json", evaluation.metrics | subject.said())
-    with atomic_write(folder / f"captions-{subject.name}.jsonl") as file:
-        for image in images:
-            best = evaluation.captions[image.id][0]
-            line = {
-                "image": image.id,
-                "caption": best.text,
-                "score": best.score,
-                "references": image.captions,
-            }
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
-
-
-def attention_sheet(
-    captioner: Captioner, pictures: Sequence[tuple[Picture, Sequence[str]]]
-) -> Image.Image:
-    """Pictures with where the model looked while it wrote each word of their captions.
+    """Show some images in TensorBoard with their best captions, and where the model looked.
 
     Args:
-        captioner: a model with attention.
-        pictures: images, each with the words of its caption.
-
-    Raises:
-        UserError: the model has no attention.
+        tracker: where to.
+        captioner: it wrote the captions.
+        images: those to show; a handful.
+        captions: by image id, best first; those of other images are passed over.
     """
-    overlays = []
-    for picture, words in pictures:
-        weights = captioner.attention(picture, words)
-        if weights is None:
-            raise UserError("this captioner has no attention to show: it was trained without.")
-        seen = captioner.transform.fitted(picture)
-        side = math.isqrt(weights.shape[1])
-        overlays.append(attention_overlay(seen, [*words, "."], weights, grid=(side, side)))
-    return stacked(overlays)
+    if not images:
+        return
+    best = [captions[image.id][0] for image in images]
+    seen = [captioner.transform.fitted(image.path) for image in images]
+    tracker.images("captions", contact_sheet(seen, [caption.text for caption in best]))
+    tracker.table(
+        "captions",
+        ("image", "caption", "log-probability", "reference"),
+        [
+            (image.id, caption.text, f"{caption.log_probability:.1f}", image.captions[0])
+            for image, caption in zip(images, best, strict=True)
+        ],
+    )
+    for image, picture, caption in list(zip(images, seen, best, strict=True))[:MOST_ATTENTION]:
+        if caption.attention is not None:
+            overlay = overlaid(picture, caption)
+            tracker.images(f"attention/{image.id}", overlay)
+
+
+def overlaid(picture: Image.Image, caption: Sentence) -> Image.Image:
+    """A picture, as the encoder sees it, with where the model looked while it wrote each word.
+
+    Args:
+        picture: `ImageTransform.fitted`.
+        caption: with its attention over a square grid of regions.
+    """
+    assert caption.attention is not None
+    side = math.isqrt(caption.attention.shape[1])
+    words = [*caption.tokens, "."][: len(caption.attention)]
+    return attention_overlay(picture, words, caption.attention, grid=(side, side))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional
 
@@ -18,6 +18,9 @@ from common.training.options import RunOptions
 
 KIND = "captioner"
 """What a run of this pipeline is called in its config.json."""
+
+
+Format = Literal["flickr", "csv", "karpathy", "coco", "jsonl", "scenes"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class TrainOptions(RunOptions):
     data: Annotated[str, MAY_CHANGE]
     """Folder of pictures with captions: Flickr8k/30k, a CSV, Karpathy's JSON, COCO, JSON lines, or
     generated scenes; recognised by what it holds."""
-    format: Literal["flickr", "csv", "karpathy", "coco", "jsonl", "scenes"] | None = None
+    format: Format | None = None
     """Which of those the folder holds, if it is not recognised."""
     images: Annotated[Path | None, MAY_CHANGE] = None
     """Folder of the pictures, if it is elsewhere."""
@@ -87,10 +90,27 @@ class TrainOptions(RunOptions):
     search: SearchOptions = SearchOptions()
     loss: LossOptions = LossOptions()
 
+    def check(self) -> None:
+        """Refuse options that do not go together, before anything slow is done.
+
+        Raises:
+            UserError: they do not.
+        """
+        self.loss.check(self.decoder)
+        self.search.strategy()
+
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateOptions(EvaluationOptions):
     """Caption a split by beam search and score what was written, by the COCO caption code's rules."""
+
+    images: Path | None = None
+    """Folder of the pictures, if they are elsewhere than the data."""
+    format: Format | None = None
+    """What the data are, if they are not recognised."""
+
+    def arguments(self) -> dict[str, Any]:
+        return super().arguments() | {"images": self.images, "format": self.format}
 
 
 @dataclass(frozen=True, kw_only=True)

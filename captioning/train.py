@@ -4,161 +4,176 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, replace
-from functools import partial
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 import torch
+from torch import nn
 
 from captioning.backbone import Backbone
+from captioning.building import build_model, make_transform
 from captioning.captioner import Captioner
 from captioning.data import CaptionData, CaptionedImage, captions_digest, load
-from captioning.evaluation import Evaluation, evaluate, generated_scenes, write_evaluation
+from captioning.evaluation import evaluate, generated_scenes, show_captions
 from captioning.examples import CaptionExamples
 from captioning.inputs import make_inputs
-from captioning.loading import KIND, build_model, load_ensemble, make_transform
-from captioning.options import TrainOptions
-from captioning.showcase import Showcase
+from captioning.options import KIND, TrainOptions
 from common.cli.command_line import check_file
-from common.compute.precision import choose_precision
-from common.config.bounds import check_bounds
-from common.config.changes import may_change
+from common.compute import Precision
 from common.decoding.search import Search
 from common.errors import UserError
-from common.evaluation.subject import Subject
-from common.files import write_json
 from common.models.encoder_decoder import Batch, EncoderDecoder
+from common.models.evaluating import evaluate_written
+from common.models.tokens import TEACHER_FORCED, TOKEN_CHARTS, token_figures
 from common.models.writer import Call
-from common.runs.run import Run
+from common.runs.kept import Kept
 from common.text.embeddings import start_from_pretrained
 from common.text.language import Language
 from common.text.tokenizer import WordTokenizer
 from common.text.vocabulary import Vocabulary
-from common.training.tracking import Tracker
-from common.training.trainer import OnProgress, Trainer
-from common.training.validation import teacher_forced
+from common.training import session
+from common.training.task import Evaluation, Task
+from common.training.trainer import OnProgress
+from common.training.validation import held_out
 
 
 def train(options: TrainOptions, *, on_progress: OnProgress | None = None) -> Evaluation:
-    """Train a captioner and evaluate its best weights on the validation images.
+    """Train a captioner and evaluate its best weights on the validation images; see `session.train`."""
+    return session.train(options, make_task, KIND, on_progress=on_progress)
 
-    Args:
-        options: of the run.
-        on_progress: as `Trainer` takes it.
 
-    Returns:
-        The evaluation that is also written to the run folder.
+def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
+    """What a captioner learns, and how it is judged.
 
     Raises:
-        UserError: the data, the options or the folder cannot be used.
+        UserError: the data or the options cannot be used.
     """
-    check_bounds(options)
-    options.loss.check(options.decoder)
-    options.search.strategy()
-    continues = Run.continues(options.run_dir, options.resume)
-    changeable = set(may_change(options))
-    if not continues:
+
+    if kept.new:  # before pictures are read, which takes long
         check_file(options.word_embeddings, "--word-embeddings")
-    Run.check(
-        options.run_dir, resume=options.resume, overwrite=options.overwrite,
-        kind=KIND, config=options, may_change=changeable,
+
+    @cache
+    def data() -> CaptionData:
+        found = load_data(options)
+        print(found.summary(), file=sys.stderr)
+        return found
+
+    @cache
+    def examples(model: nn.Module, split: str) -> tuple[CaptionExamples, list[CaptionedImage]]:
+        images = data().split(split)
+        if split == "val":
+            images = images[: options.validation_images]
+        captioner = Captioner(model, transform, language)  # type: ignore[arg-type]
+        return make_examples(captioner, options, images, mirror=split == "train")
+
+    language = kept.get_several(
+        "", Language, lambda: build_language(data().split("train"), options.min_count)
+    )
+    weights = options.encoder.weights if kept.new else "none"
+    model = build_model(options, language.vocabulary, weights).to(device)
+    transform = make_transform(options.encoder)
+    if kept.new:
+        initialize(model, options, language)
+
+    def batches(epoch: int) -> Sequence[Batch]:
+        check_data(options, data(), kept)
+        return examples(model, "train")[0].batches(
+            epoch, batch_size=options.training.batch_size, seed=options.training.seed,
+            together=learns_images(model), per_image=options.captions_per_image,
+        )  # fmt: skip
+
+    def evaluate_split(
+        model: EncoderDecoder, split: str, training_precision: Precision = "fp32", **how: Any
+    ) -> Evaluation:
+        precision = options.search.precision_of_training(training_precision)
+        captioner = Captioner(model, transform, language, options.search.strategy(), precision)
+        captions, images = examples(model, split)
+        shown = images[: options.shown_images]
+        evaluation = evaluate(captioner, images, captions.inputs, shown=len(shown), **how)
+        batches = captions.batches(0, batch_size=2 * options.training.batch_size, shuffle=False)
+        return replace(
+            evaluation,
+            metrics=held_out(model, batches, token_figures) | evaluation.metrics,
+            signatures=dict.fromkeys(TEACHER_FORCED, "teacher-forced"),
+            show=lambda tracker: show_captions(tracker, captioner, shown, evaluation.outputs),
+        )
+
+    return Task(
+        model=model, optimizer=make_optimizer(model, options), batches=batches,
+        evaluate=evaluate_split, monitor=options.monitor,
+        figures=token_figures, unit="tokens", charts=TOKEN_CHARTS,
     )  # fmt: skip
-    began = Run.open(options.run_dir, KIND).read_config(TrainOptions) if continues else None
-    device = options.training.begin()
-    data = load_data(options)
-    print(data.summary(), file=sys.stderr)
-    images = data.split("train")
+
+
+def evaluate_run(
+    folder: Path,
+    split: str = "val",
+    *,
+    ensemble: Sequence[Path] = (),
+    data: str | None = None,
+    images: Path | None = None,
+    format: str | None = None,
+    batch_size: int = 64,
+    device: str = "auto",
+    search: Search | None = None,
+    **call: Unpack[Call],
+) -> Evaluation:
+    """Evaluate a run's best weights on a split of its data, and write the result to its folder.
+
+    Args:
+        folder: the run.
+        split: val, test, or any other split of the data.
+        ensemble: more runs, whose probabilities are averaged with those of the first.
+        data: the folder of the data; where the run was trained on it by default.
+        images: the folder of its pictures, if they are elsewhere; data that are named bring their own.
+        format: of the data, if it is not recognised.
+        batch_size: images described at a time.
+        device: cpu, cuda, ...; auto takes a GPU if there is one.
+        search: the strategy; as in training by default.
+        call: precision, generator, ...; see `common.models.writer.Call`.
+
+    Raises:
+        UserError: the run or the data cannot be used.
+    """
+    named = {"images": images, "format": format}
+    if data is None:  # those of the training, but for what is named
+        named = {name: value for name, value in named.items() if value is not None}
+    return evaluate_written(
+        Captioner, TrainOptions, make_task, folder, split, ensemble=ensemble, data=data,
+        changes={"validation_images": None, **named}, device=device, search=search,
+        batch_size=batch_size, **call,
+    )  # fmt: skip
+
+
+def load_data(options: TrainOptions) -> CaptionData:
+    """The data set of a run."""
+    return load(
+        options.data, options.format, images=options.images, max_problems=options.max_problems
+    )
+
+
+def check_data(options: TrainOptions, data: CaptionData, kept: Kept) -> None:
+    """Refuse data that a training cannot use, or that are not those that it was begun with.
+
+    Raises:
+        UserError: they cannot be used.
+    """
     validation = data.split("val")[: options.validation_images]
     if options.monitor == "true_captions" and not generated_scenes(validation):
         raise UserError("--monitor true_captions is of generated scenes; choose another metric.")
+    digests = {"train": captions_digest(data.split("train")), "val": captions_digest(validation)}
+    kept.same("data.json", digests)
 
+
+def build_language(images: Sequence[CaptionedImage], min_count: int) -> Language:
+    """The words of the training captions."""
     tokenizer = WordTokenizer()
-    vocabulary = Vocabulary.build(
-        (tokenizer.encode(text) for image in images for text in image.captions), options.min_count
-    )
+    words = (tokenizer.encode(text) for image in images for text in image.captions)
+    vocabulary = Vocabulary.build(words, min_count)
     print(vocabulary.summary("captions"), file=sys.stderr)
-    model = build_model(options, vocabulary, weights=options.encoder.weights).to(device)
-    training = options.training.settle_precision(model, began.training if began else None)
-    options = replace(options, training=training)
-    model.decoder.set_output_bias(torch.tensor(vocabulary.counts))
-    if options.word_embeddings is not None and not continues:
-        embedding = model.decoder.embedding
-        said = start_from_pretrained(embedding, options.word_embeddings, vocabulary, lowercase=True)
-        print(said, file=sys.stderr)
-    captioner = Captioner(
-        model,
-        make_transform(options.encoder),
-        Language(tokenizer, vocabulary),
-        options.search.strategy(),
-        options.search.precision_of_training(training.precision),
-    )
-    # All that may refuse the data or the options comes before the folder, which may hold a run.
-    digests = {"train": captions_digest(images), "val": captions_digest(validation)}
-    examples, _ = make_examples(captioner, options, images, mirror=options.encoder.mirror)
-    checks, validation = make_examples(captioner, options, validation)
-    kept = dict(captioner.language.files())
-    kept["data.json"] = partial(write_json, value=digests)
-    run = Run.create(
-        options.run_dir, KIND, options,
-        resume=options.resume, overwrite=options.overwrite, may_change=changeable, keep=kept,
-    )  # fmt: skip
-
-    with Tracker(run.path) as tracker:
-        tracker.configuration(asdict(options))
-        trainer = make_trainer(
-            captioner, options, examples, checks, validation, run, tracker, on_progress
-        )
-        trainer.fit()
-    captioner.model.eval()
-    evaluation = evaluate(captioner, validation, checks.inputs)
-    own = Path(options.data)
-    search = captioner.search.to_dict()
-    subject = Subject("val", own, own, search=search, precision=captioner.precision)
-    write_evaluation(run.path, subject, evaluation, validation)
-    return evaluation
-
-
-def make_trainer(
-    captioner: Captioner,
-    options: TrainOptions,
-    examples: CaptionExamples,
-    checks: CaptionExamples,
-    validation: Sequence[CaptionedImage],
-    run: Run,
-    tracker: Tracker,
-    on_progress: OnProgress | None = None,
-) -> Trainer:
-    """The trainer of a captioner: what it learns from, and what it reports after each epoch."""
-    training, model = options.training, captioner.model
-    assert isinstance(model, EncoderDecoder)
-    attention = model.decoder.attention is not None
-    showcase = Showcase(captioner, validation[: options.shown_images], tracker, attention=attention)
-
-    def validate() -> dict[str, float]:
-        evaluation = evaluate(captioner, validation, checks.inputs, description="validation")
-        showcase.show(evaluation.captions)
-        batches = checks.batches(0, batch_size=2 * training.batch_size, shuffle=False)
-        return teacher_forced(model, batches) | evaluation.metrics
-
-    (encoder,) = captioner.encoders
-    learnt = encoder.cnn is not None and any(p.requires_grad for p in encoder.cnn.parameters())
-
-    def batches(epoch: int) -> Sequence[Batch]:
-        return examples.batches(
-            epoch, batch_size=training.batch_size, seed=training.seed, together=learnt,
-            per_image=options.captions_per_image,
-        )  # fmt: skip
-
-    slower = encoder.cnn.parameters() if isinstance(encoder.cnn, Backbone) else ()
-    optimizer = training.make_optimizer(
-        model, slower=list(slower), slower_rate=options.encoder.encoder_learning_rate
-    )
-    return training.make_trainer(
-        model, optimizer, batches,
-        validate=validate, monitor=options.monitor, run=run, tracker=tracker,
-        on_progress=on_progress,
-    )  # fmt: skip
+    return Language(tokenizer, vocabulary)
 
 
 def make_examples(
@@ -184,59 +199,27 @@ def make_examples(
     return CaptionExamples(sentences, rows, inputs, unsided), usable
 
 
-def load_data(options: TrainOptions) -> CaptionData:
-    """The data set of a run."""
-    return load(
-        options.data,
-        options.format,
-        images=options.images,
-        max_problems=options.max_problems,
+def initialize(model: EncoderDecoder, options: TrainOptions, language: Language) -> None:
+    """Start a new model from what is known of the words: their frequencies, and their embeddings."""
+    model.decoder.set_output_bias(torch.tensor(language.vocabulary.counts))
+    if options.word_embeddings is not None:
+        said = start_from_pretrained(
+            model.decoder.embedding, options.word_embeddings, language.vocabulary, lowercase=True
+        )
+        print(said, file=sys.stderr)
+
+
+def learns_images(model: EncoderDecoder) -> bool:
+    """Whether the network that looks at the pictures is learnt too."""
+    cnn = model.encoder.cnn
+    return cnn is not None and any(p.requires_grad for p in cnn.parameters())
+
+
+def make_optimizer(model: EncoderDecoder, options: TrainOptions) -> torch.optim.Optimizer:
+    """AdamW, with a learning rate of its own for a pretrained network that is learnt further."""
+    cnn = model.encoder.cnn
+    return options.training.make_optimizer(
+        model,
+        slower=list(cnn.parameters()) if isinstance(cnn, Backbone) else (),
+        slower_rate=options.encoder.encoder_learning_rate,
     )
-
-
-def evaluate_run(
-    folder: Path,
-    split: str = "val",
-    *,
-    ensemble: Sequence[Path] = (),
-    data: str | None = None,
-    batch_size: int = 64,
-    device: str = "auto",
-    search: Search | None = None,
-    **call: Unpack[Call],
-) -> Evaluation:
-    """Evaluate a run's best weights on a split of its data, and write the result to its folder.
-
-    Args:
-        folder: the run.
-        split: val, test, or any other split of the data.
-        ensemble: more runs, whose probabilities are averaged with those of the first.
-        data: the folder of the data; where the run was trained on it by default.
-        batch_size: images described at a time.
-        device: cpu, cuda, ...; auto takes a GPU if there is one.
-        search: the strategy; as in training by default.
-        call: precision, generator, ...; see `common.models.writer.Call`.
-
-    Raises:
-        UserError: the run or the data cannot be used.
-    """
-    captioner = load_ensemble([folder, *ensemble], device)
-    call["precision"] = choose_precision(
-        call.get("precision", captioner.precision), captioner.model
-    )
-    options = Run.open(folder, KIND).read_config(TrainOptions)
-    subject = Subject.of_run(
-        folder, split, trained_on=options.data, data=data, ensemble=tuple(ensemble),
-        search=captioner.search.to_dict(), asked=search and search.to_dict(),
-        precision=call["precision"],
-    )  # fmt: skip
-    options = replace(options, data=str(subject.data))
-    examples, images = make_examples(captioner, options, load_data(options).split(split))
-    evaluation = evaluate(
-        captioner, images, examples.inputs,
-        batch_size=batch_size, search=search, **call,
-    )  # fmt: skip
-    batches = examples.batches(0, batch_size=batch_size, shuffle=False)
-    evaluation.metrics.update(teacher_forced(captioner.model, batches))
-    write_evaluation(folder, subject, evaluation, images)
-    return evaluation

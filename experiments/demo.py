@@ -258,8 +258,8 @@ def draw_captions(folder: Path, device: str) -> None:
     """Write a contact sheet and the attention, word by word, over a few new pictures."""
     from captioning.captioner import Captioner
     from captioning.data import load
-    from captioning.evaluation import attention_sheet
-    from common.evaluation.pictures import contact_sheet
+    from captioning.evaluation import overlaid
+    from common.evaluation.pictures import contact_sheet, stacked
 
     captioner = Captioner.from_run(folder / "captioning", device=device)
     pictures = folder / "pictures"
@@ -267,30 +267,28 @@ def draw_captions(folder: Path, device: str) -> None:
     data = load(folder / "scenes")
     for split, name in (("val", "new-scenes"), ("val_held_out", "new-combinations")):
         images = data.split(split)[:12]
-        found = captioner.captions([image.path for image in images])
-        sheet = contact_sheet(
-            [captioner.transform.fitted(image.path) for image in images],
-            [best[0].text for best in found],
-        )
-        sheet.save(pictures / f"{name}.png")
-        few = [(image.path, best[0].tokens) for image, best in zip(images, found, strict=True)][:4]
-        attention_sheet(captioner, few).save(pictures / f"attention-{name}.png")
+        found = captioner.captions([image.path for image in images], keep_attention=True)
+        seen = [captioner.transform.fitted(image.path) for image in images]
+        contact_sheet(seen, [best[0].text for best in found]).save(pictures / f"{name}.png")
+        few = [overlaid(picture, best[0]) for picture, best in zip(seen, found, strict=True)][:4]
+        stacked(few).save(pictures / f"attention-{name}.png")
 
 
 def draw_alignments(folder: Path, device: str) -> None:
     """Write which English words were read while each Korean word was written."""
+    from common.evaluation.pictures import stacked
     from seq2seq.data import load
-    from seq2seq.evaluation import alignment_sheet
+    from seq2seq.evaluation import alignment
     from seq2seq.translator import Translator
 
     translator = Translator.from_run(folder / "translation-attention", device=device)
     pairs = load(folder / "phrases").split("val_held_out")
     texts = [pair.source for pair, _ in zip(pairs, range(4), strict=False)]
-    found = translator.translations(texts)
-    few = [(text, best[0].tokens) for text, best in zip(texts, found, strict=True)]
+    found = translator.translations(texts, keep_attention=True)
+    drawn = [alignment(translator, text, best[0]) for text, best in zip(texts, found, strict=True)]
     pictures = folder / "pictures"
     pictures.mkdir(exist_ok=True)
-    alignment_sheet(translator, few).save(pictures / "alignments.png")
+    stacked([each for each in drawn if each is not None]).save(pictures / "alignments.png")
 
 
 def show(summary: dict[str, dict[str, Any]], folder: Path) -> None:

@@ -9,13 +9,16 @@ from itertools import islice
 from pathlib import Path
 from typing import cast
 
+from PIL.Image import Image
+
 from common.cli.command_line import check_picture, print_metrics
 from common.data.damage import Damage
 from common.data.reading import LineFile, decode_line
 from common.errors import UserError
+from common.evaluation.pictures import stacked
 from common.files import atomic_write
 from common.models.writer import Sentence
-from seq2seq.evaluation import alignment_sheet, can_be_shown
+from seq2seq.evaluation import alignment
 from seq2seq.options import EvaluateOptions, TranslateOptions
 from seq2seq.train import evaluate_run
 from seq2seq.translator import Translator
@@ -25,9 +28,7 @@ SHOWN_ALIGNMENTS = 12
 
 def evaluate(options: EvaluateOptions) -> None:
     """Print the scores of a split, each BLEU with its signature."""
-    evaluation = evaluate_run(
-        options.run, bleu_tokenize=options.bleu_tokenize, **options.arguments()
-    )
+    evaluation = evaluate_run(options.run, **options.arguments())
     print_metrics(evaluation.metrics, evaluation.signatures)
 
 
@@ -45,10 +46,11 @@ def translate(options: TranslateOptions) -> None:
         if asked and not translator.has_attention:
             raise UserError(f"{option} needs attention, and this translator has none.")
     search, call = options.search.strategy(), options.call(translator.device)
+    call["keep_attention"] = options.alignments is not None
     interactive = options.file == "-" and sys.stdin is not None and sys.stdin.isatty()
     if interactive:
         print("Write a sentence and press Enter; Ctrl-D ends.", file=sys.stderr)
-    shown: list[tuple[str, list[str]]] = []
+    shown: list[Image] = []
     lines = read_lines(options.file)
     # At a terminal each line is answered at once; otherwise many together, which is far faster.
     while chunk := list(islice(lines, 1 if interactive else 8 * options.batch_size)):
@@ -62,15 +64,15 @@ def translate(options: TranslateOptions) -> None:
         for text, best in zip(chunk, found, strict=True):
             for translation in best:
                 print(_line(translation, options))
-            if len(shown) < SHOWN_ALIGNMENTS and can_be_shown(translator, text, best[0].tokens):
-                shown.append((text, best[0].tokens))
+            if len(shown) < SHOWN_ALIGNMENTS:
+                picture = alignment(translator, text, best[0])
+                shown += [] if picture is None else [picture]
         sys.stdout.flush()
     if options.alignments is not None and not shown:
         print("--alignments: no line that could be shown; nothing is written", file=sys.stderr)
     elif options.alignments is not None:
-        sheet = alignment_sheet(translator, shown)
         with atomic_write(options.alignments, "wb") as file:
-            sheet.save(file, format="PNG")
+            stacked(shown).save(file, format="PNG")
 
 
 def read_lines(name: str) -> Iterator[str]:

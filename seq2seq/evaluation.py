@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Unpack
 
 import numpy as np
@@ -13,32 +11,15 @@ from PIL import Image
 from tqdm import tqdm
 
 from common.decoding.search import Search
-from common.errors import UserError
-from common.evaluation.pictures import heat_map, stacked
-from common.evaluation.subject import Subject
+from common.evaluation.pictures import heat_map
 from common.evaluation.translation import Tokenization, score_translations
-from common.files import atomic_write, write_json
 from common.models.writer import Call, Sentence
+from common.training.task import Evaluation
+from common.training.tracking import Tracker
 from seq2seq.data import Pair
 from seq2seq.translator import Translator
 
 LONGEST_SHOWN = 60  # tokens of a sentence whose alignment can still be read
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What a translator wrote for some sentences, and how good it is.
-
-    Args:
-        metrics: bleu and chrf on sacreBLEU's scale of 0 to 100, exact_match (share of 1), tokens
-            (mean length of a translation) and seconds.
-        signatures: of bleu and chrf: how they were computed.
-        translations: of each sentence, best first.
-    """
-
-    metrics: dict[str, float]
-    signatures: dict[str, str]
-    translations: list[list[Sentence]]
 
 
 def evaluate(
@@ -48,11 +29,15 @@ def evaluate(
     batch_size: int = 64,
     lowercase: bool = False,
     tokenize: Tokenization = "13a",
-    description: str = "translations",
+    shown: int = 0,
     search: Search | None = None,
     **call: Unpack[Call],
 ) -> Evaluation:
     """Translate every source by search and score the translations against the references.
+
+    The metrics are bleu and chrf on sacreBLEU's scale of 0 to 100, with their signatures, exact_match
+    (fraction of 1), tokens (mean length of a translation) and seconds. The outputs are the
+    translations of each sentence, best first.
 
     Args:
         translator: the model, which never sees the references.
@@ -61,7 +46,7 @@ def evaluate(
         lowercase: score lower-cased text, which the signature then says: for a model that writes
             lower case.
         tokenize: how BLEU finds words; see `score_translations`.
-        description: what the progress bar says.
+        shown: of the first so many pairs, keep where the model looked (`Sentence.attention`).
         search: the strategy; that of the translator by default.
         call: precision, generator, ...; see `common.models.writer.Call`.
     """
@@ -69,10 +54,11 @@ def evaluate(
     found: list[list[Sentence]] = []
     chunk = 8 * batch_size  # enough to put sentences of similar length together
     with tqdm(
-        total=len(pairs), desc=description, unit=" sentences", leave=False, disable=None
+        total=len(pairs), desc="translations", unit=" sentences", leave=False, disable=None
     ) as bar:
         for first in range(0, len(pairs), chunk):
             texts = [pair.source for pair in pairs[first : first + chunk]]
+            call["keep_attention"] = first < shown
             found += translator.translations(texts, search, batch_size=batch_size, **call)
             bar.update(len(texts))
     seconds = time.perf_counter() - start
@@ -82,42 +68,53 @@ def evaluate(
     scores = score_translations(written, references, lowercase=lowercase, tokenize=tokenize)
     tokens = float(np.mean([len(best[0].tokens) for best in found])) if found else 0.0
     metrics = scores.metrics | {"tokens": tokens, "seconds": seconds}
-    return Evaluation(metrics, scores.signatures, found)
+    lines = "".join(text.replace("\n", " ") + "\n" for text in written)
+    files = {"translations.txt": lines}
+    return Evaluation(metrics, scores.signatures, files=files, outputs=found)
 
 
-def write_evaluation(folder: Path, subject: Subject, evaluation: Evaluation) -> None:
-    """Write `evaluation-NAME.json` (metrics, signatures, and of what: data, ensemble, search) and
-    `translations-NAME.txt` (a line a sentence, in order)."""
-    said = {"signatures": evaluation.signatures} | subject.said()
-    write_json(folder / f"evaluation-{subject.name}.json", evaluation.metrics | said)
-    with atomic_write(folder / f"translations-{subject.name}.txt") as file:
-        for best in evaluation.translations:
-            file.write(best[0].text.replace("\n", " ") + "\n")
-
-
-def can_be_shown(translator: Translator, text: str, tokens: Sequence[str]) -> bool:
-    """Whether the alignment of a source text and its translation is of a size that can be read."""
-    source = translator.source.tokenizer.encode(text)
-    return 0 < len(tokens) <= LONGEST_SHOWN and 0 < len(source) <= LONGEST_SHOWN
-
-
-def alignment_sheet(
-    translator: Translator, sentences: Sequence[tuple[str, Sequence[str]]]
-) -> Image.Image:
-    """Heat maps of which source word was looked at while each target word was written.
+def show_translations(
+    tracker: Tracker,
+    translator: Translator,
+    pairs: Sequence[Pair],
+    translations: Sequence[Sequence[Sentence]],
+) -> None:
+    """Show some sentences in TensorBoard with their best translations, and where the model looked.
 
     Args:
-        translator: a model with attention.
-        sentences: source texts, each with the tokens of its translation.
-
-    Raises:
-        UserError: the model has no attention.
+        tracker: where to.
+        translator: it wrote the translations.
+        pairs: those to show; a handful.
+        translations: of the pairs in their order, best first; more are passed over.
     """
-    maps = []
-    for text, tokens in sentences:
-        source = translator.source.tokenizer.encode(text)
-        weights = translator.attention(source, tokens)
-        if weights is None:
-            raise UserError("this translator has no attention to show: it was trained without.")
-        maps.append(heat_map(weights, [*tokens, "<eos>"], [*source, "<eos>"]))
-    return stacked(maps)
+    best = [found[0] for found in translations[: len(pairs)]]
+    tracker.table(
+        "translations",
+        ("source", "translation", "log-probability", "reference"),
+        [
+            (pair.source, written.text, f"{written.log_probability:.1f}", pair.target)
+            for pair, written in zip(pairs, best, strict=True)
+        ],
+    )
+    for number, (pair, written) in enumerate(zip(pairs, best, strict=True)):
+        if (picture := alignment(translator, pair.source, written)) is not None:
+            tracker.images(f"alignment/{number}", picture)
+
+
+def alignment(translator: Translator, text: str, written: Sentence) -> Image.Image | None:
+    """A heat map of which source word was looked at while each target word was written.
+
+    Args:
+        translator: it wrote the translation.
+        text: the source.
+        written: its translation, with its attention.
+
+    Returns:
+        None where the translation has no attention, or either side is too long to be read.
+    """
+    source = translator.source.tokenizer.encode(text)
+    lengths = len(source), len(written.tokens)
+    if written.attention is None or not all(0 < length <= LONGEST_SHOWN for length in lengths):
+        return None
+    words = [*written.tokens, "<eos>"][: len(written.attention)]
+    return heat_map(written.attention, words, [*source, "<eos>"])

@@ -12,6 +12,7 @@ from common.cli.command_line import EvaluationOptions, WritingOptions
 from common.config.bounds import Amount, Bounds, Count, DropoutShare, Positive, Share
 from common.config.changes import MAY_CHANGE, MayChange
 from common.decoding.options import CellName, DecoderOptions, SearchOptions
+from common.errors import UserError
 from common.evaluation.names import Tokenization
 from common.models.options import LossOptions
 from common.training.options import RunOptions
@@ -19,6 +20,9 @@ from seq2seq.names import Summary
 
 KIND = "translator"
 """What a run of this pipeline is called in its config.json."""
+
+
+Format = Literal["lines", "tabs", "jsonl", "csv", "phrases"]
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ class TrainOptions(RunOptions):
     """Folder of line-aligned files (train.de + train.en, .gz or plain), or tab-separated pairs, JSON
     lines, CSV, or generated phrases; recognised by what it holds. Without splits of its own, 5 % of
     the pairs become val and 5 % test, 5,000 of each at most."""
-    format: Literal["lines", "tabs", "jsonl", "csv", "phrases"] | None = None
+    format: Format | None = None
     """Which of those the folder holds, if it is not recognised."""
     source: Annotated[str | None, MayChange(lambda o: o.source is None)] = None
     """Language to translate from: the ending of its files, or the name of its column."""
@@ -111,6 +115,37 @@ class TrainOptions(RunOptions):
     search: SearchOptions = SearchOptions(length_penalty=1.4, length_norm="gnmt", max_length=100)
     loss: LossOptions = LossOptions()
 
+    def check(self) -> None:
+        """Refuse options that do not go together, before anything slow is done.
+
+        Raises:
+            UserError: they do not.
+        """
+        self.loss.check(self.decoder)
+        self.search.strategy()
+        encoder, text = self.encoder, self.text
+        if encoder.share_embeddings and not text.joint:
+            raise UserError(
+                "--share-embeddings needs one vocabulary for both languages: add --joint."
+            )
+        sizes = encoder.source_embedding_size, self.decoder.embedding_size
+        if encoder.share_embeddings and sizes[0] != sizes[1]:
+            raise UserError(
+                "--share-embeddings has one matrix: --source-embedding-size and --embedding-size are "
+                f"{sizes[0]} and {sizes[1]}; make them equal."
+            )
+        if encoder.share_embeddings and encoder.source_embeddings and encoder.target_embeddings:
+            raise UserError(
+                "--share-embeddings has one matrix: name one file of embeddings, not two."
+            )
+        if text.subword_sampling and text.tokenizer != "subwords":
+            raise UserError("--subword-sampling draws subwords: add --tokenizer subwords.")
+        if text.subword_sampling > 1 and text.subword_model == "bpe":
+            raise UserError(
+                f"--subword-sampling {text.subword_sampling} is no probability, which it is of merges "
+                "(bpe): take 0 to 1."
+            )
+
     def scoring(self) -> dict[str, Any]:
         """How BLEU sees the text, as `evaluate` takes it."""
         from common.evaluation.translation import tokenization_for
@@ -123,9 +158,19 @@ class TrainOptions(RunOptions):
 class EvaluateOptions(EvaluationOptions):
     """Translate a split by beam search and score what was written, by sacreBLEU."""
 
+    format: Format | None = None
+    """What the data are, if they are not recognised."""
+    source: str | None = None
+    """Language to translate from, as the data name it; as in training by default."""
+    target: str | None = None
+    """Language to translate into."""
     bleu_tokenize: Tokenization | None = None
     """How BLEU finds words: 13a, or intl, zh, char, none, ja-mecab, ko-mecab; as in training by
     default."""
+
+    def arguments(self) -> dict[str, Any]:
+        names = ("format", "source", "target", "bleu_tokenize")
+        return super().arguments() | {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,195 +4,182 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, replace
-from functools import partial
+from dataclasses import replace
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 import numpy as np
 import torch
 
 from common.cli.command_line import check_file
-from common.compute.precision import choose_precision
-from common.config.bounds import check_bounds
-from common.config.changes import may_change
+from common.compute import Precision
 from common.decoding.search import Search
 from common.errors import UserError
-from common.evaluation.subject import Subject
-from common.evaluation.translation import Tokenization, check_tokenization
-from common.files import write_json
+from common.evaluation.names import Tokenization
+from common.evaluation.translation import check_tokenization
 from common.models.encoder_decoder import Batch, EncoderDecoder
+from common.models.evaluating import evaluate_written
+from common.models.tokens import TEACHER_FORCED, TOKEN_CHARTS, token_figures
 from common.models.writer import Call
-from common.runs.run import Run
+from common.runs.kept import Kept
 from common.text.embeddings import start_from_pretrained
 from common.text.language import Language
 from common.text.vocabulary import UNK, Vocabulary
-from common.training.tracking import Tracker
-from common.training.trainer import OnProgress, Trainer
-from common.training.validation import teacher_forced
+from common.training import session
+from common.training.task import Evaluation, Task
+from common.training.trainer import OnProgress
+from common.training.validation import held_out
+from seq2seq.building import build_model
 from seq2seq.data import Pair, ParallelData, load
 from seq2seq.encoder import SentenceEncoder
-from seq2seq.evaluation import Evaluation, evaluate, write_evaluation
+from seq2seq.evaluation import evaluate, show_translations
 from seq2seq.examples import TranslationExamples
-from seq2seq.loading import KIND, build_model, load_ensemble
-from seq2seq.options import TrainOptions
+from seq2seq.options import KIND, TrainOptions
 from seq2seq.prepare import Prepared, prepare, usable_pairs
-from seq2seq.showcase import Showcase
 from seq2seq.translator import MAX_READ, Translator
 
 LONGEST_SCORED = 1000  # tokens of a side; a teacher-forced pass holds scores of all words for each
 
 
 def train(options: TrainOptions, *, on_progress: OnProgress | None = None) -> Evaluation:
-    """Train a translator and evaluate its best weights on the validation sentences.
+    """Train a translator and evaluate its best weights on the validation pairs; see `session.train`."""
+    return session.train(options, make_task, KIND, on_progress=on_progress)
 
-    Args:
-        options: of the run.
-        on_progress: as `Trainer` takes it.
 
-    Returns:
-        The evaluation that is also written to the run folder.
+def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
+    """What a translator learns, and how it is judged.
 
     Raises:
-        UserError: the data, the options or the folder cannot be used.
+        UserError: the data or the options cannot be used.
     """
-    check(options)
-    continues = Run.continues(options.run_dir, options.resume)
-    changeable = set(may_change(options))
-    Run.check(
-        options.run_dir, resume=options.resume, overwrite=options.overwrite,
-        kind=KIND, config=options, may_change=changeable,
-    )  # fmt: skip
-    began = Run.open(options.run_dir, KIND).read_config(TrainOptions) if continues else None
-    device = options.training.begin()
-    data = load_data(options)
-    print(data.summary(), file=sys.stderr)
-    # What was recognised is written down: the run knows from what into what it translates.
-    options = replace(options, source=data.source_language, target=data.target_language)
-    validation = list(islice(data.split("val"), options.validation_sentences))
-    prepared = prepare(data, options.text, options.cache_dir)
-    source, target = prepared.source, prepared.target
-    for name, language in ((options.source, source), (options.target, target)):
-        print(language.vocabulary.summary(str(name)), file=sys.stderr)
-
-    model = build_model(options, source.vocabulary, target.vocabulary).to(device)
-    training = options.training.settle_precision(model, began.training if began else None)
-    options = replace(options, training=training)
-    model.decoder.set_output_bias(torch.tensor(target.vocabulary.counts))
-    if not continues:
-        start_from_pretrained_embeddings(model, options, source, target)
-    translator = Translator(
-        model, source, target,
-        options.search.strategy(), options.search.precision_of_training(training.precision),
-    )  # fmt: skip
-    # All that may refuse the data or the options comes before the folder, which may hold a run.
-    examples = training_examples(prepared, options)
-    digests = {name: data.split(name).digest for name in ("train", "val")}
-    kept = dict([*source.files("source_"), *target.files("target_")])
-    kept["data.json"] = partial(write_json, value=digests)
-    run = Run.create(
-        options.run_dir, KIND, options,
-        resume=options.resume, overwrite=options.overwrite, may_change=changeable, keep=kept,
-    )  # fmt: skip
-
-    with Tracker(run.path) as tracker:
-        tracker.configuration(asdict(options))
-        trainer = make_trainer(translator, options, examples, validation, run, tracker, on_progress)
-        trainer.fit()
-    model.eval()
-    evaluation = evaluate(translator, validation, **options.scoring())
-    own = Path(options.data)
-    search = translator.search.to_dict()
-    subject = Subject("val", own, own, search=search, precision=translator.precision)
-    write_evaluation(run.path, subject, evaluation)
-    return evaluation
-
-
-def check(options: TrainOptions) -> None:
-    """Refuse options that do not go together, before anything slow is done.
-
-    Raises:
-        UserError: they do not, or a number is out of bounds.
-    """
-    check_bounds(options)
-    options.loss.check(options.decoder)
-    options.search.strategy()
-    encoder, text = options.encoder, options.text
-    if encoder.share_embeddings and not text.joint:
-        raise UserError("--share-embeddings needs one vocabulary for both languages: add --joint.")
-    sizes = encoder.source_embedding_size, options.decoder.embedding_size
-    if encoder.share_embeddings and sizes[0] != sizes[1]:
-        raise UserError(
-            "--share-embeddings has one matrix: --source-embedding-size and --embedding-size are "
-            f"{sizes[0]} and {sizes[1]}; make them equal."
-        )
-    if encoder.share_embeddings and encoder.source_embeddings and encoder.target_embeddings:
-        raise UserError("--share-embeddings has one matrix: name one file of embeddings, not two.")
-    if text.subword_sampling and text.tokenizer != "subwords":
-        raise UserError("--subword-sampling draws subwords: add --tokenizer subwords.")
-    if text.subword_sampling > 1 and text.subword_model == "bpe":
-        raise UserError(
-            f"--subword-sampling {text.subword_sampling} is no probability, which it is of merges "
-            "(bpe): take 0 to 1."
-        )
-    if not Run.continues(options.run_dir, options.resume):
-        check_file(encoder.source_embeddings, "--source-embeddings")
-        check_file(encoder.target_embeddings, "--target-embeddings")
     check_tokenization(options.scoring()["tokenize"])
-    with torch.device("meta"):  # sizes alone
-        build_model(options, Vocabulary([]), Vocabulary([]))
+    if kept.new:  # before text is read, which may take long
+        check_file(options.encoder.source_embeddings, "--source-embeddings")
+        check_file(options.encoder.target_embeddings, "--target-embeddings")
+        with torch.device("meta"):  # sizes alone
+            build_model(options, Vocabulary([]), Vocabulary([]))
 
+    @cache
+    def data() -> ParallelData:
+        found = load_data(options)
+        print(found.summary(), file=sys.stderr)
+        return found
 
-def start_from_pretrained_embeddings(
-    model: EncoderDecoder, options: TrainOptions, source: Language, target: Language
-) -> None:
-    """Put in the embeddings of the files that the options name, if they do."""
-    assert isinstance(model.encoder, SentenceEncoder)
-    for path, language, embedding in (
-        (options.encoder.source_embeddings, source, model.encoder.embedding),
-        (options.encoder.target_embeddings, target, model.decoder.embedding),
-    ):
-        if path is not None:
-            lowercase = options.text.lowercase
-            said = start_from_pretrained(embedding, path, language.vocabulary, lowercase=lowercase)
-            print(said, file=sys.stderr)
+    @cache
+    def prepared() -> Prepared:
+        return prepare(data(), options.text, options.cache_dir)
 
+    @cache
+    def learnt() -> TranslationExamples:
+        validation = data().split("val").digest
+        kept.same("data.json", {"train": data().split("train").digest, "val": validation})
+        return training_examples(prepared(), options)
 
-def make_trainer(
-    translator: Translator,
-    options: TrainOptions,
-    examples: TranslationExamples,
-    validation: Sequence[Pair],
-    run: Run,
-    tracker: Tracker,
-    on_progress: OnProgress | None = None,
-) -> Trainer:
-    """The trainer of a translator: what it learns from, and what it reports after each epoch."""
-    training, model = options.training, translator.model
-    assert isinstance(model, EncoderDecoder)
-    attention = model.decoder.attention is not None
-    showcase = Showcase(
-        translator, validation[: options.shown_sentences], tracker, attention=attention
-    )
-    checks = encoded(validation, translator.source, translator.target)
+    @cache
+    def scored(split: str) -> tuple[list[Pair], TranslationExamples]:
+        most = options.validation_sentences if split == "val" else None
+        pairs = list(islice(data().split(split), most))
+        return pairs, encoded(pairs, source, target)
 
-    def validate() -> dict[str, float]:
-        evaluation = evaluate(translator, validation, description="validation", **options.scoring())
-        showcase.show(evaluation.translations)
-        batches = checks.batches(
-            0, batch_size=2 * training.batch_size, max_tokens=MAX_READ, shuffle=False
-        )
-        return teacher_forced(model, batches) | evaluation.metrics
+    source = kept.get_several("source_", Language, lambda: prepared().source)
+    target = kept.get_several("target_", Language, lambda: prepared().target)
+    if kept.new or options.source is None or options.target is None:
+        # What was recognised is kept: the run knows from what into what it translates.
+        options = replace(options, source=data().source_language, target=data().target_language)
+    model = build_model(options, source.vocabulary, target.vocabulary).to(device)
+    if kept.new:
+        initialize(model, options, source, target)
 
     def batches(epoch: int) -> Sequence[Batch]:
-        return examples.batches(epoch, batch_size=training.batch_size, seed=training.seed)
+        training = options.training
+        return learnt().batches(epoch, batch_size=training.batch_size, seed=training.seed)
 
-    return training.make_trainer(
-        model, training.make_optimizer(model), batches,
-        validate=validate, monitor=options.monitor, run=run, tracker=tracker,
-        on_progress=on_progress,
+    def evaluate_split(
+        model: EncoderDecoder, split: str, training_precision: Precision = "fp32", **how: Any
+    ) -> Evaluation:
+        precision = options.search.precision_of_training(training_precision)
+        translator = Translator(model, source, target, options.search.strategy(), precision)
+        pairs, examples = scored(split)
+        shown = pairs[: options.shown_sentences]
+        how = {"shown": len(shown), **options.scoring(), **how}
+        evaluation = evaluate(translator, pairs, **how)
+        batches = examples.batches(
+            0, batch_size=2 * options.training.batch_size, max_tokens=MAX_READ, shuffle=False
+        )
+        # Per token of what? The perplexities of words and of subwords cannot be compared.
+        unit = f"per token of {len(target.vocabulary):,} {options.text.tokenizer}"
+        return replace(
+            evaluation,
+            metrics=held_out(model, batches, token_figures) | evaluation.metrics,
+            signatures=dict.fromkeys(TEACHER_FORCED, "teacher-forced")
+            | {"perplexity": f"teacher-forced, {unit}"}
+            | dict(evaluation.signatures),
+            show=lambda tracker: show_translations(tracker, translator, shown, evaluation.outputs),
+        )
+
+    return Task(
+        model=model, optimizer=options.training.make_optimizer(model), batches=batches,
+        evaluate=evaluate_split, monitor=options.monitor,
+        figures=token_figures, unit="tokens", charts=TOKEN_CHARTS, options=options,
     )  # fmt: skip
+
+
+def evaluate_run(
+    folder: Path,
+    split: str = "val",
+    *,
+    ensemble: Sequence[Path] = (),
+    data: str | None = None,
+    format: str | None = None,
+    source: str | None = None,
+    target: str | None = None,
+    bleu_tokenize: Tokenization | None = None,
+    batch_size: int = 64,
+    device: str = "auto",
+    search: Search | None = None,
+    **call: Unpack[Call],
+) -> Evaluation:
+    """Evaluate a run's best weights on a split of its data, and write the result to its folder.
+
+    Args:
+        folder: the run.
+        split: val, test, or any other split of the data.
+        ensemble: more runs, whose probabilities are averaged with those of the first.
+        data: the folder of the data; where the run was trained on it by default.
+        format: of the data, if it is not recognised.
+        source, target: the languages as the data names them; as in training by default.
+        bleu_tokenize: how BLEU finds words; as in training by default.
+        batch_size: sentences translated at a time.
+        device: cpu, cuda, ...; auto takes a GPU if there is one.
+        search: the strategy; as in training by default.
+        call: precision, generator, ...; see `common.models.writer.Call`.
+
+    Raises:
+        UserError: a run or the data cannot be used.
+    """
+    named = {"source": source, "target": target, "bleu_tokenize": bleu_tokenize}
+    changes = {name: value for name, value in named.items() if value is not None}
+    if format is not None or data is not None:  # data that are named have a format of their own
+        changes["format"] = format
+    return evaluate_written(
+        Translator, TrainOptions, make_task, folder, split, ensemble=ensemble, data=data,
+        changes={"validation_sentences": None, **changes},
+        changed={} if bleu_tokenize is None else {"tok": bleu_tokenize},
+        device=device, search=search, batch_size=batch_size, **call,
+    )  # fmt: skip
+
+
+def load_data(options: TrainOptions) -> ParallelData:
+    """The data set of a run."""
+    return load(
+        options.data,
+        options.format,
+        source=options.source,
+        target=options.target,
+        max_problems=options.max_problems,
+    )
 
 
 def training_examples(prepared: Prepared, options: TrainOptions) -> TranslationExamples:
@@ -255,70 +242,17 @@ def encoded(pairs: Sequence[Pair], source: Language, target: Language) -> Transl
     return TranslationExamples([source for source, _ in kept], [target for _, target in kept])
 
 
-def load_data(options: TrainOptions) -> ParallelData:
-    """The data set of a run."""
-    return load(
-        options.data,
-        options.format,
-        source=options.source,
-        target=options.target,
-        max_problems=options.max_problems,
-    )
-
-
-def evaluate_run(
-    folder: Path,
-    split: str = "val",
-    *,
-    ensemble: Sequence[Path] = (),
-    data: str | None = None,
-    bleu_tokenize: Tokenization | None = None,
-    batch_size: int = 64,
-    device: str = "auto",
-    search: Search | None = None,
-    **call: Unpack[Call],
-) -> Evaluation:
-    """Evaluate a run's best weights on a split of its data, and write the result to its folder.
-
-    Args:
-        folder: the run.
-        split: val, test, or any other split of the data.
-        ensemble: more runs, whose probabilities are averaged with those of the first.
-        data: the folder of the data; where the run was trained on it by default.
-        bleu_tokenize: how BLEU finds words; as in training by default.
-        batch_size: sentences translated at a time.
-        device: cpu, cuda, ...; auto takes a GPU if there is one.
-        search: the strategy; as in training by default.
-        call: precision, generator, ...; see `common.models.writer.Call`.
-
-    Raises:
-        UserError: a run or the data cannot be used.
-    """
-    translator = load_ensemble([folder, *ensemble], device)
-    call["precision"] = choose_precision(
-        call.get("precision", translator.precision), translator.model
-    )
-    options = Run.open(folder, KIND).read_config(TrainOptions)
-    subject = Subject.of_run(
-        folder, split, trained_on=options.data, data=data, ensemble=tuple(ensemble),
-        search=translator.search.to_dict(), asked=search and search.to_dict(),
-        precision=call["precision"],
-        others={} if bleu_tokenize is None else {"tok": bleu_tokenize},
-    )  # fmt: skip
-    options = replace(
-        options, data=str(subject.data), bleu_tokenize=bleu_tokenize or options.bleu_tokenize
-    )
-    check_tokenization(options.scoring()["tokenize"])
-    pairs = list(load_data(options).split(split))
-    evaluation = evaluate(
-        translator, pairs,
-        batch_size=batch_size, search=search, **options.scoring(), **call,
-    )  # fmt: skip
-    examples = encoded(pairs, translator.source, translator.target)
-    batches = examples.batches(0, batch_size=batch_size, max_tokens=MAX_READ, shuffle=False)
-    evaluation.metrics.update(teacher_forced(translator.model, batches))
-    # Per token of what? The perplexities of words and of subwords cannot be compared.
-    unit = f"per token of {len(translator.target.vocabulary):,} {options.text.tokenizer}"
-    evaluation.signatures["perplexity"] = unit
-    write_evaluation(folder, subject, evaluation)
-    return evaluation
+def initialize(
+    model: EncoderDecoder, options: TrainOptions, source: Language, target: Language
+) -> None:
+    """Start a new model from what is known of the words: their frequencies, and their embeddings."""
+    model.decoder.set_output_bias(torch.tensor(target.vocabulary.counts))
+    assert isinstance(model.encoder, SentenceEncoder)
+    for path, language, embedding in (
+        (options.encoder.source_embeddings, source, model.encoder.embedding),
+        (options.encoder.target_embeddings, target, model.decoder.embedding),
+    ):
+        if path is not None:
+            lowercase = options.text.lowercase
+            said = start_from_pretrained(embedding, path, language.vocabulary, lowercase=lowercase)
+            print(said, file=sys.stderr)

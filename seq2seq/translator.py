@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from common.compute import Precision
 from common.compute.device import upload
@@ -17,10 +16,13 @@ from common.decoding.search import BeamSearch, Search
 from common.errors import UserError
 from common.models.encoder_decoder import EncoderDecoder
 from common.models.ensemble import EnsembleModel
-from common.models.writer import Call, Sentence, Writer
+from common.models.writer import IN_CODE, Call, Sentence, Writer, search_of
+from common.runs.run import Run
 from common.text.language import Language
 from common.text.vocabulary import UNK
+from seq2seq.building import build_model
 from seq2seq.examples import source_batch
+from seq2seq.options import KIND, TrainOptions
 
 MAX_SOURCE = 400  # tokens of a sentence: longer lines are translated in parts
 MAX_READ = 8_192  # tokens of a batch: of long sentences fewer are translated at a time
@@ -43,6 +45,8 @@ class Translator(Writer):
         precision: arithmetic of the search where a call does not say otherwise.
     """
 
+    KIND = KIND
+
     def __init__(
         self,
         model: EncoderDecoder | EnsembleModel,
@@ -59,21 +63,16 @@ class Translator(Writer):
         return self.language
 
     @classmethod
-    def from_run(
-        cls, folder: str | os.PathLike[str], *more: str | os.PathLike[str], device: str = "auto"
-    ) -> Translator:
-        """The translator that a run has trained; with more runs, the ensemble of all of them.
+    def _of_run(cls, run: Run, model: nn.Module | None) -> Translator:
+        source = Language.load(run.existing, "source_")
+        target = Language.load(run.existing, "target_")
+        if not run.config.get(IN_CODE):
+            options = run.read_config(TrainOptions)
+            model = model or build_model(options, source.vocabulary, target.vocabulary)
+        return cls(model, source, target, *search_of(run))  # type: ignore[arg-type]
 
-        The folders alone are needed, and no code in them is run.
-
-        Raises:
-            UserError: a folder is no translation run, or an incomplete one, or of a newer version;
-                or the runs of an ensemble do not share their vocabularies.
-        """
-        # The run's options know how it was built; importing them here keeps this class free of them.
-        from seq2seq.loading import load_ensemble
-
-        return load_ensemble([Path(folder), *map(Path, more)], device)
+    def _files(self) -> Iterable[tuple[str, Callable[[Path], None]]]:
+        return [*self.source.files("source_"), *self.target.files("target_")]
 
     def translate(
         self,
@@ -151,6 +150,7 @@ class Translator(Writer):
             raise UserError("unknown words are replaced by attention: this translator has none.")
         if replace_unknown:
             call.setdefault("constraints", ())
+            call["keep_attention"] = True
         search = search or self.search
         results: list[list[Sentence]] = [[] for _ in sentences]
         lengths = [len(tokens) for tokens in sentences]
@@ -162,14 +162,11 @@ class Translator(Writer):
             call["min_length"] = [min(search.min_length, limit) for limit in limits]
             found = self.write(self._inputs(chosen), search, **call)
             for row, best in zip(rows, found, strict=True):
-                source = sentences[row]
-                results[row] = [self._without_unknown(each, source) for each in best]
+                best = [_of_length(each, len(sentences[row])) for each in best]
+                if replace_unknown:
+                    best = [self._without_unknown(each, sentences[row]) for each in best]
+                results[row] = best
         return results
-
-    @property
-    def has_attention(self) -> bool:
-        """Whether the model looks at the source words while it writes."""
-        return self.attention(["a"], ["a"]) is not None
 
     def attention(self, source: Sequence[str], target: Sequence[str]) -> Tensor | None:
         """Where the decoder looks while it writes given tokens: (T + 1, S + 1), end tokens included.
@@ -186,16 +183,21 @@ class Translator(Writer):
     def _without_unknown(self, written: Sentence, source: Sequence[str]) -> Sentence:
         """The sentence, each unknown token replaced by the source token that was looked at most."""
         unknown = self.language.vocabulary.tokens[UNK]
-        if unknown not in written.tokens:
+        if unknown not in written.tokens or written.attention is None:
             return written
-        weights = self.attention(source, written.tokens)
-        assert weights is not None
-        looked = weights[:, : len(source)].argmax(1).tolist()
+        looked = written.attention[:, : len(source)].argmax(1).tolist()
         tokens = [
             source[looked[step]] if token == unknown else token
             for step, token in enumerate(written.tokens)
         ]
         return replace(written, text=self.language.tokenizer.decode(tokens), tokens=tokens)
+
+
+def _of_length(written: Sentence, tokens: int) -> Sentence:
+    """The sentence with its attention over the source tokens and their end, without the padding."""
+    if written.attention is None:
+        return written
+    return replace(written, attention=written.attention[:, : tokens + 1])
 
 
 def _joined(parts: list[list[Sentence]], n_best: int) -> list[Sentence]:

@@ -69,7 +69,7 @@ class EvaluationOptions(WritingOptions):
 
 def parse(
     commands: dict[str, type[Any]],
-    kind: str,
+    kind: str | None = None,
     *,
     prog: str,
     description: str,
@@ -106,15 +106,11 @@ def print_metrics(metrics: Mapping[str, float], signatures: Mapping[str, str] = 
     """Print each metric with its signature: how it was computed.
 
     Args:
-        metrics: those of `teacher_forced` are said to be teacher-forced.
+        metrics: by name.
         signatures: of some of them, by the same names.
     """
-    from common.training.validation import TEACHER_FORCED
-
     for name, value in metrics.items():
-        said = ["teacher-forced"] if name in TEACHER_FORCED else []
-        said += [signatures[name]] if name in signatures else []
-        print(f"{name:<18}{value:>10.4f}  {', '.join(said)}".rstrip())
+        print(f"{name:<18}{value:>10.4f}  {signatures.get(name, '')}".rstrip())
 
 
 def check_file(path: Path | None, option: str) -> None:

@@ -134,6 +134,15 @@ class SearchOptions(BeamSearch, Sampling):
         """
         return training if self.search_precision == "auto" else self.search_precision
 
+    @classmethod
+    def of(cls, search: Search, precision: Precision = "auto") -> SearchOptions:
+        """The options of a strategy."""
+        names = {BeamSearch: "beam", Greedy: "greedy", Sampling: "sampling"}
+        return cls(
+            search=names[type(search)],  # type: ignore[arg-type]
+            search_precision=precision, **dataclasses.asdict(search),
+        )  # fmt: skip
+
     def strategy(self) -> Search:
         """The search of these options.
 

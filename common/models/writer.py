@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypedDict, Unpack
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Self, TypeAlias, TypedDict, Unpack
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from common.compute import Precision
+from common.compute.device import choose_device
+from common.config.plain import dotted, from_dict
 from common.decoding.constraints import Constraint, Forbidden, Lengths
 from common.decoding.hypotheses import Hypothesis
+from common.decoding.options import SearchOptions
 from common.decoding.search import Search
+from common.errors import UserError
 from common.models.encoder_decoder import EncoderDecoder
 from common.models.ensemble import EnsembleModel
+from common.runs.run import Run
 from common.text.language import Language
 from common.text.vocabulary import UNK
+
+PathLike: TypeAlias = str | os.PathLike[str]
+
+IN_CODE = "built_in_code"  # the setting of a run whose model no options describe
 
 
 @dataclass(frozen=True)
@@ -66,12 +77,20 @@ class Call(TypedDict, total=False):
 class Writer:
     """Writes sentences with a trained model.
 
+    A subclass says how it is made from the folder of a run (`_of_run`), and what a folder must hold
+    of it (`_settings`, `_files`).
+
     Args:
         model: an encoder and a decoder, or an ensemble; it is put into evaluation mode.
         language: the tokens of the decoder.
         search: the strategy where a call does not name one.
         precision: arithmetic of the search where a call does not say otherwise.
     """
+
+    KIND: ClassVar[str]
+    """What a run of it is called in its config.json."""
+    ALIKE: ClassVar[tuple[str, ...]] = ()
+    """Settings, by dotted names, that the runs of an ensemble must share."""
 
     def __init__(
         self,
@@ -85,9 +104,82 @@ class Writer:
         self.search = search
         self.precision = precision
 
+    @classmethod
+    def from_run(
+        cls, folder: PathLike, *more: PathLike, model: nn.Module | None = None, device: str = "auto"
+    ) -> Self:
+        """The writer that a run has trained; with more runs, the ensemble of all of them.
+
+        The folders alone are needed, and no code in them is run.
+
+        Args:
+            folder: of a run, which a training wrote, or `save`.
+            more: runs whose probabilities are averaged with those of the first.
+            model: takes the weights of the run: for a model that was built in code, whose
+                architecture no folder knows.
+            device: cpu, cuda, ...; auto takes a GPU if there is one.
+
+        Raises:
+            UserError: a folder is no run of this kind, or an incomplete one, or of a newer version; or
+                the runs of an ensemble do not share what they keep besides their weights.
+        """
+        runs = [Run.open(each, cls.KIND) for each in (folder, *more)]
+        for run in runs[1:]:
+            _check_alike(runs[0], run, cls.ALIKE)
+        members = []
+        for run in runs:
+            if model is None and run.config.get(IN_CODE):
+                raise UserError(
+                    f"{run.path} holds weights of a model that was built in code: build it again, "
+                    "and name it: from_run(folder, model=mine)."
+                )
+            member = cls._of_run(run, model)
+            run.load_model(member.model)
+            member.model = member.model.to(choose_device(device)).eval()
+            members.append(member)
+        if more:
+            models = [each.model for each in members if isinstance(each.model, EncoderDecoder)]
+            members[0].model = EnsembleModel(models).eval()
+        return members[0]
+
+    def save(self, folder: PathLike, *, overwrite: bool = False) -> None:
+        """Write a run folder from which `from_run` makes this writer again, given its model.
+
+        Args:
+            folder: is made; or an empty one.
+            overwrite: replace the run that is there.
+
+        Raises:
+            UserError: there is a run already, or other files.
+        """
+        settings = self._settings() | {
+            "search": asdict(SearchOptions.of(self.search, self.precision)), IN_CODE: True
+        }  # fmt: skip
+        run = Run.create(folder, self.KIND, settings, overwrite=overwrite, keep=dict(self._files()))
+        run.save_model(self.model)
+
+    @classmethod
+    def _of_run(cls, run: Run, model: nn.Module | None) -> Self:
+        """The writer of a run, without its weights; built of its options where no model is given."""
+        raise NotImplementedError
+
+    def _settings(self) -> dict[str, Any]:
+        """The configuration that `_of_run` needs besides the files, where a model is given."""
+        return {}
+
+    def _files(self) -> Iterable[tuple[str, Callable[[Path], None]]]:
+        """The names of the files that a run keeps of it, each with what writes it."""
+        raise NotImplementedError
+
     @property
     def device(self) -> torch.device:
         return next(self.model.parameters()).device
+
+    @property
+    def has_attention(self) -> bool:
+        """Whether the model, or one of an ensemble, looks at its input while it writes."""
+        members = self.model.models if isinstance(self.model, EnsembleModel) else [self.model]
+        return any(member.decoder.attention is not None for member in members)
 
     def write(
         self, inputs: tuple[Tensor, ...], search: Search | None = None, **call: Unpack[Call]
@@ -127,3 +219,24 @@ class Writer:
             inputs, [self.language.vocabulary.encode(list(tokens))]
         )
         return None if weights is None else weights[0]
+
+
+def search_of(run: Run) -> tuple[Search, Precision]:
+    """The strategy of a run and its precision, by its configuration."""
+    options = from_dict(SearchOptions, run.config.get("search", {}), str(run.path / "config.json"))
+    return options.strategy(), options.search_precision
+
+
+def _check_alike(first: Run, other: Run, settings: Sequence[str]) -> None:
+    """Refuse runs that do not read and write the same tokens, or see pictures differently."""
+    ours, theirs = (
+        {name: digest for name, digest in run.digests.items() if name != "data.json"}
+        | {name: value for name, value in dotted(run.config) if name in settings}
+        for run in (first, other)
+    )
+    for name in sorted(ours.keys() | theirs.keys()):
+        if ours.get(name) != theirs.get(name):
+            raise UserError(
+                f"{other.path} has another {name} than {first.path}: an ensemble needs runs that were "
+                "trained on the same data, with the same options for its words and pictures."
+            )

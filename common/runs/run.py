@@ -26,7 +26,12 @@ from common.runs.contents import (
 )
 from common.runs.origin import what_makes_it
 from common.runs.state import read_state, save_state
-from common.runs.weights import load_weights, save_weights
+from common.runs.weights import (
+    check_same_architecture,
+    load_state_dict,
+    load_weights,
+    save_weights,
+)
 
 FORMAT = 2  # of the run folder; a folder of a higher format is refused, of a lower one read
 
@@ -266,6 +271,17 @@ class Run:
                 "validation. Resume it (--resume)."
             )
         load_weights(self.path / "model.safetensors", model)
+
+    def load_last_weights(self, model: nn.Module) -> None:
+        """Put the weights of the training state into `model`.
+
+        Raises:
+            UserError: the state is missing, damaged or of another architecture.
+        """
+        path = self.path / "training.pt"
+        weights = read_state(path).get("model", {})
+        check_same_architecture(path, weights, model)
+        load_state_dict(model, weights)
 
     @property
     def has_model(self) -> bool:

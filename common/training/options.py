@@ -173,3 +173,11 @@ class RunOptions:
     overwrite: Annotated[bool, MAY_CHANGE] = False
     """Replace the run in the folder."""
     training: TrainingOptions = TrainingOptions()
+
+    def check(self) -> None:
+        """Refuse options that do not go together, before anything slow is done: for an experiment to
+        override.
+
+        Raises:
+            UserError: they do not.
+        """

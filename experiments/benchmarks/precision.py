@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from captioning.loading import build_model
+from captioning.building import build_model
 from captioning.options import EncoderOptions, TrainOptions
 from common.compute.precision import Chosen, choose_precision
 from common.decoding import BeamSearch

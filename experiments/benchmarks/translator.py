@@ -21,8 +21,8 @@ from common.text.vocabulary import SPECIALS, Vocabulary
 from common.training.options import TrainingOptions
 from experiments.benchmarks.harness import CPU, Comparison, compare
 from experiments.translate_multi30k import SMALL
+from seq2seq.building import build_model
 from seq2seq.examples import source_batch
-from seq2seq.loading import build_model
 
 SOURCE_WORDS, TARGET_WORDS = 8_000, 6_000
 PRECISIONS: tuple[Chosen, ...] = ("fp32", "bf16")

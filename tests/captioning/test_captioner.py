@@ -11,14 +11,18 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from captioning import Captioner
+from captioning.building import build_model
 from captioning.data import load
+from captioning.evaluation import overlaid
 from captioning.options import EncoderOptions, TrainOptions
 from captioning.train import evaluate_run, train
 from common.decoding import BeamSearch, Greedy, Sampling
 from common.decoding.options import DecoderOptions, SearchOptions
 from common.errors import UserError
+from common.models.options import LossOptions
 from common.synthetic.scenes import write_scenes
 from common.training.options import TrainingOptions
 from tests.commands import run_here, run_module
@@ -145,6 +149,53 @@ def test_attention_covers_every_word_and_sums_to_one(run, scenes):
     assert_same_sums(weights.sum(1), torch.ones(len(weights)), terms=2 * 16)
 
 
+def test_a_model_built_in_code_is_saved_and_read_again(run, scenes, tmp_path):
+    trained = Captioner.from_run(run, device="cpu")
+    paths = pictures(scenes)
+    first = trained.captions(paths)
+    trained.save(tmp_path / "saved")
+    with pytest.raises(UserError, match=r"built in code: build it again.*model=mine"):
+        Captioner.from_run(tmp_path / "saved", device="cpu")
+    with pytest.raises(UserError, match="holds a run already"):
+        trained.save(tmp_path / "saved")
+    mine = build_model(tiny_options(scenes, run), trained.language.vocabulary, weights="none")
+    again = Captioner.from_run(tmp_path / "saved", model=mine, device="cpu")
+    assert (again.search, again.transform) == (trained.search, trained.transform)
+    assert again.captions(paths) == first
+    with pytest.raises(UserError, match="another architecture"):
+        Captioner.from_run(tmp_path / "saved", model=nn.Linear(2, 2), device="cpu")
+    # And a folder of a training takes a model of one's own as well.
+    own = build_model(tiny_options(scenes, run), trained.language.vocabulary, weights="none")
+    assert Captioner.from_run(run, model=own, device="cpu").captions(paths) == first
+
+
+def test_a_caption_is_shown_with_the_attention_it_was_written_with(run, scenes):
+    captioner = Captioner.from_run(run, device="cpu")
+    (path, *_) = pictures(scenes)
+    (best,) = captioner.captions([path], keep_attention=True)
+    again = captioner.attention(path, best[0].tokens)
+    attention = best[0].attention
+    torch.testing.assert_close(attention, again[: len(attention)], atol=1e-4, rtol=1e-4)
+    drawn = overlaid(captioner.transform.fitted(path), best[0])
+    assert drawn.width > captioner.transform.size
+
+
+def test_an_evaluation_of_other_data_sees_their_own_pictures(run, scenes, tmp_path):
+    """Not those of the training, which has them in a folder of their own."""
+    rows = ["image,caption", *(f"{path.name},a thing" for path in pictures(scenes, "train"))]
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "captions.txt").write_text("\n".join(rows))
+    options = tiny_options(tmp_path / "a", tmp_path / "run", images=scenes / "train", format="csv")
+    train(replace(options, training=replace(options.training, epochs=1)))
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    with pytest.raises(UserError, match="none of the .* images .* is in"):
+        evaluate_run(tmp_path / "run", data=str(tmp_path / "b"), device="cpu")
+    folder = shutil.copytree(scenes / "train", tmp_path / "moved")
+    evaluate_run(
+        tmp_path / "run", data=str(tmp_path / "b"), images=folder, format="csv", device="cpu"
+    )
+
+
 def test_a_run_repeats_and_a_resumed_one_ends_the_same(scenes, tmp_path):
     whole = tiny_options(scenes, tmp_path / "whole")
     train(whole)
@@ -180,9 +231,8 @@ def test_learns_a_handful_of_scenes_by_heart(tmp_path):
     options = replace(
         options,
         decoder=replace(options.decoder, embedding_dropout=0.0, output_dropout=0.0),
-        training=replace(
-            options.training, epochs=150, learning_rate=0.01, label_smoothing=0.0, batch_size=4
-        ),
+        loss=LossOptions(label_smoothing=0.0),
+        training=replace(options.training, epochs=150, learning_rate=0.01, batch_size=4),
         monitor="bleu4",
     )
     evaluation = train(options)
@@ -194,6 +244,7 @@ def test_evaluation_writes_scores_and_captions(run, scenes):
     written = json.loads((run / "evaluation-val_held_out.json").read_text())
     assert written.pop("search")["beam_size"] == 2 and written.pop("precision") == "fp32"
     assert written.pop("data").endswith("scenes") and written.pop("ensemble") == []
+    assert written.pop("signatures")["perplexity"] == "teacher-forced"
     assert written == pytest.approx(evaluation.metrics)
     names = {"bleu1", "bleu4", "rouge_l", "cider_d", "tokens", "seconds", "perplexity"}
     assert names | {"true_captions"} <= set(written)
@@ -262,7 +313,7 @@ def test_the_command_captions_files_and_folders(run, scenes, tmp_path, attention
         (("train", "--data", "nowhere", "--run-dir", "RUN"), "nowhere"),
         (("train", "--data", "SCENES", "--run-dir", "OLD"), "holds a run already"),
         (("train", "--data", "SCENES", "--run-dir", "NEW", "--encoder", "resnet1"), "resnet1"),
-        (("train", "--data", "SCENES", "--run-dir", "NEW", "--average-best", 1), "no average"),
+        (("train", "--data", "SCENES", "--run-dir", "NEW", "--coverage", 1), "--coverage"),
         (("evaluate", "nowhere"), "nowhere"),
         (("evaluate", "OLD", "--split", "tset"), "tset"),
         (("caption", "OLD", "nowhere.jpg"), "nowhere.jpg"),

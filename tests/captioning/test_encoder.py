@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from captioning.backbone import Backbone
+from captioning.building import build_model
 from captioning.encoder import ImageEncoder
-from captioning.loading import build_model
 from captioning.options import EncoderOptions, TrainOptions
 from captioning.small_cnn import SmallCNN
 from captioning.transform import ImageTransform
@@ -103,7 +103,7 @@ def test_an_encoder_says_what_it_cannot_take() -> None:
 def test_the_network_normalises_pixels_as_the_transform_does(monkeypatch) -> None:
     """Cached features come from the one, pixels go through the other."""
     odd = ImageTransform(SIZE, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
-    monkeypatch.setattr("captioning.loading.make_transform", lambda options: odd)
+    monkeypatch.setattr("captioning.building.make_transform", lambda options: odd)
     options = TrainOptions("data", Path("run"), encoder=EncoderOptions(encoder="small"))
     model = build_model(options, Vocabulary.build([["a"]]), weights="none")
     pixels = torch.randint(256, (2, 3, SIZE, SIZE), dtype=torch.uint8)

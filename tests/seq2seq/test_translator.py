@@ -20,10 +20,13 @@ from common.data.reading import LineFile
 from common.decoding import BeamSearch, Greedy
 from common.decoding.options import DecoderOptions, SearchOptions
 from common.errors import UserError
+from common.models.options import LossOptions
 from common.text.vocabulary import UNK
 from common.training.options import TrainingOptions
 from seq2seq import Translator
+from seq2seq.building import build_model
 from seq2seq.commands import read_lines
+from seq2seq.evaluation import alignment
 from seq2seq.options import EncoderOptions, TextOptions, TrainOptions
 from seq2seq.train import evaluate_run, train
 from tests.commands import ROOT, on_the_cpu, run_here, run_module
@@ -182,6 +185,31 @@ def test_unknown_words_are_written_only_to_be_replaced(run):
     assert set(replaced.split()) == {"zebra"}
 
 
+def test_a_model_built_in_code_is_saved_and_read_again(run, data, tmp_path):
+    trained = Translator.from_run(run, device="cpu")
+    first = trained.translations(SENTENCES)
+    trained.save(tmp_path / "saved")
+    with pytest.raises(UserError, match=r"built in code: build it again.*model=mine"):
+        Translator.from_run(tmp_path / "saved", device="cpu")
+    languages = trained.source.vocabulary, trained.target.vocabulary
+    mine = build_model(tiny_options(data, run), *languages)
+    again = Translator.from_run(tmp_path / "saved", model=mine, device="cpu")
+    assert again.search == trained.search and again.translations(SENTENCES) == first
+
+
+def test_a_translation_is_shown_with_the_attention_it_was_written_with(run):
+    translator = Translator.from_run(run, device="cpu")
+    together = translator.translations(SENTENCES[:2], keep_attention=True)
+    for text, (best,) in zip(SENTENCES, together, strict=False):
+        tokens = translator.source.tokenizer.encode(text)
+        again = translator.attention(tokens, best.tokens)
+        assert best.attention.shape[1] == len(tokens) + 1  # without padding
+        torch.testing.assert_close(
+            best.attention, again[: len(best.attention)], atol=1e-4, rtol=1e-4
+        )
+        assert alignment(translator, text, best).width > 50
+
+
 @pytest.mark.parametrize("attention", ["none", "general"])
 def test_a_run_repeats_and_a_resumed_one_ends_the_same(data, tmp_path, attention):
     whole = tiny_options(data, tmp_path / "whole")
@@ -226,9 +254,8 @@ def test_learns_a_handful_of_pairs_by_heart(tmp_path, text, attention):
         ),
         search=replace(options.search, max_length=60),
         monitor="exact_match",
-        training=replace(
-            options.training, epochs=20, learning_rate=0.008, label_smoothing=0.0, batch_size=8
-        ),
+        loss=LossOptions(label_smoothing=0.0),
+        training=replace(options.training, epochs=20, learning_rate=0.008, batch_size=8),
     )
     assert train(options).metrics["exact_match"] == 1.0
 
@@ -299,7 +326,7 @@ def test_an_ensemble_of_a_run_with_itself_says_the_same(run):
 def test_an_ensemble_needs_one_vocabulary(run, data, tmp_path):
     other = tiny_options(data, tmp_path / "other", text=TextOptions(tokenizer="characters"))
     train(replace(other, training=replace(other.training, epochs=1)))
-    with pytest.raises(UserError, match="another source vocabulary"):
+    with pytest.raises(UserError, match="another source_tokenizer.json"):
         Translator.from_run(run, tmp_path / "other", device="cpu")
 
 
@@ -372,7 +399,7 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
         (("train", "--data", "DATA", "--run-dir", "OLD"), "holds a run already"),
         (("train", "--data", "DATA", "--run-dir", "NEW", "--share-embeddings"), "--joint"),
         (("train", "--data", "DATA", "--run-dir", "NEW", "--subword-sampling", 0.1), "subwords"),
-        (("train", "--data", "DATA", "--run-dir", "NEW", "--average-best", 1), "--average-best 1"),
+        (("train", "--data", "DATA", "--run-dir", "NEW", "--teacher-forcing", "linear"), "below 1"),
         (("train", "--data", "DATA", "--run-dir", "NEW", "--vocabulary-size", 3), "at least 5"),
         (
             ("train", "--data", "DATA", "--run-dir", "NEW", "--tokenizer", "subwords",
@@ -445,7 +472,7 @@ def test_a_line_of_any_length_is_validated_on_without_its_scores(data, tmp_path,
         path.write_bytes(gzip.compress((f"{word} " * 20_000 + "\n" + text).encode()))
     options = tiny_options(folder, tmp_path / "run")
     evaluation = train(replace(options, training=replace(options.training, epochs=1)))
-    assert len(evaluation.translations) == 21
+    assert len(evaluation.outputs) == 21
     assert "leave out 1 of 21 pairs" in capsys.readouterr().err
     assert evaluate_run(tmp_path / "run", "val", device="cpu").metrics["perplexity"] > 1
 

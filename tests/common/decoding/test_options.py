@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from captioning.loading import build_model as build_captioner
+from captioning.building import build_model as build_captioner
 from captioning.options import EncoderOptions as ImageEncoderOptions
 from captioning.options import TrainOptions as CaptionerOptions
 from common.decoding.options import DecoderOptions, SearchOptions
@@ -15,7 +15,7 @@ from common.errors import UserError
 from common.text.vocabulary import Vocabulary
 from common.training.options import TrainingOptions, check_options
 from common.training.schedules import Constant, Cosine, InverseSquareRoot, Plateau
-from seq2seq.loading import build_model as build_translator
+from seq2seq.building import build_model as build_translator
 from seq2seq.options import EncoderOptions
 from seq2seq.options import TrainOptions as TranslatorOptions
 

@@ -1,4 +1,4 @@
-"""What an evaluation is of: after this its files are named, and this they say."""
+"""Identifies an evaluation: its files are named by it, and record it."""
 
 from __future__ import annotations
 
@@ -12,31 +12,34 @@ from common.errors import UserError
 
 @dataclass(frozen=True)
 class Subject:
-    """A split of some data, and how sentences were written for it.
+    """A split of some data, and how it was evaluated.
 
     Args:
         split: val, test, ...
-        trained_on: the folder of the data that the run was trained on.
+        trained_on: the folder of the data that the run was trained on; None where it has none, as
+            with data that an experiment makes.
         data: the folder of the data that it is evaluated on.
         ensemble: runs that take part besides.
-        search: how the run itself searches: `Search.to_dict`.
-        asked: how it is searched now; as the run does if not given.
-        others: what else is not as in training, by a short name.
-        precision: what the search was computed in: fp32 or bf16.
+        changed: what is otherwise than in training, by a short name.
+        recorded: what else is recorded: the search, the precision.
     """
 
     split: str
-    trained_on: Path
-    data: Path
+    trained_on: Path | None = None
+    data: Path | None = None
     ensemble: tuple[Path, ...] = ()
-    search: Mapping[str, Any] = field(default_factory=dict)
-    asked: Mapping[str, Any] | None = None
-    others: Mapping[str, Any] = field(default_factory=dict)
-    precision: str | None = None
+    changed: Mapping[str, Any] = field(default_factory=dict)
+    recorded: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of_run(
-        cls, run: Path, split: str, *, trained_on: str, data: str | None, **others: Any
+        cls,
+        run: Path,
+        split: str,
+        *,
+        trained_on: str | Path | None,
+        data: str | Path | None = None,
+        **others: Any,
     ) -> Subject:
         """A split of the data that are named, or of those that the run was trained on.
 
@@ -48,36 +51,36 @@ class Subject:
         Raises:
             UserError: none is named, and the run's are not where they were.
         """
-        if data is None and not Path(trained_on).exists():
+        if data is None and trained_on is not None and not Path(trained_on).exists():
             raise UserError(
                 f"{trained_on}, the data of {run}, is no longer there. Say where: --data."
             )
-        return cls(split, Path(trained_on), Path(data or trained_on), **others)
+        now = data or trained_on
+        return cls(
+            split, trained_on and Path(trained_on), now and Path(now), **others
+        )  # fmt: skip
 
     @property
     def name(self) -> str:
         """Of the files: the split for what training itself evaluates, and longer for all else."""
-        changed = dict(self.others)
-        for option, value in (self.asked or {}).items():
-            if self.search.get(option) != value:
-                changed[option] = value
         parts = [self._data_name(), self.split]
         if self.ensemble:
             parts += ["ensemble", *(run.resolve().name for run in self.ensemble)]
-        parts += [f"{option}-{value}" for option, value in sorted(changed.items())]
+        parts += [f"{option}-{value}" for option, value in sorted(self.changed.items())]
         return "-".join(part for part in parts if part)
 
-    def said(self) -> dict[str, Any]:
-        """What its file says besides the figures."""
+    def to_dict(self) -> dict[str, Any]:
+        """What its file records besides the metrics."""
         return {
-            "data": str(self.data),
+            "data": self.data and str(self.data),
             "ensemble": [str(run) for run in self.ensemble],
-            "search": dict(self.search if self.asked is None else self.asked),
-            "precision": self.precision,
+            **self.recorded,
         }
 
     def _data_name(self) -> str:
         """Empty for the data that the run was trained on, also where they were moved."""
+        if self.data is None or self.trained_on is None:
+            return ""
         ours, theirs = self.trained_on.resolve(), self.data.resolve()
         if ours == theirs or (ours.name == theirs.name and not ours.exists()):
             return ""

@@ -7,9 +7,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import UserError
-from common.evaluation.subject import Subject
-
-SEARCH = {"beam_size": 5, "max_length": 40}
+from common.training.subject import Subject
 
 
 @pytest.fixture
@@ -19,8 +17,8 @@ def own(tmp_path: Path) -> Path:
 
 
 def test_what_training_evaluates_is_called_as_its_split(own: Path, monkeypatch) -> None:
-    assert Subject("val", own, own, search=SEARCH).name == "val"
-    assert Subject("val", own, own, search=SEARCH, asked={"beam_size": 5}).name == "val"
+    assert Subject("val", own, own).name == "val"
+    assert Subject("val").name == "val"  # data that an experiment makes
     monkeypatch.chdir(own)
     assert Subject("val", own, Path()).name == "val"
 
@@ -34,16 +32,15 @@ def test_data_that_were_moved_are_the_same_and_others_of_that_name_are_not(own: 
     assert Subject("val", own, elsewhere).name == "val"
 
 
-def test_all_that_was_done_otherwise_is_named_and_said(own: Path) -> None:
+def test_all_that_was_done_otherwise_is_named_and_recorded(own: Path) -> None:
     subject = Subject(
-        "test", own, own, (Path("runs/a"), Path("runs/b")), SEARCH,
-        {"max_length": 9, "beam_size": 1}, {"tok": "zh"}, "bf16",
+        "test", own, own, (Path("runs/a"), Path("runs/b")),
+        changed={"tok": "zh", "beam_size": 1}, recorded={"precision": "bf16"},
     )  # fmt: skip
-    assert subject.name == "test-ensemble-a-b-beam_size-1-max_length-9-tok-zh"
-    assert subject.said() == {
+    assert subject.name == "test-ensemble-a-b-beam_size-1-tok-zh"
+    assert subject.to_dict() == {
         "data": str(own),
         "ensemble": ["runs/a", "runs/b"],
-        "search": {"beam_size": 1, "max_length": 9},
         "precision": "bf16",
     }
 
@@ -51,7 +48,7 @@ def test_all_that_was_done_otherwise_is_named_and_said(own: Path) -> None:
 def test_data_are_found_where_they_are_named_or_where_they_were(own: Path) -> None:
     run = Path("run")
     assert Subject.of_run(run, "val", trained_on=str(own), data=None).data == own
-    elsewhere = Subject.of_run(run, "val", trained_on=str(own), data="other", asked={"n": 1})
+    elsewhere = Subject.of_run(run, "val", trained_on=str(own), data="other", changed={"n": 1})
     assert (elsewhere.data, elsewhere.name) == (Path("other"), "other-val-n-1")
     with pytest.raises(UserError, match=r"gone, the data of run, is no longer there.*--data"):
         Subject.of_run(run, "val", trained_on="gone", data=None)

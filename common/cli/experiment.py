@@ -1,0 +1,60 @@
+"""The command line of an experiment: `train` and `evaluate`."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from common.cli.command_line import parse, print_metrics
+from common.errors import run_command
+from common.training import session
+from common.training.options import RunOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions:
+    """Evaluate a trained run on a split of its data, and write the result to its folder."""
+
+    run: Positional[Path]
+    """A folder that `train` wrote."""
+    split: str = "val"
+    """Which part of the data: val, test, or any other split."""
+    data: str | None = None
+    """The data, if they are no longer where the run was trained on them."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, mps, or any other device of PyTorch; auto takes a GPU if there is one."""
+
+
+def experiment(options: type[RunOptions], make_task: session.MakeTask) -> None:
+    """Run the command that the arguments name, and print the metrics of its evaluation.
+
+    The help begins with the first line of the module that `make_task` is defined in, and its name is
+    the kind of the runs.
+
+    Args:
+        options: of a training.
+        make_task: from the options to the task; see `session.MakeTask`.
+    """
+    name = Path(inspect.getfile(make_task)).stem
+    text = sys.modules[make_task.__module__].__doc__ or ""
+
+    def main() -> None:
+        chosen = parse(
+            {"train": options, "evaluate": EvaluateOptions},
+            prog=f"python -m experiments.{name}",
+            description=text.partition("\n")[0],
+        )
+        if isinstance(chosen, EvaluateOptions):
+            evaluation = session.evaluate(
+                chosen.run, options, make_task, name, chosen.split,
+                data=chosen.data, device=chosen.device,
+            )  # fmt: skip
+        else:
+            evaluation = session.train(chosen, make_task, name)
+        print_metrics(evaluation.metrics, evaluation.signatures)
+
+    run_command(main)

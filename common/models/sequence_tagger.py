@@ -1,0 +1,115 @@
+"""A label for every step of a sequence, as the part of speech of each word."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from common.compute.device import map_tensors, upload
+from common.data.batching import pad_sequences
+from common.models.tokens import token_loss
+from common.recurrent import Recurrent
+from common.recurrent.cells import CellFactory
+from common.recurrent.dropout import Dropout
+from common.recurrent.names import StandardCell
+from common.text.vocabulary import PAD
+from common.training.loss import Loss
+
+
+@dataclass(frozen=True)
+class TaggedBatch:
+    """Sequences with the label of every step.
+
+    Args:
+        tokens: (B, T) token ids, padded on the right with `PAD`.
+        lengths: (B,) real steps; they stay on the host, which packs the sequences by them.
+        labels: (B, T) label ids; -1 for a step that has none of those that the model knows, and
+            anything at padding.
+    """
+
+    tokens: Tensor
+    lengths: Tensor
+    labels: Tensor
+
+    @classmethod
+    def collate(
+        cls, sequences: Sequence[Sequence[int]], labels: Sequence[Sequence[int]]
+    ) -> TaggedBatch:
+        """Make a batch of token ids and label ids of the same lengths."""
+        lengths = torch.tensor([len(sequence) for sequence in sequences])
+        return cls(pad_sequences(sequences, PAD), lengths, pad_sequences(labels, -1))
+
+    def to(self, device: torch.device) -> TaggedBatch:
+        """The batch on a device, but for its lengths."""
+        return TaggedBatch(upload(self.tokens, device), self.lengths, upload(self.labels, device))
+
+    def pin_memory(self) -> TaggedBatch:
+        return map_tensors(self, Tensor.pin_memory)
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+class SequenceTagger(nn.Module):
+    """Embeds tokens, reads them with a recurrent network, and scores every label at every step.
+
+        h_1 ... h_T = Recurrent(E x_1 ... E x_T)        scores_t = W h_t + b
+
+    Args:
+        vocabulary_size: V, tokens.
+        num_labels: L, labels.
+        embedding_size: features of a token.
+        hidden_size: features of a hidden state in each direction.
+        cell: as `Recurrent` takes it.
+        num_layers: stacked layers.
+        bidirectional: read in both directions: each label then depends on the whole sequence.
+        dropout: probability with which features of embeddings and hidden states are dropped in training.
+        unknown: token that stands for those which the vocabulary lacks.
+        unknown_rate: probability with which a token is replaced by it in training, so that the model
+            learns from the others what an unknown one may be.
+    """
+
+    def __init__(
+        self,
+        vocabulary_size: int,
+        num_labels: int,
+        *,
+        embedding_size: int = 100,
+        hidden_size: int = 100,
+        cell: StandardCell | CellFactory = "lstm",
+        num_layers: int = 1,
+        bidirectional: bool = True,
+        dropout: float = 0.0,
+        unknown: int | None = None,
+        unknown_rate: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary_size, embedding_size, padding_idx=PAD)
+        self.recurrent = Recurrent(
+            cell, embedding_size, hidden_size,
+            num_layers=num_layers, bidirectional=bidirectional, dropout=dropout,
+        )  # fmt: skip
+        self.dropout = Dropout(dropout)
+        self.output = nn.Linear(self.recurrent.output_size, num_labels)
+        self.unknown = unknown
+        self.unknown_rate = unknown_rate
+
+    def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """Scores of every label (B, T, L) for tokens (B, T) of given lengths (B,)."""
+        if self.training and self.unknown is not None and self.unknown_rate:
+            hidden = torch.rand(tokens.shape, device=tokens.device) < self.unknown_rate
+            tokens = tokens.masked_fill(hidden & (tokens != PAD), self.unknown)
+        outputs, _ = self.recurrent(self.dropout(self.embedding(tokens)), lengths)
+        return self.output(self.dropout(outputs))
+
+    def loss(self, batch: TaggedBatch) -> Loss:
+        """Cross-entropy, a mean over the steps that have a label.
+
+        Its sum `accuracy` counts the steps whose most probable label is right.
+        """
+        logits = self(batch.tokens, batch.lengths)
+        loss = token_loss(logits, batch.labels, pad=-1)
+        return loss._replace(sums={"accuracy": loss.sums["correct"]})

@@ -1,0 +1,160 @@
+"""From the task of an experiment to a run: trained, resumed or evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
+
+import torch
+from torch import nn
+
+from common.compute.device import choose_device
+from common.config.bounds import check_bounds
+from common.config.changes import may_change
+from common.files import atomic_write, write_json
+from common.runs.kept import Kept
+from common.runs.run import Run
+from common.training.options import RunOptions
+from common.training.subject import Subject
+from common.training.task import Evaluation, Task
+from common.training.tracking import Tracker
+from common.training.trainer import OnProgress
+
+Options = TypeVar("Options", bound=RunOptions)
+MakeTask: TypeAlias = Callable[[Options, Kept, torch.device], Task]
+"""Makes the task of some options; called after seeding, and before the run folder is made, so that it
+can refuse options and data. What the run must keep it asks of `Kept`, which builds it for a new run
+and reads it for one that is resumed or evaluated; weights are not its business: a session loads them."""
+
+
+def train(
+    options: Options,
+    make_task: MakeTask[Options],
+    kind: str,
+    *,
+    on_progress: OnProgress | None = None,
+) -> Evaluation:
+    """Train in a run folder, or go on with the training that is there, and evaluate its best weights.
+
+    Args:
+        options: of the run.
+        make_task: the experiment.
+        kind: what a run of it is called in its config.json.
+        on_progress: as `Trainer` takes it.
+
+    Returns:
+        The evaluation of the split "val", which is also written to the run folder.
+
+    Raises:
+        UserError: the options, the data or the folder cannot be used.
+    """
+    check_bounds(options)
+    options.check()
+    changeable = set(may_change(options))
+    how = {"resume": options.resume, "overwrite": options.overwrite, "may_change": changeable}
+    Run.check(options.run_dir, kind, options, **how)
+    begun = (
+        Run.open(options.run_dir, kind) if Run.continues(options.run_dir, options.resume) else None
+    )
+    before = begun and begun.read_config(type(options))
+    device = options.training.begin()
+    kept = Kept(begun)
+    task = make_task(options, kept, device)
+    if begun is not None:  # what is computed from frozen weights may be needed before training is
+        begun.load_last_weights(task.model)
+    options = task.options or options
+    training = options.training.settle_precision(task.model, before and before.training)
+    options = replace(options, training=training)
+    task.batches(0)  # data that cannot be used are refused before the folder is changed
+    run = Run.create(options.run_dir, kind, options, keep=kept.writers, **how)
+
+    def evaluate() -> Evaluation:
+        return task.evaluate(task.model, "val", training_precision=training.precision)
+
+    with Tracker(run.path, charts=task.charts) as tracker:
+        tracker.configuration(asdict(options))
+
+        def validate() -> dict[str, float]:
+            evaluation = evaluate()
+            if evaluation.show is not None:
+                evaluation.show(tracker)
+            return evaluation.metrics
+
+        trainer = training.make_trainer(
+            task.model, task.optimizer, task.batches,
+            validate=validate, monitor=task.monitor, mode=task.mode, figures=task.figures,
+            unit=task.unit, run=run, tracker=tracker, on_progress=on_progress,
+        )  # fmt: skip
+        trainer.fit()
+    task.model.eval()
+    evaluation = evaluate()
+    data = getattr(options, "data", None)
+    write_evaluation(run, Subject.of_run(run.path, "val", trained_on=data), evaluation)
+    return evaluation
+
+
+def evaluate(
+    folder: Path,
+    options: type[Options],
+    make_task: MakeTask[Options],
+    kind: str,
+    split: str = "val",
+    *,
+    model: nn.Module | None = None,
+    data: str | None = None,
+    changes: Mapping[str, Any] | None = None,
+    device: str = "auto",
+    ensemble: Sequence[Path] = (),
+    changed: Mapping[str, Any] | None = None,
+    recorded: Mapping[str, Any] | None = None,
+    **how: Any,
+) -> Evaluation:
+    """Evaluate a run's best weights on a split, and write the result to its folder.
+
+    Args:
+        folder: the run.
+        options: the dataclass of its options.
+        make_task: the experiment.
+        kind: what a run of it is called.
+        split: val, test, or any other split of the data.
+        model: evaluated in the place of the run's own: an ensemble.
+        data: the data, if not those that the run was trained on where they were then.
+        changes: other options that are not those of the training, by name.
+        device: cpu, cuda, ...; auto takes a GPU if there is one.
+        ensemble: the other runs of `model`.
+        changed: how it is evaluated otherwise than in training, by short names, for the files' names.
+        recorded: what else the file of the evaluation records.
+        how: further arguments of the task's own `evaluate`.
+
+    Raises:
+        UserError: the run or the data cannot be used.
+    """
+    run = Run.open(folder, kind)
+    trained = run.read_config(options)
+    subject = Subject.of_run(
+        folder, split, trained_on=getattr(trained, "data", None), data=data,
+        ensemble=tuple(ensemble), changed=changed or {}, recorded=recorded or {},
+    )  # fmt: skip
+    now = dict(changes or {}) | ({} if data is None else {"data": data})
+    task = make_task(replace(trained, **now), Kept(run), choose_device(device))
+    if model is None:
+        run.load_model(task.model)
+        model = task.model.eval()
+    evaluation = task.evaluate(model, split, **how)
+    write_evaluation(run, subject, evaluation)
+    return evaluation
+
+
+def write_evaluation(run: Run, subject: Subject, evaluation: Evaluation) -> None:
+    """Write evaluation-NAME.json (metrics, their signatures, and what was evaluated) and the files of
+    the evaluation, with the same NAME."""
+    content: dict[str, Any] = dict(evaluation.metrics)
+    if evaluation.signatures:
+        content["signatures"] = dict(evaluation.signatures)
+    write_json(run.file(f"evaluation-{subject.name}.json"), content | subject.to_dict())
+    for name, text in evaluation.files.items():
+        stem, dot, ending = name.rpartition(".")
+        with atomic_write(run.file(f"{stem}-{subject.name}{dot}{ending}")) as file:
+            file.write(text)

@@ -1,0 +1,66 @@
+"""What an experiment hands to a training session: plain values, and functions of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from common.training.loss import Figures, mean_of_sums
+from common.training.tracking import Tracker
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How good a model is on a split, and what it gave.
+
+    Args:
+        metrics: by name; for a sum that stands for nothing alone, what the task makes of it.
+        signatures: how a metric was computed, where its name does not say it.
+        files: texts for the run folder by name, as "captions.jsonl"; the name of what was evaluated
+            is put in: captions-val.jsonl.
+        show: writes tables and pictures of it to TensorBoard.
+        outputs: what the model gave, for those who call from code.
+    """
+
+    metrics: dict[str, float]
+    signatures: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict, repr=False)
+    show: Callable[[Tracker], None] | None = field(default=None, repr=False)
+    outputs: Any = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What is trained, on what, and how it is judged.
+
+    Args:
+        model: has `loss(batch) -> Loss`; on its device.
+        optimizer: over its parameters, with the full learning rates.
+        batches: gives the training batches of an epoch, counted from 0, and nothing else decides what
+            they are: a training is resumed in the middle of one.
+        evaluate: called as evaluate(model, split), with further arguments by name where the
+            experiment has them, on `model` or on weights in its place: averaged, or an ensemble's.
+            In training it is called with split "val" and with `training_precision`: "fp32" or "bf16".
+        monitor: the metric that chooses the best weights, and that patience counts on.
+        mode: whether "max" or "min" of it is best.
+        figures: from the sums of `Loss.sums` and the count to the figures that are logged.
+        unit: what `Loss.count` counts, in the plural.
+        charts: what TensorBoard shows together; see `Tracker`.
+        options: those that `make_task` was given, with what it found out: these the run keeps. None:
+            just those.
+    """
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    batches: Callable[[int], Sequence[Any]]
+    evaluate: Callable[..., Evaluation]
+    monitor: str
+    mode: Literal["max", "min"] = "max"
+    figures: Figures = mean_of_sums
+    unit: str = "examples"
+    charts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    options: Any = None

@@ -12,9 +12,7 @@ from captioning.names import Fit
 from common.cli.command_line import EvaluationOptions, WritingOptions
 from common.config.bounds import Bounds, Count, DropoutShare, Positive, Rate, Share
 from common.config.changes import MAY_CHANGE
-from common.decoding.options import DecoderOptions, SearchOptions
-from common.models.options import LossOptions
-from common.training.options import RunOptions
+from common.models.options import WriterRunOptions
 
 KIND = "captioner"
 """What a run of this pipeline is called in its config.json."""
@@ -53,7 +51,7 @@ class EncoderOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainOptions(RunOptions):
+class TrainOptions(WriterRunOptions):
     """Learn to describe the pictures of a folder."""
 
     data: Annotated[str, MAY_CHANGE]
@@ -86,18 +84,6 @@ class TrainOptions(RunOptions):
     shown_images: Annotated[Count, MAY_CHANGE] = 8
     """Validation images that TensorBoard shows with their captions as they improve."""
     encoder: EncoderOptions = EncoderOptions()
-    decoder: DecoderOptions = DecoderOptions()
-    search: SearchOptions = SearchOptions()
-    loss: LossOptions = LossOptions()
-
-    def check(self) -> None:
-        """Refuse options that do not go together, before anything slow is done.
-
-        Raises:
-            UserError: they do not.
-        """
-        self.loss.check(self.decoder)
-        self.search.strategy()
 
 
 @dataclass(frozen=True, kw_only=True)

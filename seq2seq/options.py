@@ -14,8 +14,7 @@ from common.config.changes import MAY_CHANGE, MayChange
 from common.decoding.options import CellName, DecoderOptions, SearchOptions
 from common.errors import UserError
 from common.evaluation.names import Tokenization
-from common.models.options import LossOptions
-from common.training.options import RunOptions
+from common.models.options import WriterRunOptions
 from seq2seq.names import Summary
 
 KIND = "translator"
@@ -79,7 +78,7 @@ class EncoderOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainOptions(RunOptions):
+class TrainOptions(WriterRunOptions):
     """Learn to translate from pairs of sentences."""
 
     data: Annotated[str, MAY_CHANGE]
@@ -113,16 +112,9 @@ class TrainOptions(RunOptions):
         cell="gru", hidden_size=512, inject=("init",), attention="additive", attention_size=256
     )
     search: SearchOptions = SearchOptions(length_penalty=1.4, length_norm="gnmt", max_length=100)
-    loss: LossOptions = LossOptions()
 
     def check(self) -> None:
-        """Refuse options that do not go together, before anything slow is done.
-
-        Raises:
-            UserError: they do not.
-        """
-        self.loss.check(self.decoder)
-        self.search.strategy()
+        super().check()
         encoder, text = self.encoder, self.text
         if encoder.share_embeddings and not text.joint:
             raise UserError(

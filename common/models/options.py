@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal
 
 from common.config.bounds import Amount, Positive, Share
-from common.decoding.options import DecoderOptions
+from common.decoding.options import DecoderOptions, SearchOptions
 from common.errors import UserError
+from common.training.options import RunOptions
 
 if TYPE_CHECKING:
     from torch import nn
@@ -88,3 +89,36 @@ class LossOptions:
             return ScheduledSampling(ratio, per=self.teacher_forcing_per, forbidden=(PAD, BOS))
         except ValueError as error:
             raise UserError(f"--teacher-forcing {self.teacher_forcing}: {error}.") from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class WriterRunOptions(RunOptions):
+    """What a training of a model that writes sentences lets a user choose; a pipeline adds its own."""
+
+    decoder: DecoderOptions = DecoderOptions()
+    search: SearchOptions = SearchOptions()
+    loss: LossOptions = LossOptions()
+
+    def check(self) -> None:
+        """Refuse options that do not go together, before anything slow is done.
+
+        Raises:
+            UserError: they do not.
+        """
+        self.loss.check(self.decoder)
+        self.search.strategy()
+
+    @classmethod
+    def of_format(cls, format: int, config: dict[str, Any]) -> dict[str, Any]:
+        """The configuration of a run of an older format, as these options have it.
+
+        In format 1 the options of the loss were among those of the training, which could also average
+        the weights of its best validations.
+        """
+        if format > 1:
+            return config
+        moved = {field.name for field in fields(LossOptions)}
+        training = dict(config.get("training", {}))
+        training.pop("average_best", None)
+        loss = {name: training.pop(name) for name in moved & training.keys()}
+        return {**config, "training": training, "loss": loss}

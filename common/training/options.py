@@ -175,8 +175,8 @@ class RunOptions:
     training: TrainingOptions = TrainingOptions()
 
     def check(self) -> None:
-        """Refuse options that do not go together, before anything slow is done: for an experiment to
-        override.
+        """Refuse options that do not go together, before anything slow is done; an experiment may have
+        more to refuse.
 
         Raises:
             UserError: they do not.

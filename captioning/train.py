@@ -29,6 +29,7 @@ from common.errors import UserError
 from common.evaluation.subject import Subject
 from common.files import write_json
 from common.models.encoder_decoder import Batch, EncoderDecoder
+from common.models.tokens import TOKEN_CHARTS, token_figures
 from common.models.writer import Call
 from common.runs.run import Run
 from common.text.embeddings import start_from_pretrained
@@ -37,7 +38,7 @@ from common.text.tokenizer import WordTokenizer
 from common.text.vocabulary import Vocabulary
 from common.training.tracking import Tracker
 from common.training.trainer import OnProgress, Trainer
-from common.training.validation import teacher_forced
+from common.training.validation import held_out
 
 
 def train(options: TrainOptions, *, on_progress: OnProgress | None = None) -> Evaluation:
@@ -104,7 +105,7 @@ def train(options: TrainOptions, *, on_progress: OnProgress | None = None) -> Ev
         resume=options.resume, overwrite=options.overwrite, may_change=changeable, keep=kept,
     )  # fmt: skip
 
-    with Tracker(run.path) as tracker:
+    with Tracker(run.path, charts=TOKEN_CHARTS) as tracker:
         tracker.configuration(asdict(options))
         trainer = make_trainer(
             captioner, options, examples, checks, validation, run, tracker, on_progress
@@ -139,7 +140,7 @@ def make_trainer(
         evaluation = evaluate(captioner, validation, checks.inputs, description="validation")
         showcase.show(evaluation.captions)
         batches = checks.batches(0, batch_size=2 * training.batch_size, shuffle=False)
-        return teacher_forced(model, batches) | evaluation.metrics
+        return held_out(model, batches, token_figures) | evaluation.metrics
 
     (encoder,) = captioner.encoders
     learnt = encoder.cnn is not None and any(p.requires_grad for p in encoder.cnn.parameters())
@@ -157,7 +158,7 @@ def make_trainer(
     return training.make_trainer(
         model, optimizer, batches,
         validate=validate, monitor=options.monitor, run=run, tracker=tracker,
-        on_progress=on_progress,
+        figures=token_figures, unit="tokens", on_progress=on_progress,
     )  # fmt: skip
 
 
@@ -237,6 +238,6 @@ def evaluate_run(
         batch_size=batch_size, search=search, **call,
     )  # fmt: skip
     batches = examples.batches(0, batch_size=batch_size, shuffle=False)
-    evaluation.metrics.update(teacher_forced(captioner.model, batches))
+    evaluation.metrics.update(held_out(captioner.model, batches, token_figures))
     write_evaluation(folder, subject, evaluation, images)
     return evaluation

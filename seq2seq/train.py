@@ -23,6 +23,7 @@ from common.evaluation.subject import Subject
 from common.evaluation.translation import Tokenization, check_tokenization
 from common.files import write_json
 from common.models.encoder_decoder import Batch, EncoderDecoder
+from common.models.tokens import TOKEN_CHARTS, token_figures
 from common.models.writer import Call
 from common.runs.run import Run
 from common.text.embeddings import start_from_pretrained
@@ -30,7 +31,7 @@ from common.text.language import Language
 from common.text.vocabulary import UNK, Vocabulary
 from common.training.tracking import Tracker
 from common.training.trainer import OnProgress, Trainer
-from common.training.validation import teacher_forced
+from common.training.validation import held_out
 from seq2seq.data import Pair, ParallelData, load
 from seq2seq.encoder import SentenceEncoder
 from seq2seq.evaluation import Evaluation, evaluate, write_evaluation
@@ -96,7 +97,7 @@ def train(options: TrainOptions, *, on_progress: OnProgress | None = None) -> Ev
         resume=options.resume, overwrite=options.overwrite, may_change=changeable, keep=kept,
     )  # fmt: skip
 
-    with Tracker(run.path) as tracker:
+    with Tracker(run.path, charts=TOKEN_CHARTS) as tracker:
         tracker.configuration(asdict(options))
         trainer = make_trainer(translator, options, examples, validation, run, tracker, on_progress)
         trainer.fit()
@@ -183,7 +184,7 @@ def make_trainer(
         batches = checks.batches(
             0, batch_size=2 * training.batch_size, max_tokens=MAX_READ, shuffle=False
         )
-        return teacher_forced(model, batches) | evaluation.metrics
+        return held_out(model, batches, token_figures) | evaluation.metrics
 
     def batches(epoch: int) -> Sequence[Batch]:
         return examples.batches(epoch, batch_size=training.batch_size, seed=training.seed)
@@ -191,7 +192,7 @@ def make_trainer(
     return training.make_trainer(
         model, training.make_optimizer(model), batches,
         validate=validate, monitor=options.monitor, run=run, tracker=tracker,
-        on_progress=on_progress,
+        figures=token_figures, unit="tokens", on_progress=on_progress,
     )  # fmt: skip
 
 
@@ -316,7 +317,7 @@ def evaluate_run(
     )  # fmt: skip
     examples = encoded(pairs, translator.source, translator.target)
     batches = examples.batches(0, batch_size=batch_size, max_tokens=MAX_READ, shuffle=False)
-    evaluation.metrics.update(teacher_forced(translator.model, batches))
+    evaluation.metrics.update(held_out(translator.model, batches, token_figures))
     # Per token of what? The perplexities of words and of subwords cannot be compared.
     unit = f"per token of {len(translator.target.vocabulary):,} {options.text.tokenizer}"
     evaluation.signatures["perplexity"] = unit

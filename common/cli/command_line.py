@@ -106,10 +106,10 @@ def print_metrics(metrics: Mapping[str, float], signatures: Mapping[str, str] = 
     """Print each metric with its signature: how it was computed.
 
     Args:
-        metrics: those of `teacher_forced` are said to be teacher-forced.
+        metrics: those of `TEACHER_FORCED` are said to be teacher-forced.
         signatures: of some of them, by the same names.
     """
-    from common.training.validation import TEACHER_FORCED
+    from common.models.tokens import TEACHER_FORCED
 
     for name, value in metrics.items():
         said = ["teacher-forced"] if name in TEACHER_FORCED else []

@@ -69,8 +69,13 @@ def evaluate(
         metrics["true_captions"] = true_share({name: texts[name] for name in scenes}, scenes)
     metrics["tokens"] = float(np.mean([len(best[0].tokens) for best in captions.values()]))
     metrics["seconds"] = seconds
-    files = {"captions.jsonl": _lines(images, captions)}
-    return Evaluation(metrics, files=files, outputs=captions)
+    return Evaluation(
+        metrics,
+        files={"captions.jsonl": _lines(images, captions)},
+        recorded=captioner.recorded(search, call),
+        outputs=captions,
+    )
+    )
 
 
 def generated_scenes(images: Sequence[CaptionedImage]) -> dict[str, Scene]:

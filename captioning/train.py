@@ -16,6 +16,7 @@ from captioning.backbone import Backbone
 from captioning.building import build_model, make_transform
 from captioning.captioner import Captioner
 from captioning.data import CaptionData, CaptionedImage, captions_digest, load
+from captioning.encoder import ImageEncoder
 from captioning.evaluation import evaluate, generated_scenes, show_captions
 from captioning.examples import CaptionExamples
 from captioning.inputs import make_inputs
@@ -211,15 +212,20 @@ def initialize(model: EncoderDecoder, options: TrainOptions, language: Language)
 
 def learns_images(model: EncoderDecoder) -> bool:
     """Whether the network that looks at the pictures is learnt too."""
-    cnn = model.encoder.cnn
+    cnn = cnn_of(model)
     return cnn is not None and any(p.requires_grad for p in cnn.parameters())
 
 
 def make_optimizer(model: EncoderDecoder, options: TrainOptions) -> torch.optim.Optimizer:
     """AdamW, with a learning rate of its own for a pretrained network that is learnt further."""
-    cnn = model.encoder.cnn
+    cnn = cnn_of(model)
     return options.training.make_optimizer(
         model,
         slower=list(cnn.parameters()) if isinstance(cnn, Backbone) else (),
         slower_rate=options.encoder.encoder_learning_rate,
     )
+
+
+def cnn_of(model: EncoderDecoder) -> nn.Module | None:
+    assert isinstance(model.encoder, ImageEncoder)
+    return model.encoder.cnn

@@ -70,7 +70,13 @@ def evaluate(
     metrics = scores.metrics | {"tokens": tokens, "seconds": seconds}
     lines = "".join(text.replace("\n", " ") + "\n" for text in written)
     files = {"translations.txt": lines}
-    return Evaluation(metrics, scores.signatures, files=files, outputs=found)
+    return Evaluation(
+        metrics,
+        scores.signatures,
+        files=files,
+        recorded=translator.recorded(search, call),
+        outputs=found,
+    )
 
 
 def show_translations(

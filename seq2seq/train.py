@@ -160,7 +160,7 @@ def evaluate_run(
         UserError: a run or the data cannot be used.
     """
     named = {"source": source, "target": target, "bleu_tokenize": bleu_tokenize}
-    changes = {name: value for name, value in named.items() if value is not None}
+    changes: dict[str, Any] = {n: value for n, value in named.items() if value is not None}
     if format is not None or data is not None:  # data that are named have a format of their own
         changes["format"] = format
     return evaluate_written(

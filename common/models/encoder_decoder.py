@@ -20,8 +20,9 @@ from common.decoding.decoder import RecurrentDecoder
 from common.decoding.hypotheses import Hypothesis
 from common.decoding.scheduled_sampling import ScheduledSampling
 from common.decoding.search import BeamSearch, Search
+from common.models.tokens import token_loss
 from common.text.vocabulary import BOS, EOS, PAD
-from common.training.loss import Loss, token_loss
+from common.training.loss import Loss
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,7 @@ class EncoderDecoder(SentenceWriter):
         the reference; evaluation mode never does.
 
         `Loss.value` is the mean per word with smoothing and regularisation, to be differentiated;
-        `Loss.nll` is the plain sum of negative log-likelihoods in nats, from which perplexity follows.
+        its sums are those of `token_loss`, without either.
         """
         context = self.encode(*batch.arguments)
         mask = context.mask

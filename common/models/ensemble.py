@@ -14,7 +14,8 @@ from common.decoding.ensemble import (
     mean_weights,
 )
 from common.models.encoder_decoder import Batch, EncoderDecoder, SentenceWriter
-from common.training.loss import Loss, token_loss
+from common.models.tokens import token_loss
+from common.training.loss import Loss
 
 
 class EnsembleModel(SentenceWriter):

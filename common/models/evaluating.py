@@ -45,13 +45,11 @@ def evaluate_written(
     """
     trained = writer.from_run(folder, *ensemble, device=device)
     own, now = trained.search.to_dict(), (search or trained.search).to_dict()
-    precision = choose_precision(call.get("precision", trained.precision), trained.model)
-    call["precision"] = precision
+    call["precision"] = choose_precision(call.get("precision", trained.precision), trained.model)
     return session.evaluate(
         folder, options, make_task, writer.KIND, split,
         model=trained.model, data=data, changes=changes, device=device, ensemble=ensemble,
         changed={name: value for name, value in now.items() if own.get(name) != value}
         | dict(changed or {}),
-        recorded={"search": now, "precision": precision},
         search=search, batch_size=batch_size, **call,
     )  # fmt: skip

@@ -123,7 +123,7 @@ class Writer:
             UserError: a folder is no run of this kind, or an incomplete one, or of a newer version; or
                 the runs of an ensemble do not share what they keep besides their weights.
         """
-        runs = [Run.open(each, cls.KIND) for each in (folder, *more)]
+        runs = [Run.open(Path(each), cls.KIND) for each in (folder, *more)]
         for run in runs[1:]:
             _check_alike(runs[0], run, cls.ALIKE)
         members = []
@@ -155,7 +155,9 @@ class Writer:
         settings = self._settings() | {
             "search": asdict(SearchOptions.of(self.search, self.precision)), IN_CODE: True
         }  # fmt: skip
-        run = Run.create(folder, self.KIND, settings, overwrite=overwrite, keep=dict(self._files()))
+        run = Run.create(
+            Path(folder), self.KIND, settings, overwrite=overwrite, keep=dict(self._files())
+        )
         run.save_model(self.model)
 
     @classmethod
@@ -198,6 +200,13 @@ class Writer:
         call.setdefault("precision", self.precision)
         found = self.model.generate(*inputs, search=search or self.search, **call)
         return [[self.sentence(hypothesis) for hypothesis in best] for best in found]
+
+    def recorded(self, search: Search | None, call: Call) -> dict[str, Any]:
+        """How sentences are written by a search, as `Evaluation.recorded` has it."""
+        return {
+            "search": (search or self.search).to_dict(),
+            "precision": call.get("precision", self.precision),
+        }
 
     def sentence(self, hypothesis: Hypothesis) -> Sentence:
         """What a search found, as text."""

@@ -26,10 +26,9 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 
 from common.compute.device import device_of_process
-from common.training.loss import Loss
 
 
 @dataclass(frozen=True)
@@ -75,30 +74,6 @@ class World:
         values: list[Any] = [None] * self.size
         dist.all_gather_object(values, value)
         return values
-
-
-def mean_per_token(parameters: Sequence[nn.Parameter], total: Loss, world: World) -> Loss:
-    """Turn gradients that are sums over tokens into means over all tokens of all processes.
-
-    Args:
-        parameters: their gradients, changed in place, are sums over the tokens of this process.
-        total: the loss of this process' batches.
-        world: the processes.
-
-    Returns:
-        The loss of the batches of all processes.
-    """
-    if world.size > 1:
-        for parameter in parameters:
-            if parameter.grad is None and parameter.requires_grad:
-                parameter.grad = torch.zeros_like(parameter)  # this process may have had no batch
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    value, nll, correct, tokens = total
-    sums = torch.stack([(value * tokens), nll, correct, tokens]).float()
-    world.add_up([*gradients, sums])
-    tokens = sums[3].clamp(min=1)
-    torch._foreach_div_(gradients, tokens)
-    return Loss(sums[0] / tokens, sums[1], sums[2], sums[3])
 
 
 @contextmanager

@@ -1,117 +1,86 @@
-"""What a model returns for a batch: the value to minimise, and the counts behind honest figures."""
+"""What a model returns for a batch: the mean to minimise, and the sums that figures are made of."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
-from torch import Tensor
-from torch.autograd.function import once_differentiable
+from torch import Tensor, nn
 
-# Scores that are worked on together: on a CPU as many as stay in its cache, on a GPU as many as
-# keep it busy and do not fill its memory.
-CPU_CHUNK, GPU_CHUNK = 2**18, 2**26
+# Makes the figures to report, by name, of named sums and the number that they are over.
+Figures: TypeAlias = Callable[[Mapping[str, float], float], dict[str, float]]
 
 
 class Loss(NamedTuple):
-    """The loss of one batch. All four are scalars on the device: nothing here waits for a GPU.
+    """The loss of one batch. All are scalars on one device: nothing here waits for a GPU.
 
     Args:
-        value: () what training minimises, a mean per token; the only differentiable one. It may
-            hold more than the likelihood: label smoothing, the regularisation of attention.
-        nll: () negative log likelihood in nats, summed over tokens, without smoothing, detached:
-            `exp(nll / tokens)` is the teacher-forced perplexity.
-        correct: () tokens whose likeliest prediction is right.
-        tokens: () tokens that were predicted; padding is not among them.
+        value: () what training minimises, a mean; the only differentiable one. It may hold more than
+            what is reported: label smoothing, the regularisation of attention.
+        count: () what it is a mean over: the tokens, sentences or points of the batch, without padding.
+        sums: () each, by name, detached: sums over the same, of which figures are made. Every batch
+            has the same names; there may be none.
     """
 
     value: Tensor
-    nll: Tensor
-    correct: Tensor
-    tokens: Tensor
+    count: Tensor  # type: ignore[assignment]  # and no longer the method of tuples
+    sums: Mapping[str, Tensor] = {}
 
     def __add__(self, other: Loss) -> Loss:  # type: ignore[override]
-        """The loss of both batches as if they were one: values weighted by tokens, counts added."""
-        tokens = self.tokens + other.tokens
-        value = (self.value * self.tokens + other.value * other.tokens) / tokens.clamp(min=1)
-        return Loss(value, self.nll + other.nll, self.correct + other.correct, tokens)
+        """The loss of both batches as if they were one: values weighted by their counts, counts and
+        sums added.
+
+        Raises:
+            ValueError: sums of other names.
+        """
+        check_names(self.sums, other.sums)
+        count = self.count + other.count
+        value = (self.value * self.count + other.value * other.count) / count.clamp(min=1)
+        return Loss(value, count, {name: self.sums[name] + other.sums[name] for name in self.sums})
 
     def detach(self) -> Loss:
-        """The same figures without the graph."""
-        return Loss(*(tensor.detach() for tensor in self))
+        """The same without the graph."""
+        sums = {name: tensor.detach() for name, tensor in self.sums.items()}
+        return Loss(self.value.detach(), self.count.detach(), sums)
 
 
-def no_loss(device: torch.device) -> Loss:
-    """The loss of no batch, to add others to."""
+def no_loss(names: Iterable[str], device: torch.device) -> Loss:
+    """The loss of no batch, with sums of these names, to add others to."""
     zero = torch.zeros((), device=device)
-    return Loss(zero, zero, zero, zero)
+    return Loss(zero, zero, dict.fromkeys(names, zero))
 
 
-def token_loss(
-    logits: Tensor, targets: Tensor, *, label_smoothing: float = 0.0, pad: int | None = None
-) -> Loss:
-    """Cross-entropy of predictions against targets, with the counts that go with it.
+def loss_of(model: nn.Module, batch: Any) -> Loss:
+    """What `model.loss` gives for a batch.
 
-    Args:
-        logits: (..., V) scores of every token; any float type, computed with in float32.
-        targets: (...) ids of the right tokens.
-        label_smoothing: share of the target spread evenly over all V tokens (Szegedy et al. 2016).
-        pad: targets with this id count for nothing; None if every target is real.
+    Raises:
+        TypeError: it is no `Loss`, or not of scalars on one device.
     """
-    logits, targets = logits.flatten(0, -2), targets.flatten()  # (N, V), (N,)
-    real = torch.ones_like(targets, dtype=torch.bool) if pad is None else targets != pad
-    tokens = real.sum()
-    value, nll, correct = _CrossEntropy.apply(logits, targets, real, tokens, label_smoothing)
-    return Loss(value, nll, correct, tokens)
+    loss = model.loss(batch)  # type: ignore[operator]
+    name = f"{type(model).__name__}.loss"
+    if not isinstance(loss, Loss):
+        raise TypeError(
+            f"{name} must return a Loss(value, count, sums), the mean to minimise and what it is a "
+            f"mean over, not a {type(loss).__name__}"
+        )
+    for part, tensor in {"value": loss.value, "count": loss.count, **loss.sums}.items():
+        if not isinstance(tensor, Tensor) or tensor.ndim or tensor.device != loss.value.device:
+            raise TypeError(f"{name}: {part} must be a scalar tensor, on the device of the value")
+    return loss
 
 
-class _CrossEntropy(torch.autograd.Function):
-    """The mean cross-entropy, its plain sum, and how many predictions are right.
+def check_names(sums: Iterable[str], others: Iterable[str]) -> None:
+    """Refuse losses whose sums have not the same names: figures could not be made of all.
 
-    The gradient, softmax less target, is made on the way forward, a few rows at a time, while their
-    exponentials are still in the processor's cache: autograd would go through several tensors as
-    large as the logits, in float32, twice.
+    Raises:
+        ValueError: they have not.
     """
+    if set(sums) != set(others):
+        said = (", ".join(sorted(names)) or "none" for names in (sums, others))
+        raise ValueError("every loss must have sums of the same names: {} and {}".format(*said))
 
-    @staticmethod
-    def forward(
-        ctx: Any, logits: Tensor, targets: Tensor, real: Tensor, tokens: Tensor, smoothing: float
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        gradient = torch.empty_like(logits) if ctx.needs_input_grad[0] else None
-        scale = 1 / tokens.clamp(min=1)
-        rows, size = logits.shape
-        chunk = max(1, (CPU_CHUNK if logits.device.type == "cpu" else GPU_CHUNK) // max(1, size))
-        total = nll = scale.new_zeros(())
-        correct = tokens.new_zeros(())
-        for start in range(0, rows, chunk):
-            part = slice(start, start + chunk)
-            target, is_real = targets[part].unsqueeze(1), real[part].unsqueeze(1)  # (n, 1)
-            values = logits[part].float()
-            top, prediction = values.max(dim=1, keepdim=True)
-            values = values - top
-            of_target = values.gather(1, target)
-            mean = values.mean(dim=1, keepdim=True) if smoothing else of_target
-            exponentials = values.exp_()  # (n, V)
-            sums = exponentials.sum(dim=1, keepdim=True)
-            expected = (1 - smoothing) * of_target + smoothing * mean
-            total = total + (sums.log() - expected).where(is_real, 0.0).sum()
-            nll = nll + (sums.log() - of_target).where(is_real, 0.0).sum()
-            correct = correct + ((prediction == target) & is_real).sum()
-            if gradient is not None:
-                share = is_real * scale  # (n, 1)
-                softmax = exponentials.mul_(share / sums)
-                if smoothing:
-                    softmax.sub_(share * (smoothing / size))
-                softmax.scatter_add_(1, target, (smoothing - 1) * share)
-                gradient[part] = softmax
-        ctx.save_for_backward(gradient)
-        ctx.mark_non_differentiable(nll, correct)
-        return total * scale, nll, correct
 
-    @staticmethod
-    @once_differentiable
-    def backward(
-        ctx: Any, gradient: Tensor, *_: Tensor
-    ) -> tuple[Tensor | None, None, None, None, None]:
-        (of_logits,) = ctx.saved_tensors
-        return None if of_logits is None else of_logits * gradient, None, None, None, None
+def mean_of_sums(sums: Mapping[str, float], count: float) -> dict[str, float]:
+    """Each sum over the count, by its own name."""
+    return {name: total / max(1, count) for name, total in sums.items()}

@@ -14,20 +14,24 @@ from torch import Tensor
 
 from common.compute.device import peak_memory, to_host
 from common.errors import UserError
-from common.training.loss import Loss
-
-VALUE, NLL, CORRECT, TOKENS, NORM, EXAMPLES, STEP = range(7)
+from common.training.loss import Figures, Loss, mean_of_sums
 
 
 class Meter:
     """Collects what the updates since the last report give.
 
     `add` never waits for the device: it keeps the tensors. `read` fetches all of them at once.
+
+    Args:
+        figures: makes what is reported of the sums of the losses and of what they are over.
+        unit: what the count of a loss counts, in the plural; the speed is reported in it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, figures: Figures = mean_of_sums, unit: str = "examples") -> None:
+        self.figures = figures
+        self.unit = unit
         self._unread: list[tuple[Loss, Tensor, int, int]] = []
-        self.rows: list[list[float]] = []  # of every update: value, nll, correct, ...
+        self.rows: list[dict[str, Any]] = []  # what is known of each update
         self._clocked = 0  # the rows from here on are of the time since _started
         self._started = time.perf_counter()
 
@@ -46,15 +50,20 @@ class Meter:
         """
         if not self._unread:
             return
-        losses, norms, examples, steps = zip(*self._unread, strict=True)
-        stacked = to_host([torch.stack(column) for column in (*zip(*losses, strict=True), norms)])
-        columns = [*(column.tolist() for column in stacked), list(examples), list(steps)]
-        self._unread.clear()
-        for row in map(list, zip(*columns, strict=True)):
-            for what, column in (("loss", VALUE), ("gradient", NORM)):
-                if not math.isfinite(row[column]):
-                    raise diverged(what, row[column], row[STEP])
-            self.rows.append(row)
+        unread, self._unread = self._unread, []
+        names = list(unread[0][0].sums)
+        tensors = [
+            [loss.value, norm, loss.count, *(loss.sums[name] for name in names)]
+            for loss, norm, *_ in unread
+        ]
+        columns = to_host([torch.stack(column) for column in zip(*tensors, strict=True)])
+        numbers = zip(*(column.tolist() for column in columns), strict=True)
+        for (*_, examples, step), (value, norm, count, *sums) in zip(unread, numbers, strict=True):
+            for what, number in (("loss", value), ("gradient", norm)):
+                if not math.isfinite(number):
+                    raise diverged(what, number, step)
+            row = {"value": value, "norm": norm, "count": count, "examples": examples}
+            self.rows.append(row | {"sums": dict(zip(names, sums, strict=True))})
 
     def restart_clock(self) -> None:
         """Leave out of the speeds what was until now: a validation, the time before a resume."""
@@ -62,35 +71,39 @@ class Meter:
         self._clocked = len(self.rows)
         self._started = time.perf_counter()
 
-    def report(self) -> dict[str, float]:
-        """The figures of the updates since the last report, by their names; then begin anew.
+    def report(self) -> tuple[dict[str, float], dict[str, float]]:
+        """What the updates since the last report give, by name; then begin anew.
 
-        `train/perplexity` is teacher-forced, and of the likelihood alone: without smoothing.
+        Returns:
+            The mean `loss`, its figures, and the mean `gradient_norm`; and the speeds, none if no
+            update was timed.
         """
         self.read()
-        total = [math.fsum(column) for column in zip(*self.rows, strict=True)]
-        tokens = max(1, total[TOKENS])
-        figures = {
-            "train/loss": math.fsum(row[VALUE] * row[TOKENS] for row in self.rows) / tokens,
-            "train/perplexity": perplexity(total[NLL], tokens),
-            "train/token_accuracy": total[CORRECT] / tokens,
-            "train/gradient_norm": total[NORM] / len(self.rows),
+        count = math.fsum(row["count"] for row in self.rows)
+        sums = {
+            name: math.fsum(row["sums"][name] for row in self.rows) for name in self.rows[0]["sums"]
         }
-        clocked = self.rows[self._clocked :]
+        total = math.fsum(row["value"] * row["count"] for row in self.rows)
+        figures = {"loss": total / max(1, count), **self.figures(sums, count)}
+        norms = math.fsum(row["norm"] for row in self.rows)
+        figures["gradient_norm"] = norms / len(self.rows)
         seconds = time.perf_counter() - self._started
-        if clocked:
-            figures["speed/tokens_per_second"] = sum(row[TOKENS] for row in clocked) / seconds
-            figures["speed/examples_per_second"] = sum(row[EXAMPLES] for row in clocked) / seconds
+        clocked = self.rows[self._clocked :]
+        speeds = {
+            f"{unit}_per_second": sum(row[column] for row in clocked) / seconds
+            for unit, column in ((self.unit, "count"), ("examples", "examples"))
+            if clocked
+        }
         self.rows.clear()
         self._clocked, self._started = 0, time.perf_counter()
-        return figures
+        return figures, speeds
 
     def state_dict(self) -> dict[str, Any]:
         self.read()
         return {"rows": self.rows}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.rows, self._unread = [list(row) for row in state["rows"]], []
+        self.rows, self._unread = [dict(row) for row in state["rows"]], []
         self.restart_clock()
 
 
@@ -100,14 +113,6 @@ def diverged(what: str, value: float, step: int) -> UserError:
         f"the {what} became {value} at step {step}. Lower the learning rate or the norm that "
         "gradients are clipped to, and start again; the last sound weights and state are kept."
     )
-
-
-def perplexity(nll: float, tokens: float) -> float:
-    """exp(nll / tokens), infinite where that is beyond a float."""
-    try:
-        return math.exp(nll / max(1, tokens))
-    except OverflowError:
-        return math.inf
 
 
 def memory_in_use(device: torch.device) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import islice
 
 import torch
 
@@ -36,15 +37,15 @@ class Reports:
 
     def training(self, device: torch.device) -> None:
         """Report the updates since the last report; this waits for the device."""
-        figures = self.meter.report()
-        figures |= self._learning_rates() | memory_in_use(device)
-        self._track(figures)
-        self.tracker.show(
-            loss=f"{figures['train/loss']:.3f}",
-            ppl=f"{figures['train/perplexity']:.4g}",
-            tokens=f"{figures.get('speed/tokens_per_second', 0):,.0f}/s",
-        )
-        self._newest_loss = figures["train/loss"]
+        figures, speeds = self.meter.report()
+        self._newest_loss = figures["loss"]
+        named = {f"train/{name}": value for name, value in (figures | self._rates()).items()}
+        named |= {f"speed/{name}": value for name, value in speeds.items()}
+        self._track(named | memory_in_use(device))
+        shown = {name: f"{value:.4g}" for name, value in figures.items() if name != "gradient_norm"}
+        unit = self.meter.unit
+        speed = {unit: f"{speeds.get(f'{unit}_per_second', 0):,.0f}/s"}
+        self.tracker.show(**dict(islice(shown.items(), 3)) | speed)  # the loss and two figures
 
     def validation(self, metrics: dict[str, float], *, improved: bool, monitored: bool) -> None:
         """Report a validation.
@@ -82,11 +83,11 @@ class Reports:
             best = f", best the average of {progress.averaged} validations"
         self.tracker.say(f"finished after step {progress.step}: {progress.finished}{best}")
 
-    def _learning_rates(self) -> dict[str, float]:
-        """The present rates by name, one for all groups of parameters that share it."""
+    def _rates(self) -> dict[str, float]:
+        """The learning rates by name, one for all groups of parameters that share it."""
         rates = dict.fromkeys(group["lr"] for group in self.optimizer.param_groups)
         return {
-            f"train/learning_rate{f'_{number}' if number else ''}": rate
+            f"learning_rate{f'_{number}' if number else ''}": rate
             for number, rate in enumerate(rates)
         }
 

@@ -52,20 +52,19 @@ def train(
     """
     check_bounds(options)
     options.check()
-    changeable = set(may_change(options))
-    how = {"resume": options.resume, "overwrite": options.overwrite, "may_change": changeable}
+    how: dict[str, Any] = {"resume": options.resume, "overwrite": options.overwrite}
+    how["may_change"] = set(may_change(options))
     Run.check(options.run_dir, kind, options, **how)
-    begun = (
-        Run.open(options.run_dir, kind) if Run.continues(options.run_dir, options.resume) else None
-    )
-    before = begun and begun.read_config(type(options))
+    continues = Run.continues(options.run_dir, options.resume)
+    begun = Run.open(options.run_dir, kind) if continues else None
+    before = None if begun is None else begun.read_config(type(options)).training
     device = options.training.begin()
     kept = Kept(begun)
     task = make_task(options, kept, device)
     if begun is not None:  # what is computed from frozen weights may be needed before training is
         begun.load_last_weights(task.model)
     options = task.options or options
-    training = options.training.settle_precision(task.model, before and before.training)
+    training = options.training.settle_precision(task.model, before)
     options = replace(options, training=training)
     task.batches(0)  # data that cannot be used are refused before the folder is changed
     run = Run.create(options.run_dir, kind, options, keep=kept.writers, **how)
@@ -108,7 +107,6 @@ def evaluate(
     device: str = "auto",
     ensemble: Sequence[Path] = (),
     changed: Mapping[str, Any] | None = None,
-    recorded: Mapping[str, Any] | None = None,
     **how: Any,
 ) -> Evaluation:
     """Evaluate a run's best weights on a split, and write the result to its folder.
@@ -125,7 +123,6 @@ def evaluate(
         device: cpu, cuda, ...; auto takes a GPU if there is one.
         ensemble: the other runs of `model`.
         changed: how it is evaluated otherwise than in training, by short names, for the files' names.
-        recorded: what else the file of the evaluation records.
         how: further arguments of the task's own `evaluate`.
 
     Raises:
@@ -135,7 +132,7 @@ def evaluate(
     trained = run.read_config(options)
     subject = Subject.of_run(
         folder, split, trained_on=getattr(trained, "data", None), data=data,
-        ensemble=tuple(ensemble), changed=changed or {}, recorded=recorded or {},
+        ensemble=tuple(ensemble), changed=changed or {},
     )  # fmt: skip
     now = dict(changes or {}) | ({} if data is None else {"data": data})
     task = make_task(replace(trained, **now), Kept(run), choose_device(device))
@@ -153,7 +150,8 @@ def write_evaluation(run: Run, subject: Subject, evaluation: Evaluation) -> None
     content: dict[str, Any] = dict(evaluation.metrics)
     if evaluation.signatures:
         content["signatures"] = dict(evaluation.signatures)
-    write_json(run.file(f"evaluation-{subject.name}.json"), content | subject.to_dict())
+    content |= subject.to_dict() | dict(evaluation.recorded)
+    write_json(run.file(f"evaluation-{subject.name}.json"), content)
     for name, text in evaluation.files.items():
         stem, dot, ending = name.rpartition(".")
         with atomic_write(run.file(f"{stem}-{subject.name}{dot}{ending}")) as file:

@@ -21,7 +21,6 @@ class Subject:
         data: the folder of the data that it is evaluated on.
         ensemble: runs that take part besides.
         changed: what is otherwise than in training, by a short name.
-        recorded: what else is recorded: the search, the precision.
     """
 
     split: str
@@ -29,7 +28,6 @@ class Subject:
     data: Path | None = None
     ensemble: tuple[Path, ...] = ()
     changed: Mapping[str, Any] = field(default_factory=dict)
-    recorded: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of_run(
@@ -55,10 +53,9 @@ class Subject:
             raise UserError(
                 f"{trained_on}, the data of {run}, is no longer there. Say where: --data."
             )
-        now = data or trained_on
-        return cls(
-            split, trained_on and Path(trained_on), now and Path(now), **others
-        )  # fmt: skip
+        ours = None if trained_on is None else Path(trained_on)
+        theirs = ours if data is None else Path(data)
+        return cls(split, ours, theirs, **others)
 
     @property
     def name(self) -> str:
@@ -71,11 +68,8 @@ class Subject:
 
     def to_dict(self) -> dict[str, Any]:
         """What its file records besides the metrics."""
-        return {
-            "data": self.data and str(self.data),
-            "ensemble": [str(run) for run in self.ensemble],
-            **self.recorded,
-        }
+        data = None if self.data is None else str(self.data)
+        return {"data": data, "ensemble": [str(run) for run in self.ensemble]}
 
     def _data_name(self) -> str:
         """Empty for the data that the run was trained on, also where they were moved."""

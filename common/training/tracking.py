@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -18,16 +18,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch.utils.tensorboard import SummaryWriter
 
-# What TensorBoard's page of custom scalars shows together: section, chart, patterns of the names.
-LAYOUT = {
-    "training and validation": {
-        "loss": ["Multiline", ["train/loss", "validation/loss"]],
-        "perplexity": ["Multiline", ["train/perplexity", "validation/perplexity"]],
-        "token accuracy": ["Multiline", ["train/token_accuracy", "validation/token_accuracy"]],
-    },
-    "speed": {"per second": ["Multiline", ["speed/.*"]], "memory": ["Multiline", ["memory/.*"]]},
-}
-
 
 class Tracker:
     """Reports the figures, texts and pictures of a training.
@@ -38,12 +28,19 @@ class Tracker:
 
     Args:
         folder: gets `metrics.jsonl` and `tensorboard/`, as `run.path`; None: nothing is written.
+        charts: by their titles, the figures that TensorBoard's page of custom scalars shows together
+            (patterns of names), besides loss, speed and memory.
         tensorboard: write TensorBoard's event files.
         progress: show a bar (on a terminal) and a line for every validation, on standard error.
     """
 
     def __init__(
-        self, folder: Path | str | None = None, *, tensorboard: bool = True, progress: bool = True
+        self,
+        folder: Path | str | None = None,
+        *,
+        charts: Mapping[str, Sequence[str]] = {},
+        tensorboard: bool = True,
+        progress: bool = True,
     ) -> None:
         self.step = 0
         self._progress = progress
@@ -63,7 +60,11 @@ class Tracker:
 
             self._earlier_events = list(Path(folder, "tensorboard").glob("events.*"))
             self._writer = SummaryWriter(str(Path(folder) / "tensorboard"))
-            self._writer.add_custom_scalars(LAYOUT)
+            losses = {"loss": ("train/loss", "validation/loss"), **charts}
+            costs = {"per second": ("speed/.*",), "memory": ("memory/.*",)}
+            self._writer.add_custom_scalars(
+                {"training and validation": _multiline(losses), "speed": _multiline(costs)}
+            )
 
     def __enter__(self) -> Tracker:
         return self
@@ -222,6 +223,11 @@ class Tracker:
         """Print a line above the bar."""
         if self._progress:
             tqdm.write(line, file=sys.stderr)
+
+
+def _multiline(charts: Mapping[str, Sequence[str]]) -> dict[str, list]:
+    """A section of TensorBoard's custom scalars."""
+    return {title: ["Multiline", list(names)] for title, names in charts.items()}
 
 
 def _cell(text: str) -> str:

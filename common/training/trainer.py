@@ -12,22 +12,22 @@ import torch
 from torch import Tensor, nn
 
 from common.compute import Precision
-from common.compute.device import naming_batch_size, tensor_float32
-from common.compute.precision import arithmetic, choose_precision
+from common.compute.precision import choose_precision
 from common.errors import UserError
 from common.training.averaging import WeightAverage
-from common.training.batches import count_examples, grouped, to_device
+from common.training.batches import grouped
 from common.training.checkpoint import Checkpoint
-from common.training.distributed import World, mean_per_token
+from common.training.distributed import World
 from common.training.interruption import Interruption
 from common.training.limits import Limits
-from common.training.loss import Loss, no_loss
+from common.training.loss import Figures, mean_of_sums
 from common.training.meter import Meter, diverged
 from common.training.progress import Progress
 from common.training.reports import Reports
 from common.training.schedules import Constant, Schedule
 from common.training.selection import Selection
 from common.training.tracking import Tracker
+from common.training.update import Update
 
 if TYPE_CHECKING:
     from common.runs.run import Run
@@ -66,7 +66,7 @@ class Trainer:
         schedule: factors on the learning rates over time; see `schedules`.
         clip_norm: gradients are scaled down to this norm, all together; None leaves them.
         accumulate: batches whose gradients make one update, as if they were one large batch: each
-            token counts the same.
+            counts by the count of its loss.
         precision: "bf16" computes with bfloat16 where `torch.autocast` does, and may round to
             TensorFloat-32 elsewhere on a GPU; weights stay float32. "auto" is "bf16" where that is
             faster for this model and device, which is measured here, once.
@@ -75,6 +75,8 @@ class Trainer:
         average_best: validations, the best of all, whose weights are averaged at the end; the average
             is validated, and becomes the model if it is better than each. The run keeps them
             (best-*.safetensors). 0 for no such average.
+        figures: makes what is reported beside the loss of its sums and its count.
+        unit: what the count of a loss counts: "tokens", "sentences"; the speed is reported in it.
         run: the folder to keep everything in; None keeps nothing on disk.
         tracker: where to report; None reports nowhere.
         seed: seeds all random generators when training starts; None leaves them.
@@ -107,6 +109,8 @@ class Trainer:
         precision: Precision = "fp32",
         average_decay: float | None = None,
         average_best: int = 0,
+        figures: Figures = mean_of_sums,
+        unit: str = "examples",
         run: Run | None = None,
         tracker: Tracker | None = None,
         seed: int | None = 0,
@@ -124,6 +128,7 @@ class Trainer:
             raise ValueError('mode is "max" or "min", and precision "fp32", "bf16" or "auto"')
         if min(accumulate, log_every, validate_every or 1, checkpoint_steps or 1) < 1:
             raise ValueError("counts of batches and steps must be at least 1")
+        self.world = world or World()
         self.limits = Limits(max_epochs, max_steps, max_minutes, patience, monitor)
         self.model = model
         self.optimizer = optimizer
@@ -135,13 +140,16 @@ class Trainer:
         self.clip_norm = clip_norm
         self.accumulate = accumulate
         self.precision = choose_precision(precision, model)
+        self.update = Update(
+            model, optimizer, clip_norm=clip_norm, accumulate=accumulate,
+            precision=self.precision, world=self.world,
+        )  # fmt: skip
         self.run = run
         self.tracker = tracker or Tracker(progress=False)
         self.log_every = log_every
         self.checkpoint_minutes = checkpoint_minutes
         self.checkpoint_steps = checkpoint_steps
         self.workers = workers
-        self.world = world or World()
         self.how_to_resume = how_to_resume
         self.on_progress = on_progress
 
@@ -153,7 +161,7 @@ class Trainer:
             None if average_decay is None else WeightAverage(self.parameters, average_decay)
         )
         self.progress = Progress()
-        self.meter = Meter()
+        self.meter = Meter(figures, unit)
         self.reports = Reports(self.tracker, self.meter, optimizer, self.progress)
         self.interruption = Interruption()
         self.selection = Selection(
@@ -243,49 +251,14 @@ class Trainer:
         )
 
     def _update(self, group: Iterable[Any]) -> None:
-        """Change the weights once: forward, backward, clip, step. Nothing waits for the device.
-
-        Raises:
-            UserError: the device is out of memory.
-        """
+        """Change the weights once, and take note of the loss. Nothing waits for the device."""
         factor = self.schedule.factor(self.progress.step)
         for settings in self.optimizer.param_groups:
             settings["lr"] = settings["initial_lr"] * factor
-        several = self.accumulate * self.world.size > 1
-
-        self.optimizer.zero_grad(set_to_none=True)
-        total = no_loss(self.device)
-        examples = 0
-        for batch in group:
-            size = count_examples(batch)
-            with naming_batch_size(size):
-                loss = self._backward(batch, several)
-            total = total + loss if several else loss
-            examples += size
-        if several:
-            total = mean_per_token(self.parameters, total, self.world)
-            examples *= self.world.size  # nearly: not worth an exchange
-
-        with naming_batch_size(examples):  # the first step takes memory for its moments
-            gradients = [p.grad for p in self.parameters if p.grad is not None]
-            norm = nn.utils.get_total_norm(gradients)
-            if self.clip_norm is not None:
-                nn.utils.clip_grads_with_norm_(self.parameters, self.clip_norm, norm)
-            self.optimizer.step()
-            if self.average is not None:
-                self.average.update()
-        self.meter.add(total, norm, examples, self.progress.step + 1)
-
-    def _backward(self, batch: Any, several: bool) -> Loss:
-        """Add the gradients of a batch up, and return its loss, detached."""
-        batch = to_device(batch, self.device)
-        # Around the backward pass too: it multiplies by what the forward pass multiplied by.
-        with tensor_float32(self.device, allowed=self.precision == "bf16"):
-            with arithmetic(self.device, self.precision):
-                loss: Loss = self.model.loss(batch)  # type: ignore[operator]
-            # Of several batches, add up the sums over tokens, and divide by all tokens at the end.
-            (loss.value * loss.tokens if several else loss.value).backward()
-        return loss.detach()
+        loss, norm, examples = self.update(group)
+        self.meter.add(loss, norm, examples, self.progress.step + 1)
+        if self.average is not None:
+            self.average.update()
 
     def _after_update(self, batches: int) -> None:
         """Report, validate, save and stop, whatever is due after a step."""

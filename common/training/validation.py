@@ -1,4 +1,4 @@
-"""Figures on data that is not trained on: teacher-forced ones, and any that a user wants."""
+"""Figures on data that is not trained on: those of the loss, and any that a user wants."""
 
 from __future__ import annotations
 
@@ -12,40 +12,41 @@ from common.compute.device import naming_batch_size, to_host
 from common.compute.precision import without_gradients
 from common.training.batches import count_examples, to_device
 from common.training.checkpoint import random_state, restore_random_state
-from common.training.meter import perplexity
-
-TEACHER_FORCED = ("loss", "perplexity", "token_accuracy")  # the figures of `teacher_forced`
+from common.training.loss import Figures, Loss, loss_of, mean_of_sums
 
 
 @without_gradients()
-def teacher_forced(model: nn.Module, batches: Sequence[Any]) -> dict[str, float]:
-    """Loss, perplexity and accuracy of a model that is told every right word before the next.
+def held_out(
+    model: nn.Module, batches: Sequence[Any], figures: Figures = mean_of_sums
+) -> dict[str, float]:
+    """The loss of a model on data that it is not trained on, and the figures that are made of it.
 
     Args:
         model: has `loss(batch) -> Loss`; it is evaluated in evaluation mode, on its own device.
         batches: at least one.
+        figures: makes them of the sums of all losses and of what they are over.
 
     Returns:
-        loss in nats per token, its exponential perplexity, and token_accuracy.
+        `loss`, the mean over the whole data, and the figures.
+
+    Raises:
+        ValueError: there is no batch.
+        UserError: the device is out of memory.
     """
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
-    total = None
+    total: Loss | None = None
     for number in range(len(batches)):
         batch = batches[number]
         with naming_batch_size(count_examples(batch)):
-            loss = model.loss(to_device(batch, device))  # type: ignore[operator]
+            loss = loss_of(model, to_device(batch, device))
             total = loss if total is None else total + loss
     model.train(was_training)
     if total is None:
         raise ValueError("there is no batch to evaluate on")
-    nll, correct, tokens = (float(count) for count in to_host(total[1:]))
-    return {
-        "loss": nll / tokens,
-        "perplexity": perplexity(nll, tokens),
-        "token_accuracy": correct / tokens,
-    }
+    value, count, *sums = map(float, to_host([total.value, total.count, *total.sums.values()]))
+    return {"loss": value, **figures(dict(zip(total.sums, sums, strict=True)), count)}
 
 
 def undisturbed(

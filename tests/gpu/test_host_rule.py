@@ -9,9 +9,10 @@ from safetensors.torch import load_file
 
 from common.compute.device import map_tensors, moved, to_host
 from common.models.ensemble import EnsembleModel
+from common.models.tokens import token_figures
 from common.runs.run import Run
 from common.training.averaging import average_weights
-from common.training.validation import teacher_forced
+from common.training.validation import held_out
 from seq2seq.examples import source_batch
 from tests.gpu.test_waits import MODELS, SENTENCES, make_batches, make_model, make_trainer
 
@@ -40,7 +41,7 @@ def test_without_attention_there_is_none(device):
 
 
 def test_figures_are_plain_numbers(device):
-    figures = teacher_forced(make_model(device).eval(), make_batches(0))
+    figures = held_out(make_model(device).eval(), make_batches(0), token_figures)
     assert all(type(value) is float for value in figures.values())
 
 

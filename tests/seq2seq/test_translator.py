@@ -547,9 +547,10 @@ def test_a_run_that_was_moved_is_resumed(run, data, tmp_path):
 
 def test_other_settings_are_refused_before_the_text_is_read(data, tmp_path):
     options = tiny_options(data, tmp_path / "run", source=None)
-    train(replace(options, training=replace(options.training, epochs=1, schedule="cosine")))
+    short = replace(options.training, epochs=1, schedule="cosine")
+    train(replace(options, training=short))
     before = sorted((tmp_path / "cache").iterdir())
-    again = replace(options, resume=True)
+    again = replace(options, resume=True, training=short)
     for changed, message in (
         (replace(again, text=CHARACTERS), 'started with text.tokenizer = "words"'),
         (replace(again, target="en", source="de"), 'started with source = "en"'),

@@ -165,12 +165,12 @@ def test_a_sentence_scores_the_same_alone_and_in_any_batch(attention):
     inputs = (context.vector, context.memory, context.mask)
     together = model.loss(collate(inputs, sentences))
     alone = [
-        model.loss(collate(tuple(part[i : i + 1] for part in inputs), [sentences[i]])).nll
+        model.loss(collate(tuple(part[i : i + 1] for part in inputs), [sentences[i]])).sums["nll"]
         for i in range(B)
     ]
     # A loss is summed up in float32: over the vocabulary, then over the words.
-    assert_same_sums(together.nll, sum(alone), terms=V + 3 + 1 + 5 + B, dtype=torch.float32)
-    assert together.tokens == 3 + 1 + 5 + B
+    assert_same_sums(together.sums["nll"], sum(alone), terms=V + 3 + 1 + 5 + B, dtype=torch.float32)
+    assert together.count == 3 + 1 + 5 + B
 
 
 @pytest.mark.parametrize("attend", ["before", "after"])
@@ -280,7 +280,7 @@ def test_label_smoothing_by_hand_and_perplexity_untouched_by_it():
     expected = (0.8 * nll - 0.2 * log_p.mean(-1)[real]).mean()
     of_float32 = {"terms": 2 * V + len(nll), "dtype": torch.float32}  # as every loss is
     assert_same_sums(smoothed.train().loss(batch).value.item(), expected.item(), **of_float32)
-    assert_same_sums(smoothed.loss(batch).nll, plain.loss(batch).nll, **of_float32)
+    assert_same_sums(smoothed.loss(batch).sums["nll"], plain.loss(batch).sums["nll"], **of_float32)
     assert_same_sums(smoothed.eval().loss(batch).value.item(), nll.mean().item(), **of_float32)
 
 

@@ -17,9 +17,10 @@ from common.decoding.hypotheses import Hypothesis
 from common.decoding.search import BeamSearch, Greedy, Sampling
 from common.models.encoder_decoder import Batch, EncoderDecoder
 from common.models.ensemble import EnsembleModel
+from common.models.tokens import token_figures
 from common.recurrent.state import state_tensors
 from common.text.vocabulary import BOS, EOS
-from common.training.validation import teacher_forced
+from common.training.validation import held_out
 from tests.tolerances import assert_same_sums, same_log_probability
 
 V, C, M, SENTENCES, POSITIONS = 30, 5, 6, 7, 4
@@ -156,7 +157,7 @@ def test_teacher_forced_figures_are_of_the_mean():
             ]
         ).mean(0)
         nll -= probabilities[range(len(words) + 1), [*words, EOS]].log().sum().item()
-    figures = teacher_forced(EnsembleModel(models), [batch])
+    figures = held_out(EnsembleModel(models), [batch], token_figures)
     count = sum(len(words) + 1 for words in sentences)
     assert figures["loss"] == same_log_probability(nll / count, terms=V + count)
     # Several sentences of one input share its context.
@@ -164,7 +165,9 @@ def test_teacher_forced_figures_are_of_the_mean():
     shared = Batch.collate(inputs(), [[5], [6, 7], [8], [9]], rows)
     apart = Batch.collate(tuple(x[rows] for x in inputs()), [[5], [6, 7], [8], [9]])
     ensemble = EnsembleModel(models)
-    assert_same_sums(ensemble.loss(shared).nll, ensemble.loss(apart).nll, terms=V + 9)
+    assert_same_sums(
+        ensemble.loss(shared).sums["nll"], ensemble.loss(apart).sums["nll"], terms=V + 9
+    )
 
 
 def test_attention_is_the_mean_of_those_that_attend():

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from common.data.batching import Batches, bucketed_batches, pad_sequences
+from common.models.tokens import token_loss
 from common.runs.run import Run
-from common.training.loss import Loss, token_loss
+from common.training.loss import Loss
 from common.training.schedules import Plateau
 from common.training.tracking import Tracker
 from common.training.trainer import Trainer
@@ -94,7 +95,7 @@ def trainer(
     def validate() -> dict[str, float]:
         torch.rand(7), np.random.rand()  # must not disturb the training
         loss = model.loss(pad_sequences(SENTENCES))
-        return {"loss": loss.value.item(), "accuracy": (loss.correct / loss.tokens).item()}
+        return {"loss": loss.value.item(), "accuracy": (loss.sums["correct"] / loss.count).item()}
 
     options = {
         "validate": validate,

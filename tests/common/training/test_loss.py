@@ -1,128 +1,86 @@
-"""The loss against torch's own; it is computed in float32, whatever it is given."""
-
 from __future__ import annotations
 
-import math
-
+import pytest
 import torch
-import torch.nn.functional as F
+from torch import Tensor, nn
 
-from common.training.loss import Loss, no_loss, token_loss
-from tests.tolerances import assert_same_sums
+from common.training.loss import Loss, loss_of, mean_of_sums, no_loss
 
-PAD = 0
-TERMS = 7 + 9 * 5  # of the longest sums: over a vocabulary, then over the words of a batch
+CPU = torch.device("cpu")
 
 
-def example(
-    rows: int = 3, steps: int = 5, vocabulary: int = 7
-) -> tuple[torch.Tensor, torch.Tensor]:
-    logits = torch.randn(rows, steps, vocabulary, dtype=torch.double, requires_grad=True)
-    targets = torch.randint(1, vocabulary, (rows, steps))
-    targets[0, 3:] = PAD
-    targets[2, 1:] = PAD
-    return logits, targets
-
-
-def test_equals_torch_with_and_without_smoothing():
-    logits, targets = example()
-    for smoothing in (0.0, 0.1, 1.0):
-        loss = token_loss(logits, targets, label_smoothing=smoothing, pad=PAD)
-        expected = F.cross_entropy(
-            logits.flatten(0, 1), targets.flatten(), ignore_index=PAD, label_smoothing=smoothing
-        )
-        assert_same_sums(loss.value.item(), expected.item(), terms=TERMS)
-
-
-def test_nll_has_no_smoothing_and_no_graph():
-    logits, targets = example()
-    plain = token_loss(logits, targets, pad=PAD)
-    smooth = token_loss(logits, targets, label_smoothing=0.3, pad=PAD)
-    assert torch.equal(plain.nll, smooth.nll)
-    assert not smooth.nll.requires_grad and smooth.value.requires_grad
-    assert_same_sums(plain.nll, plain.value.detach() * plain.tokens, terms=TERMS)
-
-
-def test_padding_has_exactly_zero_gradient_and_no_count():
-    logits, targets = example()
-    loss = token_loss(logits, targets, label_smoothing=0.1, pad=PAD)
-    loss.value.backward()
-    assert logits.grad is not None
-    assert torch.equal(logits.grad[targets == PAD], torch.zeros(6, 7, dtype=torch.double))
-    assert (logits.grad[targets != PAD].abs().sum(-1) > 0).all()
-    assert int(loss.tokens) == 9
-
-
-def test_class_zero_is_real_unless_it_is_named_as_padding():
-    loss = token_loss(torch.zeros(4, 3), torch.tensor([0, 0, 1, 2]))
-    assert int(loss.tokens) == 4
-    assert_same_sums(loss.value.item(), math.log(3), terms=TERMS)
-
-
-def test_correct_counts_what_is_likeliest():
-    logits = torch.tensor([[5.0, 0, 0], [0, 5, 0], [0, 0, 5], [5, 0, 0]])
-    loss = token_loss(logits, torch.tensor([0, 1, 0, 2]))
-    assert int(loss.correct) == 2
-
-
-def test_nothing_but_padding_is_zero_not_nan():
-    logits = torch.randn(2, 3, 5, requires_grad=True)
-    loss = token_loss(logits, torch.zeros(2, 3, dtype=torch.long), pad=PAD)
-    loss.value.backward()
-    assert loss.value.item() == 0.0
-    assert torch.equal(logits.grad, torch.zeros(2, 3, 5))
-
-
-def test_bfloat16_logits_are_summed_in_float32():
-    logits = torch.randn(1000, 50).bfloat16()
-    targets = torch.randint(50, (1000,))
-    loss = token_loss(logits, targets)
-    assert loss.value.dtype == torch.float32
-    expected = F.cross_entropy(logits.float(), targets)
-    assert_same_sums(loss.value, expected, terms=50 + 1000)  # bfloat16 would err by 1e-2
+def mean_square(points: Tensor) -> Loss:
+    """Of a mean, a count and sums whose numbers float32 holds exactly."""
+    return Loss(
+        points.square().mean(), torch.tensor(len(points)),
+        {"absolute": points.detach().abs().sum(), "negative": (points < 0).sum()},
+    )  # fmt: skip
 
 
 def test_a_sum_is_the_loss_of_both_batches_as_one():
-    logits, targets = example(rows=6)
-    whole = token_loss(logits, targets, pad=PAD)
-    parts = token_loss(logits[:2], targets[:2], pad=PAD) + token_loss(
-        logits[2:], targets[2:], pad=PAD
-    )
-    assert whole.tokens == parts.tokens and whole.correct == parts.correct
-    assert_same_sums(whole[:2], parts[:2], terms=TERMS)
-    gradients = [torch.autograd.grad(loss.value, logits)[0] for loss in (whole, parts)]
-    assert_same_sums(*gradients, terms=TERMS, dtype=torch.float32)
+    points = torch.tensor([1.0, -3.0, 2.0, 4.0, -4.0, 0.0, 8.0, -1.0], requires_grad=True)
+    whole = mean_square(points)
+    parts = mean_square(points[:4]) + mean_square(points[4:6]) + mean_square(points[6:])
+    assert parts.value.item() == whole.value.item() and parts.count.item() == 8
+    assert {name: total.item() for name, total in parts.sums.items()} == {
+        "absolute": 23, "negative": 3
+    }  # fmt: skip
+    ours, expected = (torch.autograd.grad(loss.value, points)[0] for loss in (parts, whole))
+    torch.testing.assert_close(ours, expected)
 
 
-def test_no_loss_is_neutral():
-    logits, targets = example()
-    loss = token_loss(logits, targets, pad=PAD).detach()
-    added = no_loss(torch.device("cpu")) + loss
-    assert isinstance(added, Loss)
-    for one, other in zip(added, loss, strict=True):
-        assert_same_sums(one.item(), other.item(), terms=2)  # times the words, over the words
+def test_no_loss_is_neutral_and_an_empty_batch_weighs_nothing():
+    loss = mean_square(torch.tensor([1.0, -3.0]))
+    for added in (no_loss(loss.sums, CPU) + loss, loss + no_loss(loss.sums, CPU)):
+        assert added == loss
+    nothing = no_loss((), CPU) + no_loss((), CPU)
+    assert nothing == Loss(torch.tensor(0.0), torch.tensor(0.0))
 
 
-def test_gradients_equal_those_of_torch_however_many_rows_are_worked_on_together(monkeypatch):
-    logits, targets = example(rows=9)
-    for chunk in (1, 20, 10**6):
-        monkeypatch.setattr("common.training.loss.CPU_CHUNK", chunk)
-        for smoothing in (0.0, 0.2):
-            loss = token_loss(logits, targets, label_smoothing=smoothing, pad=PAD)
-            expected = F.cross_entropy(
-                logits.flatten(0, 1), targets.flatten(), ignore_index=PAD, label_smoothing=smoothing
-            )
-            for factor in (1.0, 3.0):
-                ours, theirs = (
-                    torch.autograd.grad(factor * value, logits, retain_graph=True)
-                    for value in (loss.value, expected)
-                )
-                assert_same_sums(ours, theirs, terms=TERMS, dtype=torch.float32)
+def test_detached_it_has_no_graph():
+    loss = mean_square(torch.ones(2, requires_grad=True))
+    assert loss.value.requires_grad and not loss.detach().value.requires_grad
+    assert loss.detach() == loss
 
 
-def test_no_score_is_too_large_or_impossible():
-    logits = torch.tensor([[1e4, 0.0, -torch.inf], [0.0, -1e4, -torch.inf]], requires_grad=True)
-    loss = token_loss(logits, torch.tensor([0, 0]))
-    loss.value.backward()
-    assert loss.value.item() == 0
-    assert not logits.grad.any()
+def test_sums_of_other_names_are_not_added():
+    loss = mean_square(torch.ones(2))
+    with pytest.raises(ValueError, match="same names: absolute, negative and none$"):
+        loss + loss._replace(sums={})
+
+
+def test_figures_are_means_by_default():
+    assert mean_of_sums({"absolute": 6.0, "wrong": 0.0}, 4) == {"absolute": 1.5, "wrong": 0.0}
+    assert mean_of_sums({}, 4) == {}
+    assert mean_of_sums({"absolute": 0.0}, 0) == {"absolute": 0.0}
+
+
+class Model(nn.Module):
+    def __init__(self, returned: object) -> None:
+        super().__init__()
+        self.returned = returned
+
+    def loss(self, batch: object) -> object:
+        return self.returned
+
+
+ONE = torch.ones(())
+
+
+@pytest.mark.parametrize(
+    "returned, message",
+    [
+        (ONE, r"Model.loss must return a Loss\(value, count, sums\), .* not a Tensor"),
+        (None, "not a NoneType"),
+        ((ONE, ONE, {}), "not a tuple"),
+        (Loss(torch.ones(3), ONE), "Model.loss: value must be a scalar tensor"),
+        (Loss(ONE, 3), "count must be a scalar tensor"),  # type: ignore[arg-type]
+        (Loss(ONE, ONE, {"errors": torch.ones(2)}), "errors must be a scalar tensor"),
+        (Loss(ONE, ONE.to("meta")), "count must be a scalar tensor, on the device of the value"),
+    ],
+)
+def test_what_is_no_loss_is_refused_in_one_line(returned, message):
+    with pytest.raises(TypeError, match=message) as error:
+        loss_of(Model(returned), None)
+    assert "\n" not in str(error.value)
+    assert loss_of(Model(Loss(ONE, ONE)), None) == Loss(ONE, ONE)

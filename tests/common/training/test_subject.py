@@ -35,14 +35,10 @@ def test_data_that_were_moved_are_the_same_and_others_of_that_name_are_not(own: 
 def test_all_that_was_done_otherwise_is_named_and_recorded(own: Path) -> None:
     subject = Subject(
         "test", own, own, (Path("runs/a"), Path("runs/b")),
-        changed={"tok": "zh", "beam_size": 1}, recorded={"precision": "bf16"},
+        changed={"tok": "zh", "beam_size": 1},
     )  # fmt: skip
     assert subject.name == "test-ensemble-a-b-beam_size-1-tok-zh"
-    assert subject.to_dict() == {
-        "data": str(own),
-        "ensemble": ["runs/a", "runs/b"],
-        "precision": "bf16",
-    }
+    assert subject.to_dict() == {"data": str(own), "ensemble": ["runs/a", "runs/b"]}
 
 
 def test_data_are_found_where_they_are_named_or_where_they_were(own: Path) -> None:

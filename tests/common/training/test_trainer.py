@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from common.errors import UserError
+from common.models.tokens import token_loss
 from common.runs.run import Run
-from common.training.loss import Loss, token_loss
+from common.training.loss import Loss
 from common.training.schedules import Constant, Plateau
 from common.training.tracking import Tracker
 from common.training.trainer import Trainer

@@ -1,0 +1,120 @@
+"""One update of the weights, from all batches that are for it, in all processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from common.compute.device import naming_batch_size, tensor_float32
+from common.compute.precision import Chosen, arithmetic
+from common.training.batches import count_examples, to_device
+from common.training.distributed import World
+from common.training.loss import Loss, check_names, loss_of, no_loss
+
+
+class Update:
+    """Changes the weights once: forward, backward, clip, step. Nothing waits for the device.
+
+    Args:
+        model: has `loss(batch) -> Loss`.
+        optimizer: over its parameters.
+        clip_norm: gradients are scaled down to this norm, all together; None leaves them.
+        accumulate: how many batches of a process there may be in a group.
+        precision: "fp32" or "bf16".
+        world: the processes that train together.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        *,
+        clip_norm: float | None,
+        accumulate: int,
+        precision: Chosen,
+        world: World,
+    ) -> None:
+        self.model = model
+        self.optimizer = optimizer
+        self.clip_norm = clip_norm
+        self.precision = precision
+        self.world = world
+        self.several = accumulate * world.size > 1
+        self.device = next(model.parameters()).device
+        self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        self.names: tuple[str, ...] | None = None  # of the sums of a loss, from the first on
+
+    def __call__(self, group: Iterable[Any]) -> tuple[Loss, Tensor, int]:
+        """Learn from a group of batches, those of this process.
+
+        Returns:
+            The loss of the group in all processes, detached; the norm () of its gradient before it was
+            clipped; and how many examples it has.
+
+        Raises:
+            UserError: the device is out of memory.
+            TypeError, ValueError: the model returns no loss, or sums of other names than before.
+        """
+        self.optimizer.zero_grad(set_to_none=True)
+        total: Loss | None = None
+        examples = 0
+        for batch in group:
+            size = count_examples(batch)
+            with naming_batch_size(size):
+                loss = self._backward(batch)
+            total = loss if total is None else total + loss
+            examples += size
+        if self.names is None:  # process 0 has a batch of every group, the others may have none
+            self.names = self.world.from_first(tuple(total.sums if total else ()))
+        total = no_loss(self.names, self.device) if total is None else total
+        check_names(self.names, total.sums)
+        if self.several:
+            total = self._mean(total, self.names)
+            examples *= self.world.size  # nearly: not worth an exchange
+
+        with naming_batch_size(examples):  # the first step takes memory for its moments
+            gradients = [p.grad for p in self.parameters if p.grad is not None]
+            norm = nn.utils.get_total_norm(gradients)
+            if self.clip_norm is not None:
+                nn.utils.clip_grads_with_norm_(self.parameters, self.clip_norm, norm)
+            self.optimizer.step()
+        return total, norm, examples
+
+    def _backward(self, batch: Any) -> Loss:
+        """Add the gradients of a batch up, and return its loss, detached."""
+        batch = to_device(batch, self.device)
+        # Around the backward pass too: it multiplies by what the forward pass multiplied by.
+        with tensor_float32(self.device, allowed=self.precision == "bf16"):
+            with arithmetic(self.device, self.precision):
+                loss = loss_of(self.model, batch)
+            # Of several batches, add up the sums over what counts, and divide by all at the end.
+            (loss.value * loss.count if self.several else loss.value).backward()
+        return loss.detach()
+
+    def _mean(self, total: Loss, names: tuple[str, ...]) -> Loss:
+        """Turn gradients that are sums into means over all batches of all processes.
+
+        Args:
+            total: the loss of this process' batches.
+            names: of its sums, in the order in which they are exchanged.
+
+        Returns:
+            The loss of the batches of all processes.
+        """
+        if self.world.size > 1:
+            for parameter in self.parameters:
+                if parameter.grad is None and parameter.requires_grad:
+                    parameter.grad = torch.zeros_like(
+                        parameter
+                    )  # there may have been no batch here
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        numbers = [total.value * total.count, total.count, *(total.sums[name] for name in names)]
+        exchanged = torch.stack(numbers).float()
+        self.world.add_up([*gradients, exchanged])
+        value, count, *sums = exchanged
+        divisor = count.clamp(min=1)
+        torch._foreach_div_(gradients, divisor)
+        return Loss(value / divisor, count, dict(zip(names, sums, strict=True)))

@@ -75,7 +75,6 @@ def evaluate(
         recorded=captioner.recorded(search, call),
         outputs=captions,
     )
-    )
 
 
 def generated_scenes(images: Sequence[CaptionedImage]) -> dict[str, Scene]:

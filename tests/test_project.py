@@ -134,7 +134,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "text": ("data",),
     "synthetic": ("data",),
     "runs": ("compute", "config"),
-    "evaluation": (),
+    "evaluation": ("text",),
     "training": ("compute", "config", "data", "runs"),
     "models": ("compute", "config", "data", "decoding", "recurrent", "runs", "text", "training"),
 }

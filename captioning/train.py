@@ -22,7 +22,6 @@ from captioning.examples import CaptionExamples
 from captioning.inputs import make_inputs
 from captioning.options import KIND, TrainOptions
 from common.cli.command_line import check_file
-from common.compute import Precision
 from common.decoding.search import Search
 from common.errors import UserError
 from common.models.encoder_decoder import Batch, EncoderDecoder
@@ -85,10 +84,8 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
             together=learns_images(model), per_image=options.captions_per_image,
         )  # fmt: skip
 
-    def evaluate_split(
-        model: EncoderDecoder, split: str, training_precision: Precision = "fp32", **how: Any
-    ) -> Evaluation:
-        precision = options.search.precision_of_training(training_precision)
+    def evaluate_split(model: EncoderDecoder, split: str, **how: Any) -> Evaluation:
+        precision = options.search.precision_of_training(kept.precision)
         captioner = Captioner(model, transform, language, options.search.strategy(), precision)
         captions, images = examples(model, split)
         shown = images[: options.shown_images]

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 
 from common.cli.command_line import check_file
-from common.compute import Precision
 from common.decoding.search import Search
 from common.errors import UserError
 from common.evaluation.names import Tokenization
@@ -96,10 +95,8 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
         training = options.training
         return learnt().batches(epoch, batch_size=training.batch_size, seed=training.seed)
 
-    def evaluate_split(
-        model: EncoderDecoder, split: str, training_precision: Precision = "fp32", **how: Any
-    ) -> Evaluation:
-        precision = options.search.precision_of_training(training_precision)
+    def evaluate_split(model: EncoderDecoder, split: str, **how: Any) -> Evaluation:
+        precision = options.search.precision_of_training(kept.precision)
         translator = Translator(model, source, target, options.search.strategy(), precision)
         pairs, examples = scored(split)
         shown = pairs[: options.shown_sentences]

@@ -20,13 +20,13 @@ OF_FORMAT_1 = (
 )  # fmt: skip
 
 
-def record(folder: Path, name: str) -> None:
-    """Add a name to those of the run in the folder, before its file is written.
+def record(folder: Path, *files: str) -> None:
+    """Add names to those of the run in the folder, before the files are written.
 
     A line is added at once: an evaluation may write to the folder while the run is trained.
     """
     names = recorded(folder)
-    wanted = [RECORD, name]
+    wanted = [RECORD, *files]
     if not names and is_run(folder):  # of format 1: what it wrote stays its own
         wanted += sorted(item.name for item in folder.iterdir() if _belongs(folder, item.name))
     new = [each for each in dict.fromkeys(wanted) if each not in names]

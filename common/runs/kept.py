@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from common.compute import Precision
 from common.files import write_json
 from common.runs.run import Run
 
@@ -46,6 +47,8 @@ class Kept:
         self.run = run
         self.writers: dict[str, Callable[[Path], None]] = {}
         """What a new run is to write, by name: what `Run.create` takes as `keep`."""
+        self.precision: Precision = "fp32"
+        """What its training computes in; a session knows it once there is a model to measure."""
 
     @property
     def new(self) -> bool:

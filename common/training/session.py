@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from common.compute.device import choose_device
+from common.compute.precision import without_gradients
 from common.config.bounds import check_bounds
 from common.config.changes import may_change
 from common.files import atomic_write, write_json
@@ -66,17 +67,15 @@ def train(
     options = task.options or options
     training = options.training.settle_precision(task.model, before)
     options = replace(options, training=training)
+    kept.precision = training.precision
     task.batches(0)  # data that cannot be used are refused before the folder is changed
     run = Run.create(options.run_dir, kind, options, keep=kept.writers, **how)
-
-    def evaluate() -> Evaluation:
-        return task.evaluate(task.model, "val", training_precision=training.precision)
 
     with Tracker(run.path, charts=task.charts) as tracker:
         tracker.configuration(asdict(options))
 
         def validate() -> dict[str, float]:
-            evaluation = evaluate()
+            evaluation = task.evaluate(task.model, "val")
             if evaluation.show is not None:
                 evaluation.show(tracker)
             return evaluation.metrics
@@ -87,8 +86,8 @@ def train(
             unit=task.unit, run=run, tracker=tracker, on_progress=on_progress,
         )  # fmt: skip
         trainer.fit()
-    task.model.eval()
-    evaluation = evaluate()
+    with without_gradients():
+        evaluation = task.evaluate(task.model.eval(), "val")
     data = getattr(options, "data", None)
     write_evaluation(run, Subject.of_run(run.path, "val", trained_on=data), evaluation)
     return evaluation
@@ -138,8 +137,9 @@ def evaluate(
     task = make_task(replace(trained, **now), Kept(run), choose_device(device))
     if model is None:
         run.load_model(task.model)
-        model = task.model.eval()
-    evaluation = task.evaluate(model, split, **how)
+        model = task.model
+    with without_gradients():
+        evaluation = task.evaluate(model.eval(), split, **how)
     write_evaluation(run, subject, evaluation)
     return evaluation
 

@@ -46,7 +46,7 @@ class Task:
             they are: a training is resumed in the middle of one.
         evaluate: called as evaluate(model, split), with further arguments by name where the
             experiment has them, on `model` or on weights in its place: averaged, or an ensemble's.
-            In training it is called with split "val" and with `training_precision`: "fp32" or "bf16".
+            In training it is called with split "val" alone.
         monitor: the metric that chooses the best weights, and that patience counts on.
         mode: whether "max" or "min" of it is best.
         figures: from the sums of `Loss.sums` and the count to the figures that are logged.

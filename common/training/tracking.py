@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from common.config.plain import dotted
+from common.runs.contents import is_run, record
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -53,6 +54,8 @@ class Tracker:
         if folder is None:
             return
         Path(folder).mkdir(parents=True, exist_ok=True)
+        if is_run(Path(folder)):
+            record(Path(folder), "metrics.jsonl", "tensorboard")
         self._lines = open(Path(folder) / "metrics.jsonl", "ab")  # noqa: SIM115
         if tensorboard:
             # Imported here: it takes longer than all else, and not everybody uses it.

@@ -104,7 +104,9 @@ def test_the_network_normalises_pixels_as_the_transform_does(monkeypatch) -> Non
     """Cached features come from the one, pixels go through the other."""
     odd = ImageTransform(SIZE, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
     monkeypatch.setattr("captioning.building.make_transform", lambda options: odd)
-    options = TrainOptions(data="data", run_dir=Path("run"), encoder=EncoderOptions(encoder="small"))
+    options = TrainOptions(
+        data="data", run_dir=Path("run"), encoder=EncoderOptions(encoder="small")
+    )
     model = build_model(options, Vocabulary.build([["a"]]), weights="none")
     pixels = torch.randint(256, (2, 3, SIZE, SIZE), dtype=torch.uint8)
     seen = []

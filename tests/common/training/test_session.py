@@ -1,0 +1,160 @@
+"""A session takes any task to a run: here one of neither words nor pictures, with a loss over points."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import pytest
+import torch
+from torch import nn
+
+from common.config.changes import MAY_CHANGE
+from common.errors import UserError
+from common.runs.kept import Kept
+from common.text.labels import Labels
+from common.training import session
+from common.training.loss import Loss
+from common.training.options import RunOptions, TrainingOptions
+from common.training.task import Evaluation, Task
+
+KIND = "line"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(RunOptions):
+    data: Annotated[str | None, MAY_CHANGE] = None
+    slope: float = 2.0
+    width: int = 4
+
+
+class Line(nn.Module):
+    """A network of one hidden layer that is fitted to a line."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(1, width), nn.Tanh(), nn.Dropout(0.1), nn.Linear(width, 1)
+        )
+
+    def loss(self, batch: tuple[torch.Tensor, torch.Tensor]) -> Loss:
+        x, y = batch
+        error = self.layers(x) - y
+        count = torch.tensor(float(error.numel()))
+        return Loss(error.pow(2).mean(), count, {"mean_absolute_error": error.abs().sum().detach()})
+
+
+def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
+    if options.slope > 100:
+        raise UserError("--slope is too steep.")
+    labels = kept.get("labels.json", Labels, lambda: Labels(["x", "y"]))
+    model = Line(options.width * len(labels)).to(device)
+
+    def batches(epoch: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        kept.same("data.json", {"slope": options.slope})
+        x = torch.linspace(-1, 1, 40).roll(epoch).view(4, 10, 1)
+        return [(each, options.slope * each) for each in x]
+
+    def evaluate(model: nn.Module, split: str, *, scale: float = 1.0) -> Evaluation:
+        x = torch.tensor([[0.25], [0.5]])
+        error = (model.layers(x) - options.slope * x).abs().mean()
+        return Evaluation(
+            {"error": float(error) * scale},
+            signatures={"error": "mean absolute"},
+            files={"points.csv": f"{split}\n"},
+            show=lambda tracker: tracker.text("points", "two"),
+        )
+
+    return Task(
+        model=model, optimizer=options.training.make_optimizer(model), batches=batches,
+        evaluate=evaluate, monitor="error", mode="min", unit="points",
+    )  # fmt: skip
+
+
+def options(folder: Path, epochs: int = 4, **changes) -> Options:
+    training = TrainingOptions(epochs=epochs, learning_rate=0.05, device="cpu", precision="fp32")
+    return Options(run_dir=folder, training=training, **changes)
+
+
+def train(folder: Path, epochs: int = 4, **changes) -> Evaluation:
+    return session.train(options(folder, epochs, **changes), make_task, KIND)
+
+
+def test_a_run_of_any_task_is_trained_and_evaluated(tmp_path):
+    trained = train(tmp_path / "run", epochs=40)
+    assert trained.metrics["error"] < 0.2
+    run = tmp_path / "run"
+    stored = json.loads((run / "config.json").read_text())
+    assert stored["kind"] == KIND and stored["config"]["slope"] == 2.0
+    assert json.loads((run / "labels.json").read_text()) == ["x", "y"]
+    written = json.loads((run / "evaluation-val.json").read_text())
+    assert written["error"] == trained.metrics["error"]
+    assert written["signatures"] == {"error": "mean absolute"}
+    assert (run / "points-val.csv").read_text() == "val\n"
+
+    again = session.evaluate(run, Options, make_task, KIND, "test", device="cpu")
+    assert again.metrics == trained.metrics
+    doubled = session.evaluate(
+        run, Options, make_task, KIND, "test", changed={"scale": 2}, device="cpu", scale=2.0
+    )
+    assert doubled.metrics["error"] == pytest.approx(2 * trained.metrics["error"])
+    names = {path.name for path in run.iterdir()}
+    assert {"evaluation-test.json", "points-test-scale-2.csv"} <= names
+    assert names == {*(run / "files.txt").read_text().split()}  # it knows all that it wrote
+
+
+def test_nothing_is_logged_under_a_name_that_it_is_not(tmp_path):
+    train(tmp_path / "run")
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").open()]
+    names = {name for line in lines for name in line}
+    assert {"train/mean_absolute_error", "speed/points_per_second", "validation/error"} <= names
+    assert not any(word in name for name in names for word in ("token", "perplexity", "nll"))
+
+
+def test_a_resumed_run_ends_as_an_uninterrupted_one(tmp_path):
+    train(tmp_path / "whole")
+    train(tmp_path / "part", epochs=2)
+    train(tmp_path / "part", resume=True)
+    first, second = (
+        torch.load(tmp_path / name / "training.pt", weights_only=True)["model"]
+        for name in ("whole", "part")
+    )
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_what_may_not_change_and_what_must_be_the_same(tmp_path):
+    train(tmp_path / "run", epochs=1)
+    with pytest.raises(UserError, match="was started with slope = 2.0, not 3.0"):
+        train(tmp_path / "run", slope=3.0, resume=True)
+    train(tmp_path / "run", data=str(tmp_path), resume=True)  # data may lie elsewhere now
+    (tmp_path / "run" / "labels.json").write_text('["y", "x"]')
+    with pytest.raises(
+        UserError, match="labels.json is not the file that this run was trained with"
+    ):
+        session.evaluate(tmp_path / "run", Options, make_task, KIND, device="cpu")
+
+
+def test_refusals_come_before_the_folder_is_touched(tmp_path):
+    with pytest.raises(UserError, match="too steep"):
+        train(tmp_path / "run", slope=101.0)
+    assert not (tmp_path / "run").exists()
+    train(tmp_path / "run", epochs=1)
+    before = (tmp_path / "run" / "model.safetensors").read_bytes()
+    with pytest.raises(UserError, match="too steep"):
+        train(tmp_path / "run", slope=101.0, overwrite=True)
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == before
+
+
+def test_overwriting_leaves_nothing_of_the_run_before_and_all_that_is_not_its_own(tmp_path):
+    train(tmp_path / "run", epochs=1)
+    (tmp_path / "run" / "mine.csv").write_text("mine")
+
+    def other(options: Options, kept: Kept, device: torch.device) -> Task:
+        task = make_task(options, Kept(), device)
+        return replace(task, evaluate=lambda model, split: Evaluation({"error": 1.0}))
+
+    session.train(options(tmp_path / "run", 1, overwrite=True), other, "another")
+    left = {path.name for path in (tmp_path / "run").iterdir()}
+    assert not left & {"labels.json", "points-val.csv"} and "mine.csv" in left

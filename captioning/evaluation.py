@@ -20,7 +20,7 @@ from captioning.data import CaptionedImage
 from common.decoding.search import Search
 from common.errors import UserError
 from common.evaluation.captions import score_captions
-from common.evaluation.pictures import attention_overlay, stacked
+from common.evaluation.pictures import attention_overlay, heat_map, stacked
 from common.evaluation.subject import Subject
 from common.files import atomic_write, write_json
 from common.models.writer import Call, Sentence
@@ -45,7 +45,7 @@ class Evaluation:
 def evaluate(
     captioner: Captioner,
     images: Sequence[CaptionedImage],
-    inputs: Callable[[np.ndarray], Tensor],
+    inputs: Callable[[np.ndarray], tuple[Tensor, ...]],
     *,
     batch_size: int = 64,
     description: str = "captions",
@@ -57,7 +57,7 @@ def evaluate(
     Args:
         captioner: the model, which never sees the references.
         images: with their reference captions.
-        inputs: from positions in `images` to the encoder's input of those images.
+        inputs: from positions in `images` to what the encoder is called with for those images.
         batch_size: images described at a time.
         description: what the progress bar says.
         search: the strategy; that of the captioner by default.
@@ -124,13 +124,22 @@ def write_evaluation(
 
 
 def attention_sheet(
-    captioner: Captioner, pictures: Sequence[tuple[Picture, Sequence[str]]]
+    captioner: Captioner,
+    pictures: Sequence[tuple[Picture, Sequence[str]]],
+    *,
+    grid: tuple[int, int] | None = None,
+    regions: slice = slice(None),
 ) -> Image.Image:
     """Pictures with where the model looked while it wrote each word of their captions.
+
+    Where the regions have no grid, as boxes have none, a table of weights stands for the picture.
 
     Args:
         captioner: a model with attention.
         pictures: images, each with the words of its caption.
+        grid: (rows, columns) of the regions; None: a square, if their number is one.
+        regions: which positions of the memory are regions of the picture: slice(1, None) after a
+            token for all of it.
 
     Raises:
         UserError: the model has no attention.
@@ -140,7 +149,14 @@ def attention_sheet(
         weights = captioner.attention(picture, words)
         if weights is None:
             raise UserError("this captioner has no attention to show: it was trained without.")
+        count = weights[:, regions].shape[1]
+        side = math.isqrt(count)
+        if grid is None and side * side != count:
+            numbers = [str(number) for number in range(1, weights.shape[1] + 1)]
+            overlays.append(heat_map(weights, [*words, "."], numbers))
+            continue
         seen = captioner.transform.fitted(picture)
-        side = math.isqrt(weights.shape[1])
-        overlays.append(attention_overlay(seen, [*words, "."], weights, grid=(side, side)))
+        overlays.append(
+            attention_overlay(seen, [*words, "."], weights, grid or (side, side), regions=regions)
+        )
     return stacked(overlays)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from captioning.backbone import Backbone
 from captioning.captioner import Captioner
 from captioning.encoder import ImageEncoder
+from captioning.features import FeatureFolder
+from captioning.inputs import check_features
 from captioning.options import KIND, EncoderOptions, TrainOptions
 from captioning.small_cnn import SmallCNN
 from captioning.transform import ImageTransform
@@ -34,20 +37,20 @@ def build_model(options: TrainOptions, vocabulary: Vocabulary, weights: str) -> 
         weights: of the image network; "none" where a run's own weights are loaded next.
     """
     chosen = options.encoder
-    if chosen.encoder == "small":
-        cnn: Backbone | SmallCNN = SmallCNN()
-    else:
+    cnn: Backbone | SmallCNN | None = None
+    if chosen.feature_size is None and chosen.encoder == "small":
+        cnn = SmallCNN()
+    elif chosen.feature_size is None:
         cnn = Backbone(chosen.encoder, weights=weights, fine_tune_from=chosen.fine_tune_from)
-    transform = make_transform(chosen)
     encoder = ImageEncoder(
         cnn,
+        feature_size=chosen.feature_size,
         attention=options.decoder.attention != "none",
         vector_size=chosen.vector_size,
         memory_size=chosen.memory_size,
         normalize=chosen.normalize,
         dropout=chosen.feature_dropout,
-        mean=transform.mean,
-        std=transform.std,
+        transform=make_transform(chosen),
     )
     decoder = options.decoder.build(len(vocabulary), encoder.context_size, encoder.memory_size)
     return options.loss.make_model(encoder, decoder)
@@ -69,7 +72,11 @@ def load_captioner(folder: Path, device: str = "auto") -> Captioner:
     )
 
 
-def load_ensemble(folders: Sequence[Path], device: str = "auto") -> Captioner:
+def load_ensemble(
+    folders: Sequence[Path],
+    device: str = "auto",
+    features: str | os.PathLike[str] | None = None,
+) -> Captioner:
     """The captioner of several run folders together; see `Captioner.from_run`."""
     members = [load_captioner(folder, device) for folder in folders]
     first = members[0]
@@ -82,9 +89,12 @@ def load_ensemble(folders: Sequence[Path], device: str = "auto") -> Captioner:
                 f"{folder} has other words, or sees pictures otherwise, than {folders[0]}: an "
                 "ensemble needs runs of the same data, --min-count, --image-size and --fit."
             )
-    if len(members) == 1:
-        return first
-    models = [m.model for m in members if isinstance(m.model, EncoderDecoder)]
-    return Captioner(
-        EnsembleModel(models), first.transform, first.language, first.search, first.precision
-    )
+    if len(members) > 1:
+        models = [m.model for m in members if isinstance(m.model, EncoderDecoder)]
+        first = Captioner(
+            EnsembleModel(models), first.transform, first.language, first.search, first.precision
+        )
+    if features is not None:
+        first.features = FeatureFolder(features)
+        check_features(first.features, first.encoders)
+    return first

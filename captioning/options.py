@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tyro.conf import Positional
+from tyro.conf import Positional, Suppress
 
 from captioning.names import Fit
 from common.cli.command_line import EvaluationOptions, WritingOptions
@@ -41,6 +41,12 @@ class EncoderOptions:
     """Normalise the features of each region (layer normalisation) before anything else."""
     feature_dropout: DropoutShare = 0.3
     """Share of the features dropped while training."""
+    features: Annotated[Path | None, MAY_CHANGE] = None
+    """Folder of features of the pictures, of CLIP, bottom-up attention, or any other network; then no
+    network looks at the pictures. features.npy (N, S, C) or (N, C) with names.txt, or a .npy or .npz
+    file for each picture; see captioning/features/folder.py."""
+    feature_size: Annotated[Suppress[int | None], MAY_CHANGE] = None
+    """Features of a region in that folder; found there, and kept by the run."""
     mirror: bool = False
     """Show each picture mirrored half of the time, unless its caption says left or right."""
     image_size: Annotated[int, Bounds(16)] = 224
@@ -92,6 +98,9 @@ class TrainOptions(RunOptions):
 class EvaluateOptions(EvaluationOptions):
     """Caption a split by beam search and score what was written, by the COCO caption code's rules."""
 
+    features: Path | None = None
+    """Folder of features, if it is no longer where the run was trained on it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CaptionOptions(WritingOptions):
@@ -99,6 +108,8 @@ class CaptionOptions(WritingOptions):
 
     images: Positional[tuple[Path, ...]]
     """Image files, or folders of them."""
+    features: Path | None = None
+    """Folder of features of the pictures, by their names, for a run that was trained on features."""
     json: bool = False
     """Print one JSON object per picture: its path, captions and scores."""
     picture: Path | None = None

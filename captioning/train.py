@@ -16,7 +16,7 @@ from captioning.captioner import Captioner
 from captioning.data import CaptionData, CaptionedImage, captions_digest, load
 from captioning.evaluation import Evaluation, evaluate, generated_scenes, write_evaluation
 from captioning.examples import CaptionExamples
-from captioning.inputs import make_inputs
+from captioning.inputs import make_inputs, open_features
 from captioning.loading import KIND, build_model, load_ensemble, make_transform
 from captioning.options import TrainOptions
 from captioning.showcase import Showcase
@@ -68,6 +68,8 @@ def train(options: TrainOptions, *, on_progress: OnProgress | None = None) -> Ev
     device = options.training.begin()
     data = load_data(options)
     print(data.summary(), file=sys.stderr)
+    encoder, features = open_features(options.encoder, data, began.encoder if began else None)
+    options = replace(options, encoder=encoder)
     images = data.split("train")
     validation = data.split("val")[: options.validation_images]
     if options.monitor == "true_captions" and not generated_scenes(validation):
@@ -92,6 +94,7 @@ def train(options: TrainOptions, *, on_progress: OnProgress | None = None) -> Ev
         Language(tokenizer, vocabulary),
         options.search.strategy(),
         options.search.precision_of_training(training.precision),
+        features,
     )
     # All that may refuse the data or the options comes before the folder, which may hold a run.
     digests = {"train": captions_digest(images), "val": captions_digest(validation)}
@@ -170,7 +173,8 @@ def make_examples(
     """Every caption of some images with the inputs of the encoder, and the images without damage."""
     inputs, usable = make_inputs(
         captioner.encoders, captioner.transform, images,
-        folder=options.cache_dir, mirror=mirror, max_damaged=options.max_problems,
+        cache_dir=options.cache_dir, features=captioner.features, mirror=mirror,
+        max_damaged=options.max_problems,
     )  # fmt: skip
     words = [
         captioner.language.tokenizer.encode(text)[: options.max_words]
@@ -200,6 +204,7 @@ def evaluate_run(
     *,
     ensemble: Sequence[Path] = (),
     data: str | None = None,
+    features: Path | None = None,
     batch_size: int = 64,
     device: str = "auto",
     search: Search | None = None,
@@ -212,6 +217,7 @@ def evaluate_run(
         split: val, test, or any other split of the data.
         ensemble: more runs, whose probabilities are averaged with those of the first.
         data: the folder of the data; where the run was trained on it by default.
+        features: the folder of features; where the run was trained on it by default.
         batch_size: images described at a time.
         device: cpu, cuda, ...; auto takes a GPU if there is one.
         search: the strategy; as in training by default.
@@ -231,7 +237,10 @@ def evaluate_run(
         precision=call["precision"],
     )  # fmt: skip
     options = replace(options, data=str(subject.data))
-    examples, images = make_examples(captioner, options, load_data(options).split(split))
+    loaded, encoder = load_data(options), options.encoder
+    named = replace(encoder, features=features or encoder.features)
+    _, captioner.features = open_features(named, loaded, encoder)
+    examples, images = make_examples(captioner, options, loaded.split(split))
     evaluation = evaluate(
         captioner, images, examples.inputs,
         batch_size=batch_size, search=search, **call,

@@ -50,7 +50,7 @@ class FeatureFolder:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         if not self.path.is_dir():
-            raise UserError(f"{self.path}: there is no such folder of features.")
+            raise UserError(f"{self.path}: there is no such folder of features (--features).")
         self._arrays: list[np.ndarray] = []
         self._files: list[Path] = []
         self.names = self._open_arrays() if (self.path / ARRAY).is_file() else self._open_files()
@@ -90,13 +90,11 @@ class FeatureFolder:
                 row = self.locate(name)
                 if row is None:
                     raise Damage(f"{self.path} has no features of {name}")
-                if self._files:
-                    self._load(self._files[row])
-            except Damage as damage:
-                problems.append((position, str(damage)))
-            else:
+                self._values(row, 0)
                 positions.append(position)
                 rows.append(row)
+            except Damage as damage:
+                problems.append((position, str(damage)))
         return positions, np.array(rows, np.int64), problems
 
     def read(
@@ -121,7 +119,10 @@ class FeatureFolder:
         sides = np.zeros(len(rows), int) if mirrored is None else np.asarray(mirrored, int)
         if sides.any() and not self.mirrored:
             raise ValueError(f"{self.path} has no features of mirrored images")
-        values = [self._values(int(row), int(side)) for row, side in zip(rows, sides, strict=True)]
+        try:
+            values = [self._values(row, side) for row, side in zip(rows, sides, strict=True)]
+        except Damage as damage:
+            raise UserError(f"{damage}. Write it again, or remove it.") from None
         half = all(each.dtype == np.float16 for each in values)
         shape = np.max([each.shape for each in values], axis=0)
         result = np.zeros((len(rows), *shape), np.float16 if half else np.float32)
@@ -139,21 +140,13 @@ class FeatureFolder:
         return torch.from_numpy(result), torch.arange(shape[0]) < lengths.unsqueeze(1)
 
     def _values(self, row: int, side: int) -> np.ndarray:
+        """Those of one image; Damage if its file is damaged, or not like the others."""
         if self._arrays:
             return self._arrays[side][row]
-        try:
-            return self._load(self._files[row])
-        except Damage as damage:
-            raise UserError(f"{damage}. Write it again, or remove it.") from None
-
-    def _load(self, file: Path) -> np.ndarray:
-        """The features in a file of one image; Damage if they are not like those of the others."""
-        values = _load(file)
-        if values.ndim > 2 or (values.ndim, values.shape[-1]) != (
-            len(self._shape),
-            self._shape[-1],
-        ):
-            raise Damage(f"{file} is of shape {values.shape}, where others are {self._shape}")
+        values = _load(self._files[row])
+        if (values.ndim, values.shape[-1]) != (len(self._shape), self._shape[-1]):
+            there, others = values.shape, self._shape
+            raise Damage(f"{self._files[row]} is of shape {there}, where others are {others}")
         return values
 
     def _open_arrays(self) -> list[str]:

@@ -123,14 +123,8 @@ class Backbone(nn.Module):
                     module.eval()
         return self
 
-    def inference_copy(self, dtype: torch.dtype = torch.float32) -> Backbone:
-        """A frozen copy that computes the same grid faster.
-
-        BatchNorm is folded into the convolutions before it.
-
-        Args:
-            dtype: of weights and arithmetic.
-        """
+    def inference_copy(self) -> Backbone:
+        """A frozen copy that computes the same grid faster: BatchNorm folded into convolutions."""
         result = copy.deepcopy(self)
         for convolution, norm in self._folds():
             before = result.network.get_submodule(convolution).eval()
@@ -140,7 +134,7 @@ class Backbone(nn.Module):
             result.network.set_submodule(norm, nn.Identity())
         result._first_learnt = len(result._steps)
         result.requires_grad_(False)
-        return result.to(dtype=dtype, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        return result.to(memory_format=torch.channels_last).eval()
 
     def _find_stage(self, fine_tune_from: int | str | None) -> int:
         """Where among the steps the learnt ones begin."""

@@ -25,20 +25,20 @@ def build_model(options: TrainOptions, vocabulary: Vocabulary, weights: str) -> 
         weights: of the image network; "none" where a run's own weights are loaded next.
     """
     chosen = options.encoder
-    if chosen.encoder == "small":
-        cnn: Backbone | SmallCNN = SmallCNN()
-    else:
+    cnn: Backbone | SmallCNN | None = None
+    if chosen.feature_size is None and chosen.encoder == "small":
+        cnn = SmallCNN()
+    elif chosen.feature_size is None:
         cnn = Backbone(chosen.encoder, weights=weights, fine_tune_from=chosen.fine_tune_from)
-    transform = make_transform(chosen)
     encoder = ImageEncoder(
         cnn,
+        feature_size=chosen.feature_size,
         attention=options.decoder.attention != "none",
         vector_size=chosen.vector_size,
         memory_size=chosen.memory_size,
         normalize=chosen.normalize,
         dropout=chosen.feature_dropout,
-        mean=transform.mean,
-        std=transform.std,
+        transform=make_transform(chosen),
     )
     decoder = options.decoder.build(len(vocabulary), encoder.context_size, encoder.memory_size)
     return options.loss.make_model(encoder, decoder)

@@ -8,21 +8,25 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Unpack
 
-import torch
 from PIL import Image
 from torch import Tensor, nn
 
 from captioning.building import build_model, make_transform
 from captioning.encoder import ImageEncoder
+from captioning.features import FeatureFolder
+from captioning.image_batches import image_batches
+from captioning.images import ImageError
+from captioning.inputs import check_features
 from captioning.options import KIND, TrainOptions
 from captioning.transform import ImageTransform
 from common.compute import Precision
 from common.compute.device import upload
 from common.config.plain import from_dict
 from common.decoding.search import BeamSearch, Search
+from common.errors import UserError
 from common.models.encoder_decoder import EncoderDecoder
 from common.models.ensemble import EnsembleModel
-from common.models.writer import IN_CODE, Call, Sentence, Writer, search_of
+from common.models.writer import IN_CODE, Call, PathLike, Sentence, Writer, search_of
 from common.runs.run import Run
 from common.text.language import Language
 
@@ -41,6 +45,7 @@ class Captioner(Writer):
         language: the tokens of the decoder.
         search: the strategy where a call does not name one.
         precision: arithmetic of the search where a call does not say otherwise.
+        features: of the pictures, found by their paths, for an encoder that takes no pictures.
     """
 
     KIND = KIND
@@ -53,9 +58,36 @@ class Captioner(Writer):
         language: Language,
         search: Search = BeamSearch(beam_size=5, max_length=40),
         precision: Precision = "fp32",
+        features: FeatureFolder | None = None,
     ) -> None:
         super().__init__(model, language, search, precision)
         self.transform = transform
+        self.features = features
+
+    @classmethod
+    def from_run(
+        cls,
+        folder: PathLike,
+        *more: PathLike,
+        model: nn.Module | None = None,
+        device: str = "auto",
+        features: PathLike | None = None,
+    ) -> Captioner:
+        """As `Writer.from_run`.
+
+        Args:
+            folder, more, model, device: see there.
+            features: folder of features of pictures, by which a run that was trained on features finds
+                them.
+
+        Raises:
+            UserError: as there, or the features cannot be used.
+        """
+        captioner = super().from_run(folder, *more, model=model, device=device)
+        if features is not None:
+            captioner.features = FeatureFolder(features)
+            check_features(captioner.features, captioner.encoders)
+        return captioner
 
     @classmethod
     def _of_run(cls, run: Run, model: nn.Module | None) -> Captioner:
@@ -104,7 +136,7 @@ class Captioner(Writer):
         """Captions of each image, best first, as many as the search returns.
 
         Args:
-            images: paths or PIL images.
+            images: paths or PIL images; paths, where the captioner has features.
             search: the strategy; that of the captioner by default.
             batch_size: images encoded and described at a time.
             call: precision, constraints, generator, ...; see `common.models.writer.Call`.
@@ -114,29 +146,67 @@ class Captioner(Writer):
         """
         described: list[list[Sentence]] = []
         for start in range(0, len(images), batch_size):
-            pixels = [self.pixels(image) for image in images[start : start + batch_size]]
-            described += self.describe(torch.stack(pixels), search, **call)
+            inputs = self.inputs(images[start : start + batch_size])
+            described += self.describe(inputs, search, **call)
         return described
 
     def describe(
-        self, inputs: Tensor, search: Search | None = None, **call: Unpack[Call]
+        self,
+        inputs: Tensor | tuple[Tensor, ...],
+        search: Search | None = None,
+        **call: Unpack[Call],
     ) -> list[list[Sentence]]:
         """Captions of a batch that is already what the encoder takes.
 
         Args:
-            inputs: (B, 3, height, width) transformed images, or (B, S, C) features of the cache.
+            inputs: what the encoder is called with, on any device: of an `ImageEncoder`
+                (B, 3, height, width) transformed images, or (B, S, C) features, alone or with a mask
+                (B, S).
             search, call: as in `captions`.
         """
-        return self.write((upload(inputs, self.device),), search, **call)
+        return self.write(self._uploaded(inputs), search, **call)
 
-    def pixels(self, image: Picture) -> Tensor:
-        """(3, height, width) uint8, as the encoder takes a picture."""
-        return self.transform.pixels(image)
+    def inputs(self, images: Sequence[Picture]) -> tuple[Tensor, ...]:
+        """What the encoder is called with for pictures.
+
+        Raises:
+            ImageError: an image cannot be read, or has no features.
+        """
+        inputs, _, problems = self.read(images)
+        if problems:
+            raise ImageError(problems[0][1])
+        return inputs
+
+    def read(
+        self, images: Sequence[Picture]
+    ) -> tuple[tuple[Tensor, ...], list[int], list[tuple[int, str]]]:
+        """What the encoder is called with for those pictures that can be read.
+
+        Returns:
+            The inputs, () for no picture; the positions of their pictures; and for each of the others
+            its position and one line that says why.
+
+        Raises:
+            UserError: the encoder takes features, and the captioner has none.
+        """
+        if self.features is not None:
+            kept, rows, problems = self.features.find(map(str, images))
+            return (self.features.read(rows) if kept else ()), kept, problems
+        if any(encoder.cnn is None for encoder in self.encoders):
+            raise UserError(
+                "this captioner was trained on features of pictures: name a folder of those of your "
+                "pictures, --features DIR (features=DIR in code)."
+            )
+        (batch,) = image_batches(images, self.transform, len(images))
+        return (batch.pixels,) if batch.indices else (), batch.indices, batch.problems
 
     def attention(self, image: Picture, words: Sequence[str]) -> Tensor | None:
         """Where the decoder looks while it writes the words: (T + 1, S) with the end token's row.
 
         On the host. None for a model without attention.
         """
-        inputs = upload(self.pixels(image).unsqueeze(0), self.device)
-        return self.attention_while_writing((inputs,), words)
+        return self.attention_while_writing(self._uploaded(self.inputs([image])), words)
+
+    def _uploaded(self, inputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        each = (inputs,) if isinstance(inputs, Tensor) else inputs
+        return tuple(upload(tensor, self.device) for tensor in each)

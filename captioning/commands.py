@@ -6,12 +6,10 @@ import json
 import sys
 from pathlib import Path
 
-import torch
-
 from captioning.captioner import Captioner
 from captioning.evaluation import overlaid
 from captioning.image_files import list_images
-from captioning.images import ImageError, open_image
+from captioning.images import open_image
 from captioning.options import CaptionOptions, EvaluateOptions
 from captioning.train import evaluate_run
 from common.cli.command_line import check_picture, print_metrics
@@ -33,7 +31,9 @@ def caption(options: CaptionOptions) -> None:
         check_picture(options.picture, "--picture")
     elif options.attention:
         raise UserError("--attention is for the contact sheet: add --picture SHEET.png.")
-    captioner = Captioner.from_run(options.run, *options.ensemble, device=options.device)
+    captioner = Captioner.from_run(
+        options.run, *options.ensemble, device=options.device, features=options.features
+    )
     if options.attention and not captioner.has_attention:
         raise UserError("--attention: this captioner has none to show, it was trained without.")
     search, call = options.search.strategy(), options.call(captioner.device)
@@ -42,18 +42,15 @@ def caption(options: CaptionOptions) -> None:
     described: list[tuple[Path, list[Sentence]]] = []
     damaged = 0
     for first in range(0, len(paths), options.batch_size):
-        readable, pixels = [], []
-        for path in paths[first : first + options.batch_size]:
-            try:
-                pixels.append(captioner.transform.pixels(path))
-                readable.append(path)
-            except ImageError as error:
-                damaged += 1
-                print(f"skipped: {error}", file=sys.stderr)
+        inputs, readable, problems = captioner.read(paths[first : first + options.batch_size])
+        damaged += len(problems)
+        for _, problem in problems:
+            print(f"skipped: {problem}", file=sys.stderr)
         if not readable:
             continue
-        best = captioner.describe(torch.stack(pixels), search, **call)
-        for path, captions in zip(readable, best, strict=True):
+        best = captioner.describe(inputs, search, **call)
+        for place, captions in zip(readable, best, strict=True):
+            path = paths[first + place]
             print(_line(path, captions, options), flush=True)
             described.append((path, captions))
     if options.picture is not None and described:

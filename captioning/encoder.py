@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor, nn
 
 from captioning.backbone import Backbone
 from captioning.small_cnn import SmallCNN
-from captioning.transform import IMAGENET_MEAN, IMAGENET_STD
+from captioning.transform import ImageTransform
 from common.decoding.context import Context
 from common.recurrent.dropout import Dropout
 
@@ -18,19 +17,18 @@ Activation: TypeAlias = Literal["relu", "tanh", "none"]
 
 
 class ImageEncoder(nn.Module):
-    """From images, or from their cached features, to the context of a decoder.
+    """From images, or from features computed before, to the context of a decoder.
 
     Args:
-        cnn: computes the grid from images; None if only cached features are given.
-        feature_size: features of a cached region; that of `cnn` by default.
+        cnn: computes the grid from images; None if only features are given.
+        feature_size: features of a region; that of `cnn` by default.
         attention: whether the grid is handed on as memory, for attention to read.
         vector_size: features that the pooled vector is projected to; 0 leaves it as it is.
         memory_size: features that each region is projected to; 0 leaves them as they are.
         activation: after each projection.
         normalize: normalise the features of each region (Ba et al. 2016) before anything else.
         dropout: share of these features that are dropped while training, before the projections.
-        mean: of red, green and blue, in 0..1; subtracted from uint8 images.
-        std: of red, green and blue, in 0..1; divided by.
+        transform: normalises uint8 images; as ImageNet's weights want it by default.
 
     Attributes:
         context_size: features of the context's vector.
@@ -39,9 +37,6 @@ class ImageEncoder(nn.Module):
     Raises:
         ValueError: neither a cnn nor a feature size, or two that differ.
     """
-
-    mean: Tensor
-    std: Tensor
 
     def __init__(
         self,
@@ -54,8 +49,7 @@ class ImageEncoder(nn.Module):
         activation: Activation = "relu",
         normalize: bool = False,
         dropout: float = 0.0,
-        mean: Sequence[float] = IMAGENET_MEAN,
-        std: Sequence[float] = IMAGENET_STD,
+        transform: ImageTransform | None = None,
     ) -> None:
         super().__init__()
         if cnn is not None and feature_size not in (None, cnn.feature_size):
@@ -73,52 +67,49 @@ class ImageEncoder(nn.Module):
         self.memory_projection = _projection(size, projected, activation)
         self.normalize = nn.LayerNorm(size) if normalize else nn.Identity()
         self.dropout = Dropout(dropout)
-        # A matter of the transform, which is stored with a run anyway: not of the weights.
-        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
+        self.transform = ImageTransform() if transform is None else transform
 
-    def forward(self, inputs: Tensor) -> Context:
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights; float32 where there are none."""
+        return next((parameter.dtype for parameter in self.parameters()), torch.float32)
+
+    def forward(self, inputs: Tensor, mask: Tensor | None = None) -> Context:
         """Encode images or features; which of them is told by the number of dimensions.
 
         Args:
-            inputs: (B, 3, height, width) images; or features: (B, S, C) grids, (B, C) pooled.
-        """
-        return self.encode_images(inputs) if inputs.ndim == 4 else self.encode_features(inputs)
-
-    def encode_images(self, images: Tensor) -> Context:
-        """Encode images.
-
-        Args:
-            images: (B, 3, height, width) uint8, normalised here, or floating point, normalised.
+            inputs: (B, 3, height, width) images, uint8 or floating point and normalised; or features
+                of any floating-point type: (B, S, C) regions, (B, C) pooled vectors.
+            mask: (B, S) True at regions, of which each input has at least one, False at padding,
+                where whatever stands reaches nothing; None: no padding.
 
         Raises:
-            ValueError: the encoder has no cnn.
+            ValueError: images without a cnn, another number of features, or pooled vectors for a
+                decoder with attention.
         """
-        if self.cnn is None:
-            raise ValueError("this encoder has no cnn: it takes features, not images")
-        if images.dtype == torch.uint8:
-            images = (images.float() / 255 - self.mean) / self.std
-        return self.encode_features(self.cnn(images))
-
-    def encode_features(self, features: Tensor) -> Context:
-        """Encode what the cnn gave.
-
-        Args:
-            features: (B, S, C) grids, or (B, C) pooled vectors; of any floating-point type.
-
-        Raises:
-            ValueError: another number of features, or pooled vectors for a decoder with attention.
-        """
+        features = self._grid(inputs) if inputs.ndim == 4 else inputs
         if features.ndim not in (2, 3) or features.shape[-1] != self.feature_size:
             shape = tuple(features.shape)
             raise ValueError(f"features are (B, S, {self.feature_size}) or pooled, not {shape}")
         if self.attention and features.ndim == 2:
             raise ValueError("attention reads the grid (B, S, C), but the features are pooled")
-        features = self.normalize(features.to(self.mean.dtype))  # fp16 of the cache: exact
-        pooled = features.mean(1) if features.ndim == 3 else features
+        features = self.normalize(features.to(self.dtype))  # float16 of the cache: exact
+        if mask is not None:
+            features = features.masked_fill(~mask.unsqueeze(2), 0)
+            pooled = features.sum(1) / mask.sum(1, keepdim=True)
+        else:
+            pooled = features.mean(1) if features.ndim == 3 else features
         vector = self.vector_projection(self.dropout(pooled))  # (B, C')
-        memory = self.memory_projection(self.dropout(features)) if self.attention else None
-        return Context(vector, memory)
+        if not self.attention:
+            return Context(vector)
+        return Context(vector, self.memory_projection(self.dropout(features)), mask)
+
+    def _grid(self, images: Tensor) -> Tensor:
+        if self.cnn is None:
+            raise ValueError("this encoder has no cnn: it takes features, not images")
+        if images.dtype == torch.uint8:
+            images = self.transform.normalize(images).to(self.dtype)
+        return self.cnn(images)
 
 
 def _projection(inputs: int, outputs: int, activation: Activation) -> nn.Module:

@@ -18,7 +18,7 @@ from captioning.data import CaptionedImage
 from common.decoding.search import Search
 from common.errors import UserError
 from common.evaluation.captions import score_captions
-from common.evaluation.pictures import attention_overlay, contact_sheet
+from common.evaluation.pictures import attention_overlay, contact_sheet, heat_map
 from common.models.writer import Call, Sentence
 from common.synthetic.scenes import Scene, true_share
 from common.training.task import Evaluation
@@ -30,7 +30,7 @@ MOST_ATTENTION = 4  # images whose attention is shown
 def evaluate(
     captioner: Captioner,
     images: Sequence[CaptionedImage],
-    inputs: Callable[[np.ndarray], Tensor],
+    inputs: Callable[[np.ndarray], tuple[Tensor, ...]],
     *,
     batch_size: int = 64,
     shown: int = 0,
@@ -46,7 +46,7 @@ def evaluate(
     Args:
         captioner: the model, which never sees the references.
         images: with their reference captions.
-        inputs: from positions in `images` to the encoder's input of those images.
+        inputs: from positions in `images` to what the encoder is called with for those images.
         batch_size: images described at a time.
         shown: of the first so many images, keep where the model looked (`Sentence.attention`).
         search: the strategy; that of the captioner by default.
@@ -142,14 +142,33 @@ def show_captions(
             tracker.images(f"attention/{image.id}", overlay)
 
 
-def overlaid(picture: Image.Image, caption: Sentence) -> Image.Image:
-    """A picture, as the encoder sees it, with where the model looked while it wrote each word.
+def overlaid(
+    picture: Image.Image,
+    caption: Sentence,
+    *,
+    grid: tuple[int, int] | None = None,
+    regions: slice = slice(None),
+) -> Image.Image:
+    """A picture with where the model looked while it wrote each word of its caption.
+
+    Where the regions have no grid, as boxes have none, a table of weights stands for the picture.
 
     Args:
-        picture: `ImageTransform.fitted`.
-        caption: with its attention over a square grid of regions.
+        picture: as the encoder sees it; see `ImageTransform.fitted`.
+        caption: with its attention.
+        grid: (rows, columns) of the regions; None: a square, if their number is one.
+        regions: which positions of the memory are regions of the picture: slice(1, None) after a
+            token for all of it.
+
+    Raises:
+        ValueError: the caption has no attention.
     """
-    assert caption.attention is not None
-    side = math.isqrt(caption.attention.shape[1])
-    words = [*caption.tokens, "."][: len(caption.attention)]
-    return attention_overlay(picture, words, caption.attention, grid=(side, side))
+    weights = caption.attention
+    if weights is None:
+        raise ValueError("the caption has no attention: it was written without keep_attention")
+    words = [*caption.tokens, "."][: len(weights)]
+    count = weights[:, regions].shape[1]
+    side = math.isqrt(count)
+    if grid is None and side * side != count:
+        return heat_map(weights, words, [str(number + 1) for number in range(weights.shape[1])])
+    return attention_overlay(picture, words, weights, grid or (side, side), regions=regions)

@@ -15,9 +15,11 @@ from common.models.encoder_decoder import Batch
 
 
 class Inputs(Protocol):
-    """Gives the encoder's input of some images."""
+    """Gives what the encoder is called with for some images."""
 
-    def __call__(self, rows: np.ndarray, mirrored: np.ndarray | None = None, /) -> Tensor:
+    def __call__(
+        self, rows: np.ndarray, mirrored: np.ndarray | None = None, /
+    ) -> tuple[Tensor, ...]:
         """rows: (B,) positions of images; mirrored: (B,) which of them to flip left to right."""
         ...
 
@@ -28,7 +30,7 @@ class CaptionExamples:
     Args:
         sentences: word ids of every caption, without start and end token.
         images: (N,) for each caption the row of its image.
-        inputs: from rows of images, and whether each is mirrored, to the encoder's input.
+        inputs: from rows of images, and whether each is mirrored, to what the encoder is called with.
         mirror: (N,) whether a caption stays true when its image is mirrored; such a pair is then
             mirrored in half of its appearances. None: never.
     """
@@ -113,4 +115,4 @@ class CaptionExamples:
         flip = wanted % 2 == 1
         inputs = self.inputs(wanted // 2, flip if flip.any() else None)
         sentences = [self.sentences[row] for row in rows]
-        return Batch.collate((inputs,), sentences, torch.from_numpy(places.reshape(-1)))
+        return Batch.collate(inputs, sentences, torch.from_numpy(places.reshape(-1)))

@@ -1,10 +1,11 @@
-"""The encoder's input for any image of a data set: pixels to learn from, or features once computed."""
+"""The encoder's input for any image of a data set: pixels to learn from, or features."""
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +14,16 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from captioning.backbone import Backbone
-from captioning.data import CaptionedImage
+from captioning.data import CaptionData, CaptionedImage
 from captioning.encoder import ImageEncoder
 from captioning.examples import Inputs
-from captioning.features import FeatureCache
+from captioning.features import FeatureFolder, cached_features
 from captioning.image_batches import image_batches
+from captioning.options import EncoderOptions
 from captioning.transform import ImageTransform
 from common.compute.device import to_host
 from common.data.damage import check_problems
+from common.errors import UserError
 
 
 class Pixels:
@@ -33,71 +36,90 @@ class Pixels:
     def __init__(self, pixels: Tensor) -> None:
         self.pixels = pixels
 
-    def __call__(self, rows: np.ndarray, mirrored: np.ndarray | None = None) -> Tensor:
+    def __call__(self, rows: np.ndarray, mirrored: np.ndarray | None = None) -> tuple[Tensor]:
         """Images (B, 3, S, S) uint8 of some rows (B,), flipped left to right where asked for."""
         chosen = self.pixels[torch.from_numpy(np.asarray(rows))]
         if mirrored is None:
-            return chosen
-        return torch.where(torch.from_numpy(mirrored).view(-1, 1, 1, 1), chosen.flip(3), chosen)
+            return (chosen,)
+        return (torch.where(torch.from_numpy(mirrored).view(-1, 1, 1, 1), chosen.flip(3), chosen),)
 
 
 class Features:
-    """Features of a cache, for a network that is frozen.
+    """Features of a folder, for a network that is frozen, or is none of ours.
 
     Args:
-        cache: the rows that are asked for count its images without the damaged ones.
+        folder: with features of the images.
+        rows: (N,) of the images there.
     """
 
-    def __init__(self, cache: FeatureCache) -> None:
-        self.cache = cache
-        self.kept = np.flatnonzero(cache.valid)
+    def __init__(self, folder: FeatureFolder, rows: Sequence[int] | np.ndarray) -> None:
+        self.folder = folder
+        self.rows = np.asarray(rows)
 
-    def __call__(self, rows: np.ndarray, mirrored: np.ndarray | None = None) -> Tensor:
-        """Features (B, S, C) or (B, C) of some rows (B,), flipped left to right where asked for."""
-        return self.cache.read(self.kept[rows], mirrored)
+    def __call__(self, rows: np.ndarray, mirrored: np.ndarray | None = None) -> tuple[Tensor, ...]:
+        """As `FeatureFolder.read`, for some of the N images."""
+        return self.folder.read(self.rows[rows], mirrored)
 
 
-def read_pixels(
-    images: Sequence[CaptionedImage], transform: ImageTransform, max_damaged: float
-) -> tuple[Pixels, list[CaptionedImage]]:
-    """Decode all images.
+def open_features(
+    options: EncoderOptions, data: CaptionData, resumed: EncoderOptions | None = None
+) -> tuple[EncoderOptions, FeatureFolder | None]:
+    """The folder of features that the options name, and the options with the size of a feature.
 
     Args:
-        images: of a data set.
-        transform: fits them to the encoder.
-        max_damaged: share of damaged images that are listed and left out.
+        options: of the encoder.
+        data: what there are to be features of.
+        resumed: the options of the run that goes on, or is used; None: a new run.
 
     Returns:
-        The pixels, and the images that could be read, in the same order.
+        None for the folder where the options name none.
 
     Raises:
-        UserError: more are damaged.
+        UserError: the folder cannot be used, two images of the data would share features, or the
+            run was trained on others.
     """
-    workers = min(2, os.cpu_count() or 1) if len(images) > 2000 else 0
-    batches = image_batches([image.path for image in images], transform, 64, workers)
-    # One allocation for all: a list of batches would need the memory twice when it is joined.
-    pixels = torch.empty(len(images), 3, transform.size, transform.size, dtype=torch.uint8)
-    kept: list[int] = []
-    problems: list[str] = []
-    with tqdm(
-        total=len(images), desc="reading images", unit=" images", leave=False, disable=None
-    ) as bar:
-        for batch in batches:
-            pixels[len(kept) : len(kept) + len(batch.indices)] = batch.pixels
-            kept += batch.indices.tolist()
-            problems += [problem for _, problem in batch.problems]
-            bar.update(len(batch.indices) + len(batch.problems))
-    report_damage(problems, len(kept), max_damaged)
-    return Pixels(pixels[: len(kept)]), [images[row] for row in kept]
+    folder, size = None, None
+    if options.features is not None:
+        folder = FeatureFolder(options.features)
+        size = folder.feature_size
+        _check_names(folder, data)
+    if resumed is not None and resumed.feature_size != size:
+        raise UserError(
+            f"the run was trained on {resumed.feature_size or 'no'} features of a folder, and here "
+            f"are {size or 'none'}: name the folder that it was trained on, --features DIR."
+        )
+    return replace(options, feature_size=size), folder
 
 
-def report_damage(problems: Sequence[str], usable: int, max_damaged: float) -> None:
-    """Say which images are left out, or raise UserError if they are too many."""
-    check_problems(problems, usable, max_damaged, "the images")
-    for problem in problems[:10]:
-        print(f"left out: {problem}", file=sys.stderr)
-    if len(problems) > 10:
-        print(f"... and {len(problems) - 10:,} more damaged images", file=sys.stderr)
+def _check_names(folder: FeatureFolder, data: CaptionData) -> None:
+    """Refuse a folder where the images train/1.jpg and val/1.jpg would both find 1.npy."""
+    found: dict[int, str] = {}
+    for image in chain.from_iterable(data.splits.values()):
+        row = folder.locate(image.id)
+        if row is not None and found.setdefault(row, image.id) != image.id:
+            raise UserError(
+                f"{folder.path} has one {folder.names[row]} for two images, {found[row]} and "
+                f"{image.id}. Name the features as the data set names the images."
+            )
+
+
+def check_features(folder: FeatureFolder, encoders: Sequence[ImageEncoder]) -> None:
+    """Refuse features that some encoder cannot take.
+
+    Raises:
+        UserError: they are of another size, or vectors where attention reads regions.
+    """
+    for encoder in encoders:
+        if encoder.feature_size != folder.feature_size:
+            raise UserError(
+                f"{folder.path} has features of size {folder.feature_size}, and the captioner takes "
+                f"{encoder.feature_size}. Name the folder of those that it was trained on."
+            )
+        if encoder.attention and not folder.regions:
+            raise UserError(
+                f"{folder.path} has one vector for each image, and attention reads regions. Train "
+                "without it (--attention none), or give features of regions."
+            )
 
 
 def make_inputs(
@@ -105,42 +127,75 @@ def make_inputs(
     transform: ImageTransform,
     images: Sequence[CaptionedImage],
     *,
-    folder: Path,
+    cache_dir: Path,
+    features: FeatureFolder | None = None,
     mirror: bool = False,
     max_damaged: float = 0.01,
 ) -> tuple[Inputs, list[CaptionedImage]]:
-    """What the encoder needs of the images: cached features if its network is frozen, else pixels.
+    """What the encoder needs of the images: given features; those of the cache if its network is
+    frozen; else pixels.
 
     Args:
         encoders: one with its network, or those of an ensemble, which take the same inputs:
             features if all have the same frozen network.
         transform: fits images to them.
         images: of a data set.
-        folder: of feature caches.
+        cache_dir: of feature caches.
+        features: computed before, by whatever network.
         mirror: whether mirrored images will be asked for.
-        max_damaged: share of damaged images that are listed and left out; more is a UserError.
+        max_damaged: share of damaged images that are listed and left out.
 
     Returns:
         The inputs, and the images that could be read, in the same order.
+
+    Raises:
+        UserError: more are damaged, or the encoders cannot take these features.
     """
     network = encoders[0].cnn
-    if not isinstance(network, Backbone) or not all(_same(network, e.cnn) for e in encoders):
-        return read_pixels(images, transform, max_damaged)
-    cache = FeatureCache.build(
-        folder,
-        [image.path for image in images],
-        network,
-        transform,
-        grid=any(encoder.attention for encoder in encoders),
-        mirror=mirror,
-        # What a caption is asked for later is computed in full precision: so are these.
-        precision="fp32",
-        device=next(network.parameters()).device,
-        max_damaged=max_damaged,
-    )
-    report_damage(cache.problems, int(cache.valid.sum()), max_damaged)
-    features = Features(cache)
-    return features, [images[row] for row in features.kept.tolist()]
+    inputs: Inputs
+    if features is not None:
+        check_features(features, encoders)
+        if mirror and not features.mirrored:
+            raise UserError(f"--mirror: {features.path} has no features of mirrored images.")
+        kept, rows, problems = features.find(image.id for image in images)
+        inputs = Features(features, rows)
+    elif isinstance(network, Backbone) and all(_same(network, e.cnn) for e in encoders):
+        cache, damaged = cached_features(
+            cache_dir, [image.path for image in images], network, transform,
+            names=[image.id for image in images],
+            grid=any(encoder.attention for encoder in encoders), mirror=mirror,
+        )  # fmt: skip
+        kept = [row for row in range(len(images)) if row not in damaged]
+        inputs, problems = Features(cache, kept), list(damaged.items())
+    else:
+        inputs, kept, problems = read_pixels(images, transform)
+    lines = [problem for _, problem in problems]
+    check_problems(lines, len(kept), max_damaged, "the images")
+    for line in lines[:10]:
+        print(f"left out: {line}", file=sys.stderr)
+    if len(lines) > 10:
+        print(f"... and {len(lines) - 10:,} more damaged images", file=sys.stderr)
+    return inputs, [images[row] for row in kept]
+
+
+def read_pixels(
+    images: Sequence[CaptionedImage], transform: ImageTransform
+) -> tuple[Pixels, list[int], list[tuple[int, str]]]:
+    """Decode all images: the pixels of those that can be read, which those are, and for each of the
+    others its position and one line that says why."""
+    # One allocation for all: a list of batches would need the memory twice when it is joined.
+    pixels = torch.empty(len(images), 3, transform.size, transform.size, dtype=torch.uint8)
+    kept: list[int] = []
+    problems: list[tuple[int, str]] = []
+    with tqdm(
+        total=len(images), desc="reading images", unit=" images", leave=False, disable=None
+    ) as bar:
+        for batch in image_batches([image.path for image in images], transform, 64):
+            pixels[len(kept) : len(kept) + len(batch.indices)] = batch.pixels
+            kept += batch.indices
+            problems += batch.problems
+            bar.update(len(batch.indices) + len(batch.problems))
+    return Pixels(pixels[: len(kept)]), kept, problems
 
 
 def _same(network: Backbone, other: nn.Module | None) -> bool:

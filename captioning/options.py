@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from tyro.conf import Positional
+from tyro.conf import Positional, Suppress
 
 from captioning.names import Fit
 from common.cli.command_line import EvaluationOptions, WritingOptions
@@ -42,6 +42,12 @@ class EncoderOptions:
     """Normalise the features of each region (layer normalisation) before anything else."""
     feature_dropout: DropoutShare = 0.3
     """Share of the features dropped while training."""
+    features: Annotated[Path | None, MAY_CHANGE] = None
+    """Folder of features of the pictures, of CLIP, bottom-up attention, or any other network; then no
+    network looks at the pictures. features.npy (N, S, C) or (N, C) with names.txt, or a .npy or .npz
+    file for each picture; see captioning/features/folder.py."""
+    feature_size: Annotated[Suppress[int | None], MAY_CHANGE] = None
+    """Features of a region in that folder; found there, and kept by the run."""
     mirror: bool = False
     """Show each picture mirrored half of the time, unless its caption says left or right."""
     image_size: Annotated[int, Bounds(16)] = 224
@@ -94,9 +100,12 @@ class EvaluateOptions(EvaluationOptions):
     """Folder of the pictures, if they are elsewhere than the data."""
     format: Format | None = None
     """What the data are, if they are not recognised."""
+    features: Path | None = None
+    """Folder of features, if it is no longer where the run was trained on it."""
 
     def arguments(self) -> dict[str, Any]:
-        return super().arguments() | {"images": self.images, "format": self.format}
+        names = ("images", "format", "features")
+        return super().arguments() | {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +114,8 @@ class CaptionOptions(WritingOptions):
 
     images: Positional[tuple[Path, ...]]
     """Image files, or folders of them."""
+    features: Path | None = None
+    """Folder of features of the pictures, by their names, for a run that was trained on features."""
     json: bool = False
     """Print one JSON object per picture: its path, captions and scores."""
     picture: Path | None = None

@@ -19,7 +19,7 @@ from captioning.data import CaptionData, CaptionedImage, captions_digest, load
 from captioning.encoder import ImageEncoder
 from captioning.evaluation import evaluate, generated_scenes, show_captions
 from captioning.examples import CaptionExamples
-from captioning.inputs import make_inputs
+from captioning.inputs import make_inputs, open_features
 from captioning.options import KIND, TrainOptions
 from common.cli.command_line import check_file
 from common.decoding.search import Search
@@ -29,6 +29,7 @@ from common.models.evaluating import evaluate_written
 from common.models.tokens import TEACHER_FORCED, TOKEN_CHARTS, token_figures
 from common.models.writer import Call
 from common.runs.kept import Kept
+from common.runs.run import Run
 from common.text.embeddings import start_from_pretrained
 from common.text.language import Language
 from common.text.tokenizer import WordTokenizer
@@ -60,12 +61,16 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
         print(found.summary(), file=sys.stderr)
         return found
 
+    begun = None if kept.run is None else kept.run.read_config(TrainOptions).encoder
+    encoder, features = open_features(options.encoder, data(), begun)
+    options = replace(options, encoder=encoder)
+
     @cache
     def examples(model: nn.Module, split: str) -> tuple[CaptionExamples, list[CaptionedImage]]:
         images = data().split(split)
         if split == "val":
             images = images[: options.validation_images]
-        captioner = Captioner(model, transform, language)  # type: ignore[arg-type]
+        captioner = Captioner(model, transform, language, features=features)  # type: ignore[arg-type]
         return make_examples(captioner, options, images, mirror=split == "train")
 
     language = kept.get_several(
@@ -86,7 +91,9 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
 
     def evaluate_split(model: EncoderDecoder, split: str, **how: Any) -> Evaluation:
         precision = options.search.precision_of_training(kept.precision)
-        captioner = Captioner(model, transform, language, options.search.strategy(), precision)
+        captioner = Captioner(
+            model, transform, language, options.search.strategy(), precision, features
+        )
         captions, images = examples(model, split)
         shown = images[: options.shown_images]
         evaluation = evaluate(captioner, images, captions.inputs, shown=len(shown), **how)
@@ -101,7 +108,7 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
     return Task(
         model=model, optimizer=make_optimizer(model, options), batches=batches,
         evaluate=evaluate_split, monitor=options.monitor,
-        figures=token_figures, unit="tokens", charts=TOKEN_CHARTS,
+        figures=token_figures, unit="tokens", charts=TOKEN_CHARTS, options=options,
     )  # fmt: skip
 
 
@@ -113,6 +120,7 @@ def evaluate_run(
     data: str | None = None,
     images: Path | None = None,
     format: str | None = None,
+    features: Path | None = None,
     batch_size: int = 64,
     device: str = "auto",
     search: Search | None = None,
@@ -127,6 +135,7 @@ def evaluate_run(
         data: the folder of the data; where the run was trained on it by default.
         images: the folder of its pictures, if they are elsewhere; data that are named bring their own.
         format: of the data, if it is not recognised.
+        features: the folder of features; where the run was trained on it by default.
         batch_size: images described at a time.
         device: cpu, cuda, ...; auto takes a GPU if there is one.
         search: the strategy; as in training by default.
@@ -135,9 +144,12 @@ def evaluate_run(
     Raises:
         UserError: the run or the data cannot be used.
     """
-    named = {"images": images, "format": format}
+    named: dict[str, Any] = {"images": images, "format": format}
     if data is None:  # those of the training, but for what is named
         named = {name: value for name, value in named.items() if value is not None}
+    if features is not None:
+        trained = Run.open(folder, KIND).read_config(TrainOptions).encoder
+        named["encoder"] = replace(trained, features=features)
     return evaluate_written(
         Captioner, TrainOptions, make_task, folder, split, ensemble=ensemble, data=data,
         changes={"validation_images": None, **named}, device=device, search=search,
@@ -183,7 +195,8 @@ def make_examples(
     """Every caption of some images with the inputs of the encoder, and the images without damage."""
     inputs, usable = make_inputs(
         captioner.encoders, captioner.transform, images,
-        folder=options.cache_dir, mirror=mirror, max_damaged=options.max_problems,
+        cache_dir=options.cache_dir, features=captioner.features, mirror=mirror,
+        max_damaged=options.max_problems,
     )  # fmt: skip
     words = [
         captioner.language.tokenizer.encode(text)[: options.max_words]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import get_args
@@ -49,8 +48,8 @@ class ImageTransform:
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
             raise ValueError("mean and std must be three numbers each, std greater than zero")
 
-    def __call__(self, images: ImageSource | Iterable[ImageSource], mirror: bool = False) -> Tensor:
-        """Open, fit and normalise one image or several.
+    def __call__(self, images: Iterable[ImageSource]) -> Tensor:
+        """Open, fit and normalise images; at least one.
 
         Returns:
             (B, 3, size, size) float32, normalised.
@@ -58,36 +57,31 @@ class ImageTransform:
         Raises:
             ImageError: an image cannot be read.
         """
-        sources = [images] if _is_source(images) else list(images)  # type: ignore[arg-type]
-        empty = torch.empty((0, 3, self.size, self.size), dtype=torch.uint8)
-        pixels = [self.pixels(source, mirror) for source in sources]  # type: ignore[arg-type]
-        return self.normalize(torch.stack(pixels) if pixels else empty)
+        return self.normalize(torch.stack([self.pixels(image) for image in images]))
 
-    def pixels(self, source: ImageSource, mirror: bool = False) -> Tensor:
+    def pixels(self, source: ImageSource) -> Tensor:
         """Open and fit one image: (3, size, size) uint8, to be normalised later, in batches."""
         # A Pillow image's array is read-only, and torch wants memory that it may write to.
-        values = np.array(self.fitted(source, mirror))
+        values = np.array(self.fitted(source))
         return torch.from_numpy(values).permute(2, 0, 1).contiguous()
 
     def normalize(self, pixels: Tensor) -> Tensor:
         """(..., 3, H, W) uint8 to float32 of the same shape, on whichever device the pixels are."""
-        mean = torch.tensor(self.mean, device=pixels.device).view(3, 1, 1)
-        std = torch.tensor(self.std, device=pixels.device).view(3, 1, 1)
-        return (pixels.float() / 255 - mean) / std
+        # Each channel by plain numbers: tensors of them would make the host wait for a GPU.
+        channels = zip(pixels.unbind(-3), self.mean, self.std, strict=True)
+        return torch.stack([(each.float() / 255 - mean) / std for each, mean, std in channels], -3)
 
-    def fitted(self, source: ImageSource, mirror: bool = False) -> Image.Image:
+    def fitted(self, source: ImageSource) -> Image.Image:
         """The image (size x size, RGB) as an encoder sees it; what attention is drawn upon."""
         # Twice the final size, so that decoding a huge JPEG at a fraction costs no visible detail.
         image = open_image(source, size=2 * self.size)
         if self.fit == "pad":
-            image = self._padded(image)
-        else:
-            width, height = image.size
-            side = min(image.size)
-            left, top = (width - side) / 2, (height - side) / 2
-            box = (left, top, left + side, top + side) if self.fit == "crop" else None
-            image = self._resized(image, (self.size, self.size), box)
-        return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirror else image
+            return self._padded(image)
+        width, height = image.size
+        side = min(image.size)
+        left, top = (width - side) / 2, (height - side) / 2
+        box = (left, top, left + side, top + side) if self.fit == "crop" else None
+        return self._resized(image, (self.size, self.size), box)
 
     def _padded(self, image: Image.Image) -> Image.Image:
         scale = self.size / max(image.size)
@@ -117,7 +111,3 @@ class ImageTransform:
         values = {"fit": self.fit, "mean": mean, "size": self.size, "std": std}
         text = json.dumps([method, values])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _is_source(value: object) -> bool:
-    return isinstance(value, (str, os.PathLike, Image.Image)) or hasattr(value, "read")

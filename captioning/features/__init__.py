@@ -1,5 +1,6 @@
-"""Features of images, computed once and then read from disk."""
+"""Features of images, computed before: by the cache, or by anything else."""
 
-from captioning.features.cache import FeatureCache
+from captioning.features.cache import cached_features
+from captioning.features.folder import FeatureFolder
 
-__all__ = ["FeatureCache"]
+__all__ = ["FeatureFolder", "cached_features"]

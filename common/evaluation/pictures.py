@@ -88,6 +88,7 @@ def attention_overlay(
     weights: ArrayLike,
     grid: tuple[int, int] = (7, 7),
     *,
+    regions: slice = slice(None),
     columns: int = 5,
     tile: int = 200,
     title: str = "",
@@ -101,7 +102,9 @@ def attention_overlay(
         image: what the encoder saw (after cropping), of any size and mode.
         words: T words, as said.
         weights: (T, S), not negative: how much each word looks at each region, row by row.
-        grid: (rows, columns) of the regions; their product is S.
+        grid: (rows, columns) of the regions; their product is the number of regions.
+        regions: which of the S positions are regions: slice(1, None) where the first is a token for
+            the whole image, slice(0, 49) where others come last. The rest is not shown.
         columns: pictures in a row.
         tile: width and greatest height of one picture in pixels.
         title: a line above all.
@@ -112,13 +115,14 @@ def attention_overlay(
     """
     if columns < 1 or tile < 16:
         raise ValueError(f"columns must be at least 1 and tile at least 16, not {columns}, {tile}")
-    values = _checked(weights, len(words), grid[0] * grid[1], "rows and columns of the grid")
+    shown = np.asarray(weights)[..., regions]
+    values = _checked(shown, len(words), grid[0] * grid[1], "rows and columns of the grid")
     picture = _fitted(image, tile)
     font = font_of(tile // 13 + 1, bold=True)
     cells = [_headed(picture, "", font, tile)]
-    for word, regions in zip(words, values, strict=True):
-        full = max(regions.max(), 3 / regions.size)
-        heat = Image.fromarray((regions / full).reshape(grid).astype(np.float32))
+    for word, row in zip(words, values, strict=True):
+        full = max(row.max(), 3 / row.size)
+        heat = Image.fromarray((row / full).reshape(grid).astype(np.float32))
         light = np.asarray(heat.resize(picture.size, Image.Resampling.BICUBIC)).clip(0, 1)
         cells.append(_headed(_lit(picture, light), word, font, tile))
     return _grid(cells, columns, title)

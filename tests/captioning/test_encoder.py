@@ -53,6 +53,28 @@ def test_without_attention_the_pooled_vector_is_enough() -> None:
     assert {name.split(".")[0] for name, _ in encoder.named_parameters()} == {"vector_projection"}
 
 
+def test_padded_regions_reach_nothing() -> None:
+    """Each image alone equals it in a batch, whatever stands at padding."""
+    torch.manual_seed(0)
+    encoder = ImageEncoder(feature_size=5, vector_size=4, memory_size=3, normalize=True).double()
+    lengths, garbage = (3, 1, 4), torch.tensor([torch.nan, 7.0, torch.inf])
+    features = torch.randn(3, 4, 5, dtype=torch.double)
+    mask = torch.arange(4) < torch.tensor(lengths).unsqueeze(1)
+    padded = features.clone()
+    padded[~mask] = garbage[torch.arange(int((~mask).sum())) % 3].double().unsqueeze(1)
+    padded.requires_grad_()
+    together = encoder(padded, mask)
+    assert torch.equal(together.mask, mask)
+    for row, length in enumerate(lengths):
+        alone = encoder(features[row : row + 1, :length])
+        torch.testing.assert_close(together.vector[row], alone.vector[0])
+        torch.testing.assert_close(together.memory[row, :length], alone.memory[0])
+    assert together.memory.isfinite().all()
+    assert torch.equal(encoder(padded, mask).vector, together.vector)
+    pooled = ImageEncoder(feature_size=5, attention=False).double()(padded, mask)
+    assert pooled.mask is None and pooled.vector.isfinite().all()
+
+
 def test_a_projection_is_linear_and_activated() -> None:
     sizes = {"feature_size": 5, "vector_size": 4, "memory_size": 4}
     encoder = ImageEncoder(**sizes, activation="tanh").double()
@@ -100,8 +122,7 @@ def test_an_encoder_says_what_it_cannot_take() -> None:
         ImageEncoder(SmallCNN(feature_size=16), feature_size=5)
 
 
-def test_the_network_normalises_pixels_as_the_transform_does(monkeypatch) -> None:
-    """Cached features come from the one, pixels go through the other."""
+def test_the_network_normalises_pixels_by_the_transform_of_the_run(monkeypatch) -> None:
     odd = ImageTransform(SIZE, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
     monkeypatch.setattr("captioning.building.make_transform", lambda options: odd)
     options = TrainOptions(

@@ -15,7 +15,7 @@ def examples() -> CaptionExamples:
     """Ten images with five captions each, but the last with one; a caption's words name it."""
     images = [row for row in range(10) for _ in range(5)][:46]
     sentences = [[10 + number] * (1 + number % 3) for number in range(46)]
-    return CaptionExamples(sentences, images, lambda rows, mirrored=None: torch.from_numpy(rows))
+    return CaptionExamples(sentences, images, lambda rows, mirrored=None: (torch.from_numpy(rows),))
 
 
 def taken(data: CaptionExamples, epoch: int, **options) -> list[int]:

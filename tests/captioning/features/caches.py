@@ -5,22 +5,37 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from captioning.backbone import Backbone
-from captioning.features import FeatureCache
+from captioning.features import FeatureFolder, cached_features
 from captioning.transform import ImageTransform
 from tests.tolerances import rounding
 
 COUNT = 22
 TRANSFORM = ImageTransform(size=64)
-QUIET = {"batch_size": 4, "progress": False}
+
+
+def build(
+    directory: Path, paths: Sequence[Path], backbone: Backbone, transform=TRANSFORM, **options: Any
+) -> FeatureFolder:
+    """A cache without damage."""
+    cache, damaged = cached_features(directory, paths, backbone, transform, batch_size=3, **options)
+    assert damaged == {}
+    return cache
+
+
+def read(cache: FeatureFolder, rows: Sequence[int] = range(COUNT), mirrored=None) -> torch.Tensor:
+    (features,) = cache.read(rows, mirrored)
+    return features
 
 
 def computed(backbone: Backbone, paths: Sequence[Path], mirror: bool = False) -> torch.Tensor:
+    pixels = TRANSFORM(paths)
     with torch.no_grad():
-        return backbone(TRANSFORM(paths, mirror))
+        return backbone(pixels.flip(-1) if mirror else pixels)
 
 
 def assert_same(features: torch.Tensor, expected: torch.Tensor) -> None:
@@ -35,5 +50,6 @@ def assert_same(features: torch.Tensor, expected: torch.Tensor) -> None:
     )  # fmt: skip
 
 
-def record(cache: FeatureCache) -> dict:
-    return json.loads((cache.folder / "record.json").read_text())
+def done(cache: Path) -> int:
+    """How many images the record of a cache says there are."""
+    return json.loads((cache / "record.json").read_text())["done"]

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import nn
 
 from captioning.backbone import Backbone
-from captioning.features import computation
+from captioning.features import cache
 from tests.captioning.features.caches import COUNT
 
 
@@ -49,4 +49,4 @@ def paths(tmp_path: Path) -> list[Path]:
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Progress is recorded every four images."""
-    monkeypatch.setattr(computation, "CHUNK", 4)
+    monkeypatch.setattr(cache, "CHUNK", 4)

@@ -1,9 +1,15 @@
-"""A feature cache: equal to the network, computed once, with damaged images passed over."""
+"""A feature cache: equal to the network, computed once, resumed, by one process at a time."""
 
 from __future__ import annotations
 
-import pickle
+import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,60 +17,55 @@ import pytest
 import torch
 
 from captioning.backbone import Backbone
-from captioning.features import FeatureCache
+from captioning.features import FeatureFolder, cached_features
 from captioning.transform import ImageTransform
 from common.errors import UserError
 from tests.captioning.features.caches import (
     COUNT,
-    QUIET,
     TRANSFORM,
     assert_same,
+    build,
     computed,
-    record,
+    done,
+    read,
 )
 
+ROOT = Path(__file__).parents[3]
 
-def first_of(cache: FeatureCache, backbone: Backbone, path: Path, transform: ImageTransform):
-    """What the first features of a cache should be: (1, S, C), or (1, C)."""
-    with torch.no_grad():
-        grid = backbone(transform([path]))
-    return grid if len(cache.shape) == 2 else grid.mean(1)
+
+# --- what it holds
 
 
 def test_the_cache_holds_what_the_network_gives(tmp_path: Path, backbone, paths) -> None:
-    cache = FeatureCache.build(tmp_path / "cache", paths, backbone, TRANSFORM, **QUIET)
+    cache = build(tmp_path, paths, backbone, names=[path.name for path in paths])
     expected = computed(backbone, paths)
     assert expected.std(0).mean() > 0.01  # the pictures differ in their features
-    assert len(cache) == COUNT and cache.valid.all() and cache.problems == []
-    assert cache.shape == (9, 512) == expected.shape[1:] and cache.feature_size == 512
-    assert_same(cache.read(range(COUNT)), expected)
+    assert cache.regions and cache.feature_size == 512 and not cache.mirrored
+    assert_same(read(cache), expected)
     rows = [7, 0, 21, 7, 3]
-    assert_same(cache.read(rows), expected[rows])
-    assert cache.read(np.array([], int)).shape == (0, 9, 512)
+    assert_same(read(cache, rows), expected[rows])
+    # As another project reads it.
+    assert np.array_equal(np.load(cache.path / "features.npy"), read(cache).numpy())
+    lines = (cache.path / "names.txt").read_text().splitlines()
+    assert lines == [f"{number:02}.jpg" for number in range(COUNT)]
 
 
 def test_mirrored_features_are_those_of_the_mirrored_picture(tmp_path, backbone, paths) -> None:
-    cache = FeatureCache.build(tmp_path / "cache", paths, backbone, TRANSFORM, mirror=True, **QUIET)
+    cache = build(tmp_path, paths, backbone, mirror=True)
     plain, mirrored = computed(backbone, paths), computed(backbone, paths, mirror=True)
-    assert cache.copies == 2 and len(cache) == COUNT
     rows, flipped = np.array([5, 2, 2, 11]), np.array([True, False, True, False])
     expected = torch.where(torch.tensor(flipped).view(-1, 1, 1), mirrored[rows], plain[rows])
-    assert_same(cache.read(rows, flipped), expected)
-    assert_same(cache.read(rows), plain[rows])
+    assert cache.mirrored
+    assert_same(read(cache, rows, flipped), expected)
+    assert_same(read(cache, rows), plain[rows])
 
 
 def test_pooled_features_are_the_mean_of_the_grid(tmp_path, backbone, paths) -> None:
-    cache = FeatureCache.build(tmp_path / "cache", paths, backbone, TRANSFORM, grid=False, **QUIET)
-    assert cache.shape == (512,)
-    assert_same(cache.read([3, 1]), computed(backbone, paths)[[3, 1]].mean(1))
-
-
-def test_bf16_gives_nearly_the_same(tmp_path, backbone, paths) -> None:
-    cache = FeatureCache.build(
-        tmp_path / "cache", paths[:4], backbone, TRANSFORM, precision="bf16", **QUIET
-    )
-    expected = computed(backbone, paths[:4])
-    assert (cache.read(range(4)).float() - expected).norm() < 0.05 * expected.norm()
+    cache = build(tmp_path, paths, backbone, grid=False, mirror=True)
+    assert not cache.regions
+    assert_same(read(cache, [3, 1]), computed(backbone, paths)[[3, 1]].mean(1))
+    mirrored = computed(backbone, paths, mirror=True)
+    assert_same(read(cache, [3, 1], [True, True]), mirrored[[3, 1]].mean(1))
 
 
 def test_values_beyond_fp16_stay_finite_and_broken_weights_are_refused(
@@ -73,53 +74,23 @@ def test_values_beyond_fp16_stay_finite_and_broken_weights_are_refused(
     last = backbone.network.get_submodule("features.12")
     with torch.no_grad():
         last.expand1x1.weight *= 1e6
-    cache = FeatureCache.build(tmp_path / "cache", paths[:4], backbone, TRANSFORM, **QUIET)
-    assert cache.read(range(4)).max() == torch.finfo(torch.float16).max
+    cache = build(tmp_path, paths[:4], backbone)
+    assert read(cache, range(4)).max() == torch.finfo(torch.float16).max
     with torch.no_grad():
         last.expand1x1.weight[0] = torch.nan
     with pytest.raises(UserError, match="no finite numbers"):
-        FeatureCache.build(tmp_path / "cache", paths[:4], backbone, TRANSFORM, **QUIET)
-
-
-def test_rows_that_are_not_there(tmp_path, backbone, paths) -> None:
-    cache = FeatureCache.build(tmp_path / "cache", paths[:4], backbone, TRANSFORM, **QUIET)
-    with pytest.raises(IndexError):
-        cache.read([4])
-    with pytest.raises(ValueError, match="without mirrored"):
-        cache.read([0, 1], [False, True])
-    assert cache.read([0, 1], [False, False]).shape == (2, 9, 512)
-    with pytest.raises(ValueError, match="no images"):
-        FeatureCache.build(tmp_path / "cache", [], backbone, TRANSFORM)
-
-
-def test_images_are_not_needed_again(tmp_path, backbone, paths) -> None:
-    cache = FeatureCache.build(tmp_path / "cache", paths, backbone, TRANSFORM, **QUIET)
-    expected = cache.read(range(COUNT))
-    shutil.rmtree(paths[0].parent)
-    for again in (
-        cache,
-        FeatureCache(cache.folder),
-        FeatureCache.build(tmp_path / "cache", paths, backbone, TRANSFORM, **QUIET),
-    ):
-        assert again.valid.all() and torch.equal(again.read(range(COUNT)), expected)
-
-
-def test_another_process_opens_the_file_and_is_not_sent_it(tmp_path, backbone, paths) -> None:
-    cache = FeatureCache.build(tmp_path / "cache", paths, backbone, TRANSFORM, **QUIET)
-    sent = pickle.dumps(cache)
-    assert len(sent) < 1000
-    assert torch.equal(pickle.loads(sent).read([4, 2]), cache.read([4, 2]))
+        build(tmp_path, paths[:4], backbone)
 
 
 def test_whatever_the_features_depend_on_has_a_cache_of_its_own(
     tmp_path, backbone, weights, paths
 ) -> None:
     def folder(network=backbone, images=paths[:4], transform=TRANSFORM, **options) -> Path:
-        cache = FeatureCache.build(
-            tmp_path / "cache", images, network, transform, **QUIET, **options
-        )
-        assert_same(cache.read([0]), first_of(cache, network, images[0], transform))
-        return cache.folder
+        cache = build(tmp_path, images, network, transform, **options)
+        with torch.no_grad():
+            grid = network(transform(images[:1]))
+        assert_same(read(cache, [0]), grid if cache.regions else grid.mean(1))
+        return cache.path
 
     nudged = Backbone("squeezenet1_1", weights=weights)
     with torch.no_grad():
@@ -133,74 +104,238 @@ def test_whatever_the_features_depend_on_has_a_cache_of_its_own(
         folder(transform=ImageTransform(size=80)),
         folder(mirror=True),
         folder(grid=False),
+        folder(names=["a", "b", "c", "d"]),
     ]
     assert len({first, *others}) == len(others) + 1
-    assert folder() == folder(workers=1) == folder(precision="fp32") == first
-
-
-def damage(paths: list[Path]) -> None:
-    paths[3].write_bytes(paths[3].read_bytes()[:200])
-    paths[4].write_text("no picture")
-    paths[21].unlink()
-
-
-def test_damaged_images_are_listed_and_passed_over(tmp_path, backbone, paths) -> None:
-    damage(paths)
-    cache = FeatureCache.build(
-        tmp_path / "cache", paths, backbone, TRANSFORM, max_damaged=0.2, mirror=True, **QUIET
-    )
-    assert np.flatnonzero(~cache.valid).tolist() == [3, 4, 21]
-    assert [str(paths[i]) in line for i, line in zip((3, 4, 21), cache.problems, strict=True)]
-    assert set(record(cache)["damaged"]) == {"3", "4", "21"}
-    good = np.flatnonzero(cache.valid)
-    assert_same(cache.read(good), computed(backbone, [paths[i] for i in good]))
-    with pytest.raises(ValueError, match=r"damaged and have no features: \[3, 21\]"):
-        cache.read([2, 3, 21])
-
-
-def test_too_many_damaged_images_are_an_error_until_the_limit_is_raised(
-    tmp_path, backbone, paths
-) -> None:
-    damage(paths)
-    with pytest.raises(UserError, match="3 of 22 items are damaged") as caught:
-        FeatureCache.build(tmp_path / "cache", paths, backbone, TRANSFORM, **QUIET)
-    assert "\n" not in str(caught.value)
-    for path in paths:
-        path.unlink(missing_ok=True)  # what was computed is kept
-    cache = FeatureCache.build(
-        tmp_path / "cache", paths, backbone, TRANSFORM, max_damaged=0.2, **QUIET
-    )
-    assert cache.valid.sum() == COUNT - 3
-
-
-def test_a_repaired_image_gets_features(tmp_path, backbone, paths) -> None:
-    damage(paths)
-    FeatureCache.build(tmp_path / "cache", paths, backbone, TRANSFORM, max_damaged=0.2, **QUIET)
-    for index in (3, 4, 21):
-        shutil.copy(paths[0], paths[index])
-    cache = FeatureCache.build(tmp_path / "cache", paths, backbone, TRANSFORM, **QUIET)
-    assert cache.valid.all() and cache.problems == []
-    assert torch.equal(cache.read([21]), cache.read([0]))
-
-
-def test_a_folder_full_of_damage_is_refused(tmp_path, backbone, paths) -> None:
-    for path in paths:
-        path.write_bytes(b"")
-    with pytest.raises(UserError, match="22 of 22"):
-        FeatureCache.build(tmp_path / "cache", paths, backbone, TRANSFORM, **QUIET)
+    assert folder() == first
+    with pytest.raises(ValueError, match="no images"):
+        folder(images=[])
 
 
 def test_cached_features_of_photographs_are_those_of_the_network(tmp_path, shared: Path) -> None:
     names = sorted((shared / "flickr8k" / "images").iterdir())[:6]
     backbone = Backbone("mobilenet_v2", weights=shared / "weights" / "mobilenet_v2.pth")
     transform = ImageTransform()
-    cache = FeatureCache.build(tmp_path, names, backbone, transform, mirror=True, progress=False)
+    cache = build(tmp_path, names, backbone, transform, mirror=True)
     with torch.no_grad():
         for mirror in (False, True):
-            features = cache.read(range(6), [mirror] * 6).float()
+            features = read(cache, range(6), [mirror] * 6).float()
             assert features.shape == (6, 49, 1280)
-            expected = backbone(transform(names, mirror))
+            pixels = transform(names)
+            expected = backbone(pixels.flip(-1) if mirror else pixels)
             # Each is rounded by up to half a unit of fp16, half of that on average.
-            assert (features - expected).norm() < torch.finfo(
-                torch.float16
-            ).eps / 2 * expected.norm()
+            half = torch.finfo(torch.float16).eps / 2
+            assert (features - expected).norm() < half * expected.norm()
+
+
+# --- damaged images, and images that change
+
+
+def test_damaged_images_are_listed_and_repaired_ones_get_features(
+    tmp_path, backbone, paths
+) -> None:
+    paths[3].write_bytes(paths[3].read_bytes()[:200])
+    paths[4].write_text("no picture")
+    paths[21].unlink()
+    cache, damaged = cached_features(tmp_path, paths, backbone, TRANSFORM, mirror=True)
+    assert list(damaged) == [3, 4, 21]
+    assert all(str(paths[row]) in line for row, line in damaged.items())
+    good = [row for row in range(COUNT) if row not in damaged]
+    assert_same(read(cache, good), computed(backbone, [paths[row] for row in good]))
+    assert [name == "" for name in cache.names] == [row in damaged for row in range(COUNT)]
+    assert cached_features(tmp_path, paths, backbone, TRANSFORM, mirror=True)[1] == damaged
+    for row in damaged:
+        shutil.copy(paths[0], paths[row])
+    repaired = build(tmp_path, paths, backbone, mirror=True)
+    assert torch.equal(read(repaired, [21]), read(repaired, [0]))
+
+
+def test_images_are_not_needed_again(tmp_path, backbone, paths) -> None:
+    expected = read(build(tmp_path / "cache", paths, backbone))
+    shutil.rmtree(paths[0].parent)
+    assert torch.equal(read(build(tmp_path / "cache", paths, backbone)), expected)
+
+
+def test_a_changed_picture_is_never_read_from_before(tmp_path, backbone, paths) -> None:
+    before = build(tmp_path, paths, backbone)
+    old = read(before)
+    shutil.copy(paths[2], paths[17])
+    cache = build(tmp_path, paths, backbone)
+    assert torch.equal(read(cache, [17]), read(cache, [2]))
+    # Who had opened the old one goes on with what it opened.
+    assert torch.equal(read(before), old)
+
+
+@pytest.mark.parametrize("harm", ["truncated", "foreign", "emptied", "removed"])
+def test_damage_to_a_finished_cache_is_found_and_repaired(tmp_path, backbone, paths, harm) -> None:
+    file = build(tmp_path, paths, backbone).path / "features.npy"
+    {
+        "truncated": lambda: os.truncate(file, file.stat().st_size - 1),
+        "foreign": lambda: np.save(file, np.zeros((COUNT, 9, 512), np.float32)),
+        "emptied": lambda: file.write_bytes(b""),
+        "removed": file.unlink,
+    }[harm]()
+    assert_same(read(build(tmp_path, paths, backbone)), computed(backbone, paths))
+
+
+@pytest.mark.parametrize("file", ["record.json", "images.npy"])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "null", '{"key": 1}', '{"key": {}, "done": 4, "damaged": {}}']
+)
+def test_a_record_that_makes_no_sense_is_not_believed(
+    tmp_path, backbone, paths, file, content
+) -> None:
+    cache = build(tmp_path, paths[:4], backbone)
+    (cache.path / file).write_text(content)
+    (cache.path / "features.npy").write_bytes(b"")
+    assert_same(read(build(tmp_path, paths[:4], backbone), range(4)), computed(backbone, paths[:4]))
+
+
+# --- interrupted, and by several processes
+
+
+class Interrupted(Exception):
+    pass
+
+
+def interrupt_after(backbone: Backbone, batches: int) -> Backbone:
+    """The network fails in the batch after so many; its weights and its name are the same."""
+
+    class Failing(type(backbone)):  # type: ignore[misc]
+        left = batches
+
+        def inference_copy(self) -> Backbone:
+            return self
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            if not Failing.left:
+                raise Interrupted
+            Failing.left -= 1
+            return super().forward(images)
+
+    backbone.__class__ = Failing
+    return backbone
+
+
+@pytest.mark.parametrize("batches", [0, 2, 7])
+def test_a_build_goes_on_after_the_last_complete_chunk(
+    tmp_path, backbone, weights, paths, batches: int
+) -> None:
+    failing = interrupt_after(Backbone("squeezenet1_1", weights=weights), batches)
+    expected, chunks = computed(backbone, paths), batches // 2  # 3 images, and 1
+    with pytest.raises(Interrupted):
+        build(tmp_path / "cache", paths, failing)
+    (folder,) = (tmp_path / "cache").iterdir()
+    with pytest.raises(UserError, match=r"names\.txt is missing"):
+        FeatureFolder(folder)
+    with open(folder / "features.npy", "ab") as file:
+        file.write(b"torn")
+    for path in paths[: 4 * chunks]:
+        path.unlink()  # were they computed again, they would be missing
+    cache = build(tmp_path / "cache", paths, backbone)
+    assert cache.path == folder and done(folder) == COUNT
+    assert_same(read(cache), expected)
+
+
+SLOW_BUILD = """
+import sys, time
+from pathlib import Path
+from captioning.backbone import Backbone
+from captioning.features import cache, cached_features
+from captioning.transform import ImageTransform
+
+cache.CHUNK = 4
+forward = Backbone.forward
+def slow(self, images):
+    time.sleep(float(sys.argv[4]))
+    return forward(self, images)
+Backbone.forward = slow
+paths = sorted(Path(sys.argv[1]).glob("*.jpg"))
+cached_features(
+    sys.argv[2], paths, Backbone("squeezenet1_1", weights=sys.argv[3]), ImageTransform(size=64)
+)
+"""
+
+
+def arguments(tmp_path: Path, weights: Path, delay: float) -> list[str]:
+    return [str(tmp_path / "images"), str(tmp_path / "cache"), str(weights), str(delay)]
+
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": "."}
+
+
+def wait_for(folder: Path, images: int) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if any(done(found.parent) >= images for found in folder.glob("*/record.json")):
+            return
+        time.sleep(0.01)
+    raise TimeoutError
+
+
+def test_a_killed_process_leaves_its_chunks_to_one_that_waits(
+    tmp_path, backbone, weights, paths, capfd
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLOW_BUILD, *arguments(tmp_path, weights, delay=0.5)],
+        cwd=ROOT, env=ENVIRONMENT, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    wait_for(tmp_path / "cache", 8)
+    for path in paths[:8]:
+        path.unlink()
+    threading.Timer(0.7, process.send_signal, [signal.SIGKILL]).start()
+    cache = build(tmp_path / "cache", paths, backbone)
+    assert process.wait() == -signal.SIGKILL
+    assert "another process is computing" in capfd.readouterr().err
+    assert_same(read(cache, range(8, COUNT)), computed(backbone, paths[8:]))
+
+
+def test_builds_at_once_make_one_cache(tmp_path, backbone, paths) -> None:
+    made: list[FeatureFolder] = []
+    threads = [
+        threading.Thread(target=lambda: made.append(build(tmp_path, paths, backbone)))
+        for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 3 and len({cache.path for cache in made}) == 1
+    for cache in made:
+        assert_same(read(cache), computed(backbone, paths))
+
+
+def test_a_disk_that_is_too_small_is_refused_before_any_work(tmp_path, backbone) -> None:
+    nowhere = [tmp_path / f"{index}.jpg" for index in range(30_000)]
+    with pytest.raises(UserError, match=r"need \d+\.\d\d GB in .*, where .* GB are free"):
+        build(tmp_path / "cache", nowhere, backbone, ImageTransform(16_000))
+    assert not list((tmp_path / "cache").glob("*/features.npy"))
+
+
+LIMITED = """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+from common.errors import run_command
+def main():
+    exec(compile({build!r}, "build", "exec"), {{"__name__": "build"}})
+run_command(main)
+"""
+
+
+def test_when_the_disk_fills_up_what_was_computed_is_kept(
+    tmp_path, backbone, weights, paths
+) -> None:
+    """A limit of file size stands for the full disk: an error from the same call."""
+    code = LIMITED.format(build=SLOW_BUILD)
+    result = subprocess.run(
+        [sys.executable, "-c", code, *arguments(tmp_path, weights, delay=0)],
+        cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: File too large") and result.stderr.count("\n") == 1
+    for path in paths[:8]:
+        path.unlink()
+    cache = build(tmp_path / "cache", paths, backbone)
+    assert_same(read(cache, range(8, COUNT)), computed(backbone, paths[8:]))
+    record = json.loads((cache.path / "record.json").read_text())
+    assert record["key"]["backbone"] == "squeezenet1_1" and record["damaged"] == {}

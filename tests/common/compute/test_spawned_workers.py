@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from captioning.backbone import Backbone
 from captioning.examples import CaptionExamples
-from captioning.features import FeatureCache
+from captioning.features import cached_features
 from captioning.inputs import Features, Pixels
 from captioning.transform import ImageTransform
 from common.compute.device import map_tensors
@@ -47,16 +47,10 @@ def cached(tmp_path_factory) -> Features:
     paths = [folder / f"{number}.png" for number in range(2)]
     for number, path in enumerate(paths):
         Image.new("RGB", (32, 32), (80 * number, 10, 90)).save(path)
-    return Features(
-        FeatureCache.build(
-            folder / "cache",
-            paths,
-            Backbone("mobilenet_v2"),
-            ImageTransform(32),
-            mirror=True,
-            progress=False,
-        )  # fmt: skip
+    cache, _ = cached_features(
+        folder / "cache", paths, Backbone("mobilenet_v2"), ImageTransform(32), mirror=True
     )
+    return Features(cache, [0, 1])
 
 
 @pytest.mark.parametrize("kind", ["translation", "resampled", "pixels", "features"])

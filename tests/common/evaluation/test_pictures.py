@@ -165,6 +165,25 @@ def test_the_picture_is_lit_where_the_weight_is(grid: tuple[int, int]):
             assert bright[away].max() < 0.6 * bright.max()
 
 
+@pytest.mark.parametrize(
+    ("regions", "first"), [(slice(1, None), 1), (slice(0, 6), 0), (slice(2, -1), 2)]
+)
+def test_positions_that_are_no_region_are_not_shown(regions: slice, first: int):
+    """A token for the whole image, or several at the end, however much a word looks at it."""
+    count = {1: 7, 0: 8, 2: 9}[first]
+    weights = np.full((1, count), 0.8)
+    weights[0, regions] = 0.01
+    weights[0, first + 4] = 0.1  # the middle of the second row
+    sheet = attention_overlay(plain(), ["a"], weights, (2, 3), regions=regions, tile=112)
+    alone = attention_overlay(plain(), ["a"], weights[:, regions], (2, 3), tile=112)
+    assert np.array_equal(pixels(sheet), pixels(alone))
+    bright = tiles_of(sheet, 2, 2, 112)[1].sum(axis=2)
+    row, column = np.unravel_index(bright.argmax(), bright.shape)
+    assert (row * 2 // 112, column * 3 // 112) == (1, 1)
+    with pytest.raises(ValueError, match="weights"):
+        attention_overlay(plain(), ["a"], weights, (2, 3), tile=112)
+
+
 def test_light_is_smooth_and_grows_with_the_weight():
     weights = np.linspace(0, 1, 8)[None] / 4
     sheet = attention_overlay(plain(80, 80), ["a"], weights, (1, 8), tile=80)

@@ -186,7 +186,7 @@ def test_damaged_exif_is_no_reason_to_lose_the_picture(tmp_path: Path) -> None:
 def test_one_pixel(tmp_path: Path) -> None:
     path = saved(tmp_path / "dot.png", Image.new("L", (1, 1), 9))
     assert open_image(path).getpixel((0, 0)) == (9, 9, 9)
-    assert ImageTransform(size=5)(path).shape == (1, 3, 5, 5)
+    assert ImageTransform(size=5)([path]).shape == (1, 3, 5, 5)
 
 
 def test_a_huge_photograph_is_decoded_small_without_a_warning(tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_a_huge_photograph_is_decoded_small_without_a_warning(tmp_path: Path) ->
         warnings.simplefilter("error")
         image = open_image(path, size=448)
         assert image.size == (1500, 1125)
-        assert ImageTransform()(path).shape == (1, 3, 224, 224)
+        assert ImageTransform()([path]).shape == (1, 3, 224, 224)
     assert limit == Image.MAX_IMAGE_PIXELS  # other users of Pillow keep their limit
 
 

@@ -17,7 +17,7 @@ from captioning import Captioner
 from captioning.backbone import Backbone
 from captioning.data import CaptionData, CaptionedImage, load
 from captioning.encoder import ImageEncoder
-from captioning.evaluation import attention_sheet
+from captioning.evaluation import overlaid
 from captioning.features import FeatureFolder, cached_features
 from captioning.inputs import make_inputs, open_features
 from captioning.options import EncoderOptions
@@ -26,6 +26,7 @@ from common.decoding import BeamSearch, Context, Greedy, RecurrentDecoder
 from common.errors import UserError
 from common.evaluation.pictures import heat_map
 from common.models.encoder_decoder import Batch, EncoderDecoder
+from common.models.writer import Sentence
 from common.synthetic.scenes import write_scenes
 from common.text.language import Language
 from common.text.tokenizer import WordTokenizer
@@ -256,15 +257,10 @@ def test_an_encoder_of_ones_own_is_called_with_whatever_it_takes() -> None:
     assert captioner.describe((changed, mask, whole), search) == together
 
 
-class Looking(Captioner):
-    """Looks at a single position, and knows of the picture only that."""
-
-    def __init__(self, positions: int, at: int) -> None:
-        self.transform = ImageTransform(96)
-        self.weights = torch.nn.functional.one_hot(torch.tensor([at, at]), positions).float()
-
-    def attention(self, image, words) -> Tensor:
-        return self.weights
+def looking(positions: int, at: int) -> Sentence:
+    """A caption of one word, written while a single position was looked at."""
+    weights = torch.nn.functional.one_hot(torch.tensor([at, at]), positions).float()
+    return Sentence("a", ["a"], 0.0, 0.0, weights)
 
 
 def lit(sheet: Image.Image) -> tuple[float, float]:
@@ -278,21 +274,19 @@ def lit(sheet: Image.Image) -> tuple[float, float]:
 def test_attention_is_drawn_on_the_grid_and_the_regions_that_are_named() -> None:
     picture = Image.new("RGB", (96, 96), (60, 60, 60))
     # A token for the whole picture, then a grid of two rows and three columns.
-    sheet = attention_sheet(
-        Looking(7, at=3), [(picture, ["a"])], grid=(2, 3), regions=slice(1, None)
-    )
+    sheet = overlaid(picture, looking(7, at=3), grid=(2, 3), regions=slice(1, None))
     x, y = lit(sheet)  # region 2: the first row, the last column
     assert x > 0.66 and y < 0.5
-    sheet = attention_sheet(Looking(7, at=5), [(picture, ["a"])], grid=(3, 2), regions=slice(0, 6))
+    sheet = overlaid(picture, looking(7, at=5), grid=(3, 2), regions=slice(0, 6))
     x, y = lit(sheet)  # region 5: the last row, the last column
     assert x > 0.5 and y > 0.66
-    squares = attention_sheet(Looking(10, at=4), [(picture, ["a"])], regions=slice(1, None))
+    squares = overlaid(picture, looking(10, at=4), regions=slice(1, None))
     x, y = lit(squares)  # region 3 of a square: the second row, the first column
     assert x < 0.34 and 0.33 < y < 0.67
 
 
 def test_regions_without_a_grid_are_shown_as_a_table() -> None:
     picture = Image.new("RGB", (96, 96), (60, 60, 60))
-    looking = Looking(7, at=2)
-    table = heat_map(looking.weights, ["a", "."], [str(number) for number in range(1, 8)])
-    assert np.array_equal(attention_sheet(looking, [(picture, ["a"])]), table)
+    caption = looking(7, at=2)
+    table = heat_map(caption.attention, ["a", "."], [str(number) for number in range(1, 8)])
+    assert np.array_equal(overlaid(picture, caption), table)

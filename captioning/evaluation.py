@@ -24,7 +24,7 @@ from common.evaluation.pictures import attention_overlay, stacked
 from common.evaluation.subject import Subject
 from common.files import atomic_write, write_json
 from common.models.writer import Call, Sentence
-from common.synthetic.scenes import Scene, true_share
+from common.synthetic.scenes import Scene, true_fraction
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def evaluate(
     texts = {name: best[0].text for name, best in captions.items()}
     metrics = score_captions(texts, {image.id: image.captions for image in images})
     if scenes := generated_scenes(images):
-        metrics["true_captions"] = true_share({name: texts[name] for name in scenes}, scenes)
+        metrics["true_captions"] = true_fraction({name: texts[name] for name in scenes}, scenes)
     metrics["tokens"] = float(np.mean([len(best[0].tokens) for best in captions.values()]))
     metrics["seconds"] = seconds
     return Evaluation(metrics, captions)

@@ -18,7 +18,7 @@ from captioning.image_files import is_image_name
 from captioning.image_folder import ImageFolder
 from common.data.damage import Damage, check_problems, remarks
 from common.data.formats import find_format
-from common.data.splits import check_shares, in_order, seeded_split
+from common.data.splits import check_fractions, in_order, seeded_split
 from common.errors import UserError
 
 
@@ -114,8 +114,8 @@ def load(
     *,
     images: str | os.PathLike[str] | None = None,
     seed: int = 0,
-    val_share: float = 0.1,
-    test_share: float = 0.1,
+    val_fraction: float = 0.1,
+    test_fraction: float = 0.1,
     max_problems: float = 0.01,
 ) -> CaptionData:
     """Load a data set of images with captions.
@@ -125,15 +125,15 @@ def load(
         format: flickr, csv, karpathy, coco, jsonl or scenes; None recognises it.
         images: the folder of the images, where they lie elsewhere.
         seed: of the split, for data that has none of its own.
-        val_share: share of the images in val, for data without splits.
-        test_share: share of the images in test, for data without splits.
+        val_fraction: fraction of the images in val, for data without splits.
+        test_fraction: fraction of the images in test, for data without splits.
         max_problems: share of damage that is skipped (and listed in `problems`); more is an error.
 
     Raises:
         UserError: no folder, no known format, no image, or too much damage.
     """
     path = Path(path)
-    check_shares(val_share, test_share, max_problems, "image")
+    check_fractions(val_fraction, test_fraction, max_problems, "image")
     found = find_format(path, FORMATS, format, what="images with captions", list_files=text_files)
     reading = found.format.read(found.files)
     reading.notes += found.notes()
@@ -144,7 +144,7 @@ def load(
         reading,
         root,
         source=found.files[0].name,
-        split_of=lambda name: seeded_split(name, seed, val_share, test_share),
+        split_of=lambda name: seeded_split(name, seed, val_fraction, test_fraction),
     )
     usable = sum(len(images) for images in splits.values())
     check_problems(reading.problems, usable, max_problems, str(path))

@@ -20,7 +20,7 @@ from common.errors import UserError
 from common.evaluation.captions import score_captions
 from common.evaluation.pictures import attention_overlay, contact_sheet, heat_map
 from common.models.writer import Call, Sentence
-from common.synthetic.scenes import Scene, true_share
+from common.synthetic.scenes import Scene, true_fraction
 from common.training.task import Evaluation
 from common.training.tracking import Tracker
 
@@ -66,7 +66,7 @@ def evaluate(
     texts = {name: best[0].text for name, best in captions.items()}
     metrics = score_captions(texts, {image.id: image.captions for image in images})
     if scenes := generated_scenes(images):
-        metrics["true_captions"] = true_share({name: texts[name] for name in scenes}, scenes)
+        metrics["true_captions"] = true_fraction({name: texts[name] for name in scenes}, scenes)
     metrics["tokens"] = float(np.mean([len(best[0].tokens) for best in captions.values()]))
     metrics["seconds"] = seconds
     return Evaluation(

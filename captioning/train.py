@@ -71,7 +71,9 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
         if split == "val":
             images = images[: options.validation_images]
         captioner = Captioner(model, transform, language, features=features)  # type: ignore[arg-type]
-        return make_examples(captioner, options, images, mirror=split == "train")
+        return make_examples(
+            captioner, options, images, mirror=options.encoder.mirror and split == "train"
+        )
 
     language = kept.get_several(
         "", Language, lambda: build_language(data().split("train"), options.min_count)

@@ -10,7 +10,7 @@ from pathlib import Path
 from common.data.damage import check_problems, remarks
 from common.data.formats import find_format
 from common.data.pairs import AlignedLines, Pair
-from common.data.splits import SeededSplits, check_shares, in_order
+from common.data.splits import SeededSplits, check_fractions, in_order
 from common.errors import UserError
 from seq2seq.formats import FORMATS
 from seq2seq.survey import Split, Survey, survey_lines, survey_records
@@ -120,8 +120,8 @@ def load(
     source: str | None = None,
     target: str | None = None,
     seed: int = 0,
-    val_share: float = 0.05,
-    test_share: float = 0.05,
+    val_fraction: float = 0.05,
+    test_fraction: float = 0.05,
     max_problems: float = 0.01,
 ) -> ParallelData:
     """Load parallel text.
@@ -134,9 +134,9 @@ def load(
         source, target: the languages as the data names them: the ends of file names, keys, columns,
             or the numbers of columns between tabs. Needed where there are more than two.
         seed: of the split, for data that has none of its own.
-        val_share: share of the sentences in val, for data without splits; never more than 5,000
+        val_fraction: fraction of the sentences in val, for data without splits; at most 5,000
             pairs, for each validation translates them all.
-        test_share: share of the sentences in test, for data without splits; never more than 5,000
+        test_fraction: fraction of the sentences in test, for data without splits; at most 5,000
             pairs.
         max_problems: share of damage that is skipped (and listed in `problems`); more is an error.
 
@@ -144,12 +144,12 @@ def load(
         UserError: no folder, no known format, no pair, or too much damage.
     """
     path = Path(path)
-    check_shares(val_share, test_share, max_problems, "pair")
+    check_fractions(val_fraction, test_fraction, max_problems, "pair")
     found = find_format(path, FORMATS, format, what="parallel text")
     reading = found.format.read(found.files, source, target)
     reading.notes += found.notes()
 
-    seeded = SeededSplits(seed, val_share, test_share, MOST_HELD_OUT)
+    seeded = SeededSplits(seed, val_fraction, test_fraction, MOST_HELD_OUT)
 
     def split_of(pair: Pair) -> str:
         # Of the source alone, so that no sentence is both learnt and tested, however translated.

@@ -15,7 +15,7 @@ COMMANDS = [
     ["seq2seq"], ["seq2seq", "train"], ["seq2seq", "evaluate"], ["seq2seq", "translate"],
     ["experiments.caption_flickr8k"], ["experiments.caption_flickr8k", "attention"],
     ["experiments.translate_multi30k"], ["experiments.translate_multi30k", "small"],
-    ["experiments.demo"], ["experiments.benchmarks"],
+    ["experiments.demo"], ["experiments.benchmarks"], ["experiments.benchmarks", "compare"],
 ]  # fmt: skip
 
 # Each of them takes longer to import than all that a help text needs.
@@ -52,6 +52,7 @@ def test_help_needs_nothing_slow(command):
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_a_wrong_option_is_refused_at_once(command):
     needed = ["RUN", "FILE"] if command[-1] in ("evaluate", "caption", "translate") else []
+    needed = ["OTHER"] if command[-1] == "compare" else needed
     refused = run(*command, *needed, "--no-such-option")
     assert refused.returncode == 2
     assert "no-such-option" in refused.stderr

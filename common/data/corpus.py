@@ -1,4 +1,4 @@
-"""Sentences as token ids in a memory-mapped file: a corpus of any size, in the memory of none."""
+"""Sentences as token ids in a memory-mapped file: memory use does not grow with the corpus."""
 
 from __future__ import annotations
 
@@ -19,18 +19,17 @@ from common.files import atomic_write
 
 _FORMAT = "unroll.corpus"
 _VERSION = 1
-_HEADER = 512  # bytes: one line of JSON, filled up with blanks
+_HEADER = 512  # bytes: one line of JSON, padded with blanks
 _BLOCK = 1 << 20  # ids that are checked and written at a time
-# Each sentence that is read may leave 64 KiB of the file in the account of this process's memory.
+# Each sentence read may add 64 KiB of the mapped file to the resident memory of the process.
 _READS_BEFORE_RELEASE = 1024
 
 
 class Corpus(Sequence[np.ndarray]):
     """The token ids of sentences, in a file that `write_corpus` wrote.
 
-    Opening it reads no more than its header, and what it takes of memory does not grow with it: the
-    operating system keeps of the file what it has room for. It is pickled as its path alone, so
-    another process gets it for nothing.
+    Opening reads only the header; the operating system caches as much of the file as it has room
+    for. Pickled as its path, so that sending it to another process costs nothing.
 
         corpus = Corpus.open("train.en.ids")
         corpus[7]                             # array([ 12, 5, 940], dtype=uint16)
@@ -39,7 +38,7 @@ class Corpus(Sequence[np.ndarray]):
 
     Args:
         path: the file; `open` checks it first.
-        header: what its first line says.
+        header: the fields of its first line.
     """
 
     def __init__(self, path: Path, header: dict[str, Any]) -> None:
@@ -49,17 +48,17 @@ class Corpus(Sequence[np.ndarray]):
         with open(path, "rb") as file:
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         count, tokens, kind = header["sentences"], header["tokens"], np.dtype(header["dtype"])
-        places = _places(count, tokens, kind)
+        layout = _layout(count, tokens, kind)
         self._ids = np.frombuffer(self._map, kind, tokens, _HEADER)  # (M,)
-        self._offsets = np.frombuffer(self._map, "<i8", count + 1, places[0])  # (N + 1,)
-        self._lengths = np.frombuffer(self._map, "<i4", count, places[1])  # (N,)
+        self._offsets = np.frombuffer(self._map, "<i8", count + 1, layout[0])  # (N + 1,)
+        self._lengths = np.frombuffer(self._map, "<i4", count, layout[1])  # (N,)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Corpus:
         """Open what `write_corpus` wrote.
 
         Raises:
-            UserError: the file is missing, cut off, of another kind, or of a newer version.
+            UserError: the file is missing, truncated, of another kind, or of another version.
         """
         path = Path(path)
         if not path.is_file():
@@ -67,11 +66,11 @@ class Corpus(Sequence[np.ndarray]):
         with open(path, "rb") as file:
             header = _read_header(path, file.read(_HEADER))
         kind = np.dtype(header["dtype"])
-        _, _, size = _places(header["sentences"], header["tokens"], kind)
+        _, _, size = _layout(header["sentences"], header["tokens"], kind)
         if path.stat().st_size != size:
             raise UserError(
-                f"{path}: a corpus of {size:,} bytes, of which {path.stat().st_size:,} are there. "
-                "Delete the file; it is made again from the text."
+                f"{path}: {path.stat().st_size:,} bytes of {size:,}. Delete the file; it is made "
+                "again from the text."
             )
         corpus = cls(path, header)
         if corpus._offsets[0] != 0 or corpus._offsets[-1] != header["tokens"]:
@@ -85,7 +84,7 @@ class Corpus(Sequence[np.ndarray]):
 
     @property
     def tokens(self) -> int:
-        """All tokens of all sentences."""
+        """The number of tokens of all sentences."""
         return len(self._ids)
 
     def __len__(self) -> int:
@@ -101,7 +100,7 @@ class Corpus(Sequence[np.ndarray]):
         """The ids of a sentence (T,), a copy; or of each sentence of a slice."""
         if isinstance(index, slice):
             return [self[position] for position in range(*index.indices(len(self)))]
-        position = range(len(self))[index]  # counts from the end, and raises, as a list does
+        position = range(len(self))[index]  # negative indices and IndexError, as for a list
         self._release(1)
         return self._ids[self._offsets[position] : self._offsets[position + 1]].copy()
 
@@ -125,16 +124,16 @@ class Corpus(Sequence[np.ndarray]):
         pad: int = 0,
         reverse: bool = False,
     ) -> Tensor:
-        """Some sentences as one matrix, gathered in one operation.
+        """Some sentences as one padded matrix.
 
         Args:
             indices: (B,) of the sentences.
             bos, eos: put before and after each sentence; None: nothing.
-            pad: fills the shorter rows up, on the right.
-            reverse: the words of each sentence from last to first (Sutskever et al. 2014).
+            pad: fills shorter rows, on the right.
+            reverse: the tokens of each sentence from last to first (Sutskever et al. 2014).
 
         Returns:
-            (B, T) int64, T the longest with what was put around it.
+            (B, T) int64, T the longest, with bos and eos.
 
         Raises:
             IndexError: there is no such sentence.
@@ -156,10 +155,10 @@ class Corpus(Sequence[np.ndarray]):
         return torch.from_numpy(result)
 
     def _release(self, reads: int) -> None:
-        """Hand the pages that were read back, every now and then.
+        """Unmap the pages read so far, once in `_READS_BEFORE_RELEASE` reads.
 
-        They stay in the system's cache of files; but as long as they are mapped they count as
-        memory of this process, which would seem to grow to the size of the file.
+        They stay in the system's file cache; mapped, they count as resident memory of this process,
+        which would grow to the size of the file.
         """
         self._reads += reads
         if self._reads >= _READS_BEFORE_RELEASE:
@@ -177,13 +176,13 @@ class Corpus(Sequence[np.ndarray]):
 def write_corpus(
     path: str | os.PathLike[str], sentences: Iterable[Sequence[int]], vocabulary_size: int
 ) -> None:
-    """Write the token ids of sentences to a file, atomically and as they come.
+    """Write the token ids of sentences to a file, atomically.
 
-    Ids take two bytes where the vocabulary allows it, else four. Memory: 4 bytes a sentence.
+    Ids take two bytes if the vocabulary allows it, else four. Memory use: 4 bytes per sentence.
 
     Args:
         path: the file; its folder must exist.
-        sentences: the ids of each; none may be negative, or beyond the vocabulary.
+        sentences: the ids of each, iterated once.
         vocabulary_size: ids are smaller than this.
 
     Raises:
@@ -213,7 +212,7 @@ def write_corpus(
             "tokens": tokens,
             "vocabulary_size": vocabulary_size,
         }
-        file.write(bytes(_places(len(lengths), tokens, kind)[0] - file.tell()))
+        file.write(bytes(_layout(len(lengths), tokens, kind)[0] - file.tell()))
         _write_lengths(file, np.frombuffer(lengths, np.intc))
         file.seek(0)
         file.write(json.dumps(header).encode().ljust(_HEADER - 1) + b"\n")
@@ -232,7 +231,7 @@ def _outside(sentence: int, size: int) -> str:
 
 
 def _write_lengths(file: IO[bytes], lengths: np.ndarray) -> None:
-    """First where each sentence starts, and where the last ends; then the length of each."""
+    """Write the offsets of the sentences with the end of the last, and then their lengths."""
     start = 0
     file.write(np.zeros(1, "<i8").tobytes())
     for first in range(0, len(lengths), _BLOCK):
@@ -242,8 +241,8 @@ def _write_lengths(file: IO[bytes], lengths: np.ndarray) -> None:
     file.write(lengths.astype("<i4").tobytes())
 
 
-def _places(sentences: int, tokens: int, kind: np.dtype) -> tuple[int, int, int]:
-    """Where the offsets and the lengths begin, and where the file ends."""
+def _layout(sentences: int, tokens: int, kind: np.dtype) -> tuple[int, int, int]:
+    """The positions of the offsets, of the lengths and of the end of the file, in bytes."""
     offsets = -(-(_HEADER + tokens * kind.itemsize) // 8) * 8
     lengths = offsets + 8 * (sentences + 1)
     return offsets, lengths, lengths + 4 * sentences

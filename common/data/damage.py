@@ -1,4 +1,4 @@
-"""Damage in data: skipped and listed item by item, refused where it is too much."""
+"""Damaged items of a data set: skipped and listed, or refused if they are too many."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from common.errors import UserError
 
 
 class Damage(Exception):
-    """Why one item of a data set is skipped; its place in the file is added where it is caught."""
+    """Why an item of a data set is skipped; the caller adds its file and line."""
 
 
 def problem(where: str, what: object) -> str:
-    """A line of the list of problems: on one line even if a name in it has line ends."""
+    """An entry of the list of problems, on one line: control characters become `?`."""
     text = f"{where}: {what}"
     return "".join(char if char.isprintable() else "?" for char in text)
 
@@ -34,25 +34,24 @@ def remarks(notes: Sequence[str], problems: Sequence[str], most: int) -> list[st
 
 
 def check_problems(problems: Sequence[str], usable: int, max_problems: float, where: str) -> None:
-    """Refuse data of which too large a share is damaged.
+    """Refuse data of which too large a fraction is damaged.
 
     Args:
         problems: what was wrong, one line each.
-        usable: how many items are in order.
-        max_problems: the largest share of problems, among problems and usable items, that is
-            accepted.
+        usable: the number of undamaged items.
+        max_problems: the largest accepted fraction of problems among problems and usable items.
         where: the folder, for the message.
 
     Raises:
         UserError: more than that.
     """
     total = len(problems) + usable
-    share = len(problems) / max(1, total)
-    if share <= max_problems:
+    fraction = len(problems) / max(1, total)
+    if fraction <= max_problems:
         return
-    needed = math.ceil(share * 1000) / 1000
+    needed = math.ceil(fraction * 1000) / 1000
     raise UserError(
-        f"{where}: {len(problems):,} of {total:,} items are damaged ({100 * share:.3g}%), more "
-        f"than the limit of {100 * max_problems:.3g}%. Put them right, or raise the limit: "
+        f"{where}: {len(problems):,} of {total:,} items are damaged ({100 * fraction:.3g}%), more "
+        f"than the limit of {100 * max_problems:.3g}%. Correct them, or raise the limit: "
         f"--max-problems {needed:g} (max_problems in code). The first: {'; '.join(problems[:3])}."
     )

@@ -1,4 +1,4 @@
-"""The formats that a data set may have: which of them a folder holds, and in which files."""
+"""Recognising the format of a data set from the files of its folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,15 @@ Reader = TypeVar("Reader", bound=Callable[..., Any])
 
 
 class Format(NamedTuple, Generic[Reader]):
-    """A format: its name, what it looks like, how its files are found among others, its reader."""
+    """A format of a data set.
+
+    Args:
+        name: of the format, as `--format` takes it.
+        looks_like: examples of its files, for messages.
+        find: selects its files among others.
+        suffixes: of the files that may hold it when the user names it.
+        read: its reader.
+    """
 
     name: str
     looks_like: str
@@ -23,20 +31,20 @@ class Format(NamedTuple, Generic[Reader]):
 
 
 class Found(NamedTuple, Generic[Reader]):
-    """The format of a folder, its files, and the formats of which it has other files."""
+    """The format of a folder, its files, and the names of other formats that match other files."""
 
     format: Format[Reader]
     files: list[Path]
     others: list[str]
 
     def notes(self) -> Iterator[str]:
-        """What a user should know of how the folder was understood."""
+        """A note if the folder is ambiguous."""
         if self.others:
             yield f"read as {self.format.name}; it could also be read as {', '.join(self.others)}"
 
 
 def visible_files(folder: Path) -> list[Path]:
-    """The files of a folder, in the order of their names, without hidden ones."""
+    """The files of a folder, sorted by name, without hidden ones."""
     inside = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
     return [entry for entry in inside if entry.is_file()]
 
@@ -53,14 +61,14 @@ def find_format(
 
     Args:
         path: the folder, or the file.
-        formats: in the order in which they are tried: where several fit, the surest sign wins.
-        name: of the format, where the user names it; None recognises it.
-        what: the data set holds, for messages.
-        list_files: those of a folder that may hold the data.
+        formats: in the order in which they are tried; the first match is taken.
+        name: of the format, if the user gives it; None recognises it.
+        what: the items of the data set, for messages.
+        list_files: lists the files of a folder that may hold the data.
 
     Raises:
-        UserError: there is no such folder, or nothing of that format, or of any format, in it; or
-            what is there is UTF-16, or a damaged `.gz`.
+        UserError: there is no such folder, or it holds nothing of the format, or of any format; or
+            a file is UTF-16, or a damaged `.gz`.
     """
     if not path.exists():
         raise UserError(f"{path}: there is no such folder. Name the folder that holds the {what}.")
@@ -71,7 +79,7 @@ def find_format(
         raise UserError(f"there is no data format {name!r}. The formats are {names}.")
     found = [(each, its_files) for each in tried if (its_files := each.find(files))]
     if not found and name is not None:
-        # A named format may have a file name of its own, if it can be only one.
+        # A format that the user gives may have any file name, if only one file can be meant.
         alike = [file for file in files if plain_name(file).lower().endswith(tried[0].suffixes)]
         found = [(tried[0], alike)] if len(alike) == 1 else []
     if not found:
@@ -93,10 +101,10 @@ def plain_name(file: Path) -> str:
 
 
 def only(files: Sequence[Path], what: str) -> Path:
-    """The one file that there is.
+    """The only file.
 
     Raises:
-        UserError: there are several, and which is meant cannot be guessed.
+        UserError: there are several.
     """
     if len(files) > 1:
         names = ", ".join(file.name for file in files)

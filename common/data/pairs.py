@@ -1,4 +1,4 @@
-"""Readers of sentence pairs: one for each way in which files hold them, all of them streaming."""
+"""Streaming readers of sentence pairs, one for each file format."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class Pair(NamedTuple):
 
 
 class Record(NamedTuple):
-    """A pair as its file has it, with the split that it names, if it names one."""
+    """A pair, and its split if the file names one."""
 
     pair: Pair
     split: str | None = None
 
 
 class Reader(Protocol):
-    """Goes through the pairs of a file, from disk, as often as it is asked to."""
+    """Iterates over the pairs of a file; each iteration reads it from disk."""
 
     @property
     def name(self) -> str:
@@ -46,7 +46,7 @@ class Reader(Protocol):
         ...
 
     def __iter__(self) -> Iterator[tuple[int, Record | Damage]]:
-        """The line of each pair, and the pair, or what is wrong with it."""
+        """The line number of each pair, and the pair or its damage."""
         ...
 
 
@@ -66,7 +66,7 @@ class AlignedLines:
         return self.source.name
 
     def blocks(self) -> Iterator[tuple[int, list[bytes], list[bytes]]]:
-        """Lines of both files, many at a time: those before them, then theirs with their ends.
+        """Blocks of lines: the number of lines before, the source lines and the target lines.
 
         Raises:
             UserError: one file has more lines than the other.
@@ -89,16 +89,16 @@ class AlignedLines:
                 count += len(sources)
 
     def pairs(self) -> Iterator[Pair]:
-        """Every pair, so that line numbers stay; what is not UTF-8 is read as an empty sentence."""
+        """Every pair, so that line numbers are kept; what is not UTF-8 is read as an empty sentence."""
         for _, sources, targets in self.blocks():
             for source, target in zip(sources, targets, strict=True):
                 yield Pair(_text_or_nothing(source), _text_or_nothing(target))
 
     def damage(self, first: int, sources: list[bytes], targets: list[bytes]) -> Iterator[str]:
-        """What is wrong in a block, with file and line."""
+        """The damaged lines of a block, with file and line number."""
         for path, lines in ((self.source, sources), (self.target, targets)):
             try:
-                b"".join(lines).decode()  # far faster than line by line
+                b"".join(lines).decode()  # much faster than line by line
                 continue
             except UnicodeDecodeError:
                 pass
@@ -127,7 +127,7 @@ def _text_or_nothing(line: bytes) -> str:
 
 @dataclass(frozen=True)
 class TabbedPairs:
-    """A file with a pair on each line, in columns between tabs.
+    """A file with a pair on each line, in tab-separated columns.
 
     Args:
         path: the file, plain or `.gz`.
@@ -155,11 +155,11 @@ class TabbedPairs:
 
 @dataclass(frozen=True)
 class JsonPairs:
-    """A file with a JSON object on each line, or with one in its `"translation"`.
+    """A file with a JSON object on each line, which holds the pair itself or in its `"translation"`.
 
     Args:
         path: the file, plain or `.gz`.
-        source, target: the keys of the sentences. A key `split` may name the split.
+        source, target: the keys of the sentences. An optional key `split` names the split.
     """
 
     path: Path
@@ -191,13 +191,13 @@ def _text_in(texts: dict[str, Any], key: str) -> str:
 
 @dataclass(frozen=True)
 class TablePairs:
-    """A table with a pair in each row, and the names of its columns in the first.
+    """A table with a header and a pair in each row.
 
     Args:
         path: the file, plain or `.gz`.
         delimiter: between the fields.
         columns: the names of all columns.
-        source, target: the columns of the sentences. A column `split` may name the split.
+        source, target: the columns of the sentences. An optional column `split` names the split.
     """
 
     path: Path
@@ -238,7 +238,7 @@ def _parsed_lines(
 
 def _one_line(text: str) -> str:
     if not is_unicode(text):
-        raise Damage("half a character in the text")
+        raise Damage("a lone surrogate in the text")
     return re.sub(r"[\r\n]+", " ", text).strip()
 
 

@@ -1,4 +1,4 @@
-"""Lines, JSON lines and tables of text files, as they come from disk, plain or compressed."""
+"""Reading lines, JSON lines and tables of text files, plain or gzip-compressed."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from common.errors import UserError
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _GZIP = b"\x1f\x8b"
-_FIRST_LINES = 100  # by which a file is recognised
-_LINES_OF_A_ROW = 20  # a quote that is still open after so many lines was never meant to be one
+_FIRST_LINES = 100  # by which a format is recognised
+_LINES_OF_A_ROW = 20  # a quote that is not closed by then is damage
 
 
 class LineFile:
     """The lines of a file, plain or compressed by gzip, as bytes with their line ends.
 
-    A line ends at "\\n" and nowhere else: what `str.splitlines` also splits at (U+2028, U+0085, form
-    feeds) occurs inside of sentences. A byte-order mark is no part of the first line.
+    A line ends at "\\n" only: other line ends of `str.splitlines` (U+2028, U+0085, form feeds) occur
+    inside sentences. A byte-order mark is dropped.
 
         with LineFile("train.de.gz") as lines:
             for line in lines: ...
 
     Args:
-        path: the file, or the name of what is read in its place.
-        stream: read in its place, as standard input is.
+        path: the file, or the name of the stream, for messages.
+        stream: read instead of the file; standard input, for instance.
 
     Raises:
-        UserError: the file is missing, or a folder; or, while it is read, it is UTF-16, or the
-            compressed file is damaged or cut off.
+        UserError: the file is missing, or a folder; while iterating: it is UTF-16, or a damaged or
+            truncated gzip file.
     """
 
     def __init__(self, path: Path, stream: io.BufferedReader | None = None) -> None:
@@ -52,17 +52,12 @@ class LineFile:
         except IsADirectoryError:
             raise UserError(f"{path} is a folder, not a file.") from None
         start = self._disk.read(1)
-        if start == _GZIP[:1]:  # only then: at a terminal a second byte may be long in coming
+        if start == _GZIP[:1]:  # only then: at a terminal, reading a second byte may block
             start += self._disk.read(1)
         self._file = _put_back(start, self._disk)
         if start == _GZIP:
-            # Buffered once more: a GzipFile's own way of giving lines is ten times slower.
+            # Buffered: GzipFile iterates over lines ten times more slowly.
             self._file = io.BufferedReader(gzip.GzipFile(fileobj=self._file), 1 << 18)
-
-    @property
-    def position(self) -> int:
-        """Bytes of the file on disk that were read so far."""
-        return self._disk.tell()
 
     def __iter__(self) -> Iterator[bytes]:
         try:
@@ -93,7 +88,7 @@ class LineFile:
 
 
 class _Rejoined(io.RawIOBase):
-    """What was read from a pipe already, and then the rest of it."""
+    """Bytes already read from a pipe, followed by the rest of it."""
 
     def __init__(self, start: bytes, rest: io.BufferedReader) -> None:
         self._start = start
@@ -103,7 +98,7 @@ class _Rejoined(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        # And not `readinto1`: that may wait for more than what is there already.
+        # `read1` does not block while there are bytes.
         data = self._start[: len(buffer)] or self._rest.read1(len(buffer))
         self._start = self._start[len(data) :]
         buffer[: len(data)] = data
@@ -111,7 +106,7 @@ class _Rejoined(io.RawIOBase):
 
 
 def _put_back(start: bytes, file: io.BufferedReader) -> IO[bytes]:
-    """A file as it was before its start was read; an ended one is not asked again for its end."""
+    """The file with the bytes read from its start put back. At its end it is not read again."""
     if not start:
         return io.BytesIO()
     if file.seekable():
@@ -124,8 +119,8 @@ def decode_line(line: bytes, errors: str = "strict") -> str:
     """The text of a line without its end.
 
     Args:
-        line: as its file has it.
-        errors: what is done about bytes that are not UTF-8, as for `bytes.decode`.
+        line: the bytes.
+        errors: handling of bytes that are not UTF-8, as for `bytes.decode`.
 
     Raises:
         Damage: it is not UTF-8, and errors is "strict".
@@ -141,7 +136,7 @@ def numbered_lines(path: Path, errors: str = "strict") -> Iterator[tuple[int, st
 
     Args:
         path: the file.
-        errors: what is done about bytes that are not UTF-8, as for `bytes.decode`.
+        errors: handling of bytes that are not UTF-8, as for `bytes.decode`.
 
     Raises:
         UserError: the file is missing; or it is not UTF-8, and errors is "strict".
@@ -159,10 +154,10 @@ def numbered_lines(path: Path, errors: str = "strict") -> Iterator[tuple[int, st
 
 
 def first_lines(path: Path) -> Iterator[str]:
-    """The first hundred lines of a file that are not blank, uncut, to recognise it by.
+    """The first hundred lines that are not blank, to recognise the format of a file.
 
-    There are several because the first may be damaged, and is then no worse than any other. What
-    is not UTF-8 is replaced; a file that cannot be read as text has no lines.
+    Several, because the first may be damaged. Bytes that are not UTF-8 are replaced; a file that
+    cannot be read as text has no lines.
     """
     with suppress(UserError):
         for _, line in islice(numbered_lines(path, errors="replace"), _FIRST_LINES):
@@ -170,7 +165,7 @@ def first_lines(path: Path) -> Iterator[str]:
 
 
 def check_readable(path: Path) -> None:
-    """Refuse a file that is no text and could have been: what `first_lines` passes over in silence.
+    """Raise the error that `first_lines` suppresses.
 
     Raises:
         UserError: it is UTF-16, or a damaged `.gz`.
@@ -180,12 +175,12 @@ def check_readable(path: Path) -> None:
 
 
 def first_line(path: Path) -> str:
-    """The first of these lines; empty if there is none."""
+    """The first of `first_lines`; empty if there is none."""
     return next(first_lines(path), "")
 
 
 def header_line(path: Path) -> tuple[int, str]:
-    """The number and the text of a table's first line that is not blank; no text if all are.
+    """The number and the text of the first line that is not blank; (1, "") if all are blank.
 
     Raises:
         UserError: the file is missing, or the line is not UTF-8.
@@ -197,7 +192,7 @@ def json_object(line: str) -> dict[str, Any]:
     """The object that a line of JSON holds.
 
     Raises:
-        Damage: it is something else.
+        Damage: it is no JSON object.
     """
     try:
         record = json.loads(line)
@@ -211,7 +206,7 @@ def json_object(line: str) -> dict[str, Any]:
 
 
 def is_unicode(text: str) -> bool:
-    """False for text with a lone surrogate, which JSON can spell and no file can hold."""
+    """False for text with a lone surrogate, which JSON can represent and UTF-8 cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -220,21 +215,20 @@ def is_unicode(text: str) -> bool:
 
 
 def table_rows(path: Path, delimiter: str, width: int) -> Iterator[tuple[int, list[str] | Damage]]:
-    """The rows of a table below its header: their fields, or what is wrong with them.
+    """The rows of a table below its header: their fields, or their damage.
 
-    Rows are parsed one at a time so that damage spoils one row, and a quote that is never closed
-    not all the rest of the file.
+    Rows are parsed one at a time, so that an unclosed quote damages one row only.
 
     Args:
         path: the file, plain or `.gz`.
-        delimiter: between the fields. Where it is "|" quotes mean nothing, and the last field keeps
-            what it has of it (as in the captions of Flickr30k).
-        width: fields of a row.
+        delimiter: between the fields. With "|", quotes have no meaning, and the last field may
+            contain the delimiter (as in the captions of Flickr30k).
+        width: number of fields of a row.
 
     Yields:
         The number of the first line of each row, and the row.
     """
-    # Bytes that are not UTF-8 stay what they are until it is known which row they are in.
+    # Bytes that are not UTF-8 are kept until it is known which row they belong to.
     lines = numbered_lines(path, errors="surrogateescape")
     next(lines, None)  # the header
     ahead: deque[tuple[int, str]] = deque()
@@ -263,12 +257,12 @@ def table_rows(path: Path, delimiter: str, width: int) -> Iterator[tuple[int, li
 
 
 def _csv_fields(text: str, delimiter: str) -> list[str]:
-    """The fields of a row, however long they are.
+    """The fields of a row, of any length.
 
     Raises:
         csv.Error: its quotes are damaged, or it ends within quotes.
     """
-    # Python's limit of 131,072 characters is one for the whole process: ours for this row alone.
+    # The limit (131,072 characters) is global to the process: raise it for this row only.
     limit = csv.field_size_limit()
     csv.field_size_limit(max(limit, len(text)))
     try:
@@ -278,7 +272,13 @@ def _csv_fields(text: str, delimiter: str) -> list[str]:
 
 
 def _row_damage(text: str, row: list[str], width: int, delimiter: str) -> Damage | None:
-    """What is wrong with a row, if anything is: its text, and its fields if it has any."""
+    """The damage of a row, if any.
+
+    Args:
+        text: of the row.
+        row: its fields; empty if its quotes are damaged.
+        width, delimiter: as for `table_rows`.
+    """
     try:
         decode_line(text.encode(errors="surrogateescape"))
     except Damage as damage:

@@ -1,4 +1,4 @@
-"""Splits of a data set: their names, and how one is chosen for data that has none."""
+"""Splits of a data set: their names, and seeded splits for data that has none."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ USUAL = ("train", "val", "test")
 
 
 def split_name(name: str) -> str:
-    """The project's name of a split: `dev` is val, `restval` is train; other names stay."""
+    """The standard name of a split: `dev` is val, `restval` is train; other names are kept."""
     lower = name.strip().lower()
     usual = {
         "dev": "val",
@@ -30,18 +30,18 @@ def split_name(name: str) -> str:
 
 
 def in_order(splits: Mapping[str, Items]) -> dict[str, Items]:
-    """The splits with train, val and test first, the others after them as they are."""
+    """The splits with train, val and test first, the others after them in their order."""
     names: Iterable[str] = dict.fromkeys((*USUAL, *splits))
     return {name: splits[name] for name in names if name in splits}
 
 
-def seeded_split(item: str, seed: int, val_share: float, test_share: float) -> str:
-    """The split of an item: a function of its name and the seed, whatever other items there are.
+def seeded_split(item: str, seed: int, val_fraction: float, test_fraction: float) -> str:
+    """The split of an item: a function of its name and the seed, not of the other items.
 
     Returns:
         "train", "val" or "test".
     """
-    return _split_at(_position(item, seed), val_share, test_share)
+    return _split_at(_position(item, seed), val_fraction, test_fraction)
 
 
 def _position(item: str, seed: int) -> float:
@@ -49,17 +49,17 @@ def _position(item: str, seed: int) -> float:
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest()) / 2**64
 
 
-def _split_at(position: float, val_share: float, test_share: float) -> str:
-    if position < val_share:
+def _split_at(position: float, val_fraction: float, test_fraction: float) -> str:
+    if position < val_fraction:
         return "val"
-    return "test" if position < val_share + test_share else "train"
+    return "test" if position < val_fraction + test_fraction else "train"
 
 
 class SeededSplits:
-    """`seeded_split` for items of which val and test are to have no more than so many.
+    """`seeded_split` with a limit on the size of val and of test.
 
-    How many there are is known only after all were seen: then `limit` says whether their splits
-    must be asked for once more. Equal items are always in one split.
+    Whether the limit is exceeded is known only after all items were seen: if `limit` returns True,
+    the splits must be computed once more. Equal items are always in the same split.
 
         splits = SeededSplits(seed, 0.05, 0.05, most=5000)
         found = [splits(item) for item in items]
@@ -67,19 +67,19 @@ class SeededSplits:
             found = [splits(item) for item in items]
 
     Args:
-        seed, val_share, test_share: as for `seeded_split`.
-        most: items of val, and of test; what is beyond is for training.
+        seed, val_fraction, test_fraction: as for `seeded_split`.
+        most: items of val, and of test; the others are moved to train.
     """
 
-    def __init__(self, seed: int, val_share: float, test_share: float, most: int) -> None:
-        self._seed, self._shares, self._most = seed, (val_share, test_share), most
+    def __init__(self, seed: int, val_fraction: float, test_fraction: float, most: int) -> None:
+        self._seed, self._fractions, self._most = seed, (val_fraction, test_fraction), most
         self._seen = {"val": array("d"), "test": array("d")}
         self._kept: set[float] | None = None
 
     def __call__(self, item: str) -> str:
         """The split of an item."""
         position = _position(item, self._seed)
-        split = _split_at(position, *self._shares)
+        split = _split_at(position, *self._fractions)
         if split == "train":
             return split
         if self._kept is None:
@@ -88,14 +88,14 @@ class SeededSplits:
         return split if position in self._kept else "train"
 
     def limit(self) -> bool:
-        """Hold to the limit from now on; whether that changes the splits of the items so far."""
+        """Apply the limit from now on. Returns whether that changes the splits of the items so far."""
         if all(len(seen) <= self._most for seen in self._seen.values()):
             return False
         self._kept = {each for seen in self._seen.values() for each in self._lowest(seen)}
         return True
 
     def _lowest(self, seen: array[float]) -> Iterator[float]:
-        """The lowest positions; one of more equal items than there is room for is passed over."""
+        """The lowest positions, as many as fit; equal items are taken together or not at all."""
         room = self._most
         for position, items in zip(*np.unique(seen, return_counts=True), strict=True):
             if items <= room:
@@ -105,20 +105,23 @@ class SeededSplits:
                 return
 
 
-def check_shares(val_share: float, test_share: float, max_problems: float, what: str) -> None:
-    """Refuse shares that are none.
+def check_fractions(
+    val_fraction: float, test_fraction: float, max_problems: float, what: str
+) -> None:
+    """Refuse fractions that are out of range.
 
     Args:
-        val_share, test_share: of the items, for data without splits.
-        max_problems: of damage that is skipped.
+        val_fraction, test_fraction: fractions of the items, for data without splits.
+        max_problems: accepted fraction of damaged items.
         what: an item, for the message.
 
     Raises:
-        UserError: one is no share, or nothing is left for training.
+        UserError: one is not between 0 and 1, or nothing is left for training.
     """
     if not 0 <= max_problems <= 1:
-        raise UserError(f"max_problems is a share between 0 and 1, not {max_problems:g}.")
-    if min(val_share, test_share) < 0 or val_share + test_share >= 1:
+        raise UserError(f"max_problems must be between 0 and 1, not {max_problems:g}.")
+    if min(val_fraction, test_fraction) < 0 or val_fraction + test_fraction >= 1:
         raise UserError(
-            f"val_share {val_share:g} and test_share {test_share:g} leave no {what} for training."
+            f"val_fraction {val_fraction:g} and test_fraction {test_fraction:g} leave no {what} for "
+            "training."
         )

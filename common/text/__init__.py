@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from common import handing_on
 
 if TYPE_CHECKING:
-    from common.text.embeddings import PretrainedEmbeddings, read_embeddings
+    from common.text.embeddings import read_embeddings
     from common.text.language import Language
     from common.text.subword import SubwordTokenizer
     from common.text.tokenizer import (

@@ -1,4 +1,4 @@
-"""One language as a model knows it: text to word ids and back."""
+"""A tokenizer with its vocabulary: text to token ids and back."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class Language:
     vocabulary: Vocabulary
 
     def encode(self, text: str) -> list[int]:
-        """The ids of a text, without start and end token."""
+        """The token ids of a text, without start and end token."""
         return self.vocabulary.encode(self.tokenizer.encode(text))
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of ids, as a person would write it."""
+        """The text of token ids, detokenized."""
         return self.tokenizer.decode(self.vocabulary.decode(list(ids)))
 
     def files(self, name: str = "") -> Iterator[tuple[str, Callable[[Path], None]]]:
-        """The names of the files that hold it, each with the function that writes it to a path."""
+        """The names of the files to save, each with the function that writes it to a path."""
         yield f"{name}tokenizer.json", lambda path: write_json(path, self.tokenizer.to_dict())
         yield f"{name}vocabulary.json", self.vocabulary.save
 

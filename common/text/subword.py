@@ -1,4 +1,4 @@
-"""Subwords: pieces of words learnt from text, so that no word is unknown."""
+"""Subwords: pieces of words, learnt from text, so that no word is unknown."""
 
 from __future__ import annotations
 
@@ -24,15 +24,14 @@ from common.errors import UserError
 from common.text.vocabulary import SPECIALS
 
 SubwordModel = Literal["bpe", "unigram"]
-SPACE = "\u2581"  # how SentencePiece writes a blank
+SPACE = "\u2581"  # SentencePiece's sign for a blank
 
-# SentencePiece leaves longer lines (4192 bytes) out; a word that is cut there does no harm.
+# Longer lines are cut, since SentencePiece ignores those of more than 4192 bytes.
 _LONGEST_LINE = 1000
-# Longer words are no words: they have too many segmentations to draw from, and too many cuts to
-# remember a segmentation as one number.
+# Longer words are not sampled: a segmentation is stored as the bits of one 64-bit integer.
 _LONGEST_WORD = 60
-_REMEMBERED_WORDS = 1 << 15  # at about 1 kB each: a training text is drawn from in every epoch
-# Part of what a model is: with another number the sums, and so the pieces, differ a little.
+_CACHED_WORDS = 1 << 15  # of about 1 kB each
+# Not an option: with another number of threads the sums, and so the pieces, differ slightly.
 _THREADS = 4
 
 
@@ -41,11 +40,11 @@ class SubwordTokenizer:
 
         A wheelchair.   ->   \u2581A \u2581wheel chair .
 
-    A text is composed first (NFC), and nothing more: letters keep their width and ligatures, which
-    SentencePiece's own rules (NFKC) would change. A run of blanks, tabs and line ends is one blank;
-    characters that are not visible are dropped; U+2581, which stands for a blank, becomes `_`.
-    `decode` gives back all the rest. A character that the model never saw is a piece of its own,
-    as it was written. `<s>` and the like are text as any other.
+    A text is normalized by NFC only: letters keep their width and ligatures, which SentencePiece's
+    default (NFKC) would change. A run of blanks, tabs and line ends becomes one blank; invisible
+    characters are dropped; U+2581, which represents a blank, becomes `_`. Otherwise `decode` inverts
+    `encode`. A character that is not in the model is a piece of its own. `<s>` and the like are
+    ordinary text.
 
     For two languages with one vocabulary, train one tokenizer on the texts of both.
 
@@ -62,12 +61,12 @@ class SubwordTokenizer:
         self.lowercase = lowercase
         self._processor = sentencepiece.SentencePieceProcessor()
         try:
-            # Of nothing at all it would make an empty model, and complain later.
+            # It would accept no bytes at all as an empty model.
             if not model or not self._processor.LoadFromSerializedProto(model):
                 raise RuntimeError
         except RuntimeError:
             raise ValueError("these bytes are no SentencePiece model") from None
-        self._segmentations = functools.lru_cache(_REMEMBERED_WORDS)(self._find_segmentations)
+        self._segmentations = functools.lru_cache(_CACHED_WORDS)(self._find_segmentations)
 
     @classmethod
     def train(
@@ -77,30 +76,27 @@ class SubwordTokenizer:
         *,
         kind: SubwordModel = "bpe",
         lowercase: bool = False,
-        character_coverage: float = 1.0,
         max_texts: int = 1_000_000,
         seed: int = 0,
     ) -> SubwordTokenizer:
-        """Learn the pieces of a text; the same text gives the same pieces.
+        """Learn the pieces of a text, deterministically.
 
         Args:
-            texts: the sentences of the *training* split; gone through once.
+            texts: the sentences of the *training* split; iterated once.
             vocabulary_size: most tokens of a `Vocabulary` of the pieces, the special ones included.
                 A small text has fewer.
             kind: byte-pair encoding (Sennrich et al. 2016), or a unigram language model (Kudo
                 2018).
             lowercase: fold to lower case.
-            character_coverage: share of the characters of the text that get a piece; 0.9995 is
-                usual for scripts of thousands of characters.
-            max_texts: of more texts, so many are drawn to learn from; no more are held in memory.
-            seed: of this draw.
+            max_texts: most texts to learn from, and to hold in memory; of more, a random sample.
+            seed: of this sample.
 
         Raises:
-            UserError: the text is empty, or has more different characters than there is room for.
-            ValueError: another kind, or a coverage outside of 0.98 to 1 (SentencePiece's limits).
+            UserError: the text is empty, or has more different characters than the vocabulary.
+            ValueError: there is no such kind.
         """
-        if kind not in ("bpe", "unigram") or not 0.98 <= character_coverage <= 1:
-            raise ValueError(f"no {kind!r} model of a character coverage of {character_coverage}")
+        if kind not in ("bpe", "unigram"):
+            raise ValueError(f"kind must be bpe or unigram, not {kind!r}")
         lines = _sample(texts, max_texts, seed)
         clean = (_normalised(line, lowercase) for line in lines)
         parts = (
@@ -117,7 +113,7 @@ class SubwordTokenizer:
                 # SentencePiece counts a token for unknown characters, and so does a Vocabulary.
                 vocab_size=max(1, vocabulary_size - len(SPECIALS) + 1),
                 hard_vocab_limit=False,
-                character_coverage=character_coverage,
+                character_coverage=1.0,
                 normalization_rule_name="identity",
                 remove_extra_whitespaces=False,
                 bos_id=-1,
@@ -127,7 +123,7 @@ class SubwordTokenizer:
                 minloglevel=2,
             )
         except RuntimeError as error:
-            raise _explained(str(error), vocabulary_size) from None
+            raise _training_error(str(error), vocabulary_size) from None
         return cls(model.getvalue(), lowercase=lowercase)
 
     @functools.cached_property
@@ -141,18 +137,18 @@ class SubwordTokenizer:
 
     @functools.cached_property
     def pieces(self) -> tuple[str, ...]:
-        """All pieces, best or most frequent first; unknown characters, which have none, aside."""
+        """All pieces, best or most frequent first, without the unknown piece."""
         return tuple(self._scores)
 
     @functools.cached_property
     def _scores(self) -> dict[str, float]:
-        """What each piece is worth: log-probabilities (unigram), or minus its rank (BPE)."""
+        """The score of each piece: its log-probability (unigram), or minus its rank (BPE)."""
         model = self._processor
         return {model.IdToPiece(n): model.GetScore(n) for n in range(1, model.GetPieceSize())}
 
     @functools.cached_property
     def _unknown_score(self) -> float:
-        """What an unknown character is worth to a unigram model, as SentencePiece has it."""
+        """The score of an unknown character in a unigram model, as in SentencePiece."""
         return min(self._scores.values(), default=0.0) - 10
 
     def encode(self, text: str) -> list[str]:
@@ -160,28 +156,27 @@ class SubwordTokenizer:
         return self._processor.EncodeAsPieces(_normalised(text, self.lowercase))
 
     def decode(self, tokens: Sequence[str]) -> str:
-        """The text of pieces, in any order that a model may put them."""
+        """The text of pieces; any sequence of them is valid."""
         return " ".join("".join(tokens).replace(SPACE, " ").split())
 
     def sample(
         self, text: str, generator: np.random.Generator, alpha: float = 0.2, n_best: int = 64
     ) -> list[str]:
-        """Another segmentation of a text, drawn anew: subword regularisation.
+        """A sampled segmentation of a text: subword regularisation.
 
-        Unigram (Kudo 2018, section 3.3): a segmentation of probability P is drawn with probability
-        proportional to P^alpha. No piece reaches over a blank, so that each word can be drawn on its
-        own from its `n_best` segmentations: the texts that can come of it are many more than the
-        `n_best` of the whole text, and the time is that of remembering words.
-        BPE (BPE-dropout, Provilkov et al. 2020): at each step each merge is left out with
-        probability `alpha`.
+        Unigram (Kudo 2018, section 3.3): a segmentation of probability P is sampled with probability
+        proportional to P^alpha. No piece spans a blank, so each word is sampled independently, from
+        its own `n_best` segmentations, which are cached.
+        BPE (BPE-dropout, Provilkov et al. 2020): at each step each merge is skipped with probability
+        `alpha`.
 
         Args:
             text: as for `encode`.
             generator: source of all random numbers; the same state gives the same pieces.
-            alpha: unigram: 0 draws evenly, and the larger, the surer the best is drawn. BPE: 0 gives
-                the best pieces, 1 gives characters; the paper's is 0.1. At 0.2 German sentences have
-                a fourth (unigram) or two fifths (BPE) more pieces than their best segmentation.
-            n_best: unigram: segmentations of each word to draw from.
+            alpha: unigram: 0 samples uniformly, a large value nearly always gives the best. BPE: 0
+                gives the best pieces, 1 characters; the paper uses 0.1. At 0.2 German sentences have
+                25 % (unigram) or 40 % (BPE) more pieces than in their best segmentation.
+            n_best: unigram: segmentations of each word to sample from.
 
         Raises:
             ValueError: alpha is negative, or for BPE above 1.
@@ -190,24 +185,27 @@ class SubwordTokenizer:
             raise ValueError(f"alpha {alpha} is outside of its range")
         words = _normalised(text, self.lowercase).split()
         if self.kind == "bpe":
-            # One number of the generator starts Python's own, ten times faster one at a time.
+            # Python's generator is ten times as fast for one number at a time.
             chance = random.Random(int(generator.integers(1 << 62))).random
             return [piece for word in words for piece in self._merge(word, alpha, chance)]
-        drawn: list[str] = []
+        sampled: list[str] = []
         for word, number in zip(words, generator.random(len(words)).tolist(), strict=True):
             cuts, summed = self._segmentations(word, alpha, n_best)
             if not cuts:
-                drawn += self._processor.EncodeAsPieces(word)
+                sampled += self._processor.EncodeAsPieces(word)
                 continue
-            drawn += _cut(SPACE + word, cuts[bisect(summed, number * summed[-1], 0, len(cuts) - 1)])
-        return drawn
+            sampled += _cut(
+                SPACE + word, cuts[bisect(summed, number * summed[-1], 0, len(cuts) - 1)]
+            )
+        return sampled
 
     def _find_segmentations(
         self, word: str, alpha: float, n_best: int
     ) -> tuple[array[int], array[float]]:
-        """The segmentations of a word, as a bit for each end of a piece; their weights, summed up.
+        """The segmentations of a word, and the cumulative sum of their weights.
 
-        Of a word that is too long there are none.
+        A segmentation is an integer with a bit set for each end of a piece. A word of more than
+        `_LONGEST_WORD` characters has none.
         """
         if len(word) > _LONGEST_WORD:
             return array("Q"), array("d")
@@ -220,7 +218,7 @@ class SubwordTokenizer:
         return array("Q", cuts), array("d", accumulate(weights))
 
     def _merge(self, word: str, dropout: float, chance: Callable[[], float]) -> list[str]:
-        """The pieces of a word by byte-pair encoding, each merge dropped at random at each step."""
+        """The pieces of a word by byte-pair encoding, with merges dropped at random."""
         if len(word) > _LONGEST_WORD:
             return self._processor.EncodeAsPieces(word)
         scores, symbols = self._scores, [SPACE, *word]
@@ -235,7 +233,7 @@ class SubwordTokenizer:
             symbols[place : place + 2] = [symbols[place] + symbols[place + 1]]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON for `tokenizer_from_dict`: the model itself is in it, as base64."""
+        """Plain JSON for `tokenizer_from_dict`, with the model as base64."""
         return {
             "kind": "subword",
             "lowercase": self.lowercase,
@@ -258,7 +256,7 @@ class SubwordTokenizer:
             model = base64.b64decode(value["model"], validate=True)
         except binascii.Error:
             model = b""
-        # Half a model can be a model for SentencePiece.
+        # SentencePiece accepts some truncated models.
         if hashlib.sha256(model).hexdigest() != value["sha256"]:
             raise ValueError("the model is damaged (its sha256 differs)")
         return cls(model, lowercase=value["lowercase"])
@@ -271,7 +269,7 @@ class SubwordTokenizer:
 
 
 def _sample(texts: Iterable[str], size: int, seed: int) -> list[str]:
-    """All texts, or `size` of them, each as likely as any other (reservoir sampling)."""
+    """All texts, or a uniform sample of `size` of them (reservoir sampling)."""
     kept: list[str] = []
     draw = random.Random(seed).random
     for number, text in enumerate(texts):
@@ -295,29 +293,29 @@ def _cut(word: str, cuts: int) -> list[str]:
     return pieces
 
 
-def _explained(message: str, vocabulary_size: int) -> UserError:
-    """SentencePiece's complaint, for people."""
+def _training_error(message: str, vocabulary_size: int) -> UserError:
+    """The error for a message of SentencePiece's trainer."""
     sizes = re.search(r"(\d+) vs (\d+)\. Increase vocab_size", message)
     if sizes is None:
         reason = "it is empty" if "sentences_.empty()" in message else message.strip()
         return UserError(f"no subwords can be learnt from the text: {reason}.")
     least = int(sizes[2]) + len(SPECIALS) - 1
     return UserError(
-        f"{vocabulary_size:,} subwords have no room for the different characters of the text. Ask "
-        f"for at least {least:,}."
+        f"{vocabulary_size:,} subwords have no room for the different characters of the text. "
+        f"Choose at least {least:,}."
     )
 
 
 def _normalised(text: str, lowercase: bool) -> str:
-    """Composed, visible characters with one blank between words; blanks are written as such."""
-    # Lower case can take a composed letter apart, so it comes first.
+    """NFC, without invisible characters, with one blank between words."""
+    # Before NFC, since lower case can decompose a letter.
     text = text.lower() if lowercase else text
-    if not text.isprintable():  # true of nearly every text, and found out quickly
+    if not text.isprintable():  # rare, and quick to test
         text = text.translate(_INVISIBLE)
     return " ".join(unicodedata.normalize("NFC", text).replace(SPACE, "_").split())
 
 
-# What is not seen and means nothing; a half of a character is a character that could not be read.
+# Control and invisible characters; a lone surrogate becomes U+FFFD.
 _INVISIBLE: dict[int, str | None] = {
     **dict.fromkeys(
         code for code in range(0xA0) if chr(code) != " " and not chr(code).isprintable()

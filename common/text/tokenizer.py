@@ -1,4 +1,4 @@
-"""From text to tokens and back to text that reads well."""
+"""Word and character tokenizers: from text to tokens, and back to detokenized text."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from common.text.subword import SubwordTokenizer
 
 
 class Tokenizer(Protocol):
-    """What splits a text into the tokens of a vocabulary, and joins them again."""
+    """Splits a text into tokens, and joins tokens into a text."""
 
     def encode(self, text: str) -> list[str]:
         """The tokens of a text."""
         ...
 
     def decode(self, tokens: Sequence[str]) -> str:
-        """The text of tokens, as a person would write it."""
+        """The text of tokens, with the usual spacing."""
         ...
 
     def to_dict(self) -> dict[str, Any]:
-        """All that `tokenizer_from_dict` needs, as plain JSON."""
+        """Plain JSON for `tokenizer_from_dict`."""
         ...
 
 
@@ -35,17 +35,17 @@ class WordTokenizer:
 
         It's the dog's "T-shirt", isn't it?   ->   it 's the dog 's t-shirt is n't it
 
-    Does what Stanford's PTBTokenizer 3.4.1 does to captions, and then drops what the COCO caption
-    code drops: brackets, `&`, `%`, `!!` remain as words. Hyphenated words stay whole. It departs
-    where captions in English hardly notice: brackets and currencies keep their own names (`(`, not
-    `-lrb-`), an apostrophe between letters stays in the word unless it begins an English
+    Reproduces Stanford's PTBTokenizer 3.4.1 on captions, and then drops the punctuation that the
+    COCO caption code drops: brackets, `&`, `%`, `!!` remain as words. Hyphenated words stay whole.
+    Known differences, rare in English captions: brackets and currency signs are kept as written
+    (`(`, not `-lrb-`), an apostrophe between letters stays in the word unless it begins an English
     contraction (`j'aime`), and punctuation of other scripts is dropped as well.
 
     Args:
         lowercase: fold to lower case, after the words are found (`AT&T` is one word).
         punctuation: keep the punctuation that the metrics drop, each mark as its own token and as
             it is written (\u201e \u201c \u00ab \u2013 are not made into `"` and `--`); only the
-            hyphen of `Vor- und Nachteile` stays with its word. For text that is to be written.
+            hyphen of `Vor- und Nachteile` stays with its word. For text that a model generates.
     """
 
     def __init__(self, *, lowercase: bool = True, punctuation: bool = False) -> None:
@@ -59,18 +59,18 @@ class WordTokenizer:
             text = unicodedata.normalize("NFC", text)
         if "&" in text:
             text = _ENTITY.sub(lambda match: _ENTITIES[match[1]], text)
-        # Words that stand apart are found apart, but for "no. 5"; so each is looked at only once.
+        # What stands between blanks is tokenized alone, and so cached; "no. 5" is an exception.
         parts = [text] if _NUMBERED.search(text) else text.split()
         tokens: list[str] = []
         for part in parts:
-            find = _remembered if len(part) <= _LONGEST_REMEMBERED else _find
+            find = _find_cached if len(part) <= _LONGEST_CACHED else _find
             tokens += find(part, self.lowercase, self.punctuation)
         return tokens
 
     def decode(self, tokens: Sequence[str]) -> str:
-        """Join words as people write them: clitics and marks on the word that they belong to."""
+        """Join words with the usual spacing: clitics and punctuation attached to their words."""
         text = ""
-        glue = True  # whether the next token joins the text without a space
+        glue = True  # whether the next token is attached without a space
         quote = single = False  # whether a double quotation mark is open, a single one
         previous = ""
         for place, token in enumerate(tokens):
@@ -85,7 +85,7 @@ class WordTokenizer:
                 joined, glue = not single, single
             elif token == "-" and previous in _QUOTES and not quote and place + 1 < len(tokens):
                 joined = glue = True  # ein "Stop"-Schild
-            # Only capitals make one word with &; written so, it is the same word when read again.
+            # AT&T is one word only in capitals: encoded again, it gives the same token.
             written = token.upper() if _JOINED_CAPITALS.fullmatch(token) else token
             text += written if after or joined else " " + written
             previous = token
@@ -98,7 +98,7 @@ class WordTokenizer:
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> WordTokenizer:
         """The tokenizer of `to_dict`."""
-        return cls(**_switches(value))
+        return cls(**_booleans(value))
 
 
 class CharacterTokenizer:
@@ -130,18 +130,18 @@ class CharacterTokenizer:
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> CharacterTokenizer:
         """The tokenizer of `to_dict`."""
-        return cls(**_switches(value))
+        return cls(**_booleans(value))
 
 
 def tokenizer_from_dict(value: Any, where: str = "tokenizer") -> Tokenizer:
     """Rebuild the tokenizer that `to_dict` described.
 
     Args:
-        value: what JSON kept.
-        where: the file that it comes from, for the message.
+        value: the JSON value.
+        where: its file, for the message.
 
     Raises:
-        UserError: no tokenizer of this version is described so.
+        UserError: it describes no tokenizer of this version.
     """
     value = value if isinstance(value, dict) else {}
     kind = value.get("kind")
@@ -159,16 +159,16 @@ def tokenizer_from_dict(value: Any, where: str = "tokenizer") -> Tokenizer:
     raise UserError(f"{where}: unknown tokenizer {kind!r}. Was it written by a newer version?")
 
 
-def _switches(value: dict[str, Any]) -> dict[str, bool]:
-    """The options of a tokenizer that has nothing but switches."""
+def _booleans(value: dict[str, Any]) -> dict[str, bool]:
+    """The options of a tokenizer, all of them booleans."""
     options = {name: option for name, option in value.items() if name != "kind"}
     if not all(type(option) is bool for option in options.values()):
         raise TypeError("each must be true or false")
     return options
 
 
-# One spelling for each mark that has many, those of Windows' code page read as Latin-1 among them;
-# what is invisible and means nothing goes.
+# One spelling for each punctuation mark; codes 0x80 to 0x9F are Windows-1252 read as Latin-1.
+# Invisible characters are dropped.
 _UNIFORM: dict[int, str | None] = {
     **dict.fromkeys(code for code in range(0xA0) if unicodedata.category(chr(code)) == "Cc"),
     **dict.fromkeys(map(ord, "\t\n\v\f\r\x1c\x1d\x1e\x1f"), " "),
@@ -181,12 +181,12 @@ _UNIFORM: dict[int, str | None] = {
     **dict.fromkeys(map(ord, "\u2026\x85"), "..."),
 }
 
-# What is left of it where marks are kept: quotation marks and dashes are.
+# With `punctuation`, quotation marks, dashes and ellipses stay as they are written.
 _AS_WRITTEN = {
     code: sign for code, sign in _UNIFORM.items() if sign not in ('"', "--", "...") or code < 0xA0
 }
 
-# The escapes of web pages that caption files are full of.
+# HTML entities are frequent in caption files.
 _ENTITIES = {"amp": "&", "lt": "<", "gt": ">", "quot": '"'}
 _ENTITY = re.compile("&(amp|lt|gt|quot);")
 
@@ -216,29 +216,29 @@ def _joins_left(token: str, previous: str) -> bool:
 
 
 def _opens(tokens: Sequence[str], place: int) -> bool:
-    """Whether a single quotation mark opens: another follows, and it is not that of `dogs'`."""
+    """Whether a single quotation mark opens: another follows, and it is not the one of `dogs'`."""
     if tokens[place - 1 : place] and tokens[place - 1].endswith("s"):
         return False
     following = tokens[place + 1 : place + 2]
-    # With some words it would be a clitic when read again.
+    # Attached to some words, it would be a clitic when the text is encoded again.
     return "'" in tokens[place + 2 :] and _find("'" + following[0], False, True)[0] == "'"
 
 
 def _find(text: str, lowercase: bool, punctuation: bool) -> tuple[str, ...]:
-    """The words of a text that is clean and composed."""
+    """The words of a normalized text."""
     tokens = _pattern(punctuation).findall(text)
     if not punctuation:
         tokens = [token for token in tokens if token not in _DROPPED]
     return tuple(token.lower() for token in tokens) if lowercase else tuple(tokens)
 
 
-_remembered = functools.lru_cache(1 << 15)(_find)
-_LONGEST_REMEMBERED = 40
+_find_cached = functools.lru_cache(1 << 15)(_find)
+_LONGEST_CACHED = 40
 _NUMBERED = re.compile(r"\.\s\s*+\d")
 
 
-# Each line is one kind of word; the first that fits at a place is taken. {W} is a letter, digit or
-# mark of any script, {L} a letter.
+# Each line is one kind of word; the first that matches is taken. {W} is a letter, digit or
+# combining mark of any script, {L} a letter, {M} a combining mark.
 _WORDS = r"""
     (?: https?:// | www\. ) [^\s<>"]* [\w/]                       # an address
   | </? [A-Za-z] [^\s<>]* >                                       # a tag
@@ -272,11 +272,7 @@ _ABBREVIATIONS = (
 
 @functools.cache
 def _pattern(hyphens: bool) -> re.Pattern[str]:
-    """The expression whose matches are the words of a text.
-
-    Args:
-        hyphens: keep them where a part of the word is left out: Vor- und Nachteile.
-    """
+    """The regular expression of a word; `hyphens` keeps the one of `Vor- und Nachteile`."""
     marks = _combining_marks()
     word = rf"[\w{marks}]"
     return re.compile(
@@ -293,9 +289,9 @@ def _pattern(hyphens: bool) -> re.Pattern[str]:
 
 
 def _combining_marks() -> str:
-    r"""The inside of a character class of all marks and joiners, which `\w` lacks.
+    r"""A character class (without brackets) of the marks and joiners that `\w` lacks.
 
-    Without them a word of an Indic script would fall to pieces.
+    Without them words of Indic scripts would be split.
     """
     codes = [0x200C, 0x200D]
     codes += [

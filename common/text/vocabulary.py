@@ -1,10 +1,8 @@
-"""The tokens that a model knows, and their numbers."""
+"""The tokens of a model, and their ids."""
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,7 +21,7 @@ _VERSION = 1
 class Vocabulary:
     """A fixed list of tokens: ids 0 to 3 are `<pad> <bos> <eos> <unk>`, the words follow.
 
-    A special token cannot be written by a text: a word that is spelt like one is unknown.
+    A word of a text that is spelt like a special token is encoded as `<unk>`.
 
     Args:
         tokens: the words, without the special tokens, in the order of their ids from 4 on.
@@ -42,7 +40,7 @@ class Vocabulary:
         self._ids = {token: number for number, token in enumerate(self.tokens)}
         if len(self._ids) != len(self.tokens):
             twice = [token for token, n in Counter(self.tokens).items() if n > 1]
-            raise ValueError(f"tokens that occur twice: {_some(twice)}")
+            raise ValueError(f"tokens that occur twice: {_excerpt(twice)}")
         if "" in self._ids:
             raise ValueError(f"token {self._ids['']} is empty")
         for special in SPECIALS:
@@ -63,14 +61,14 @@ class Vocabulary:
     ) -> Vocabulary:
         """The vocabulary of a training text: most frequent words first, ties in code-point order.
 
-        The counts of `<eos>` and `<unk>` are the sentences and the words left out: all counts
-        together are those of the targets that a model of this vocabulary sees.
+        The counts of `<eos>` and `<unk>` are the number of sentences and of words left out, so that
+        all counts add up to the number of targets in training.
 
         Args:
             sentences: the tokens of each sentence of the *training* split.
             min_count: rarer words are left out.
             max_size: most tokens of the vocabulary, the four special ones included.
-            always: tokens that come first and stay, however rare, even if the text has none.
+            always: tokens that come first and are kept even if the text lacks them.
 
         Raises:
             ValueError: `max_size` has no room for the special tokens.
@@ -122,29 +120,21 @@ class Vocabulary:
         return tokens
 
     def summary(self, name: str) -> str:
-        """How much of its training text the vocabulary knows, as a line for the user.
+        """The coverage of the training text, in one line.
 
         Args:
             name: of the text.
 
         Raises:
-            UserError: none of it.
+            UserError: it covers none of it.
         """
         words, unknown = sum(self.counts[len(SPECIALS) :]), self.counts[UNK]
         if not words:
             raise UserError(
                 f"{name}: no word is in the vocabulary. Lower --min-count, or give more text."
             )
-        known = words / (words + unknown)
-        return (
-            f"{name}: a vocabulary of {len(self):,}, which knows {known:.1%} of the training text"
-        )
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the tokens in order, hexadecimal: equal where every id means the same."""
-        text = json.dumps(self.tokens, ensure_ascii=True)
-        return hashlib.sha256(text.encode("ascii")).hexdigest()
+        covered = words / (words + unknown)
+        return f"{name}: a vocabulary of {len(self):,} covers {covered:.1%} of the training text"
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the vocabulary as JSON, atomically."""
@@ -163,8 +153,8 @@ class Vocabulary:
         """Read what `save` wrote.
 
         Raises:
-            UserError: the file is missing, is not JSON, is no vocabulary, was written by a newer
-                version, or contradicts itself; nothing is guessed.
+            UserError: the file is missing, is not JSON, is no vocabulary, is inconsistent, or was
+                written by a newer version.
         """
         value = read_json(path)
         if not isinstance(value, dict) or value.get("format") != _FORMAT:
@@ -182,7 +172,7 @@ class Vocabulary:
         if tuple(tokens[: len(SPECIALS)]) != SPECIALS:
             raise UserError(
                 f"{path}: the first tokens must be {' '.join(SPECIALS)}, "
-                f"not {_some(tokens[: len(SPECIALS)])}."
+                f"not {_excerpt(tokens[: len(SPECIALS)])}."
             )
         try:
             return cls(tokens[len(SPECIALS) :], counts)
@@ -196,7 +186,7 @@ class Vocabulary:
         return iter(self.tokens)
 
     def __contains__(self, token: object) -> bool:
-        """Whether a text can use the token: the special ones are not among them."""
+        """Whether the token is a word; special tokens are not."""
         return token in self._ids
 
     def __eq__(self, other: object) -> bool:
@@ -208,14 +198,14 @@ class Vocabulary:
         return hash(self.tokens)
 
     def __repr__(self) -> str:
-        return f"Vocabulary({len(self)} tokens: {_some(self.tokens[len(SPECIALS) :])})"
+        return f"Vocabulary({len(self)} tokens: {_excerpt(self.tokens[len(SPECIALS) :])})"
 
 
 def _is_list_of(kind: type, value: Any) -> bool:
-    # A bool is an int to Python, but not to a file.
+    # Not isinstance: JSON's true is no integer.
     return isinstance(value, list) and all(type(item) is kind for item in value)
 
 
-def _some(tokens: Sequence[str], most: int = 5) -> str:
+def _excerpt(tokens: Sequence[str], most: int = 5) -> str:
     shown = " ".join(repr(token) for token in tokens[:most])
     return shown + (" ..." if len(tokens) > most else "")

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias, get_args
 
 from tyro.conf import Positional
 
-Name = Literal["recurrent", "decoder", "beam", "translator", "precision", "padding", "corpus"]
+from common.config.bounds import Positive
+
+Timed: TypeAlias = Literal["recurrent", "decoder", "beam", "translator", "precision"]
+Name: TypeAlias = Literal[Timed, "padding", "corpus"]
 
 
 @dataclass(frozen=True)
 class BenchmarkOptions:
-    """Measure the speed of the parts that training and decoding spend their time in."""
+    """Measure the speed of the parts that training and decoding spend their time in.
 
-    names: Positional[tuple[Name, ...]] = (
-        "recurrent",
-        "decoder",
-        "beam",
-        "translator",
-        "precision",
-        "padding",
-    )
+    `compare OTHER_CHECKOUT` measures it against another version of the code.
+    """
+
+    names: Positional[tuple[Name, ...]] = (*get_args(Timed), "padding")
     """Which of them; corpus, which takes some minutes and 2 GB of disk, only if it is named."""
     threads: int = 1
     """CPU threads; one gives the steadiest ratios."""
@@ -37,3 +36,19 @@ class BenchmarkOptions:
     """How many pairs corpus generates."""
     json: Path | None = None
     """Write the figures and the machine's description to this file."""
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """Measure this checkout and another one in turn, and print the ratio of their speeds."""
+
+    other: Positional[Path]
+    """The root folder of the other checkout."""
+    names: Positional[tuple[Timed, ...]] = get_args(Timed)
+    """Which benchmarks."""
+    rounds: Positive = 15
+    """Measured rounds of each row."""
+    threads: Positive = 1
+    """CPU threads of each process."""
+    device: str = "cpu"
+    """Where all of it is computed: cpu, cuda, cuda:1, mps, or any other device of PyTorch."""

@@ -60,7 +60,7 @@ def test_flickr_lists_decide_the_splits_and_their_order(flickr: Path) -> None:
 def test_flickr_without_lists_is_split_by_the_seed(flickr: Path) -> None:
     (flickr / "Flickr_8k.trainImages.txt").unlink()
     (flickr / "Flickr_8k.devImages.txt").unlink()
-    for split, images in load(flickr, seed=3, val_share=0.3).splits.items():
+    for split, images in load(flickr, seed=3, val_fraction=0.3).splits.items():
         for image in images:
             assert split == seeded_split(image.id, 3, 0.3, 0.1)
 
@@ -81,7 +81,7 @@ def test_csv_with_quotes_and_a_seeded_split(tmp_path: Path) -> None:
     (tmp_path / "captions.txt").write_text(
         'image,caption\na.jpg,"A dog , a ""cat"""\na.jpg,A 6" ruler\nb.jpg,"Two\nlines"\n'
     )
-    data = load(tmp_path, val_share=0, test_share=0)
+    data = load(tmp_path, val_fraction=0, test_fraction=0)
     assert data.format == "csv"
     assert [image.captions for image in data.splits["train"]] == [
         ['A dog , a "cat"', 'A 6" ruler'],
@@ -98,7 +98,7 @@ def test_csv_of_flickr30k_with_pipes(tmp_path: Path) -> None:
         "1.jpg| 1   A dog runs .\n"  # the one broken line of the published file
         "2.jpg| 0| A cat .\n"
     )
-    data = lenient(tmp_path, val_share=0, test_share=0)
+    data = lenient(tmp_path, val_fraction=0, test_fraction=0)
     assert [image.captions for image in data.splits["train"]] == [
         ['A "dog" | runs .'],
         ["A cat ."],
@@ -202,7 +202,7 @@ def test_jsonl_without_splits_is_split_by_the_seed(tmp_path: Path) -> None:
     names = [f"{number}.png" for number in range(40)]
     add_images(tmp_path, *names)
     write_lines(tmp_path / "any.jsonl", *({"image": n, "captions": ["x"]} for n in names))
-    data = load(tmp_path, seed=1, val_share=0.25, test_share=0.25)
+    data = load(tmp_path, seed=1, val_fraction=0.25, test_fraction=0.25)
     assert set(data.splits) == {"train", "val", "test"}
     assert sorted(sum(ids(data).values(), [])) == sorted(names)
 
@@ -259,9 +259,9 @@ def test_a_folder_of_two_formats_is_read_as_one_and_says_so(flickr: Path) -> Non
     data = load(flickr)
     assert data.format == "flickr"
     assert "read as flickr; it could also be read as jsonl" in data.notes
-    chosen = load(flickr, format="jsonl", val_share=0, test_share=0)
+    chosen = load(flickr, format="jsonl", val_fraction=0, test_fraction=0)
     assert chosen.splits["train"][0].captions == ["By hand"]
-    named = load(flickr / "captions.jsonl", val_share=0, test_share=0)
+    named = load(flickr / "captions.jsonl", val_fraction=0, test_fraction=0)
     assert named.splits["train"][0].captions == ["By hand"]
     # A format that is named may have a file of any name.
     (flickr / "captions.jsonl").rename(flickr / "mine.jsonl")
@@ -284,7 +284,9 @@ def test_images_may_lie_in_another_folder(tmp_path: Path) -> None:
     write_lines(tmp_path / "texts" / "captions.jsonl", {"image": "a.png", "captions": ["x"]})
     with pytest.raises(UserError, match="none of the 1 images.*texts.*a.png"):
         load(tmp_path / "texts")
-    data = load(tmp_path / "texts", images=tmp_path / "photographs", val_share=0, test_share=0)
+    data = load(
+        tmp_path / "texts", images=tmp_path / "photographs", val_fraction=0, test_fraction=0
+    )
     assert data.splits["train"][0].path == tmp_path / "photographs" / "a.png"
     with pytest.raises(UserError, match="nowhere: there is no such folder of images"):
         load(tmp_path / "texts", images=tmp_path / "nowhere")
@@ -296,7 +298,7 @@ def test_images_behind_a_link_are_found_and_a_loop_of_links_ends(tmp_path: Path)
     (tmp_path / "data" / "images").symlink_to(tmp_path / "disk")
     (tmp_path / "data" / "self").symlink_to(tmp_path / "data")
     write_lines(tmp_path / "data" / "captions.jsonl", {"image": "a.png", "captions": ["x"]})
-    data = load(tmp_path / "data", val_share=0, test_share=0)
+    data = load(tmp_path / "data", val_fraction=0, test_fraction=0)
     assert data.splits["train"][0].path == tmp_path / "data" / "images" / "a.png"
 
 
@@ -444,7 +446,7 @@ def test_csv_damage_is_named_with_file_and_line_and_skipped(tmp_path: Path) -> N
         '"a.jpg" x,"damaged quotes"\n'  # 7
         "b.jpg,Good too\n" + "\n" * 30
     )
-    data = lenient(tmp_path, val_share=0, test_share=0)
+    data = lenient(tmp_path, val_fraction=0, test_fraction=0)
     assert ids(data) == {"train": ["a.jpg", "b.jpg"]}
     assert data.splits["train"][0].captions == ["Good"]
     assert [problem.split(":")[1] for problem in data.problems] == ["3", "4", "5", "7", "6"]
@@ -457,7 +459,7 @@ def test_csv_that_is_not_utf8_is_named_and_skipped(tmp_path: Path, position: int
     rows = [b"a.jpg,One\n", b"a.jpg,Two\n"]
     rows.insert(position, "a.jpg,Mädchen\n".encode("latin-1"))
     (tmp_path / "captions.csv").write_bytes(b"\nimage,caption\n" + b"".join(rows))
-    data = lenient(tmp_path, val_share=0, test_share=0)
+    data = lenient(tmp_path, val_fraction=0, test_fraction=0)
     assert data.splits["train"][0].captions == ["One", "Two"]
     assert data.problems == [f"captions.csv:{position + 3}: not UTF-8 text (byte 0xe4)"]
 
@@ -562,8 +564,8 @@ def test_nothing_usable_is_an_error_whatever_the_limit(tmp_path: Path) -> None:
 
 def test_shares_that_leave_nothing_to_train_on_are_refused(flickr: Path) -> None:
     with pytest.raises(UserError, match="leave no image for training"):
-        load(flickr, val_share=0.5, test_share=0.5)
-    with pytest.raises(UserError, match="max_problems is a share between 0 and 1, not 5"):
+        load(flickr, val_fraction=0.5, test_fraction=0.5)
+    with pytest.raises(UserError, match="max_problems must be between 0 and 1, not 5"):
         load(flickr, max_problems=5)
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
 from experiments.benchmarks import (
     beam,
+    checkouts,
     corpus,
     decoder,
     padding,
@@ -81,3 +86,68 @@ def test_buckets_waste_less_than_a_random_order():
 def test_a_corpus_is_trained_on_in_a_process_of_its_own(tmp_path):
     taken = corpus.footprint(tmp_path, 300, steps=2)
     assert "300" in taken.line()
+
+
+HARNESS = """
+from collections import namedtuple
+
+Comparison, Timing = namedtuple("Comparison", "title timings"), namedtuple("Timing", "a b c d")
+"""
+SUITE = """
+import torch
+from experiments.benchmarks.harness import compare
+
+def comparisons(name, device):
+    if name == "sums":
+        print("not an answer")
+        with torch.no_grad():
+            yield compare("sum", {{"long": lambda: work({steps})}}, items={items}, unit="words")
+        yield compare("only in {steps}", {{"short": lambda: None}})
+
+def work(steps):
+    assert not torch.is_grad_enabled()
+    sum(range(steps))
+"""
+
+
+def write_checkout(folder: Path, steps: int, items: int) -> Path:
+    """A checkout whose benchmark has so much work and counts so many items."""
+    benchmarks = folder / "experiments" / "benchmarks"
+    benchmarks.mkdir(parents=True)
+    (benchmarks / "harness.py").write_text(HARNESS)
+    (benchmarks / "suite.py").write_text(SUITE.format(steps=steps, items=items))
+    return folder
+
+
+@pytest.mark.parametrize(("items", "expected"), [(0, 3), (1, 3), (6, 0.5)])
+def test_two_checkouts_are_compared_by_throughput(tmp_path, items, expected):
+    """This one needs a third of the other's time; the other may count more items in its work."""
+    this = write_checkout(tmp_path / "this", 1_000_000, items and 1)
+    other = write_checkout(tmp_path / "other", 3_000_000, items)
+    ratio, *left_out = checkouts.compare_checkouts(other, ["sums", "none"], this=this, rounds=3)
+    assert (ratio.title, ratio.variant, len(ratio.rounds)) == ("sum", "long", 3)
+    low, middle, high = checkouts.quartiles(ratio.rounds)
+    assert low <= middle <= high and 0.6 * expected < middle < 1.6 * expected
+    assert f"{middle:.3f}" in ratio.line()
+    assert left_out == [
+        f"only in 1000000, short: left out, {other} lacks it",
+        f"only in 3000000, short: left out, {this} lacks it",
+    ]
+
+
+def test_a_checkout_that_fails_is_named(tmp_path):
+    this = write_checkout(tmp_path / "this", 1, 1)
+    other = write_checkout(tmp_path / "other", 1, 1)
+    (other / "experiments/benchmarks/suite.py").write_text("import a_module_that_is_not_there")
+    with pytest.raises(RuntimeError, match=f"{other} failed"):
+        list(checkouts.compare_checkouts(other, ["sums"], this=this, rounds=1))
+
+
+def test_this_checkout_equals_itself():
+    command = [sys.executable, "-m", "experiments.benchmarks", "compare", ".", "recurrent"]
+    shown = subprocess.run(
+        [*command, "--rounds=1"], cwd=checkouts.THIS, capture_output=True, text=True, check=True
+    )
+    lines = [line.rsplit(None, 8) for line in shown.stdout.splitlines() if line.startswith("  ")]
+    assert len(lines) == 10  # three cells by three routes, and one with normalisation
+    assert all(0.5 < float(line[1]) < 2 for line in lines), shown.stdout

@@ -34,7 +34,7 @@ def all_pairs(data: ParallelData) -> list[tuple[str, str]]:
 
 def lenient(path: Path, **options) -> ParallelData:
     """Load whatever is usable, all of it for training if the data has no splits."""
-    return load(path, max_problems=1.0, val_share=0, test_share=0, **options)
+    return load(path, max_problems=1.0, val_fraction=0, test_fraction=0, **options)
 
 
 # ---- lines
@@ -104,7 +104,7 @@ def test_a_plain_file_wins_over_its_compressed_twin(multi: Path) -> None:
 def test_lines_without_splits_are_split_by_the_seed(tmp_path: Path) -> None:
     write(tmp_path, "europarl-v7.de-en.de", *(f"Satz {n}" for n in range(300)))
     write(tmp_path, "europarl-v7.de-en.en", *(f"sentence {n}" for n in range(300)))
-    data = load(tmp_path, seed=4, val_share=0.2, test_share=0.2)
+    data = load(tmp_path, seed=4, val_fraction=0.2, test_fraction=0.2)
     assert list(data.splits) == ["train", "val", "test"]
     assert sorted(all_pairs(data)) == sorted((f"Satz {n}", f"sentence {n}") for n in range(300))
     # A test set alone is not cut into pieces.
@@ -204,7 +204,7 @@ def test_a_source_sentence_never_falls_into_two_splits(tmp_path: Path) -> None:
     lines = [f"Sentence  {n // 4}.\tSatz {n}" for n in range(800)]
     lines += [f"sentence {n}.\tsatz {n}" for n in range(200)]
     write(tmp_path, "deu.txt", *lines)
-    data = load(tmp_path, val_share=0.2, test_share=0.2)
+    data = load(tmp_path, val_fraction=0.2, test_fraction=0.2)
     found = [
         {" ".join(source.lower().split()) for source, _ in pairs(data, split)}
         for split in ("train", "val", "test")
@@ -220,7 +220,7 @@ def test_a_source_sentence_never_falls_into_two_splits(tmp_path: Path) -> None:
 def test_no_more_is_held_out_than_can_be_translated_at_each_validation(tmp_path: Path) -> None:
     lines = [(f"sentence {n}", f"Satz {n}") for n in range(12_000)]
     write(tmp_path, "deu.txt", "damaged", *map("\t".join, lines))
-    data = load(tmp_path, val_share=0.45, test_share=0.05)
+    data = load(tmp_path, val_fraction=0.45, test_fraction=0.05)
     expected = {"train": [], "val": [], "test": []}
     for pair in lines:
         expected[seeded_split(pair[0], 0, 0.45, 0.05)].append(pair)
@@ -497,7 +497,7 @@ def test_the_digest_follows_the_sentences_and_not_the_files(tmp_path: Path) -> N
 
 def test_a_seeded_split_has_a_digest_of_its_own_pairs(tmp_path: Path) -> None:
     write(tmp_path, "deu.txt", *(f"{n}\t{n}" for n in range(100)))
-    one, same, other = (load(tmp_path, seed=seed, val_share=0.3) for seed in (0, 0, 1))
+    one, same, other = (load(tmp_path, seed=seed, val_fraction=0.3) for seed in (0, 0, 1))
     assert one.split("val").digest == same.split("val").digest != other.split("val").digest
     assert one.split("val").digest != one.split("train").digest
 

@@ -1,4 +1,4 @@
-"""Generated sentences, English and Korean: of each, exactly one translation is right."""
+"""Generated English sentences, each with its only correct Korean translation."""
 
 from common.synthetic.phrases.dataset import write_phrases
 from common.synthetic.phrases.oracle import translate

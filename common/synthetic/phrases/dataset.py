@@ -1,10 +1,8 @@
-"""A data set of generated sentences on disk: line-aligned files, written once."""
+"""Writing a data set of generated sentences to disk, as line-aligned files."""
 
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
@@ -14,11 +12,11 @@ from tqdm import tqdm
 
 from common.data.pairs import AlignedLines
 from common.errors import UserError
-from common.files import read_json, write_json
+from common.files import atomic_folder, read_json, write_json
 from common.synthetic.phrases.sampling import SPLITS, Split, available, phrases
 
 _VERSION = 1
-_COMPARED = 100  # pairs of each split: enough to see that another grammar made them
+_COMPARED = 100  # pairs of each split, to detect another version of the grammar
 
 
 def write_phrases(
@@ -31,13 +29,12 @@ def write_phrases(
 ) -> None:
     """Write a data set: `train.en`, `train.ko`, `val.*`, `val_held_out.*`, and `phrases.json`.
 
-    Line n of a `.ko` file is the only right translation of line n of its `.en` file. The folder
-    appears when all of it is written, so that a call that was killed leaves nothing that could be
-    taken for a data set. Where the same data set is already, nothing is done. Memory does not grow
-    with the number of sentences.
+    Line n of a `.ko` file is the only correct translation of line n of its `.en` file. The folder
+    is written atomically. Where the same data set exists already, nothing is done. Memory use does
+    not grow with the number of sentences.
 
     Args:
-        folder: made by this call, or empty.
+        folder: does not exist, or is empty.
         train, val, held_out: the number of pairs in the splits `train`, `val`, `val_held_out`.
         seed: of all splits.
 
@@ -53,18 +50,12 @@ def write_phrases(
     if folder.is_file() or folder.is_dir() and any(folder.iterdir()):
         _check_same(folder, sizes, seed)
         return
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
+    with atomic_folder(folder) as unfinished:
         total = sum(sizes.values())
         with tqdm(desc="writing phrases", total=total, unit=" pairs", disable=None) as bar:
             for split, size in sizes.items():
                 _write_split(unfinished, split, size, seed, bar)
         write_json(unfinished / "phrases.json", _description(unfinished, sizes, seed))
-        unfinished.chmod(0o755)  # mkdtemp makes folders that nobody else may read
-        os.replace(unfinished, folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _write_split(folder: Path, split: Split, size: int, seed: int, bar: tqdm) -> None:
@@ -84,7 +75,7 @@ def _files(folder: Path, split: Split) -> tuple[Path, Path]:
 
 
 def _description(folder: Path, sizes: Mapping[Split, int], seed: int) -> dict[str, Any]:
-    """What phrases.json says: how the data set was made, and how large its files are."""
+    """The content of phrases.json: the arguments, and the sizes of the files in bytes."""
     return {
         "version": _VERSION,
         "source": "en",
@@ -98,7 +89,7 @@ def _description(folder: Path, sizes: Mapping[Split, int], seed: int) -> dict[st
 
 
 def _check_same(folder: Path, sizes: Mapping[Split, int], seed: int) -> None:
-    """Raise UserError unless the folder holds just the data set that would be written."""
+    """Raise UserError unless the folder holds exactly the data set that would be written."""
     if not (folder / "phrases.json").is_file():
         raise UserError(f"{folder} holds other files. Choose a new folder for the phrases.")
     try:

@@ -1,16 +1,16 @@
-"""The grammar of the phrases: which sentences there are, in both languages.
+"""The grammar of the phrases, in both languages.
 
-A sentence is a subject, a verb with its tense, and constituents. English says
+A sentence is a subject, a verb in a tense, and constituents. The English order is
 
     subject verb object (to whom) place (with whom) time      Minsu ate two apples at school today.
 
-and Korean the same in the order of a mirror, once the subject is said:
+and in Korean the order after the subject is reversed:
 
     subject time (with whom) place (to whom) object verb      민수는 오늘 학교에서 사과 두 개를 먹었다.
 
-Of the translations that a Korean might choose among, the grammar knows one: this order, the plain
-style of books, the long negation (-지 않다), contracted forms (봤다, not 보았다), articles left out,
-은/는 after the subject unless it is counted (학생 세 명이). So English decides what is right.
+Of all possible translations the grammar generates one: this order, the plain style, the long
+negation (-지 않다), contracted forms (봤다, not 보았다), no articles, 은/는 after the subject unless it
+is counted (학생 세 명이). So the English sentence determines the Korean one.
 """
 
 from __future__ import annotations
@@ -74,10 +74,10 @@ NO_PART: Slot[Part] = [(1.0, [NOTHING])]
 
 
 class Block(NamedTuple):
-    """Sentences that are made alike: each choice in a slot goes with all choices in the others.
+    """A set of sentences: the product of the choices for each of its constituents.
 
     Args:
-        weight: how many of the sentences of a data set come from it, against other blocks.
+        weight: its relative frequency in a data set.
         subjects, predications, first, second: the choices.
     """
 
@@ -89,16 +89,16 @@ class Block(NamedTuple):
 
     @property
     def lengths(self) -> tuple[int, int, int, int]:
-        """The number of choices in each slot."""
+        """The number of choices for each constituent."""
         return len(self.subjects), len(self.predications), len(self.first), len(self.second)
 
     @property
     def size(self) -> int:
-        """How many sentences it has."""
+        """The number of sentences."""
         return math.prod(self.lengths)
 
     def sentence(self, subject: int, predication: int, first: int, second: int) -> tuple[str, str]:
-        """The sentence of these choices, in English and in Korean."""
+        """The English and the Korean sentence of these choices, given as indices."""
         who, does = self.subjects[subject], self.predications[predication]
         one, other, time = self.first[first], self.second[second], does.time
         english = (
@@ -109,7 +109,7 @@ class Block(NamedTuple):
 
 
 def blocks(held_out: bool) -> Iterator[Block]:
-    """All sentences that have a combination never seen in training; or all that have none."""
+    """All sentences with a combination that is absent from training; or all without one."""
     yield from _scaled(0.5, _transitive(held_out))
     yield from _scaled(0.12, _giving(held_out))
     yield from _scaled(0.08, _existential(held_out))
@@ -121,11 +121,11 @@ def blocks(held_out: bool) -> Iterator[Block]:
         yield from _scaled(0.04, _qualities_of_places())
 
 
-def _scaled(share: float, blocks: Iterable[Block]) -> list[Block]:
-    """The blocks with weights that add up to a share."""
+def _scaled(weight: float, blocks: Iterable[Block]) -> list[Block]:
+    """The blocks that are not empty, with weights that add up to `weight`."""
     there = [block for block in blocks if block.size]
     total = sum(block.weight for block in there)
-    return [block._replace(weight=share * block.weight / total) for block in there]
+    return [block._replace(weight=weight * block.weight / total) for block in there]
 
 
 def _product(
@@ -135,17 +135,17 @@ def _product(
     first: Slot[Part],
     second: Slot[Part] = NO_PART,
 ) -> Iterator[Block]:
-    """A block for each combination of what may stand in the slots."""
+    """A block for each combination of the slots' entries."""
     for choices in itertools.product(subjects, does, first, second):
         (a, whos), (b, verbs), (c, ones), (d, others) = choices
         yield Block(weight * a * b * c * d, whos, verbs, ones, others)
 
 
-# ---- what stands around them
+# ---- subjects, objects, places
 
 
 def _subjects(who: Iterable[str], *, negative: bool, animals: bool = False) -> Slot[Subject]:
-    """Subjects that these people and animals are not in; nobody counts who does not do it."""
+    """Subjects without these people and animals; counted ones only where the verb is not negated."""
     slot = [(0.7, single_subjects()), (0.15, several_subjects())]
     if not negative:
         slot.append((0.15, counted_subjects("student", "child", "boy", "girl")))
@@ -158,7 +158,7 @@ def _subjects(who: Iterable[str], *, negative: bool, animals: bool = False) -> S
 
 
 def _objects(noun: str, *, held_out: bool, negative: bool, never: str) -> Slot[Part]:
-    """A noun as an object, in its phrases; nobody counts what there is not."""
+    """The phrases of a noun as an object; counted ones only where the verb is not negated."""
     kinds = [(0.5, determined(noun, False)), (0.2, determined(noun, True))]
     if not negative:
         kinds += [(0.25, counted(noun, False)), (0.1, counted(noun, True))]
@@ -172,7 +172,7 @@ def _at(names: str, particle: str) -> list[Part]:
     ]
 
 
-# ---- what somebody does
+# ---- verbs
 
 
 def _transitive(held_out: bool) -> Iterator[Block]:
@@ -206,7 +206,7 @@ def _giving(held_out: bool) -> Iterator[Block]:
 def _what(verb: Verb, negative: bool, held_out: bool) -> Iterator[tuple[str, Slot[Part]]]:
     """Each object of a verb: the noun, and its phrases.
 
-    Where the verb and the noun are a new combination themselves, what is in the phrase is not.
+    If the verb and the noun are a held-out combination, the phrase itself has none.
     """
     for noun in verb.objects.split():
         new = (verb.english, noun) in HELD_OUT_OBJECTS
@@ -255,7 +255,7 @@ def _accompanied(
         yield from _product(weight / len(groups), subjects, does, where, company)
 
 
-# ---- what there is, and how it is
+# ---- existence and qualities
 
 
 def _existential(held_out: bool) -> Iterator[Block]:
@@ -265,7 +265,7 @@ def _existential(held_out: bool) -> Iterator[Block]:
     for place, nouns in FOUND.items():
         where: Slot[Part] = [(1.0, _at(place, "에"))]
         for noun in nouns.split():
-            # What is mentioned for the first time.
+            # "There is" takes no definite noun phrases.
             new = [
                 phrase
                 for phrase in (*determined(noun, False), *determined(noun, True))
@@ -319,7 +319,7 @@ def _qualities_of_places() -> Iterator[Block]:
 
 
 def _quality(name: str, times: Times, subjects: Slot[Subject]) -> Iterator[Block]:
-    """Subjects that are so, were so, will not be so."""
+    """The subjects with an adjective as predicate, in every tense, negated or not."""
     adjective = ADJECTIVES[name]
     assert adjective.predicate is not None
     plain, very = Part(f" {adjective.english}", ""), Part(f" very {adjective.english}", " 아주")

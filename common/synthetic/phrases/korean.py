@@ -1,6 +1,6 @@
-"""Korean word forms, by rule: particles that depend on the last sound, and conjugation.
+"""Rules for Korean word forms: particles, which depend on the last sound, and conjugation.
 
-Syllables are taken apart by the arithmetic of Unicode (chapter 3.12): a syllable is
+Syllables are decomposed by Unicode's formula (chapter 3.12): a syllable is
 0xAC00 + (initial * 21 + vowel) * 28 + final, where final 0 is none.
 """
 
@@ -12,14 +12,14 @@ _FIRST = 0xAC00
 _SYLLABLES = 19 * 21 * 28
 _VOWELS = "ㅏㅐㅑㅒㅓㅔㅕㅖㅗㅘㅙㅚㅛㅜㅝㅞㅟㅠㅡㅢㅣ"
 _FINALS = " ㄱㄲㄳㄴㄵㄶㄷㄹㄺㄻㄼㄽㄾㄿㅀㅁㅂㅄㅅㅆㅇㅈㅊㅋㅌㅍㅎ"
-_BRIGHT = "ㅏㅑㅗ"  # after these, vowel harmony asks for 았, after all others for 었
+_BRIGHT = "ㅏㅑㅗ"  # vowel harmony: 았 after these, 었 after all others
 
-# What the last vowel of a stem and the vowel of 았/었 become together.
+# The contraction of the last vowel of a stem with the vowel of 았/었.
 _CONTRACTED = {
     "ㅏ": "ㅏ", "ㅓ": "ㅓ", "ㅐ": "ㅐ", "ㅔ": "ㅔ", "ㅕ": "ㅕ",
     "ㅗ": "ㅘ", "ㅜ": "ㅝ", "ㅣ": "ㅕ", "ㅚ": "ㅙ",
 }  # fmt: skip
-_OPENED = {"ㅏ": "ㅐ", "ㅓ": "ㅔ", "ㅑ": "ㅒ"}  # the same where a ㅎ has gone: 빨갛 + 았 = 빨갰
+_OPENED = {"ㅏ": "ㅐ", "ㅓ": "ㅔ", "ㅑ": "ㅒ"}  # the same where a ㅎ is dropped: 빨갛 + 았 = 빨갰
 
 _PARTICLES = {  # after a consonant, after a vowel
     "topic": ("은", "는"),
@@ -31,7 +31,7 @@ _PARTICLES = {  # after a consonant, after a vowel
 
 
 def split_syllable(syllable: str) -> tuple[int, str, str]:
-    """A syllable's initial (its number), vowel, and final consonant (a blank for none).
+    """The initial (as a number), the vowel and the final consonant (or a blank) of a syllable.
 
     Raises:
         ValueError: it is not one Korean syllable.
@@ -44,17 +44,17 @@ def split_syllable(syllable: str) -> tuple[int, str, str]:
 
 
 def join_syllable(initial: int, vowel: str, final: str = " ") -> str:
-    """The syllable that `split_syllable` takes apart."""
+    """The inverse of `split_syllable`."""
     return chr(_FIRST + (initial * 21 + _VOWELS.index(vowel)) * 28 + _FINALS.index(final))
 
 
 def final_consonant(word: str) -> str:
-    """The consonant that a word ends in; a blank if it ends in a vowel."""
+    """The final consonant of a word; a blank if it ends in a vowel."""
     return split_syllable(word[-1])[2]
 
 
 def with_particle(noun: str, particle: str) -> str:
-    """A noun with the form of the particle that its last sound asks for.
+    """A noun with a particle in the form that its last sound requires.
 
     Args:
         noun: ends in a Korean syllable.
@@ -67,21 +67,21 @@ def with_particle(noun: str, particle: str) -> str:
 
 
 def _with_final(text: str, final: str) -> str:
-    """The text with another final consonant in its last syllable."""
+    """The text with the final consonant of its last syllable replaced."""
     initial, vowel, _ = split_syllable(text[-1])
     return text[:-1] + join_syllable(initial, vowel, final)
 
 
 @dataclass(frozen=True)
 class Predicate:
-    """A Korean verb or adjective, in the plain style of books (해라체).
+    """A Korean verb or adjective, conjugated in the plain style (해라체).
 
-    What can be derived from the stem is: 르, ㄹ, ㅡ and 하 stems, vowel harmony, contraction.
+    Derived from the stem: 르, ㄹ, ㅡ and 하 stems, vowel harmony, contraction.
 
     Args:
         stem: the dictionary form without 다.
         irregular: the last consonant of the stem (ㄷ ㅂ ㅅ ㅎ) changes before vowels, as in
-            듣다 and 돕다, but not in 닫다 and 입다: only a dictionary knows.
+            듣다 and 돕다, but not in 닫다 and 입다.
         adjective: conjugated as one (크다, 크지 않다; but 간다, 가지 않는다).
     """
 
@@ -109,7 +109,7 @@ class Predicate:
 
     @property
     def attributive(self) -> str:
-        """Of an adjective, before a noun: 큰, 작은, 긴, 무거운, 빨간, 맛있는."""
+        """The form of an adjective before a noun: 큰, 작은, 긴, 무거운, 빨간, 맛있는."""
         return self.stem + "는" if self.stem[-1] in "있없" else self._before_eu("ㄴ", "은")
 
     def negated(self) -> tuple[str, str, str]:
@@ -156,7 +156,7 @@ class Predicate:
         initial, vowel, final = split_syllable(stem[-1])
         if final == "ㅎ":
             return stem[:-1] + join_syllable(initial, _OPENED[vowel], "ㅆ")
-        if final == "ㅂ":  # 도왔다 and 고왔다 alone have kept their harmony
+        if final == "ㅂ":  # only 돕다 and 곱다 keep vowel harmony
             return _with_final(stem, " ") + ("왔" if stem in ("돕", "곱") else "웠")
         ending = "았" if vowel in _BRIGHT else "었"
         return _with_final(stem, {"ㄷ": "ㄹ", "ㅅ": " "}[final]) + ending

@@ -1,4 +1,4 @@
-"""The words of the phrases, English and Korean, and which of them go together."""
+"""The English and Korean words of the phrases, and the combinations that make sense."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ class Noun:
 
     Args:
         english, korean: the word.
-        counter: the Korean word that a number needs, as in 개 세 마리; none where nobody counts.
-        adjectives: names of those that it can have, divided by blanks.
-        plural: in English; by rule if not given.
-        container: what English counts it in: cups of coffee.
+        counter: the Korean counter, as in 개 세 마리; empty for nouns that are not counted.
+        adjectives: names of those that it can have, separated by blanks.
+        plural: in English; regular if empty.
+        container: in which it is counted in English: cups of coffee.
     """
 
     english: str
@@ -33,8 +33,8 @@ class Adjective:
 
     Args:
         english: the word.
-        attributive: in Korean, before a noun.
-        predicate: in Korean, at the end of a sentence; None where nobody says it so.
+        attributive: the Korean form before a noun.
+        predicate: in Korean; None if it is used before nouns only.
     """
 
     english: str
@@ -47,14 +47,14 @@ class Verb:
     """A verb.
 
     Args:
-        english: its base form, perhaps with a preposition: wait for.
+        english: its base form, with a preposition if it has one: wait for.
         korean: the verb.
-        past: in English; by rule if not given.
-        objects: what can be its object (for verbs of giving: what is given), divided by blanks.
-        places: where one does it.
-        habitual: one does it every day, and stops doing it these days.
-        animals: dogs and cats do it, too.
-        never: an adjective that its object cannot have: nobody builds an old house.
+        past: in English; regular if empty.
+        objects: its direct objects, separated by blanks.
+        places: where it can take place, separated by blanks.
+        habitual: whether it goes with "every day", and its negation with "these days".
+        animals: whether dogs and cats can be its subject.
+        never: an adjective that its object cannot have: to build an old house.
     """
 
     english: str
@@ -69,12 +69,12 @@ class Verb:
 
 @dataclass(frozen=True)
 class Place:
-    """A place: at it, to it, and whether it is too far to walk there.
+    """A place.
 
     Args:
         english, korean: the word.
-        at, to: what English says before it.
-        far: one goes there by bus.
+        at, to: the English prepositions, with an article if it needs one.
+        far: whether one can go there by bus.
     """
 
     english: str
@@ -161,7 +161,7 @@ ADJECTIVES = {"new": Adjective("new", "새"), "old": Adjective("old", "오래된
     )
 }
 
-# The predicates of sentences like "the bag is heavy"; those of the moment go with a time.
+# The predicates of sentences like "the bag is heavy"; OF_THE_MOMENT take an adverbial of time.
 OF_THINGS = ("big", "red", "expensive", "heavy", "pretty", "delicious", "long")
 OF_PEOPLE = ("busy", "kind")
 OF_PLACES = ("quiet", "beautiful", "cold place")
@@ -184,7 +184,7 @@ PLACES = {
 
 _PEOPLE = "friend student child doctor singer"
 
-# Each with one object: "Minsu ate an apple".
+# With an object: "Minsu ate an apple".
 TRANSITIVE = (
     Verb("eat", Predicate("먹"), "ate", "apple egg potato bread",
          "park restaurant kitchen school", habitual=True, animals=True),
@@ -223,7 +223,7 @@ TRANSITIVE = (
     Verb("close", Predicate("닫"), "", "door window box bag"),
 )  # fmt: skip
 
-# With an object and somebody who gets it: "Minsu gave an apple to the girl".
+# With a direct and an indirect object: "Minsu gave an apple to the girl".
 GIVING = (
     Verb("give", Predicate("주"), "gave", "apple egg bread milk juice book letter hat bag flower"),
     Verb("show", Predicate("보여 주"), "showed", "photo book letter bag camera dog"),
@@ -247,7 +247,7 @@ INTRANSITIVE = (
     Verb("laugh", Predicate("웃"), "", "", "park school kitchen", True),
 )
 
-# What there is in a place.
+# For "there is": the nouns of each place.
 FOUND = {
     "park": "dog cat rabbit bird horse tree flower chair child student",
     "garden": "dog cat rabbit bird tree flower chair box",
@@ -269,7 +269,7 @@ VEHICLES = (
     ("bicycle", "자전거"),
 )  # fmt: skip
 
-# Times by tense: present, past, future.
+# Adverbials of time by tense: present, past, future.
 TIMES = (
     (("on weekends", "주말에"), ("in the morning", "아침에")),
     (("yesterday", "어제"), ("today", "오늘"), ("last week", "지난주에"), ("last night", "어젯밤에"),
@@ -279,8 +279,8 @@ TIMES = (
 EVERY_DAY = (("every day", "매일"), ("every morning", "매일 아침"))
 THESE_DAYS = ("these days", "요즘")
 
-# Never seen in training, in any form: verb and object, number and noun, adjective and noun. No
-# word is missing from more than a few combinations: each is learnt, only together they are new.
+# Combinations that are absent from training, in any form: verb and object, number and noun,
+# adjective and noun. Each word of them occurs in training in many other combinations.
 HELD_OUT_OBJECTS = frozenset(
     {
         ("eat", "egg"), ("drink", "juice"), ("buy", "bicycle"), ("sell", "hat"), ("read", "letter"),

@@ -1,4 +1,4 @@
-"""Noun phrases: who does it, to whom, with whom; each in both languages, particles included."""
+"""Noun phrases in both languages, with their particles: subjects, objects, other people."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from common.synthetic.phrases.lexicon import (
     Noun,
 )
 
-FIRST, THIRD, PLURAL = range(3)  # of which person, and how many: as the English verb agrees
+FIRST, THIRD, PLURAL = range(3)  # person and number, with which the English verb agrees
 _PEOPLE = ("student", "child", "boy", "girl", "doctor", "singer")
-_OWN = ("friend",)  # the only people whom one calls one's own
+_OWN = ("friend",)  # people that may follow "my"
 
 
 class Part(NamedTuple):
-    """A constituent: what it is in both languages, each with a blank before it, or empty."""
+    """A constituent in both languages, each with a blank before it, or empty."""
 
     english: str
     korean: str
@@ -34,7 +34,7 @@ NOTHING = Part("", "")
 
 
 class Subject(NamedTuple):
-    """A subject, with its particle; `who` is in it, so that nobody meets himself."""
+    """A subject with its particle; `who` are the people in it, which cannot be objects as well."""
 
     english: str
     korean: str
@@ -47,9 +47,9 @@ class Phrase(NamedTuple):
 
     Args:
         english, korean: its words.
-        plural: whether the English verb agrees with several.
-        held_out: a number or an adjective and the noun never meet in training.
-        adjective: if it has one.
+        plural: whether it is plural in English.
+        held_out: whether its number or adjective with the noun is absent from training.
+        adjective: its adjective, or empty.
     """
 
     english: str
@@ -65,13 +65,13 @@ def plural_of(noun: Noun) -> str:
 
 
 def with_article(words: str) -> str:
-    """The words after `a` or `an`."""
+    """The words with `a` or `an`."""
     return f"an {words}" if words[0] in "aeiou" else f"a {words}"
 
 
 @cache
 def determined(name: str, adjectives: bool) -> tuple[Phrase, ...]:
-    """A noun with an article, this, my or many, or bare; with each of its adjectives, or without.
+    """A noun with an article, this, my, many or nothing; with each of its adjectives, or without.
 
     Korean has no articles and needs no plural: `a book`, `the book`, `books` are all 책.
     """
@@ -87,7 +87,7 @@ def determined(name: str, adjectives: bool) -> tuple[Phrase, ...]:
             ]
             if not adjective:
                 phrases.append(Phrase(f"many {many}", f"많은 {korean}", True))
-            if person:  # only of people does Korean say that they are several
+            if person:  # Korean has a plural of people only
                 phrases.append(Phrase(f"the {many}", f"{korean}들", True, held, adjective))
         else:
             phrases.append(Phrase(one, korean, False, held, adjective))
@@ -102,7 +102,7 @@ def determined(name: str, adjectives: bool) -> tuple[Phrase, ...]:
 
 @cache
 def counted(name: str, adjectives: bool) -> tuple[Phrase, ...]:
-    """A noun with each number and the counter that it needs: three dogs, 개 세 마리."""
+    """A noun with each number and its Korean counter: three dogs, 개 세 마리."""
     noun, phrases = NOUNS[name], []
     if not noun.counter:
         return ()
@@ -123,7 +123,7 @@ def counted(name: str, adjectives: bool) -> tuple[Phrase, ...]:
 
 
 def _described(noun: Noun, adjective: str) -> tuple[str, str, str]:
-    """A noun after an adjective: in English, in the plural, in Korean."""
+    """A noun with an adjective: English singular and plural, and Korean."""
     if not adjective:
         return noun.english, plural_of(noun), noun.korean
     word = ADJECTIVES[adjective]
@@ -135,7 +135,7 @@ def _described(noun: Noun, adjective: str) -> tuple[str, str, str]:
 
 
 def as_parts(phrases: Iterable[Phrase], particle: str, held_out: bool) -> list[Part]:
-    """The phrases that are held out, or those that are not, with a particle."""
+    """The phrases of which `held_out` has this value, with a particle."""
     return [
         Part(f" {phrase.english}", " " + with_particle(phrase.korean, particle))
         for phrase in phrases
@@ -157,7 +157,7 @@ def _topic(english: str, korean: str, person: int, *who: str) -> Subject:
 
 @cache
 def single_subjects() -> tuple[Subject, ...]:
-    """I, he, Minsu, the doctor, my friend; and we and they, who are one word."""
+    """I, we, he, Minsu, the doctor, my friend: one noun or pronoun."""
     return (
         _topic("I", "나", FIRST, "I"),
         _topic("We", "우리", PLURAL, "we"),
@@ -194,7 +194,7 @@ def several_subjects() -> tuple[Subject, ...]:
 
 @cache
 def counted_subjects(*names: str) -> tuple[Subject, ...]:
-    """Three students: somebody new, and so with 이/가, where all others have 은/는."""
+    """Three students: newly mentioned, and so with 이/가 in place of 은/는."""
     return tuple(
         Subject(
             phrase.english.capitalize(),
@@ -231,7 +231,7 @@ def owned(noun: Noun, adjectives: Iterable[str]) -> list[Subject]:
 
 
 def apart(subjects: Sequence[Subject], who: Iterable[str]) -> list[Subject]:
-    """The subjects that none of these people and animals is in."""
+    """The subjects without any of these people and animals."""
     who = frozenset(who)
     return [subject for subject in subjects if not subject.who & who]
 
@@ -240,13 +240,13 @@ def apart(subjects: Sequence[Subject], who: Iterable[str]) -> list[Subject]:
 
 
 class Others(NamedTuple):
-    """People beside the subject: (English, Korean) of each, and who must not be the subject."""
+    """People other than the subject: (English, Korean) of each, and who must not be in the subject."""
 
     words: tuple[tuple[str, str], ...]
     who: frozenset[str]
 
     def parts(self, before: str, after: str, *, particle: str = "") -> list[Part]:
-        """They as a constituent, between an English preposition and Korean words after them."""
+        """Each as a constituent, after an English preposition and before a Korean postposition."""
         return [
             Part(
                 f"{before} {english}",
@@ -257,7 +257,7 @@ class Others(NamedTuple):
 
 
 def pronouns_and_names() -> Iterator[Others]:
-    """People in groups; a subject goes with all of a group, or with none."""
+    """Groups of people; a subject is combined with all of a group, or with none."""
     yield Others((("me", "나"), ("us", "우리")), frozenset(("I", "we")))
     yield Others(
         (("him", "그"), ("her", "그녀"), ("them", "그들")), frozenset(("he", "she", "they"))
@@ -267,7 +267,7 @@ def pronouns_and_names() -> Iterator[Others]:
 
 
 def other_people() -> Iterator[Others]:
-    """Those, and others of whom nouns speak."""
+    """`pronouns_and_names`, and groups of nouns."""
     yield from pronouns_and_names()
     for names in (("girl", "child"), ("boy",)):
         nouns = tuple((f"the {name}", NOUNS[name].korean) for name in names)

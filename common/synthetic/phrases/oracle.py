@@ -1,4 +1,4 @@
-"""The right translation of any sentence of the grammar: what a model's answer is compared with."""
+"""The reference translation of any sentence of the grammar."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from common.synthetic.phrases.sampling import blocks_of
 
 
 def translate(english: str) -> str | None:
-    """The only right Korean translation of a sentence; None where the grammar does not have it.
+    """The only correct Korean translation of a sentence; None if the grammar does not generate it.
 
     Args:
-        english: with its capital; the full stop may be missing.
+        english: capitalised; the full stop is optional.
     """
     return next(readings(english), None)
 
 
 def readings(english: str) -> Iterator[str]:
-    """What each way in which the grammar makes a sentence means in Korean; there is at most one."""
+    """The translation of each derivation of a sentence in the grammar; there is at most one."""
     sentence = english.strip().removesuffix(".")
     for blank in re.finditer(" ", sentence):
         for block, subject in _by_subject().get(sentence[: blank.start()], ()):
@@ -29,7 +29,7 @@ def readings(english: str) -> Iterator[str]:
 
 @cache
 def _by_subject() -> dict[str, list[tuple[Block, int]]]:
-    """The blocks that have a subject, and where; by its English words."""
+    """For the English words of each subject, the blocks that have it, and its index in them."""
     places: dict[str, list[tuple[Block, int]]] = {}
     for block in (*blocks_of(False), *blocks_of(True)):
         for number, subject in enumerate(block.subjects):

@@ -1,4 +1,4 @@
-"""Verbs in their tenses, in both languages, with times that agree with them."""
+"""Verbs in their tenses, in both languages, with adverbials of time that agree with them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from common.synthetic.phrases.lexicon import EVERY_DAY, THESE_DAYS, TIMES, Verb
 from common.synthetic.phrases.nominals import NOTHING, Part
 
 T = TypeVar("T")
-Slot = Sequence[tuple[float, Sequence[T]]]  # what may stand in a place: (weight, choices) each
+Slot = Sequence[tuple[float, Sequence[T]]]  # the choices for a constituent: (weight, choices) each
 Times = tuple[tuple[tuple[str, str], ...], ...]  # (English, Korean) for each of three tenses
 
 PRESENT, PAST, FUTURE = range(3)
@@ -19,12 +19,12 @@ NEVER: Times = ((), (), ())
 
 
 class Predication(NamedTuple):
-    """A verb in a tense, and a time that agrees with it.
+    """A verb in a tense, and an adverbial of time that agrees with it.
 
     Args:
-        english: the verb as it follows I, he, and we, each with a blank before it.
-        korean: the verb, with a blank before it.
-        time: when; perhaps nothing.
+        english: the forms after I, he, and we, each with a blank before it.
+        korean: the form, with a blank before it.
+        time: the adverbial, or NOTHING.
     """
 
     english: tuple[str, str, str]
@@ -33,7 +33,7 @@ class Predication(NamedTuple):
 
 
 def _english(verb: Verb, negative: bool) -> list[tuple[str, str, str]]:
-    """The English verb in each tense, as it follows I, he, and we."""
+    """The English verb in each tense: the forms after I, he, and we."""
     head, *rest = verb.english.split()
     if negative:
         forms = [("do not", "does not", "do not"), ("did not",) * 3, ("will not",) * 3]
@@ -51,7 +51,7 @@ def _join(forms: Iterable[str], rest: str) -> tuple[str, str, str]:
 
 
 def be(negation: str) -> list[tuple[str, str, str]]:
-    """To be, in each tense; the negation is `not`, `no` or nothing."""
+    """`be` in each tense; the negation is `not`, `no` or empty."""
     future = "will not be" if negation == "not" else f"will be {negation}"
     return [
         _join(("am", "is", "are"), negation),
@@ -63,9 +63,9 @@ def be(negation: str) -> list[tuple[str, str, str]]:
 def predications(
     english: Sequence[tuple[str, str, str]], korean: Sequence[str], times: Times
 ) -> Slot[Predication]:
-    """A verb in every tense: without a time, and with each time that agrees with its tense."""
+    """A verb in every tense: without an adverbial, and with each of those that agree with it."""
     forms = list(zip(english, korean, strict=True))
-    # "They read books" may be said of today and of yesterday, so the time must be there.
+    # "They read books" is present or past: it needs an adverbial.
     unclear = english[PRESENT][0] == english[PAST][0]
     timeless = [
         Predication(form, " " + word, NOTHING)
@@ -80,7 +80,7 @@ def predications(
 
 
 def verb_predications(verb: Verb, negative: bool) -> Slot[Predication]:
-    """What somebody does or does not do, at times when one does."""
+    """The predications of a verb, or of its negation."""
     times = ONCE
     if verb.habitual:
         usual = (THESE_DAYS,) if negative else EVERY_DAY

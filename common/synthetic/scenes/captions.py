@@ -1,4 +1,4 @@
-"""Captions of a scene: true sentences, in words chosen at random."""
+"""Captions of a scene: true sentences with random wording."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ T = TypeVar("T")
 
 
 def write_captions(shapes: Sequence[Shape], seed: int) -> list[str]:
-    """Five true captions of a scene, each worded in another way; the same at every call."""
+    """Five different true captions of a scene: a function of the shapes and the seed."""
     return _Writer(shapes, seed).captions()
 
 
 class _Writer:
-    """Says true things about a scene, in words chosen by a seed."""
+    """Writes true captions of a scene; each method gives one kind of sentence or phrase."""
 
     def __init__(self, shapes: Sequence[Shape], seed: int) -> None:
         self.shapes = shapes
@@ -84,7 +84,7 @@ class _Writer:
         return f"{relation} {ground} {self.rng.choice(('there is', 'is'))} {self.mention(one)}"
 
     def sides(self) -> str:
-        """on the left a red star and on the right a blue box, or with the places behind"""
+        """on the left a red star and on the right a blue box; or with the sides after the shapes"""
         one, other = self.rng.sample(range(len(self.shapes)), 2)
         relation = self.relation(one, other)
         side, opposite = self.phrase(SIDES, relation), self.phrase(SIDES, OPPOSITE[relation])
@@ -105,36 +105,36 @@ class _Writer:
         return f"{opening}{self.phrase(TOTALS, count)}, {self.things()}"
 
     def things(self) -> str:
-        """All shapes, in any order; two that look alike may come as "two red stars"."""
+        """All shapes, in any order; two that look alike may become "two red stars"."""
         parts, rest = [], self.rng.sample(range(len(self.shapes)), len(self.shapes))
         while rest:
-            mention = self.meant(rest[0], "two")
+            mention = self.mention_of(rest[0], "two")
             alike = [index for index, shape in enumerate(self.shapes) if mention.fits(shape)]
             if len(alike) != 2 or not set(alike) <= set(rest):
                 mention, alike = replace(mention, determiner="a"), rest[:1]
-            parts.append(self.said(mention))
+            parts.append(self.words(mention))
             rest = [index for index in rest if index not in alike]
         return " and ".join(part for part in (", ".join(parts[:-1]), parts[-1]) if part)
 
     def mention(self, index: int, the: float = 0.0) -> str:
-        """Words for a shape; with this probability they begin with "the", where it may stand."""
-        mention = self.meant(index, "a")
+        """A phrase for a shape; if it is unique, it begins with "the" with this probability."""
+        mention = self.mention_of(index, "a")
         unique = sum(mention.fits(shape) for shape in self.shapes) == 1
         if self.rng.random() < the and unique:
             mention = replace(mention, determiner="the")
-        return self.said(mention)
+        return self.words(mention)
 
-    def meant(self, index: int, determiner: str) -> Mention:
+    def mention_of(self, index: int, determiner: str) -> Mention:
         shape = self.shapes[index]
         size = shape.size if self.rng.random() < 0.5 else None
         return Mention(determiner, size, shape.colour, shape.kind)
 
-    def said(self, mention: Mention) -> str:
+    def words(self, mention: Mention) -> str:
         size = [self.phrase(SIZE_WORDS, mention.size)] if mention.size else []
         kind = self.phrase(KIND_WORDS if mention.number == 1 else PLURALS, mention.kind)
         words = [*size, self.phrase(COLOUR_WORDS, mention.colour), kind]
         determiner = mention.determiner
-        if determiner == "a" and any(mention.repeats(said) for said in self.mentions):
+        if determiner == "a" and any(mention.repeats(earlier) for earlier in self.mentions):
             determiner = "another"
         elif determiner == "a" and words[0] == "orange":
             determiner = "an"
@@ -154,5 +154,5 @@ class _Writer:
         return self.rng.choice([words for words, verb in OPENINGS.items() if verb != wrong])
 
     def phrase(self, table: Mapping[str, T], meaning: T) -> str:
-        """Words for a meaning, of those that the table has."""
+        """A random phrase with this meaning."""
         return self.rng.choice([words for words, means in table.items() if means == meaning])

@@ -1,4 +1,4 @@
-"""A data set of generated scenes on disk: written once, and read again."""
+"""Writing a data set of generated scenes to disk."""
 
 from __future__ import annotations
 
@@ -25,15 +25,14 @@ def write_scenes(
     most: int = 2,
     fewest: int = 1,
 ) -> None:
-    """Write a data set: a PNG image per scene, and `scenes.jsonl`, which says all about them.
+    """Write a data set: a PNG image for each scene, and `scenes.jsonl`, which describes them.
 
     Its lines are `{"image": "train/000001.png", "split": "train", "size": 64, "captions": [...],
-    "scene": {...}}`. The folder appears when all of it is written, so that a call that was killed
-    leaves nothing that could be taken for a data set. Where the same data set is already,
-    nothing is done.
+    "scene": {...}}`; `Scene.from_dict` reads the scene. The folder is written atomically. Where the
+    same data set exists already, nothing is done.
 
     Args:
-        folder: made by this call, or empty.
+        folder: does not exist, or is empty.
         train, val, held_out: the number of scenes in the splits `train`, `val` and `val_held_out`.
         seed: of all scenes.
         size: width and height of the images in pixels.
@@ -67,7 +66,7 @@ def write_scenes(
 def _lines(
     counts: Mapping[str, int], seed: int, size: int, most: int, fewest: int
 ) -> Iterator[tuple[str, Scene, str]]:
-    """The name of the image, the scene, and its line in scenes.jsonl."""
+    """The name of each image, its scene, and its line in scenes.jsonl."""
     for split, count in counts.items():
         for index in range(count):
             scene, name = generate(seed, index, split, most, fewest), f"{split}/{index:06d}.png"
@@ -76,7 +75,7 @@ def _lines(
 
 
 def _check_same(folder: Path, lines: Iterable[tuple[str, Scene, str]], count: int) -> None:
-    """Raise UserError unless the folder holds just the data set that would be written."""
+    """Raise UserError unless the folder holds exactly the data set that would be written."""
     path = folder / "scenes.jsonl"
     if not path.is_file():
         raise UserError(f"{folder} holds other files. Choose a new folder for the scenes.")
@@ -90,23 +89,3 @@ def _check_same(folder: Path, lines: Iterable[tuple[str, Scene, str]], count: in
             f"{folder} holds scenes that were made with other settings, or are damaged. "
             "Choose another folder, or delete this one."
         )
-
-
-def read_scenes(folder: str | os.PathLike[str], split: str | None = None) -> dict[str, Scene]:
-    """The scenes of a data set, or of one split of it, by the name of their image.
-
-    Raises:
-        UserError: `scenes.jsonl` is missing, or a line of it is malformed (the line is named).
-    """
-    path = Path(folder) / "scenes.jsonl"
-    scenes = {}
-    for number, line in enumerate(read_text(path).strip("\n").split("\n"), start=1):
-        try:
-            entry = json.loads(line)
-            if split in (None, entry["split"]):
-                scenes[str(entry["image"])] = Scene.from_dict(entry["scene"])
-        except (ValueError, TypeError, KeyError) as error:
-            raise UserError(
-                f"{path}:{number}: not a scene ({error}). Make the data set again."
-            ) from None
-    return scenes

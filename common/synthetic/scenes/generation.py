@@ -1,4 +1,4 @@
-"""Scenes made at random: a function of a seed, a split and an index."""
+"""Random scenes: a function of a seed, a split and an index."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from common.synthetic.scenes.scene import HELD_OUT, Scene
 from common.synthetic.scenes.shapes import COLOURS, KINDS, RGB, SIZES, Shape, rgb
 
 SPLITS = ("train", "val", "val_held_out")
-SHARES = {1: 3, 2: 7, 3: 2}  # how many scenes have so many shapes, where they may
+COUNT_WEIGHTS = {1: 3, 2: 7, 3: 2}  # relative frequency of each number of shapes
 SEEN = tuple(pair for pair in itertools.product(COLOURS, KINDS) if pair not in HELD_OUT)
 
-# Shares of the picture's side.
+# Fractions of the picture's side.
 RADII = {"small": 0.105, "medium": 0.15, "large": 0.21}
 BORDER = 0.015
-GAP = 0.05  # shapes that are said to be beside each other are at least so far apart
+GAP = 0.05  # least distance on an axis on which a relation between two shapes holds
 
-# Degrees of hue, and the brightness with which the colour keeps its name (dark orange is brown).
+# Hue in degrees, and the range of brightness in which the colour has its name (dark orange is brown).
 HUES = {
     "red": (0, 0.75, 1.0),
     "orange": (27, 0.92, 1.0),
@@ -34,14 +34,14 @@ HUES = {
 
 
 def generate(seed: int, index: int, split: str = "train", most: int = 2, fewest: int = 1) -> Scene:
-    """The scene at `index` of a split: a function of the arguments, however many are made.
+    """The scene at `index` of a split: a function of the arguments.
 
     Args:
         seed: of the whole data set.
         index: 0, 1, 2, ...
-        split: "train" or "val" (only combinations of colour and kind that are not in HELD_OUT), or
-            "val_held_out" (at least one that is, in every scene).
-        most, fewest: shapes in a scene; 1 to 3. Where all scenes have as many, a model need not count.
+        split: "train" or "val" (no combination of colour and kind in HELD_OUT), or "val_held_out"
+            (at least one of them in every scene).
+        most, fewest: shapes in a scene; 1 to 3. If they are equal, a model need not count.
 
     Raises:
         ValueError: there is no such split, or no such number of shapes.
@@ -50,7 +50,7 @@ def generate(seed: int, index: int, split: str = "train", most: int = 2, fewest:
         raise ValueError(f"{split!r} is none of {SPLITS}, or {fewest} to {most} is not in 1 to 3")
     rng = random.Random(f"scene {seed} {split} {index}")
     counts = range(fewest, most + 1)
-    count = rng.choices(counts, [SHARES[number] for number in counts])[0]
+    count = rng.choices(counts, [COUNT_WEIGHTS[number] for number in counts])[0]
     allowed = list(itertools.product(COLOURS, KINDS)) if split == "val_held_out" else SEEN
     pairs = [rng.choice(allowed) for _ in range(count)]
     if split == "val_held_out":
@@ -67,7 +67,7 @@ def generate(seed: int, index: int, split: str = "train", most: int = 2, fewest:
 
 
 def _shape(rng: random.Random, colour: str, kind: str) -> Shape:
-    """A shape of any size, in the top left corner."""
+    """A shape of random size, not placed yet."""
     size = rng.choice(SIZES)
     radius = round(RADII[size] * rng.uniform(0.94, 1.06), 4)
     rotation = round(rng.uniform(-14, 14), 1)
@@ -86,7 +86,7 @@ def _from_hsv(*hsv: float) -> RGB:
 
 
 def _placed(rng: random.Random, shapes: Sequence[Shape]) -> list[Shape] | None:
-    """The shapes, moved to where no relation is in doubt; None if no such places were found."""
+    """The shapes at places where each relation clearly holds or not; None if none were found."""
     alone = len(shapes) == 1
     boxes = [shape.box for shape in shapes]
     for _ in range(100):
@@ -99,15 +99,15 @@ def _placed(rng: random.Random, shapes: Sequence[Shape]) -> list[Shape] | None:
 
 
 def _position(rng: random.Random, low: float, high: float, alone: bool) -> float:
-    """A place on one axis for a shape that reaches from low to high around its middle."""
+    """A position on one axis for a shape that extends from low to high around its centre."""
     least, most = BORDER - low, 1 - BORDER - high
-    # Of a shape alone it is said where it is, so it lies clearly in a third: see `lies_in`.
+    # Captions of a single shape name its place, so it lies clearly in a third: see `lies_in`.
     ranges = [(least, 0.34), (0.44, 0.56), (0.66, most)] if alone else [(least, most)]
     return round(rng.uniform(*rng.choice(ranges)), 4)
 
 
 def _clear(one: Sequence[float], other: Sequence[float]) -> bool:
-    """Whether two boxes are beside each other on an axis, and on neither axis it is in doubt."""
+    """Whether two boxes are clearly apart on one axis, and clearly apart or overlapping on the other."""
     beside = False
     for low, high in ((0, 2), (1, 3)):
         gap = max(one[low], other[low]) - min(one[high], other[high])

@@ -1,7 +1,6 @@
-"""The language of captions: its grammar, what its sentences mean, and whether that is true.
+"""The language of captions: its grammar and its meaning.
 
-A caption says something about a scene in this grammar (capitals and punctuation are ignored, any
-other word is ungrammatical):
+The grammar of a caption (capitals and punctuation are ignored, any other word is ungrammatical):
 
     caption  = [opening] [total] things
              | [opening] [total] (mention place | things relation things)
@@ -16,19 +15,20 @@ other word is ungrammatical):
     total    = (one | two | three) (shape | shapes | object | objects)
     verb     = [there] (is | are)
 
-What makes a caption true of a scene:
+A caption is true of a scene under these rules:
 
-- Every mention stands for shapes of its own: `a red star` for one that matches, `the` and `one`
-  for the only one that matches, `two` for all that match, if they are two. So `a red star and
-  another red star` needs two. What is not said (a size, a third shape) may be anything.
+- Each mention refers to different shapes: `a red star` to one that matches, `the` and `one` to
+  the only one that matches, `two` to all that match, if they are two. So `a red star and
+  another red star` needs two. What is not stated (a size, a third shape) may be anything.
 - A relation holds between every shape on its left and every shape on its right. One shape is left
   of another if it ends before the other begins; above is likewise.
-- `X on the left and Y on the right` compares the two, and means `X is left of Y`. A place said of
-  one mention alone is a place in the picture, true where the shape's middle lies clearly in it.
-- `two shapes, X and Y` lists all that the picture shows.
+- `X on the left and Y on the right` compares the two: it means `X is left of Y`. A place of one
+  mention alone is a place in the picture, in which the shape's centre must clearly lie.
+- `two shapes, X and Y` lists all shapes of the picture.
 
 Every caption names at least one shape with its colour: `a picture` and `two shapes` are not
-captions. `is` and `are`, `a` and `an`, singular and plural must agree; `another` repeats something.
+captions. `is` and `are`, `a` and `an`, singular and plural must agree; `another` needs an earlier
+mention of the same colour and kind.
 """
 
 from __future__ import annotations
@@ -104,16 +104,17 @@ class Mention:
         return DETERMINERS[self.determiner]
 
     def fits(self, shape: Shape) -> bool:
-        said = (self.size or shape.size, self.colour, self.kind)
-        return said == (shape.size, shape.colour, shape.kind)
+        """Whether the shape has the size, if one is given, the colour and the kind."""
+        mentioned = (self.size or shape.size, self.colour, self.kind)
+        return mentioned == (shape.size, shape.colour, shape.kind)
 
     def repeats(self, other: Mention) -> bool:
-        """Whether the same was said before, or more, so that "another" may stand here."""
-        said = (self.colour, self.kind) == (other.colour, other.kind)
-        return said and self.size in (None, other.size)
+        """Whether this may be "another" after an earlier mention."""
+        same = (self.colour, self.kind) == (other.colour, other.kind)
+        return same and self.size in (None, other.size)
 
     def readings(self, shapes: Sequence[Shape]) -> list[tuple[int, ...]]:
-        """What this may stand for: each a set of shapes, by their indices."""
+        """The sets of shapes that this may refer to, as indices."""
         fitting = tuple(index for index, shape in enumerate(shapes) if self.fits(shape))
         if self.determiner in ("a", "an", "another"):
             return [(index,) for index in fitting]
@@ -122,11 +123,11 @@ class Mention:
 
 @dataclass(frozen=True)
 class Statement:
-    """What a caption says.
+    """The meaning of a caption.
 
     Args:
-        subjects, objects: what is mentioned before and after the relation.
-        relation: "left", "right", "above" or "below": what every subject is of every object.
+        subjects, objects: the mentions before and after the relation.
+        relation: "left", "right", "above" or "below", of every subject to every object.
         place: (column, row) of every subject, in thirds of the picture; None leaves it open.
         total: the number of shapes in the picture, all of them mentioned.
     """
@@ -138,35 +139,37 @@ class Statement:
     total: int | None = None
 
     def holds(self, shapes: Sequence[Shape]) -> bool:
-        """Whether all of this is true of a scene of these shapes."""
+        """Whether this is true of a scene of these shapes."""
         mentions = self.subjects + self.objects
         number = sum(mention.number for mention in mentions)
         if number > len(shapes) or self.total is not None and {number, self.total} != {len(shapes)}:
             return False
         for reading in itertools.product(*(mention.readings(shapes) for mention in mentions)):
+            if len({index for indices in reading for index in indices}) < number:
+                continue  # one shape in two mentions
             meant = [[shapes[index] for index in indices] for indices in reading]
-            disjoint = len({index for indices in reading for index in indices}) == number
-            if disjoint and self._holds_of(sum(meant[: len(self.subjects)], []), meant):
+            split = len(self.subjects)
+            if self._holds_of(sum(meant[:split], []), sum(meant[split:], [])):
                 return True
         return False
 
-    def _holds_of(self, subjects: list[Shape], meant: list[list[Shape]]) -> bool:
-        if not all(lies_in(self.place, shape) for shape in subjects):
-            return False
-        objects = sum(meant[len(self.subjects) :], [])
-        return all(related(self.relation, *pair) for pair in itertools.product(subjects, objects))
+    def _holds_of(self, subjects: list[Shape], objects: list[Shape]) -> bool:
+        pairs = itertools.product(subjects, objects)
+        return all(lies_in(self.place, shape) for shape in subjects) and all(
+            related(self.relation, *pair) for pair in pairs
+        )
 
 
 def lies_in(place: Place, shape: Shape) -> bool:
-    """Whether a shape's middle lies clearly in a place of the picture."""
-    where = (_third(shape.x), _third(shape.y))
-    return all(said in (None, third) for said, third in zip(place, where, strict=True))
+    """Whether a shape's centre lies clearly in a place of the picture."""
+    thirds = (_third(shape.x), _third(shape.y))
+    return all(wanted in (None, third) for wanted, third in zip(place, thirds, strict=True))
 
 
-def _third(middle: float) -> int | None:
-    """The third of the picture, 0 to 2, that a middle lies in; None where people would disagree."""
+def _third(centre: float) -> int | None:
+    """The third of the picture, 0 to 2, that a centre lies in; None near a border of two thirds."""
     for third, (low, high) in enumerate(((0.0, 0.36), (0.42, 0.58), (0.64, 1.0))):
-        if low <= middle <= high:
+        if low <= centre <= high:
             return third
     return None
 
@@ -184,7 +187,7 @@ class _Ungrammatical(Exception):
 
 
 def parse(caption: str) -> Statement | None:
-    """What a caption says, or None if the grammar of this module does not have it."""
+    """The meaning of a caption; None if it is ungrammatical."""
     try:
         return _Parser(caption).caption()
     except _Ungrammatical:
@@ -192,7 +195,7 @@ def parse(caption: str) -> Statement | None:
 
 
 class _Parser:
-    """Reads a caption from left to right; the grammar needs no going back."""
+    """A recursive-descent parser: each method consumes one part of the grammar."""
 
     def __init__(self, caption: str) -> None:
         self.words = re.sub(r"[.,:;!?]", " ", caption.lower()).split()
@@ -229,7 +232,7 @@ class _Parser:
         if place is None:
             return self.fail() if verb else Statement(subjects, total=total)
         if len(subjects) > 1:
-            self.fail()  # "a star and a disc on the left" may be one on the left, or both
+            self.fail()  # ambiguous: "a star and a disc on the left"
         if not self.phrase(("and",)):
             return Statement(subjects, place=PLACES[place], total=total)
         objects = self.things(single=True)
@@ -237,7 +240,7 @@ class _Parser:
         return Statement(subjects, self.comparison(place), objects, total=total)
 
     def things(self, verb: str | None = None, single: bool = False) -> tuple[Mention, ...]:
-        """A mention or a list of them, with which a verb before it agrees."""
+        """One or more mentions; `verb` stands before them and must agree."""
         things, joined = [self.mention()], True
         while not single:
             start = self.position
@@ -247,7 +250,7 @@ class _Parser:
                 break
             things.append(self.mention())
             joined = joined_here
-        # "there is a star and a disc" is good English, "are" is as well
+        # Both "there is a star and a disc" and "there are" are correct.
         self.agree(verb, things[0].number if verb == "is" else sum(m.number for m in things))
         return tuple(things) if joined else self.fail()
 
@@ -259,7 +262,9 @@ class _Parser:
         colour = self.take(COLOUR_WORDS) or self.fail()
         kind = self.take(KIND_WORDS if DETERMINERS[determiner] == 1 else PLURALS) or self.fail()
         mention = Mention(determiner, size, colour, kind)
-        if determiner == "another" and not any(mention.repeats(said) for said in self.mentions):
+        if determiner == "another" and not any(
+            mention.repeats(earlier) for earlier in self.mentions
+        ):
             self.fail()
         self.mentions.append(mention)
         return mention
@@ -268,7 +273,7 @@ class _Parser:
         return self.words[self.position] if self.position < len(self.words) else ""
 
     def comparison(self, side: str) -> str:
-        """The relation that "on the left", read before, and the opposite side, read now, say."""
+        """The relation of `side`, already read, and the opposite side, which comes next."""
         other = self.take(SIDES)
         return SIDES[side] if other and SIDES.get(side) == OPPOSITE[other] else self.fail()
 
@@ -277,11 +282,12 @@ class _Parser:
             self.fail()
 
     def take(self, table: Mapping[str, T]) -> T | None:
-        """What the next words mean, if the table has them; then they are read."""
+        """Consume a phrase of the table, if one comes next, and return its meaning."""
         phrase = self.phrase(table)
         return None if phrase is None else table[phrase]
 
     def phrase(self, phrases: Iterable[str]) -> str | None:
+        """Consume one of the phrases, if one comes next."""
         for phrase in phrases:
             end = self.position + len(phrase.split())
             if self.words[self.position : end] == phrase.split():

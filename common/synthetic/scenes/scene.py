@@ -1,4 +1,4 @@
-"""What a scene is: shapes on a background, and all that can truly be said about them."""
+"""A scene: shapes on a background, which can be drawn and described, and captions checked."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from common.synthetic.scenes.drawing import draw
 from common.synthetic.scenes.language import parse
 from common.synthetic.scenes.shapes import COLOURS, KINDS, RGB, SIZES, Shape, rgb
 
-# Never seen in training. No colour and no kind is missing more than once: of a kind that is seen in
-# few colours a network learns no more than what it looks like in these.
+# Combinations of colour and kind that are absent from training. Each colour and each kind is in at
+# most one of them: a network that sees a kind in few colours does not generalise to others.
 HELD_OUT = frozenset(
     {("red", "star"), ("orange", "square"), ("purple", "triangle"), ("yellow", "cross")}
 )
@@ -22,12 +22,12 @@ HELD_OUT = frozenset(
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture of one to three shapes, and all that can truly be said about it.
+    """A picture of one to three shapes.
 
     Args:
         shapes: in no particular order; they do not overlap.
-        background: two colours that flow into each other.
-        angle: the direction in which they do, in degrees.
+        background: the two colours of a gradient.
+        angle: its direction in degrees.
         seed: of the background's texture and of the wording of `captions`.
     """
 
@@ -42,7 +42,7 @@ class Scene:
 
     @property
     def has_held_out(self) -> bool:
-        """Whether a colour and a kind meet in it that never meet in training."""
+        """Whether a combination of colour and kind is in HELD_OUT."""
         return any((shape.colour, shape.kind) in HELD_OUT for shape in self.shapes)
 
     def draw(self, size: int = 64) -> Image.Image:
@@ -54,12 +54,12 @@ class Scene:
         return write_captions(self.shapes, self.seed)
 
     def is_true(self, caption: str) -> bool:
-        """Whether the caption is grammatical and says nothing false about this scene."""
+        """Whether the caption is grammatical and true of this scene."""
         statement = parse(caption)
         return statement is not None and statement.holds(self.shapes)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values; `from_dict` makes an equal scene of them."""
+        """Plain JSON values for `from_dict`."""
         return asdict(self)
 
     @classmethod
@@ -80,17 +80,17 @@ class Scene:
         for shape in shapes:
             if not (shape.colour in COLOURS and shape.kind in KINDS and shape.size in SIZES):
                 raise ValueError(f"no such shape: {shape.size} {shape.colour} {shape.kind}")
-            if not all(0 <= share <= 1 for share in (shape.x, shape.y, shape.radius)):
+            if not all(0 <= value <= 1 for value in (shape.x, shape.y, shape.radius)):
                 raise ValueError(f"a {shape.kind} outside of the picture")
         return scene
 
 
-def true_share(captions: Mapping[str, str], scenes: Mapping[str, Scene]) -> float:
-    """The share of captions that are true of their scene, between 0 and 1.
+def true_fraction(captions: Mapping[str, str], scenes: Mapping[str, Scene]) -> float:
+    """The fraction of captions that are true of their scene.
 
     Args:
         captions: one caption for each id.
-        scenes: the scenes of these ids, and perhaps others.
+        scenes: the scenes of these ids; others are ignored.
 
     Raises:
         ValueError: there is no caption, or a caption has no scene.

@@ -1,4 +1,4 @@
-"""Coloured shapes: what they are called, and the form that each kind has."""
+"""Coloured shapes: their attributes and outlines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ COLOURS = ("red", "orange", "yellow", "green", "cyan", "blue", "purple", "pink")
 KINDS = ("circle", "square", "triangle", "star", "cross")
 SIZES = ("small", "medium", "large")
 
-# Corners as (distance from the middle in radii, angle in degrees).
+# Corners as (distance from the centre in radii, angle in degrees).
 _ARM = ((1.26, -13.0), (1.26, 13.0), (0.4, 45.0))
 CORNERS: dict[str, list[tuple[float, float]]] = {
     "circle": [(1.0, 5.625 * k) for k in range(64)],
@@ -29,9 +29,9 @@ class Shape:
     """One coloured shape.
 
     Args:
-        colour, kind, size: what it is called, of COLOURS, KINDS and SIZES.
-        x, y: its middle, as a share of the picture's side, from the top left corner.
-        radius: share of the picture's side; circles have it, other kinds look equally large.
+        colour, kind, size: of COLOURS, KINDS and SIZES.
+        x, y: its centre, as fractions of the picture's side, from the top left corner.
+        radius: fraction of the picture's side; of a circle as large as the shape looks.
         rotation: degrees.
         rgb: the colour as drawn.
     """
@@ -46,7 +46,7 @@ class Shape:
     rgb: RGB
 
     def outline(self) -> list[tuple[float, float]]:
-        """The corners (x, y), as shares of the picture's side; a circle has 64."""
+        """The corners (x, y), as fractions of the picture's side; a circle has 64."""
         return [
             (
                 self.x + self.radius * reach * math.cos(math.radians(angle + self.rotation)),
@@ -57,12 +57,12 @@ class Shape:
 
     @cached_property
     def box(self) -> tuple[float, float, float, float]:
-        """Left, top, right and bottom of what is drawn."""
+        """Left, top, right and bottom of the outline."""
         columns, rows = zip(*self.outline(), strict=True)
         return min(columns), min(rows), max(columns), max(rows)
 
 
 def rgb(channels: Iterable[float]) -> RGB:
-    """Red, green and blue as whole numbers, 0 to 255."""
+    """Red, green and blue as integers, 0 to 255."""
     red, green, blue = (min(max(round(value), 0), 255) for value in channels)
     return red, green, blue

@@ -134,7 +134,7 @@ def test_a_file_that_is_cut_off_or_too_long_is_refused(tmp_path: Path) -> None:
     data = path.read_bytes()
     for size in (0, 1, 511, 512, len(data) // 2, len(data) - 1):
         path.write_bytes(data[:size])
-        with pytest.raises(UserError, match="not a corpus|bytes, of which"):
+        with pytest.raises(UserError, match="not a corpus|bytes of"):
             Corpus.open(path)
     path.write_bytes(data + b"\0")
     with pytest.raises(UserError, match="Delete the file"):
@@ -148,7 +148,7 @@ def test_a_file_that_is_cut_off_or_too_long_is_refused(tmp_path: Path) -> None:
         (b'"version": 1', b'"version": 2', "format version 2"),
         (b'"sentences": 5', b'"sentences":-5', "damaged"),
         (b'"dtype": "<u2"', b'"dtype": "<O8"', "damaged"),
-        (b'"tokens": 11', b'"tokens": 12', "bytes, of which|damaged"),
+        (b'"tokens": 11', b'"tokens": 12', "bytes of|damaged"),
     ],
 )
 def test_a_foreign_file_is_refused(tmp_path: Path, old: bytes, new: bytes, message: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from common.data.splits import SeededSplits, check_shares, in_order, seeded_split, split_name
+from common.data.splits import SeededSplits, check_fractions, in_order, seeded_split, split_name
 from common.errors import UserError
 
 
@@ -25,10 +25,10 @@ def test_seeded_split_is_the_same_on_every_machine() -> None:
     assert splits == ["train", "test", "train", "train", "train", "train", "train", "val"]
 
 
-def limited(items: list[str], val_share: float, test_share: float, most: int) -> list[str]:
-    splits = SeededSplits(3, val_share, test_share, most)
+def limited(items: list[str], val_fraction: float, test_fraction: float, most: int) -> list[str]:
+    splits = SeededSplits(3, val_fraction, test_fraction, most)
     found = [splits(item) for item in items]
-    assert found == [seeded_split(item, 3, val_share, test_share) for item in items]
+    assert found == [seeded_split(item, 3, val_fraction, test_fraction) for item in items]
     return [splits(item) for item in items] if splits.limit() else found
 
 
@@ -70,10 +70,10 @@ def test_the_usual_splits_come_first() -> None:
 
 
 def test_shares_are_checked() -> None:
-    check_shares(0, 0.99, 1, "pair")
+    check_fractions(0, 0.99, 1, "pair")
     with pytest.raises(UserError, match="leave no pair for training"):
-        check_shares(0.5, 0.5, 0, "pair")
+        check_fractions(0.5, 0.5, 0, "pair")
     with pytest.raises(UserError, match="leave no pair for training"):
-        check_shares(-0.1, 0.5, 0, "pair")
-    with pytest.raises(UserError, match="max_problems is a share between 0 and 1, not 5"):
-        check_shares(0, 0, 5, "pair")
+        check_fractions(-0.1, 0.5, 0, "pair")
+    with pytest.raises(UserError, match="max_problems must be between 0 and 1, not 5"):
+        check_fractions(0, 0, 5, "pair")

@@ -12,7 +12,7 @@ import torch
 
 from common.errors import UserError
 from common.text import PAD, UNK, Vocabulary
-from common.text.embeddings import read_embeddings
+from common.text.embeddings import read_embeddings, start_from_pretrained
 
 VOCABULARY = Vocabulary(["dog", "berlin", ".", "한국", "über", "missing"])
 ROWS = {
@@ -44,42 +44,37 @@ def test_every_dialect_gives_the_same_vectors(
     tmp_path: Path, name: str, separator: str, end: str, header: str
 ) -> None:
     path = _write(tmp_path / name, header + "".join(_lines(separator, end)))
-    result = read_embeddings(path, VOCABULARY, size=3)
-    assert result.vectors.shape == (len(VOCABULARY), 3)
-    assert result.vectors.dtype == torch.float32
-    assert result.found == 3
-    for word in ("dog", ".", "한국"):
-        number = VOCABULARY.encode([word])[0]
-        assert result.known[number]
-        assert result.vectors[number].tolist() == pytest.approx(ROWS[word])
-    # A special token of the file is none of ours.
-    assert not result.known[:4].any()
+    vectors, known = read_embeddings(path, VOCABULARY, size=3)
+    assert vectors.shape == (len(VOCABULARY), 3) and vectors.dtype == torch.float32
+    # Neither `berlin`, which has a capital here, nor `<unk>`, a special token of another vocabulary.
+    numbers = VOCABULARY.encode(["dog", ".", "한국"])
+    assert known.nonzero().flatten().tolist() == numbers
+    for number in numbers:
+        assert vectors[number].tolist() == pytest.approx(ROWS[VOCABULARY.tokens[number]])
 
 
 def test_capitals_are_folded_only_if_asked_and_an_exact_word_wins(tmp_path: Path) -> None:
     berlin = VOCABULARY.encode(["berlin"])[0]
     for order in (["BERLIN 0 0 1", "Berlin 0 0 2", "berlin 0 0 3", "berlin 0 0 4"],) * 2:
         path = _write(tmp_path / "v.txt", "\n".join(order[:2]) + "\nx 1 1 1\ndog 1 1 1\n")
-        assert not read_embeddings(path, VOCABULARY).known[berlin]
-        assert read_embeddings(path, VOCABULARY, lowercase=True).vectors[berlin, 2] == 1
+        assert not read_embeddings(path, VOCABULARY)[1][berlin]
+        assert read_embeddings(path, VOCABULARY, lowercase=True)[0][berlin, 2] == 1
         path = _write(tmp_path / "v.txt", "\n".join(order) + "\n")
         for lowercase in (False, True):
-            result = read_embeddings(path, VOCABULARY, lowercase=lowercase)
-            assert result.vectors[berlin, 2] == 3
+            assert read_embeddings(path, VOCABULARY, lowercase=lowercase)[0][berlin, 2] == 3
 
 
 def test_words_that_are_typed_in_another_way_are_found(tmp_path: Path) -> None:
     path = _write(tmp_path / "v.txt", "u\u0308ber 1 2\nU\u0308BER 3 4\n")
-    result = read_embeddings(path, VOCABULARY)
-    assert result.vectors[VOCABULARY.encode(["über"])[0]].tolist() == [1, 2]
+    vectors, _ = read_embeddings(path, VOCABULARY)
+    assert vectors[VOCABULARY.encode(["über"])[0]].tolist() == [1, 2]
 
 
 def test_words_with_blanks_inside_are_not_the_word_they_begin_with(tmp_path: Path) -> None:
     text = ". . . 7 7 7\ndog name@domain.com 8 8 8\n, 1 1 1\ndog 1 2 3\n. 4 5 6\n"
     for header in ("", "5 3\n"):
-        result = read_embeddings(_write(tmp_path / "v.txt", header + text), VOCABULARY)
-        assert result.vectors[VOCABULARY.encode(["dog"])[0]].tolist() == [1, 2, 3]
-        assert result.vectors[VOCABULARY.encode(["."])[0]].tolist() == [4, 5, 6]
+        vectors, _ = read_embeddings(_write(tmp_path / "v.txt", header + text), VOCABULARY)
+        assert vectors[VOCABULARY.encode(["dog", "."])].tolist() == [[1, 2, 3], [4, 5, 6]]
 
 
 def test_other_words_look_like_those_found(tmp_path: Path) -> None:
@@ -92,49 +87,47 @@ def test_other_words_look_like_those_found(tmp_path: Path) -> None:
     ]
     path = _write(tmp_path / "v.txt", "".join(lines))
     vocabulary = Vocabulary(words)
-    result = read_embeddings(path, vocabulary)
-    known, drawn = result.vectors[result.known], result.vectors[~result.known][1:]
-    assert torch.allclose(known, file, atol=1e-5)
-    assert torch.allclose(drawn.mean(0), known.mean(0), atol=0.05)
-    assert drawn.std(0).mean() == pytest.approx(0.3, rel=0.05)
-    assert result.vectors[PAD].eq(0).all()
-    assert result.vectors[UNK].ne(0).all()
-    assert torch.equal(read_embeddings(path, vocabulary).vectors, result.vectors)
-    other = read_embeddings(path, vocabulary, seed=1)
-    assert torch.equal(other.vectors[other.known], known)
-    assert not torch.equal(other.vectors, result.vectors)
+    vectors, known = read_embeddings(path, vocabulary)
+    found, sampled = vectors[known], vectors[~known][1:]
+    assert torch.allclose(found, file, atol=1e-5)
+    assert torch.allclose(sampled.mean(0), found.mean(0), atol=0.05)
+    assert sampled.std(0).mean() == pytest.approx(0.3, rel=0.05)
+    assert vectors[PAD].eq(0).all() and vectors[UNK].ne(0).all()
+    assert torch.equal(read_embeddings(path, vocabulary)[0], vectors)
+    other, _ = read_embeddings(path, vocabulary, seed=1)
+    assert torch.equal(other[known], found) and not torch.equal(other, vectors)
 
 
 def test_one_known_word_is_enough(tmp_path: Path) -> None:
-    result = read_embeddings(_write(tmp_path / "v.txt", "dog 1 2 3\n"), VOCABULARY)
-    assert result.found == 1
-    assert result.vectors.isfinite().all()
-    assert len(result.vectors[4:].unique(dim=0)) == 6
+    vectors, known = read_embeddings(_write(tmp_path / "v.txt", "dog 1 2 3\n"), VOCABULARY)
+    assert known.sum() == 1 and vectors.isfinite().all()
+    assert len(vectors[4:].unique(dim=0)) == 6
 
 
-def test_the_summary_counts_words_and_their_share_of_the_text(tmp_path: Path) -> None:
+def test_an_embedding_takes_the_vectors_and_the_coverage_is_reported(tmp_path: Path) -> None:
+    path = _write(tmp_path / "v.txt", "dog 1 2\n")
     vocabulary = Vocabulary.build([["dog", "dog", "dog", "cat"]] * 5, max_size=5)
-    result = read_embeddings(_write(tmp_path / "v.txt", "dog 1 2\n"), vocabulary)
-    assert result.summary(vocabulary) == "1 of 1 words (75.0% of the text) have vectors of 2"
-    uncounted = Vocabulary(["dog", "cat"])
-    result = read_embeddings(tmp_path / "v.txt", uncounted)
-    assert result.summary(uncounted) == "1 of 2 words have vectors of 2"
+    embedding = torch.nn.Embedding(len(vocabulary), 2)
+    coverage = start_from_pretrained(embedding, path, vocabulary)
+    assert coverage == "1 of 1 words (75.0% of the text) have vectors of 2"
+    assert torch.equal(embedding.weight, read_embeddings(path, vocabulary)[0])
+    coverage = start_from_pretrained(torch.nn.Embedding(6, 2), path, Vocabulary(["dog", "cat"]))
+    assert coverage == "1 of 2 words have vectors of 2"
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "v.txt: empty"),
+        ("", "v.txt:1: not a word and its values"),
         ("6 3\n", "v.txt:2: not a word and its values"),
         ("{}\n", "v.txt:1: not a word and its values"),
         ("hello world\nthis is text\n", "v.txt:1: not a word and its values"),
         ("2 3\n\x00\x01\x02\x03", "v.txt:2: not a word and its values.*binary"),
         ("a 1 2 3\ndog 1 2\nb 1 2 3\n", r"v.txt:2: 'dog' and 2 values instead of .* 3 values"),
         ("a 1 2 3\ndog 1 2 3 4\nb 1 2 3\n", r"v.txt:2: 'dog' and 4 values"),
-        ("a 1 2 3\ndog 1 x 3\nb 1 2 3\n", r"v.txt:2: values of 'dog' that are no numbers"),
-        ("a 1 2 3\ndog 1 nan 3\nb 1 2 3\n", r"v.txt:2: values of 'dog' that are no numbers"),
+        ("a 1 2 3\ndog 1 x 3\nb 1 2 3\n", r"v.txt:2: values of 'dog' that are no finite numbers"),
+        ("a 1 2 3\ndog 1 nan 3\nb 1 2 3\n", r"v.txt:2: values of 'dog' that are no finite numbers"),
         ("a 1 2 3\ndog 1 2 3\nb 1 2", r"v.txt:3: 'b' and 2 values"),
-        ("9 3\na 1 2 3\ndog 1 2 3\n", r"v.txt: 2 words instead of the 9"),
         ("a 1 2 3\nb 1 2 3\n", r"v.txt: has none of the 6 words"),
         ("PK\x03\x04xx", r"v.txt: a zip archive"),
     ],
@@ -158,8 +151,8 @@ def test_a_long_file_is_not_held_in_memory(tmp_path: Path) -> None:
     with open(tmp_path / "v.txt", "w", encoding="utf-8") as file:
         file.writelines(f"word{n} {values}\n" for n in range(30_000))  # about 20 MB
     tracemalloc.start()
-    result = read_embeddings(tmp_path / "v.txt", Vocabulary(["word29999", "word7"]))
+    _, known = read_embeddings(tmp_path / "v.txt", Vocabulary(["word29999", "word7"]))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert result.found == 2
+    assert known.sum() == 2
     assert peak < 2_000_000

@@ -152,8 +152,6 @@ def test_what_cannot_be_learnt_is_explained(capfd: pytest.CaptureFixture[str]) -
     for nothing in ([], ["", " \n"]):
         with pytest.raises(UserError, match="it is empty"):
             SubwordTokenizer.train(nothing, 100)
-    with pytest.raises(ValueError, match="coverage"):
-        SubwordTokenizer.train(TEXTS, 100, character_coverage=0.5)
     assert capfd.readouterr() == ("", "")
 
 

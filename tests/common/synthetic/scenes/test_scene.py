@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from common.synthetic.scenes import SPLITS, Scene, generate, true_share
+from common.synthetic.scenes import SPLITS, Scene, generate, true_fraction
 from tests.common.synthetic.scenes.examples import (
     RED_STAR_AND_BLUE_SQUARE,
     THREE,
@@ -54,11 +54,11 @@ def test_what_is_no_shape_is_refused(change: dict):
 
 def test_the_share_of_true_captions():
     there = {"a": RED_STAR_AND_BLUE_SQUARE, "b": TWO_DISCS, "c": THREE}
-    assert true_share({"a": "a red star", "b": "two orange discs"}, there) == 1
-    assert true_share({"a": "a red star", "b": "a red star", "c": ""}, there) == pytest.approx(
+    assert true_fraction({"a": "a red star", "b": "two orange discs"}, there) == 1
+    assert true_fraction({"a": "a red star", "b": "a red star", "c": ""}, there) == pytest.approx(
         1 / 3
     )
     with pytest.raises(ValueError, match="'d'"):
-        true_share({"d": "a red star"}, there)
+        true_fraction({"d": "a red star"}, there)
     with pytest.raises(ValueError):
-        true_share({}, there)
+        true_fraction({}, there)

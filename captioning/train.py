@@ -22,12 +22,10 @@ from captioning.examples import CaptionExamples
 from captioning.inputs import make_inputs, open_features
 from captioning.options import KIND, TrainOptions
 from common.cli.command_line import check_file
-from common.decoding.search import Search
 from common.errors import UserError
 from common.models.encoder_decoder import Batch, EncoderDecoder
-from common.models.evaluating import evaluate_written
+from common.models.evaluating import Evaluated, evaluate_written
 from common.models.tokens import TEACHER_FORCED, TOKEN_CHARTS, token_figures
-from common.models.writer import Call
 from common.runs.kept import Kept
 from common.runs.run import Run
 from common.text.embeddings import start_from_pretrained
@@ -118,45 +116,34 @@ def evaluate_run(
     folder: Path,
     split: str = "val",
     *,
-    ensemble: Sequence[Path] = (),
-    data: str | None = None,
     images: Path | None = None,
     format: str | None = None,
     features: Path | None = None,
-    batch_size: int = 64,
-    device: str = "auto",
-    search: Search | None = None,
-    **call: Unpack[Call],
+    **how: Unpack[Evaluated],
 ) -> Evaluation:
-    """Evaluate a run's best weights on a split of its data, and write the result to its folder.
+    """Evaluate a run's best weights on the images of a split, and write the result to its folder.
 
     Args:
         folder: the run.
         split: val, test, or any other split of the data.
-        ensemble: more runs, whose probabilities are averaged with those of the first.
-        data: the folder of the data; where the run was trained on it by default.
-        images: the folder of its pictures, if they are elsewhere; data that are named bring their own.
+        images: the folder of the pictures, if they are elsewhere; data that are named bring their own.
         format: of the data, if it is not recognised.
         features: the folder of features; where the run was trained on it by default.
-        batch_size: images described at a time.
-        device: cpu, cuda, ...; auto takes a GPU if there is one.
-        search: the strategy; as in training by default.
-        call: precision, generator, ...; see `common.models.writer.Call`.
+        how: data, ensemble, search, ...; see `common.models.evaluating.Evaluated`.
 
     Raises:
         UserError: the run or the data cannot be used.
     """
-    named: dict[str, Any] = {"images": images, "format": format}
-    if data is None:  # those of the training, but for what is named
-        named = {name: value for name, value in named.items() if value is not None}
+    changes: dict[str, Any] = {"images": images, "format": format}
+    if how.get("data") is None:  # those of the training, but for what is named
+        changes = {name: value for name, value in changes.items() if value is not None}
     if features is not None:
         trained = Run.open(folder, KIND).read_config(TrainOptions).encoder
-        named["encoder"] = replace(trained, features=features)
+        changes["encoder"] = replace(trained, features=features)
+    changes["validation_images"] = None
     return evaluate_written(
-        Captioner, TrainOptions, make_task, folder, split, ensemble=ensemble, data=data,
-        changes={"validation_images": None, **named}, device=device, search=search,
-        batch_size=batch_size, **call,
-    )  # fmt: skip
+        Captioner, TrainOptions, make_task, folder, split, changes=changes, **how
+    )
 
 
 def load_data(options: TrainOptions) -> CaptionData:

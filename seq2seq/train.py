@@ -14,14 +14,12 @@ import numpy as np
 import torch
 
 from common.cli.command_line import check_file
-from common.decoding.search import Search
 from common.errors import UserError
 from common.evaluation.names import Tokenization
 from common.evaluation.translation import check_tokenization
 from common.models.encoder_decoder import Batch, EncoderDecoder
-from common.models.evaluating import evaluate_written
+from common.models.evaluating import Evaluated, evaluate_written
 from common.models.tokens import TEACHER_FORCED, TOKEN_CHARTS, token_figures
-from common.models.writer import Call
 from common.runs.kept import Kept
 from common.text.embeddings import start_from_pretrained
 from common.text.language import Language
@@ -127,44 +125,34 @@ def evaluate_run(
     folder: Path,
     split: str = "val",
     *,
-    ensemble: Sequence[Path] = (),
-    data: str | None = None,
     format: str | None = None,
     source: str | None = None,
     target: str | None = None,
     bleu_tokenize: Tokenization | None = None,
-    batch_size: int = 64,
-    device: str = "auto",
-    search: Search | None = None,
-    **call: Unpack[Call],
+    **how: Unpack[Evaluated],
 ) -> Evaluation:
-    """Evaluate a run's best weights on a split of its data, and write the result to its folder.
+    """Evaluate a run's best weights on the pairs of a split, and write the result to its folder.
 
     Args:
         folder: the run.
         split: val, test, or any other split of the data.
-        ensemble: more runs, whose probabilities are averaged with those of the first.
-        data: the folder of the data; where the run was trained on it by default.
         format: of the data, if it is not recognised.
-        source, target: the languages as the data names them; as in training by default.
+        source, target: the languages as the data name them; as in training by default.
         bleu_tokenize: how BLEU finds words; as in training by default.
-        batch_size: sentences translated at a time.
-        device: cpu, cuda, ...; auto takes a GPU if there is one.
-        search: the strategy; as in training by default.
-        call: precision, generator, ...; see `common.models.writer.Call`.
+        how: data, ensemble, search, ...; see `common.models.evaluating.Evaluated`.
 
     Raises:
         UserError: a run or the data cannot be used.
     """
     named = {"source": source, "target": target, "bleu_tokenize": bleu_tokenize}
-    changes: dict[str, Any] = {n: value for n, value in named.items() if value is not None}
-    if format is not None or data is not None:  # data that are named have a format of their own
-        changes["format"] = format
+    changes: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
+    if format is not None or how.get("data") is not None:
+        changes["format"] = format  # data that are named have a format of their own
+    changes["validation_sentences"] = None
+    tokens = {} if bleu_tokenize is None else {"tok": bleu_tokenize}
     return evaluate_written(
-        Translator, TrainOptions, make_task, folder, split, ensemble=ensemble, data=data,
-        changes={"validation_sentences": None, **changes},
-        changed={} if bleu_tokenize is None else {"tok": bleu_tokenize},
-        device=device, search=search, batch_size=batch_size, **call,
+        Translator, TrainOptions, make_task, folder, split,
+        changes=changes, changed=tokens, **how,
     )  # fmt: skip
 
 

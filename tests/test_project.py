@@ -219,6 +219,22 @@ def test_importing_any_module_does_nothing(tmp_path):
     assert not ours
 
 
+def test_the_pipelines_share_no_lines():
+    """No run of six equal lines, beyond imports: what both need lives in common/."""
+
+    def runs(pipeline: str) -> dict[tuple[str, ...], str]:
+        found = {}
+        for file in (ROOT / pipeline).rglob("*.py"):
+            lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+            lines = [line for line in lines if line and not line.startswith(("from ", "import "))]
+            for at in range(len(lines) - 5):
+                found[tuple(lines[at : at + 6])] = f"{file.name}: {lines[at]}"
+        return found
+
+    one, other = (runs(pipeline) for pipeline in sorted(PIPELINES))
+    assert not [(one[lines], other[lines]) for lines in one.keys() & other.keys()]
+
+
 # -- what may not be loaded ------------------------------------------------------------------------
 
 

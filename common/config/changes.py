@@ -1,11 +1,15 @@
-"""Which options a resumed run may change."""
+"""Which options a resumed run may change, and the refusal of all others."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, get_args, get_type_hints
+
+from common.config.plain import dotted
+from common.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -38,3 +42,30 @@ def may_change(options: Any, prefix: str = "") -> Iterator[str]:
             for mark in getattr(part, "__metadata__", ()):
                 if isinstance(mark, MayChange) and (mark.when is None or mark.when(options)):
                     yield prefix + name
+
+
+def refuse_changes(
+    run: str, old: dict[str, Any], new: dict[str, Any], allowed: Collection[str]
+) -> None:
+    """Refuse options that are not those of the run that is to be resumed.
+
+    Args:
+        run: its folder, for the message.
+        old, new: plain values; an option that only `new` has came after the run.
+        allowed: dotted names of those that may be changed.
+
+    Raises:
+        UserError: another option is changed, or is no longer known.
+    """
+    now = dict(dotted(new))
+    for name, value in dotted(old):
+        if name not in now:
+            raise UserError(
+                f"{run} is of another version of unroll, which had a setting {name}. Resume it with "
+                "that version, or start another run."
+            )
+        if name not in allowed and value != now[name]:
+            raise UserError(
+                f"{run} was started with {name} = {json.dumps(value)}, not {json.dumps(now[name])}. "
+                "Resume it unchanged, or start another run."
+            )

@@ -66,6 +66,13 @@ def _restored(kind: Any, value: Any, where: str) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def plain(options: Any) -> dict[str, Any]:
+    """Options, a dataclass or a dict, as JSON has them: no tuples, no paths, no dataclasses."""
+    if dataclasses.is_dataclass(options) and not isinstance(options, type):
+        options = dataclasses.asdict(options)
+    return json.loads(json.dumps(options, default=str))
+
+
 def dotted(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """The settings of a nested configuration by their dotted names."""
     for name, value in config.items():

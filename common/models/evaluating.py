@@ -13,43 +13,49 @@ from common.training import session
 from common.training.task import Evaluation
 
 
+class Evaluated(Call, total=False):
+    """How a run is evaluated, by name: a `Call`, and besides
+
+    ensemble: more runs, whose probabilities are averaged with those of the first.
+    data: the folder of the data; where the run was trained on it by default.
+    search: the strategy; as in training by default.
+    batch_size: sentences written at a time.
+    device: cpu, cuda, ...; auto takes a GPU if there is one.
+    """
+
+    ensemble: Sequence[Path]
+    data: str | None
+    search: Search | None
+    batch_size: int
+    device: str
+
+
 def evaluate_written(
     writer: type[Writer],
     options: type[Any],
     make_task: session.MakeTask[Any],
     folder: Path,
-    split: str = "val",
+    split: str,
     *,
-    ensemble: Sequence[Path] = (),
-    data: str | None = None,
-    changes: Mapping[str, Any] | None = None,
+    changes: Mapping[str, Any],
     changed: Mapping[str, Any] | None = None,
-    device: str = "auto",
-    search: Search | None = None,
-    batch_size: int = 64,
-    **call: Unpack[Call],
+    **how: Unpack[Evaluated],
 ) -> Evaluation:
     """Evaluate a run, or an ensemble of runs, as `session.evaluate` does, by a search.
 
     Args:
         writer: the class that reads the runs.
-        options, make_task, folder, split, data, changes, changed, device: as `session.evaluate`
-            takes them.
-        ensemble: more runs, whose probabilities are averaged with those of the first.
-        search: the strategy; that of the run by default.
-        batch_size: sentences written at a time.
-        call: see `common.models.writer.Call`.
+        options, make_task, folder, split, changes, changed: as `session.evaluate` takes them.
+        how: see `Evaluated`.
 
     Raises:
         UserError: a run or the data cannot be used.
     """
-    trained = writer.from_run(folder, *ensemble, device=device)
-    own, now = trained.search.to_dict(), (search or trained.search).to_dict()
-    call["precision"] = choose_precision(call.get("precision", trained.precision), trained.model)
+    trained = writer.from_run(folder, *how.get("ensemble", ()), device=how.get("device", "auto"))
+    own, now = trained.search.to_dict(), (how.get("search") or trained.search).to_dict()
+    other = {name: value for name, value in now.items() if own.get(name) != value}
+    how["precision"] = choose_precision(how.get("precision", trained.precision), trained.model)
     return session.evaluate(
         folder, options, make_task, writer.KIND, split,
-        model=trained.model, data=data, changes=changes, device=device, ensemble=ensemble,
-        changed={name: value for name, value in now.items() if own.get(name) != value}
-        | dict(changed or {}),
-        search=search, batch_size=batch_size, **call,
+        model=trained.model, changes=changes, changed={**other, **(changed or {})}, **how,
     )  # fmt: skip

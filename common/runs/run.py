@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -13,7 +11,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from common.config.plain import Options, dotted, from_dict
+from common.config.changes import refuse_changes
+from common.config.plain import Options, from_dict, plain
 from common.errors import UserError
 from common.files import read_json, write_json
 from common.runs.contents import (
@@ -92,16 +91,14 @@ class Run:
             config: a dict of plain values, or a dataclass.
             resume: continue the run that is there, if one is; without one, start it.
             overwrite: delete the run that is there, and nothing else.
-            may_change: names of the settings (dotted if nested) that a resumed run may change,
-                as how long it trains; a change of any other is refused, since the result would
-                be of neither configuration.
-            keep: files that the weights depend on, each with the function that writes it to a path:
-                see the method of that name.
+            may_change: settings, dotted if nested, that a resumed run may change. A change of any
+                other is refused: the result would be of neither configuration.
+            keep: files that the weights depend on, each with what writes it to a path; see `keep`.
 
         Raises:
             UserError: the folder holds a run or other files, or a run that cannot be resumed.
         """
-        path, config = Path(path), _plain(config)
+        path, config = Path(path), plain(config)
         cls.check(
             path, kind, config, resume=resume, overwrite=overwrite, may_change=may_change
         )  # fmt: skip
@@ -112,7 +109,8 @@ class Run:
             if config != run.config:
                 run.config = config
                 run._write_config()
-            run._delete_unfinished()
+            for unfinished in filter(is_unfinished, path.iterdir()):  # by a killed process
+                unfinished.unlink()
             return run
         if is_run(path):
             delete_contents(path)
@@ -265,12 +263,13 @@ class Run:
         Raises:
             UserError: there are none yet, or they are damaged or of another architecture.
         """
-        if not self.has_model:
+        path = self.path / "model.safetensors"
+        if not path.is_file():
             raise UserError(
                 f"{self.path} has no weights yet: its training was stopped before the first "
                 "validation. Resume it (--resume)."
             )
-        load_weights(self.path / "model.safetensors", model)
+        load_weights(path, model)
 
     def load_last_weights(self, model: nn.Module) -> None:
         """Put the weights of the training state into `model`.
@@ -282,10 +281,6 @@ class Run:
         weights = read_state(path).get("model", {})
         check_same_architecture(path, weights, model)
         load_state_dict(model, weights)
-
-    @property
-    def has_model(self) -> bool:
-        return (self.path / "model.safetensors").is_file()
 
     def save_training_state(self, state: dict[str, Any]) -> None:
         """Write a dict of tensors and plain values, from which training can resume."""
@@ -327,23 +322,7 @@ class Run:
             )
         if config is None:
             return
-        old, new = dict(dotted(self.config)), dict(dotted(_plain(config)))
-        for name, value in old.items():  # a setting that is not among them came after this run
-            if name not in new:
-                raise UserError(
-                    f"{self.path} is of another version of unroll, which had a setting {name}. "
-                    "Resume it with that version, or start another run."
-                )
-            if name not in may_change and value != new[name]:
-                raise UserError(
-                    f"{self.path} was started with {name} = {json.dumps(value)}, not "
-                    f"{json.dumps(new[name])}. Resume it unchanged, or start another run."
-                )
-
-    def _delete_unfinished(self) -> None:
-        """Delete what a killed process had begun to write (see `common.files.atomic_write`)."""
-        for path in filter(is_unfinished, self.path.iterdir()):
-            path.unlink()
+        refuse_changes(str(self.path), self.config, plain(config), may_change)
 
 
 def _as_dict(value: Any) -> dict[str, Any]:
@@ -352,10 +331,3 @@ def _as_dict(value: Any) -> dict[str, Any]:
 
 def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _plain(config: Any) -> dict[str, Any]:
-    """The configuration as JSON has it: no tuples, no paths, no dataclasses."""
-    if is_dataclass(config) and not isinstance(config, type):
-        config = asdict(config)
-    return json.loads(json.dumps(config, default=str))

@@ -71,7 +71,9 @@ def test_a_run_is_not_overwritten_unless_asked(tmp_path):
     run.save_model(nn.Linear(2, 2))
     with refused("holds a run already. Resume it .--resume., replace it .--overwrite."):
         Run.create(tmp_path / "run", "captioner", {"a": 2})
-    assert run.has_model and Run.open(tmp_path / "run").config == {"a": 1}
+    assert (tmp_path / "run" / "model.safetensors").is_file() and Run.open(
+        tmp_path / "run"
+    ).config == {"a": 1}
 
 
 def test_overwriting_deletes_the_run_and_nothing_else(tmp_path):

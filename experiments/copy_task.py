@@ -2,11 +2,9 @@
 
     python -m experiments.copy_task
 
-A GRU reads 3 to 12 symbols; another, with attention, learns to write them from the last to the first.
-It prints what a beam search writes for new sequences, where it looked, and how often it is right.
+A GRU reads 3 to 12 symbols; another, with attention, writes them from the last to the first. Printed
+is what a beam search writes for new sequences, where it looked, and how often it is right.
 """
-
-from __future__ import annotations
 
 import numpy as np
 import torch
@@ -40,8 +38,8 @@ class Reader(nn.Module):
 
 def sequences(count: int, seed: int) -> list[list[int]]:
     draw = np.random.default_rng(seed)
-    lengths = draw.integers(3, 13, count)
-    return [draw.integers(len(SPECIALS), len(SYMBOLS), length).tolist() for length in lengths]
+    low, high = len(SPECIALS), len(SYMBOLS)
+    return [draw.integers(low, high, length).tolist() for length in draw.integers(3, 13, count)]
 
 
 def collate(sources: list[list[int]]) -> Batch:

@@ -55,6 +55,7 @@ def train(options: TrainOptions, *, on_progress: OnProgress | None = None) -> Ev
         UserError: the data, the options or the folder cannot be used.
     """
     check_bounds(options)
+    options.training.check()
     options.loss.check(options.decoder)
     options.search.strategy()
     continues = Run.continues(options.run_dir, options.resume)

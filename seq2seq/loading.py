@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from common.compute.device import choose_device
-from common.decoding.options import make_cell
+from common.decoding.options import cell_by_name
 from common.errors import UserError
 from common.models.encoder_decoder import EncoderDecoder
 from common.models.ensemble import EnsembleModel
@@ -25,7 +25,7 @@ def build_model(options: TrainOptions, source: Vocabulary, target: Vocabulary) -
         len(source),
         chosen.source_embedding_size,
         chosen.encoder_size,
-        cell=make_cell(chosen.encoder_cell),
+        cell=cell_by_name(chosen.encoder_cell),
         num_layers=chosen.encoder_layers,
         bidirectional=chosen.bidirectional,
         summary=chosen.summary,

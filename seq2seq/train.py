@@ -117,6 +117,7 @@ def check(options: TrainOptions) -> None:
         UserError: they do not, or a number is out of bounds.
     """
     check_bounds(options)
+    options.training.check()
     options.loss.check(options.decoder)
     options.search.strategy()
     encoder, text = options.encoder, options.text

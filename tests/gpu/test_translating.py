@@ -44,7 +44,7 @@ TRANSLATORS: dict[str, dict[str, Any]] = {
         "accumulate": 2, "word_dropout": 0.2,
     },
     "sampling": {
-        "teacher_forcing_ratio": 0.3, "average_decay": 0.9, "average_best": 2, "schedule": "plateau",
+        "teacher_forcing_ratio": 0.3, "average_decay": 0.9, "schedule": "plateau",
         "num_layers": 2, "encoder_layers": 2, "encoder_cell": "lstm", "cell": "lstm",
     },
     "sampling after": {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common.decoding.options import make_cell
+from common.decoding.options import cell_by_name
 from common.models.encoder_decoder import EncoderDecoder
 from common.text.vocabulary import Vocabulary
 from seq2seq.encoder import SentenceEncoder
@@ -16,7 +16,7 @@ def build_model(options: TrainOptions, source: Vocabulary, target: Vocabulary) -
         len(source),
         chosen.source_embedding_size,
         chosen.encoder_size,
-        cell=make_cell(chosen.encoder_cell),
+        cell=cell_by_name(chosen.encoder_cell),
         num_layers=chosen.encoder_layers,
         bidirectional=chosen.bidirectional,
         summary=chosen.summary,

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from common.decoding.decoder import RecurrentDecoder
     from common.decoding.hypotheses import Hypothesis
     from common.decoding.scheduled_sampling import (
-        ConstantRatio,
-        ExponentialRatio,
-        InverseSigmoidRatio,
-        LinearRatio,
         SampledInputs,
         ScheduledSampling,
+        constant_ratio,
+        exponential_ratio,
+        inverse_sigmoid_ratio,
+        linear_ratio,
     )
     from common.decoding.search import BeamSearch, Greedy, Sampling, Search
     from common.decoding.step_model import Step, StepModel

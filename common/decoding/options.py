@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 CellName = Literal["rnn", "rnn_relu", "gru", "gru_cho", "lstm"]
 
 
-def make_cell(name: CellName) -> StandardCell | CellFactory:
+def cell_by_name(name: CellName) -> StandardCell | CellFactory:
     """The cell of that name, as `Recurrent` takes it."""
     from common.recurrent.cells import GRUCell
 
@@ -89,7 +89,7 @@ class DecoderOptions:
         choices = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         attention: AttentionKind | None = None if self.attention == "none" else self.attention
         choices["attention"] = attention
-        choices["cell"] = make_cell(self.cell)
+        choices["cell"] = cell_by_name(self.cell)
         del choices["initialization"]
         try:
             decoder = RecurrentDecoder(

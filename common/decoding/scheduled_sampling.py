@@ -9,111 +9,65 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from common.compute.device import upload
 
-
-class RatioSchedule(Protocol):
-    """The teacher-forcing ratio over time: the probability of feeding the reference token."""
-
-    def ratio(self, step: int) -> float:
-        """step: training batches before this one. Returns a probability."""
-        ...
+# The teacher-forcing ratio over time: of the training batches so far, the probability of feeding the
+# reference token.
+Ratio: TypeAlias = Callable[[int], float]
 
 
-@dataclass(frozen=True)
-class ConstantRatio:
+def constant_ratio(value: float) -> Ratio:
     """The same ratio throughout: the "teacher forcing ratio" of tutorials.
 
-    Args:
-        value: that ratio.
+    Raises:
+        ValueError: it is no probability, here and below.
     """
-
-    value: float
-
-    def __post_init__(self) -> None:
-        _check_probability("the teacher-forcing ratio", self.value)
-
-    def ratio(self, step: int) -> float:
-        return self.value
+    _check_probability("the teacher-forcing ratio", value)
+    return lambda step: value
 
 
-@dataclass(frozen=True)
-class LinearRatio:
-    """From 1 down to a floor in a straight line: max(floor, 1 - step / steps).
-
-    Args:
-        steps: after which the line would reach 0.
-        floor: the ratio is never lower.
-    """
-
-    steps: int
-    floor: float = 0.0
-
-    def __post_init__(self) -> None:
-        _check_probability("floor", self.floor)
-        if self.steps < 1:
-            raise ValueError(f"steps is at least 1, not {self.steps}")
-
-    def ratio(self, step: int) -> float:
-        return max(self.floor, 1 - step / self.steps)
+def linear_ratio(steps: int, floor: float = 0.0) -> Ratio:
+    """From 1 down to a floor in a straight line, which would reach 0 after `steps` batches:
+    max(floor, 1 - step / steps)."""
+    _check_probability("floor", floor)
+    if steps < 1:
+        raise ValueError(f"steps is at least 1, not {steps}")
+    return lambda step: max(floor, 1 - step / steps)
 
 
-@dataclass(frozen=True)
-class ExponentialRatio:
-    """k ** step, down to a floor.
-
-    Args:
-        k: below 1; 0.9999 halves the ratio in about 7,000 steps.
-        floor: the ratio is never lower.
-    """
-
-    k: float
-    floor: float = 0.0
-
-    def __post_init__(self) -> None:
-        _check_probability("floor", self.floor)
-        if not 0 < self.k < 1:
-            raise ValueError(f"k is between 0 and 1, not {self.k}")
-
-    def ratio(self, step: int) -> float:
-        return max(self.floor, self.k**step)
+def exponential_ratio(k: float, floor: float = 0.0) -> Ratio:
+    """k ** step, down to a floor; k is below 1: 0.9999 halves the ratio in about 7,000 batches."""
+    _check_probability("floor", floor)
+    if not 0 < k < 1:
+        raise ValueError(f"k is between 0 and 1, not {k}")
+    return lambda step: max(floor, k**step)
 
 
-@dataclass(frozen=True)
-class InverseSigmoidRatio:
+def inverse_sigmoid_ratio(half_life: float, floor: float = 0.0) -> Ratio:
     """k / (k + exp(step / k)): near 1 for long, then falling quickly, down to a floor.
 
     Args:
-        k: at least 1; the ratio is one half after k log k steps (1,000: 6,900 steps).
+        half_life: batches after which the ratio is one half: k log k, for a k of at least 1.
         floor: the ratio is never lower.
     """
+    _check_probability("floor", floor)
+    if half_life < 0:
+        raise ValueError(f"half_life is at least 0, not {half_life}")
+    k = max(float(half_life), 2.0)
+    for _ in range(50):  # Newton's method; k log k is convex, so it converges from above
+        k -= (k * math.log(k) - half_life) / (math.log(k) + 1)
 
-    k: float
-    floor: float = 0.0
-
-    def __post_init__(self) -> None:
-        _check_probability("floor", self.floor)
-        if self.k < 1:
-            raise ValueError(f"k is at least 1, not {self.k}")
-
-    @classmethod
-    def with_half_life(cls, steps: int, floor: float = 0.0) -> InverseSigmoidRatio:
-        """The schedule whose ratio is one half after so many steps: k log k = steps."""
-        k = max(float(steps), 2.0)
-        for _ in range(50):  # Newton's method; k log k is convex, so it converges from above
-            k -= (k * math.log(k) - steps) / (math.log(k) + 1)
-        return cls(k, floor)
-
-    def ratio(self, step: int) -> float:
-        exponent = step / self.k - math.log(self.k)
+    def ratio(step: int) -> float:
+        exponent = step / k - math.log(k)
         # exp(700) is nearly the largest float: far beyond it the ratio is 0 anyway.
-        return max(self.floor, 1 / (1 + math.exp(min(exponent, 700.0))))
+        return max(floor, 1 / (1 + math.exp(min(exponent, 700.0))))
+
+    return ratio
 
 
 class SampledInputs(NamedTuple):
@@ -139,13 +93,14 @@ class SampledInputs(NamedTuple):
 
 
 class ScheduledSampling(nn.Module):
-    """Decides where the model is fed its own predictions, and counts the batches of its schedule.
+    """Decides where the model is fed its own predictions, and counts the batches for its ratio.
 
     The count is part of the state dict, so that a resumed training goes on where it was; it is the
     only thing here that changes. (With gradient accumulation several batches make one update.)
 
     Args:
-        schedule: the probability of the reference token after so many training batches.
+        ratio: the probability of the reference token after so many training batches; a function
+            of their number, as `linear_ratio` and the others above make it.
         per: decide for every "token" (Bengio et al.), or once for a "sentence", all of whose tokens
             are then predictions, or none.
         words: the prediction is the "likeliest" token, or one "sampled" from the distribution.
@@ -157,7 +112,7 @@ class ScheduledSampling(nn.Module):
 
     def __init__(
         self,
-        schedule: RatioSchedule,
+        ratio: Ratio,
         *,
         per: Literal["token", "sentence"] = "token",
         words: Literal["likeliest", "sampled"] = "likeliest",
@@ -168,14 +123,14 @@ class ScheduledSampling(nn.Module):
             raise ValueError(f"per is 'token' or 'sentence', not {per!r}")
         if words not in ("likeliest", "sampled"):
             raise ValueError(f"words is 'likeliest' or 'sampled', not {words!r}")
-        self.schedule = schedule
+        self.ratio = ratio
         self.per = per
         self.words = words
         self.forbidden = list(forbidden)
         self.batches = 0
 
     def extra_repr(self) -> str:
-        return f"{self.schedule}, per={self.per!r}, words={self.words!r}"
+        return f"per={self.per!r}, words={self.words!r}"
 
     def draw(self, batch: int, steps: int) -> SampledInputs | None:
         """Decide for one training batch, and count it.
@@ -191,7 +146,7 @@ class ScheduledSampling(nn.Module):
             What `RecurrentDecoder.unroll` takes; None where the reference is fed everywhere, which is
             teacher forcing, in one fast pass.
         """
-        ratio = self.schedule.ratio(self.batches)
+        ratio = self.ratio(self.batches)
         self.batches += 1
         if ratio >= 1:
             return None

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from common.decoding.decoder import RecurrentDecoder
-    from common.decoding.scheduled_sampling import RatioSchedule, ScheduledSampling
+    from common.decoding.scheduled_sampling import ScheduledSampling
     from common.models.encoder_decoder import EncoderDecoder
 
 
@@ -65,11 +65,11 @@ class LossOptions:
     def make_scheduled_sampling(self) -> ScheduledSampling | None:
         """What feeds the decoder its own predictions while it trains; None under teacher forcing."""
         from common.decoding.scheduled_sampling import (
-            ConstantRatio,
-            ExponentialRatio,
-            InverseSigmoidRatio,
-            LinearRatio,
             ScheduledSampling,
+            constant_ratio,
+            exponential_ratio,
+            inverse_sigmoid_ratio,
+            linear_ratio,
         )
         from common.text.vocabulary import BOS, PAD
 
@@ -77,15 +77,14 @@ class LossOptions:
         if floor == 1:
             return None
         try:
-            ratio: RatioSchedule
             if self.teacher_forcing == "constant":
-                ratio = ConstantRatio(floor)
+                ratio = constant_ratio(floor)
             elif self.teacher_forcing == "linear":
-                ratio = LinearRatio(2 * steps, floor)
+                ratio = linear_ratio(2 * steps, floor)
             elif self.teacher_forcing == "exponential":
-                ratio = ExponentialRatio(0.5 ** (1 / max(1, steps)), floor)
+                ratio = exponential_ratio(0.5 ** (1 / max(1, steps)), floor)
             else:
-                ratio = InverseSigmoidRatio.with_half_life(steps, floor)
+                ratio = inverse_sigmoid_ratio(steps, floor)
             return ScheduledSampling(ratio, per=self.teacher_forcing_per, forbidden=(PAD, BOS))
         except ValueError as error:
             raise UserError(f"--teacher-forcing {self.teacher_forcing}: {error}.") from None
@@ -105,6 +104,7 @@ class WriterRunOptions(RunOptions):
         Raises:
             UserError: they do not.
         """
+        super().check()
         self.loss.check(self.decoder)
         self.search.strategy()
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import random
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from common.compute.device import (
     generator_state,
@@ -21,11 +20,11 @@ from common.compute.device import (
     to_host,
 )
 from common.errors import UserError
-from common.runs.weights import check_same_architecture, load_state_dict
+from common.runs.run import Run
+from common.runs.weights import check_same_architecture
 from common.training.distributed import World
-
-if TYPE_CHECKING:
-    from common.runs.run import Run
+from common.training.meter import diverged
+from common.training.progress import Progress
 
 HOST = torch.device("cpu")
 
@@ -75,7 +74,7 @@ def restore_random_state(state: dict[str, Any], device: torch.device = HOST) -> 
 
 
 class Stateful(Protocol):
-    """A part of a training: all that is asked of optimisers, schedules and the rest."""
+    """A part of a training: all that is asked of optimisers, schedulers and the rest."""
 
     def state_dict(self) -> dict[str, Any]: ...
 
@@ -87,8 +86,11 @@ class Checkpoint:
 
     Args:
         run: the folder; None saves nothing.
-        parts: the parts by name, the model as "model"; None for one that this training has not.
+        progress: the part that tells how far the training has come.
+        parts: the others by name, the model as "model"; None for one that this training has not.
         world: the processes that train together: the state of the generators of each is kept.
+        every_steps, every_minutes: how often the state is to be saved within an epoch; None for
+            never.
         seed: seeds the generators where the run has no state yet; None leaves them.
         device: that of the training, whose own generator is kept with the others.
         say: told in one line what of a state cannot be restored here.
@@ -97,22 +99,49 @@ class Checkpoint:
     def __init__(
         self,
         run: Run | None,
+        progress: Progress,
         parts: Mapping[str, Stateful | None],
         *,
         world: World,
+        every_steps: int | None = None,
+        every_minutes: float | None = None,
         seed: int | None = None,
         device: torch.device = HOST,
         say: Callable[[str], None] | None = None,
     ) -> None:
         self.run = run
+        self.progress = progress
+        given = {name: part for name, part in parts.items() if part is not None}
+        self.parts: dict[str, Stateful] = {"progress": progress, **given}
+        self.world = world
+        self.every_steps = every_steps
+        self.every_minutes = every_minutes
+        self.seed = seed
         self.device = device
         self.say = say
-        self.parts = {name: part for name, part in parts.items() if part is not None}
-        self.world = world
-        self.seed = seed
+        self._saved_at = 0.0  # seconds of training
+
+    def is_due(self) -> bool:
+        """At the end of an epoch, and every so many steps and minutes."""
+        progress = self.progress
+        if progress.ends_epoch or (self.every_steps and progress.step % self.every_steps == 0):
+            return True
+        minutes = (progress.seconds - self._saved_at) / 60
+        return self.every_minutes is not None and minutes >= self.every_minutes
 
     def save(self) -> None:
-        """Write the state; process 0 does it for all."""
+        """Write the state; process 0 does it for all.
+
+        Raises:
+            UserError: a weight is NaN or infinite: the last state stays.
+        """
+        model = self.parts["model"]
+        assert isinstance(model, nn.Module)
+        learnt = [weights for weights in model.parameters() if weights.requires_grad]
+        # Asked once for all: each answer would make the host wait.
+        if not torch.stack([weights.isfinite().all() for weights in learnt]).all():
+            raise diverged("weight", math.nan, self.progress.step)
+        self._saved_at = self.progress.seconds
         if self.run is None:
             return
         generators = self.world.gather(random_state(self.device))
@@ -142,7 +171,8 @@ class Checkpoint:
                 f"{where} does not fit this training ({error}). Resume with the settings that "
                 "the run was started with, or start another run."
             ) from None
-        step = state["progress"]["step"]
+        self._saved_at = self.progress.seconds
+        step = self.progress.step
         if len(generators) != self.world.size:
             self._seed(step)  # exact with as many processes as before; with others, as good
         elif not restore_random_state(generators[self.world.rank], self.device):
@@ -170,45 +200,3 @@ class Checkpoint:
     def _seed(self, step: int) -> None:
         if self.seed is not None:
             seed_everything(self.seed + step + self.world.rank)
-
-
-class BestWeights:
-    """Keeps the weights of the best validation so far: in the run, or in memory without one.
-
-    Args:
-        run: the folder.
-        monitor: the metric that tells what is best; None: the newest is.
-        mode: whether "max" or "min" of it is best.
-    """
-
-    def __init__(self, run: Run | None, monitor: str | None, mode: Literal["max", "min"]) -> None:
-        self.run = run
-        self.monitor = monitor
-        self.mode = mode
-        self._weights: dict[str, Tensor] = {}
-
-    def improves(self, metrics: dict[str, float], best: dict[str, float]) -> bool:
-        """Are `metrics` better than `best`, which is empty at first? NaN is never better."""
-        if self.monitor is None:
-            return True
-        if self.monitor not in metrics:
-            known = ", ".join(metrics) or "nothing"
-            raise ValueError(f"validation gave {known}, not {self.monitor}, which is monitored")
-        value, before = metrics[self.monitor], best.get(self.monitor)
-        if math.isnan(value):
-            return False
-        return before is None or (value > before if self.mode == "max" else value < before)
-
-    def keep(self, model: nn.Module) -> None:
-        """Keep the present weights of `model`."""
-        if self.run is not None:
-            self.run.save_model(model)
-        else:
-            self._weights = copy.deepcopy(to_host(model.state_dict()))
-
-    def load(self, model: nn.Module) -> None:
-        """Put the weights that were kept into `model`."""
-        if self.run is not None:
-            self.run.load_model(model)
-        else:
-            load_state_dict(model, self._weights)

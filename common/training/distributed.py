@@ -26,7 +26,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from common.compute.device import device_of_process
 
@@ -53,11 +53,11 @@ class World:
         for tensor, part in zip(tensors, parts, strict=True):
             tensor.copy_(part.view_as(tensor))
 
-    def copy_from_first(self, tensors: Sequence[Tensor]) -> None:
-        """Give every process the tensors of process 0, in place."""
+    def copy_from_first(self, model: nn.Module) -> None:
+        """Give every process the weights and buffers of process 0, in place."""
         if self.size > 1:
-            for tensor in tensors:
-                dist.broadcast(tensor, src=0)
+            for tensor in (*model.parameters(), *model.buffers()):
+                dist.broadcast(tensor.data, src=0)
 
     def from_first(self, value: Any) -> Any:
         """The plain value that process 0 gave."""

@@ -18,8 +18,8 @@ from common.errors import UserError
 if TYPE_CHECKING:
     import torch
     from torch import nn
+    from torch.optim.lr_scheduler import LRScheduler
 
-    from common.training.schedules import Schedule
     from common.training.trainer import Trainer
 
 
@@ -31,7 +31,7 @@ class TrainingOptions:
     epochs: Annotated[Positive, MayChange(lambda o: o.schedule != "cosine")] = 30
     """At most so many passes over the training data; a cosine ends with the last."""
     batch_size: Positive = 64
-    """Sentences in a batch."""
+    """Examples in a batch."""
     learning_rate: Rate = 1e-3
     """Peak learning rate of AdamW."""
     weight_decay: Amount = 1e-4
@@ -39,16 +39,13 @@ class TrainingOptions:
     schedule: Literal["constant", "plateau", "cosine", "inverse_sqrt"] = "constant"
     """How the learning rate falls."""
     warmup_steps: Count = 0
-    """Updates over which the learning rate rises from 0."""
+    """Updates over which the learning rate rises from 0; not with a plateau."""
     clip_norm: Amount = 5.0
     """Largest norm of the gradient of all weights."""
     accumulate: Positive = 1
     """Batches whose gradients make one update."""
     average_decay: Decay = 0.0
     """Decay of an exponential moving average of the weights that is validated and saved; 0 for none."""
-    average_best: Count = 0
-    """At the end, average the weights of so many best validations, and keep the average if it is
-    better; 0 for none."""
     patience: Annotated[Count, MAY_CHANGE] = 5
     """Epochs without a better validation score after which training ends."""
     max_minutes: Annotated[Amount | None, MAY_CHANGE] = None
@@ -62,6 +59,17 @@ class TrainingOptions:
     """cpu, cuda, cuda:1, mps, or any other device of PyTorch; auto takes a GPU if there is one."""
     threads: Annotated[Positive | None, MAY_CHANGE] = None
     """CPU threads of the arithmetic; PyTorch's choice by default."""
+
+    def check(self) -> None:
+        """Refuse options that do not go together, before anything slow is done.
+
+        Raises:
+            UserError: they do not.
+        """
+        if self.schedule == "plateau" and self.warmup_steps:
+            raise UserError(
+                "--schedule plateau has no warm-up: leave --warmup-steps out, or choose another."
+            )
 
     def begin(self) -> torch.device:
         """Set the threads and the random generators of this process; the device to work on."""
@@ -125,18 +133,28 @@ class TrainingOptions:
             fused=True,  # one pass over the weights instead of a dozen
         )
 
-    def make_schedule(self, steps_per_epoch: int) -> Schedule:
-        """The schedule of these options."""
-        from common.training.schedules import Constant, Cosine, InverseSquareRoot, Plateau
+    def make_scheduler(
+        self, optimizer: torch.optim.Optimizer, steps_per_epoch: int, mode: Literal["max", "min"]
+    ) -> LRScheduler:
+        """The scheduler of these options; `mode` is that of the monitored metric."""
+        from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
+        from common.training.schedules import constant, cosine, inverse_sqrt
+
+        self.check()
         if self.schedule == "plateau":
-            return Plateau(warmup_steps=self.warmup_steps)
+            floors = [0.01 * group["lr"] for group in optimizer.param_groups]
+            return ReduceLROnPlateau(
+                optimizer, mode, factor=0.5, patience=1, threshold=0.0, min_lr=floors
+            )
         if self.schedule == "cosine":
             total = max(self.warmup_steps + 1, self.epochs * steps_per_epoch)
-            return Cosine(total, warmup_steps=self.warmup_steps)
-        if self.schedule == "inverse_sqrt":
-            return InverseSquareRoot(warmup_steps=self.warmup_steps or 4000)
-        return Constant(warmup_steps=self.warmup_steps)
+            factor = cosine(total, self.warmup_steps)
+        elif self.schedule == "inverse_sqrt":
+            factor = inverse_sqrt(self.warmup_steps or 4000)
+        else:
+            factor = constant(self.warmup_steps)
+        return LambdaLR(optimizer, factor)
 
     def make_trainer(
         self, model: nn.Module, optimizer: torch.optim.Optimizer, batches, **arguments: Any
@@ -144,6 +162,7 @@ class TrainingOptions:
         """The trainer of these options; `arguments` are the rest of what `Trainer` takes."""
         from common.training.trainer import Trainer
 
+        steps = -(-len(batches(0)) // self.accumulate)  # of an epoch
         return Trainer(
             model,
             optimizer,
@@ -151,12 +170,11 @@ class TrainingOptions:
             max_epochs=self.epochs,
             max_minutes=self.max_minutes,
             patience=self.patience or None,
-            schedule=self.make_schedule(-(-len(batches(0)) // self.accumulate)),
+            scheduler=self.make_scheduler(optimizer, steps, arguments.get("mode", "max")),
             clip_norm=self.clip_norm or None,
             accumulate=self.accumulate,
             precision=self.precision,
             average_decay=self.average_decay or None,
-            average_best=self.average_best,
             seed=self.seed,
             **arguments,
         )
@@ -181,3 +199,4 @@ class RunOptions:
         Raises:
             UserError: they do not.
         """
+        self.training.check()

@@ -1,4 +1,4 @@
-"""How far a training has come."""
+"""How far a training has come, and when it ends."""
 
 from __future__ import annotations
 
@@ -20,8 +20,6 @@ class Progress:
         best_step: the step of the best weights.
         best_metrics: what validation gave for them.
         without_improvement: validations since then.
-        averaged: of how many validations' weights the best weights are the average, once training
-            has ended; 0 where they are those of `best_step`.
         finished: why training ended; empty while it goes on.
         reported: the size of `metrics.jsonl`.
     """
@@ -35,12 +33,67 @@ class Progress:
     best_step: int = 0
     best_metrics: dict[str, float] = field(default_factory=dict)
     without_improvement: int = 0
-    averaged: int = 0
     finished: str = ""
     reported: int = 0
+
+    @property
+    def ends_epoch(self) -> bool:
+        """Whether the last batch of the epoch has been learnt from."""
+        return self.batch >= self.epoch_batches
 
     def state_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Training stops at the first limit that is reached; None for no such limit.
+
+    Args:
+        epochs: passes over the training data.
+        steps: updates of the weights.
+        minutes: of training, validation included.
+        patience: validations without improvement.
+        monitor: the metric that is to improve.
+
+    Raises:
+        ValueError: no limit at all, or patience with nothing to monitor.
+    """
+
+    epochs: int | None = None
+    steps: int | None = None
+    minutes: float | None = None
+    patience: int | None = None
+    monitor: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.epochs, self.steps, self.minutes, self.patience) == (None,) * 4:
+            raise ValueError("give max_epochs, max_steps, max_minutes or patience")
+        if self.patience is not None and self.monitor is None:
+            raise ValueError("patience needs a metric to monitor")
+
+    def most_steps(self, epoch_steps: int) -> int | None:
+        """Updates at most, where an epoch has `epoch_steps`; None if no limit counts them."""
+        limits = [] if self.steps is None else [self.steps]
+        if self.epochs is not None:
+            limits.append(self.epochs * epoch_steps)
+        return min(limits, default=None)
+
+    def reached(self, progress: Progress) -> str:
+        """Why training is to stop now, in words; empty if it is not."""
+        if self.epochs is not None and progress.epoch >= self.epochs:
+            return _counted(self.epochs, "epoch")
+        if self.steps is not None and progress.step >= self.steps:
+            return _counted(self.steps, "step")
+        if self.minutes is not None and progress.seconds >= 60 * self.minutes:
+            return f"{self.minutes:g} minutes"
+        if self.patience is not None and progress.without_improvement >= self.patience:
+            return f"no better {self.monitor} in {self.patience} validations"
+        return ""
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -20,6 +20,7 @@ class Reports:
         meter: has the losses of the updates since the last report.
         optimizer: its learning rates are reported.
         progress: when it is.
+        monitor: the metric that chooses the best weights; None if none does.
     """
 
     def __init__(
@@ -28,11 +29,13 @@ class Reports:
         meter: Meter,
         optimizer: torch.optim.Optimizer,
         progress: Progress,
+        monitor: str | None = None,
     ) -> None:
         self.tracker = tracker
         self.meter = meter
         self.optimizer = optimizer
         self.progress = progress
+        self.monitor = monitor
         self._newest_loss = math.nan
 
     def training(self, device: torch.device) -> None:
@@ -47,44 +50,31 @@ class Reports:
         speed = {unit: f"{speeds.get(f'{unit}_per_second', 0):,.0f}/s"}
         self.tracker.show(**dict(islice(shown.items(), 3)) | speed)  # the loss and two figures
 
-    def validation(self, metrics: dict[str, float], *, improved: bool, monitored: bool) -> None:
+    def validation(self, metrics: dict[str, float], *, improved: bool) -> None:
         """Report a validation.
 
         Args:
             metrics: what it gave; empty if there is nothing to validate with.
             improved: whether these are the best so far.
-            monitored: whether that was asked at all.
         """
         self._track({f"validation/{name}": value for name, value in metrics.items()})
         if metrics and improved:
             self.tracker.best(metrics)
-        scores = f"  |  validation{_listed(metrics)}" if metrics else ""
+        listed = "".join(f"  {name} {value:.4g}" for name, value in metrics.items())
         self.tracker.say(
             f"epoch {self.progress.epoch + 1}  step {self.progress.step}"
-            f"  training loss {self._newest_loss:.4g}{scores}"
-            f"{'  (best so far)' if improved and monitored else ''}"
+            f"  training loss {self._newest_loss:.4g}{'  |  validation' if metrics else ''}{listed}"
+            f"{'  (best so far)' if improved and self.monitor else ''}"
         )
 
-    def average(self, metrics: dict[str, float], *, count: int, improved: bool) -> None:
-        """Report the validation of the averaged weights of the `count` best validations."""
-        self._track({f"average/{name}": value for name, value in metrics.items()})
-        if improved:
-            self.tracker.best(metrics)
-        self.tracker.say(
-            f"average of the best {count} validations' weights{_listed(metrics)}"
-            f"  ({'better than each' if improved else 'no better than the best of them: not kept'})"
-        )
-
-    def end(self, *, monitored: bool) -> None:
+    def end(self) -> None:
         """Say why training ended, and with which weights."""
         progress = self.progress
-        best = f", best at step {progress.best_step}" if monitored else ""
-        if progress.averaged:
-            best = f", best the average of {progress.averaged} validations"
+        best = f", best at step {progress.best_step}" if self.monitor else ""
         self.tracker.say(f"finished after step {progress.step}: {progress.finished}{best}")
 
     def _rates(self) -> dict[str, float]:
-        """The learning rates by name, one for all groups of parameters that share it."""
+        """The learning rates of the next update by name, one for all groups that share it."""
         rates = dict.fromkeys(group["lr"] for group in self.optimizer.param_groups)
         return {
             f"learning_rate{f'_{number}' if number else ''}": rate
@@ -95,7 +85,3 @@ class Reports:
         if figures:
             seconds = round(self.progress.seconds, 2)
             self.tracker.scalars(figures, epoch=self.progress.epoch + 1, seconds=seconds)
-
-
-def _listed(metrics: dict[str, float]) -> str:
-    return "".join(f"  {name} {value:.4g}" for name, value in metrics.items())

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import copy
+import math
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Literal
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from typing import Literal, TypeAlias
 
-from torch import nn
+from torch import Tensor, nn
 
-from common.training.averaging import BestFew, WeightAverage
-from common.training.checkpoint import BestWeights
+from common.compute.device import to_host
+from common.compute.precision import without_gradients
+from common.runs.run import Run
+from common.runs.weights import load_state_dict
+from common.training.averaging import WeightAverage
+from common.training.checkpoint import random_state, restore_random_state
 from common.training.distributed import World
 from common.training.interruption import Interruption
 from common.training.progress import Progress
-from common.training.reports import Reports
-from common.training.validation import undisturbed
 
-if TYPE_CHECKING:
-    from common.runs.run import Run
-
-Validate = Callable[[], dict[str, float]]
+Validate: TypeAlias = Callable[[], dict[str, float]]
 
 
 class Selection:
@@ -28,121 +29,136 @@ class Selection:
     Args:
         model: what is trained.
         progress: notes which weights are the best so far.
+        validate: gives the metrics by name, and may draw random numbers; None: there are none.
+        every: steps between validations; None for once after every epoch.
         monitor: the metric that tells; None: the newest weights are the best.
         mode: whether "max" or "min" of it is best.
         average: where there is one, its weights are what is validated and kept.
-        average_best: validations, the best of all, whose average is tried at the end; 0 for none.
         run: the folder to keep the best weights in; None keeps them in memory.
         world: the processes that train together; process 0 validates and keeps for all.
         interruption: Ctrl-C stops a validation at once.
 
     Raises:
-        ValueError: an average of a single validation, or of the best by no metric.
+        ValueError: a metric of no validation, or an unknown mode.
     """
 
     def __init__(
         self,
         model: nn.Module,
         progress: Progress,
+        validate: Validate | None = None,
         *,
-        monitor: str | None,
-        mode: Literal["max", "min"],
-        average: WeightAverage | None,
-        average_best: int,
-        run: Run | None,
-        world: World,
-        interruption: Interruption,
+        every: int | None = None,
+        monitor: str | None = None,
+        mode: Literal["max", "min"] = "max",
+        average: WeightAverage | None = None,
+        run: Run | None = None,
+        world: World | None = None,
+        interruption: Interruption | None = None,
     ) -> None:
-        if average_best and monitor is None:
-            raise ValueError("average_best needs a metric to monitor, which tells what is best")
+        if monitor is not None and validate is None:
+            raise ValueError("monitor needs validate, which gives the metrics")
+        if mode not in ("max", "min"):
+            raise ValueError(f'mode is "max" or "min", not {mode!r}')
         self.model = model
         self.progress = progress
+        self.measure = validate
+        self.every = every
         self.monitor = monitor
+        self.mode = mode
         self.average = average
-        self.few = BestFew(run, average_best, mode) if average_best else None
-        self.world = world
-        self.interruption = interruption
-        self.best = BestWeights(run, monitor, mode)
+        self.run = run
+        self.world = world or World()
+        self.interruption = interruption or Interruption()
+        self._weights: dict[str, Tensor] = {}  # the best, where there is no run
 
-    def validate(self, validate: Validate | None) -> tuple[dict[str, float], bool] | None:
-        """Validate the present weights, and keep them if they are the best, or among the best.
+    def is_due(self) -> bool:
+        """Every so many steps, or at the end of an epoch; once at a step."""
+        progress = self.progress
+        if progress.validated_step == progress.step:
+            return False
+        if self.every is None:
+            return progress.ends_epoch
+        return progress.step > 0 and progress.step % self.every == 0
+
+    def validate(self) -> tuple[dict[str, float], bool] | None:
+        """Validate the present weights, and keep them if they are the best.
 
         Returns:
             The metrics, and whether they are the best so far; None if Ctrl-C interrupted the
             validation, which is begun anew when the run is resumed.
+
+        Raises:
+            ValueError: the monitored metric is not among them.
         """
-        metrics = self._measure(validate, self._averaged())
+        metrics: dict[str, float] | None = {}
+        if self.measure is not None and self.world.rank == 0:
+            metrics = self._undisturbed(self.measure)
+        metrics = self.world.from_first(metrics)
         if metrics is None:
             return None
         progress = self.progress
-        improved = self.best.improves(metrics, progress.best_metrics)
+        improved = self.improves(metrics)
         if improved:
             progress.best_step, progress.best_metrics = progress.step, metrics
             progress.without_improvement = 0
-            self._keep()
+            self.keep()
         else:
             progress.without_improvement += 1
-        if self.few is not None and self.monitor is not None:
-            among = self.few.take(progress.step, metrics[self.monitor])
-            if among and self.world.rank == 0:
-                with self._averaged():
-                    self.few.keep(self.model, progress.step)
+        progress.validated_step = progress.step
         return metrics, improved
 
-    def tidy(self) -> None:
-        """Delete what no resumed training will ask for, once the state of this one is saved."""
-        if self.few is not None and self.world.rank == 0:
-            self.few.tidy()
+    def improves(self, metrics: dict[str, float]) -> bool:
+        """Are these metrics better than the best so far? NaN is never better."""
+        if self.monitor is None:
+            return True
+        if self.monitor not in metrics:
+            known = ", ".join(metrics) or "nothing"
+            raise ValueError(f"validation gave {known}, not {self.monitor}, which is monitored")
+        value, best = metrics[self.monitor], self.progress.best_metrics.get(self.monitor)
+        if math.isnan(value):
+            return False
+        return best is None or (value > best if self.mode == "max" else value < best)
 
-    def finish(self, validate: Validate | None, reports: Reports) -> bool:
-        """Put the best weights into the model of process 0; False if Ctrl-C interrupted it.
+    def keep(self) -> None:
+        """Keep the present weights as the best."""
+        if self.world.rank == 0:
+            with self._averaged():
+                if self.run is not None:
+                    self.run.save_model(self.model)
+                else:
+                    self._weights = copy.deepcopy(to_host(self.model.state_dict()))
 
-        The saved state knows nothing of the average that is tried here: a training that is carried
-        on later goes on as if it had never ended.
-        """
+    def finish(self) -> None:
+        """Put the best weights into the model of process 0."""
         if not self.progress.best_step:
-            self._keep()  # the monitored metric was never a number
-        if self.few is not None and len(self.few) > 1:
-            if self.world.rank == 0:
-                self.few.load_average(self.model)
-            metrics = self._measure(validate, nullcontext())
-            if metrics is None:
-                return False
-            self._decide(self.few, metrics, reports)
+            self.keep()  # the monitored metric was never a number
         if self.world.rank == 0:
-            self.best.load(self.model)
-        return True
-
-    def _decide(self, few: BestFew, metrics: dict[str, float], reports: Reports) -> None:
-        """Between the average, which the model holds now and `metrics` are of, and the best."""
-        improved = self.best.improves(metrics, self.progress.best_metrics)
-        if self.world.rank == 0:
-            if not improved:  # an earlier end of this run may have kept its average
-                few.load_best(self.model)
-            self.best.keep(self.model)
-        if improved:
-            self.progress.best_metrics, self.progress.averaged = metrics, len(few)
-        reports.average(metrics, count=len(few), improved=improved)
-
-    def _measure(
-        self, validate: Validate | None, weights: AbstractContextManager[None]
-    ) -> dict[str, float] | None:
-        """What `validate` gives within `weights`, as process 0 finds it; None after Ctrl-C."""
-        metrics: dict[str, float] | None = {}
-        if validate is not None and self.world.rank == 0:
-            # One of several processes cannot stop alone: there, Ctrl-C waits for the next report.
-            alone = self.world.size == 1
-            at_once = self.interruption.immediate() if alone else nullcontext()
-            metrics = undisturbed(self.model, validate, at_once, weights)
-            if metrics is None and not alone:
-                raise KeyboardInterrupt
-        return self.world.from_first(metrics)
+            if self.run is not None:
+                self.run.load_model(self.model)
+            else:
+                load_state_dict(self.model, self._weights)
 
     def _averaged(self) -> AbstractContextManager[None]:
         """Within the block, the model has its averaged weights, if there are any."""
         return nullcontext() if self.average is None else self.average.applied()
 
-    def _keep(self) -> None:
-        if self.world.rank == 0:
-            with self._averaged():
-                self.best.keep(self.model)
+    def _undisturbed(self, measure: Validate) -> dict[str, float] | None:
+        """The metrics, while nothing changes that the training depends on; None after Ctrl-C."""
+        device = next(self.model.parameters()).device
+        generators = random_state(device)
+        self.model.eval()
+        try:
+            with ExitStack() as stack, without_gradients():
+                # One of several processes cannot stop alone: there, Ctrl-C waits for the next report.
+                if self.world.size == 1:
+                    stack.enter_context(self.interruption.immediate())
+                stack.enter_context(self._averaged())
+                return {name: float(value) for name, value in measure().items()}
+        except KeyboardInterrupt:
+            if self.world.size > 1:
+                raise
+            return None
+        finally:
+            restore_random_state(generators, device)
+            self.model.train()

@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias
+from typing import Any, Literal, NoReturn, TypeAlias
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from common.compute import Precision
 from common.compute.precision import choose_precision
 from common.errors import UserError
+from common.runs.run import Run
 from common.training.averaging import WeightAverage
 from common.training.batches import grouped
-from common.training.checkpoint import Checkpoint
+from common.training.checkpoint import Checkpoint, Stateful
 from common.training.distributed import World
 from common.training.interruption import Interruption
-from common.training.limits import Limits
 from common.training.loss import Figures, mean_of_sums
-from common.training.meter import Meter, diverged
-from common.training.progress import Progress
+from common.training.meter import Meter
+from common.training.progress import Limits, Progress
 from common.training.reports import Reports
-from common.training.schedules import Constant, Schedule
-from common.training.selection import Selection
+from common.training.selection import Selection, Validate
 from common.training.tracking import Tracker
 from common.training.update import Update
-
-if TYPE_CHECKING:
-    from common.runs.run import Run
 
 OnProgress: TypeAlias = Callable[[int, int | None], None]  # updates so far, and at most
 
@@ -39,8 +35,7 @@ class Trainer:
     """Trains any module that has `loss(batch) -> Loss`.
 
     After `fit`, the model holds its best weights: those of the validation with the best monitored
-    metric, or the average of the best few if that is better; the last ones where nothing is
-    monitored.
+    metric; the last ones where nothing is monitored.
 
     With a `run`, everything is kept there: the best weights whenever they improve, and all of the
     training's state after every epoch and every few minutes. A run that holds such a state is
@@ -63,7 +58,8 @@ class Trainer:
         patience: validations without improvement after which training stops; None for never.
         max_epochs, max_steps, max_minutes: training stops at the first that is reached.
         validate_every: steps between validations; None for once after every epoch.
-        schedule: factors on the learning rates over time; see `schedules`.
+        scheduler: of `torch.optim.lr_scheduler`, stepped after every update; ReduceLROnPlateau after
+            every validation, with the monitored metric. See also `schedules`.
         clip_norm: gradients are scaled down to this norm, all together; None leaves them.
         accumulate: batches whose gradients make one update, as if they were one large batch: each
             counts by the count of its loss.
@@ -72,9 +68,6 @@ class Trainer:
             faster for this model and device, which is measured here, once.
         average_decay: also keep an exponential moving average of the weights, with this decay;
             it is what is validated and saved. None for none.
-        average_best: validations, the best of all, whose weights are averaged at the end; the average
-            is validated, and becomes the model if it is better than each. The run keeps them
-            (best-*.safetensors). 0 for no such average.
         figures: makes what is reported beside the loss of its sums and its count.
         unit: what the count of a loss counts: "tokens", "sentences"; the speed is reported in it.
         run: the folder to keep everything in; None keeps nothing on disk.
@@ -87,6 +80,9 @@ class Trainer:
         how_to_resume: what to tell the user after Ctrl-C.
         on_progress: called after every update, and what is due after it, with the updates so far
             and how many there will be at most; None where no limit counts updates or epochs.
+
+    Raises:
+        ValueError: arguments that do not go together.
     """
 
     def __init__(
@@ -95,7 +91,7 @@ class Trainer:
         optimizer: torch.optim.Optimizer,
         batches: Callable[[int], Sequence[Any]],
         *,
-        validate: Callable[[], dict[str, float]] | None = None,
+        validate: Validate | None = None,
         monitor: str | None = None,
         mode: Literal["max", "min"] = "max",
         patience: int | None = None,
@@ -103,12 +99,11 @@ class Trainer:
         max_steps: int | None = None,
         max_minutes: float | None = None,
         validate_every: int | None = None,
-        schedule: Schedule | None = None,
+        scheduler: LRScheduler | None = None,
         clip_norm: float | None = None,
         accumulate: int = 1,
         precision: Precision = "fp32",
         average_decay: float | None = None,
-        average_best: int = 0,
         figures: Figures = mean_of_sums,
         unit: str = "examples",
         run: Run | None = None,
@@ -122,76 +117,51 @@ class Trainer:
         how_to_resume: str = "Run the same command with --resume to go on.",
         on_progress: OnProgress | None = None,
     ) -> None:
-        if monitor is not None and validate is None:
-            raise ValueError("monitor needs validate, which gives the metrics")
-        if mode not in ("max", "min") or precision not in ("fp32", "bf16", "auto"):
-            raise ValueError('mode is "max" or "min", and precision "fp32", "bf16" or "auto"')
+        if precision not in ("fp32", "bf16", "auto"):
+            raise ValueError('precision is "fp32", "bf16" or "auto"')
         if min(accumulate, log_every, validate_every or 1, checkpoint_steps or 1) < 1:
             raise ValueError("counts of batches and steps must be at least 1")
-        self.world = world or World()
-        self.limits = Limits(max_epochs, max_steps, max_minutes, patience, monitor)
+        self.plateau = scheduler if isinstance(scheduler, ReduceLROnPlateau) else None
+        if self.plateau is not None and (monitor is None or self.plateau.mode != mode):
+            raise ValueError("ReduceLROnPlateau needs a metric to monitor, and its mode")
         self.model = model
         self.optimizer = optimizer
         self.batches = batches
-        self.validate = validate
         self.monitor = monitor
-        self.validate_every = validate_every
-        self.schedule = schedule or Constant()
-        self.clip_norm = clip_norm
+        self.scheduler = scheduler
         self.accumulate = accumulate
-        self.precision = choose_precision(precision, model)
-        self.update = Update(
-            model, optimizer, clip_norm=clip_norm, accumulate=accumulate,
-            precision=self.precision, world=self.world,
-        )  # fmt: skip
         self.run = run
         self.tracker = tracker or Tracker(progress=False)
         self.log_every = log_every
-        self.checkpoint_minutes = checkpoint_minutes
-        self.checkpoint_steps = checkpoint_steps
         self.workers = workers
+        self.world = world or World()
         self.how_to_resume = how_to_resume
         self.on_progress = on_progress
 
-        self.device = next(model.parameters()).device
-        self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        for group in optimizer.param_groups:
-            group.setdefault("initial_lr", group["lr"])
-        self.average = (
-            None if average_decay is None else WeightAverage(self.parameters, average_decay)
-        )
+        self.limits = Limits(max_epochs, max_steps, max_minutes, patience, monitor)
         self.progress = Progress()
-        self.meter = Meter(figures, unit)
-        self.reports = Reports(self.tracker, self.meter, optimizer, self.progress)
         self.interruption = Interruption()
+        self.update = Update(
+            model, optimizer, clip_norm=clip_norm, accumulate=accumulate,
+            precision=choose_precision(precision, model), world=self.world,
+        )  # fmt: skip
+        self.device, self.parameters = self.update.device, self.update.parameters
+        self.average = WeightAverage(self.parameters, average_decay) if average_decay else None
+        self.meter = Meter(figures, unit)
+        self.reports = Reports(self.tracker, self.meter, optimizer, self.progress, monitor)
         self.selection = Selection(
-            model,
-            self.progress,
-            monitor=monitor,
-            mode=mode,
-            average=self.average,
-            average_best=average_best,
-            run=run,
-            world=self.world,
-            interruption=self.interruption,
-        )
+            model, self.progress, validate, every=validate_every, monitor=monitor, mode=mode,
+            average=self.average, run=run, world=self.world, interruption=self.interruption,
+        )  # fmt: skip
+        parts: dict[str, Stateful | None] = {
+            "model": model, "optimizer": optimizer, "scheduler": scheduler, "meter": self.meter,
+            "average": self.average,
+        }  # fmt: skip
         self.checkpoint = Checkpoint(
-            run,
-            {
-                "model": model,
-                "optimizer": optimizer,
-                "schedule": self.schedule,
-                "progress": self.progress,
-                "meter": self.meter,
-                "average": self.average,
-                "best_few": self.selection.few,
-            },
-            world=self.world,
-            seed=seed,
-            device=self.device,
-            say=self.tracker.say,
-        )
-        self._begun = self._saved_at = 0.0  # seconds
+            run, self.progress, parts, world=self.world, every_steps=checkpoint_steps,
+            every_minutes=checkpoint_minutes, seed=seed, device=self.device, say=self.tracker.say,
+        )  # fmt: skip
+        self._began = 0.0  # seconds
         self._stop = False
 
     def fit(self) -> Progress:
@@ -199,6 +169,7 @@ class Trainer:
 
         Raises:
             UserError: the loss or a gradient is NaN or infinite, or the run cannot be resumed.
+            TypeError: the model returns no `Loss`.
             KeyboardInterrupt: Ctrl-C; the state has been saved, and the message says how to go on.
         """
         progress = self.progress
@@ -206,7 +177,7 @@ class Trainer:
             self._begin()
             while not self.limits.reached(progress):
                 batches = self._enter_epoch()
-                if self._validation_is_due():  # Ctrl-C had interrupted it
+                if self.selection.is_due():  # Ctrl-C had interrupted it
                     self._validate()
                 with closing(self._groups(batches)) as groups:
                     for group, size in groups:
@@ -216,11 +187,25 @@ class Trainer:
                         self._after_update(size)
                         if self.limits.reached(progress):
                             break
-                if progress.batch >= len(batches):
+                if progress.ends_epoch:
                     progress.epoch += 1
                     progress.batch = 0
             self._end()
         return progress
+
+    def _begin(self) -> None:
+        """Start from the beginning, or from the state that the run holds."""
+        resumed = self.checkpoint.restore()
+        progress = self.progress
+        self.world.copy_from_first(self.model)
+        if self.run is not None:
+            self.tracker.rewind(progress.step, progress.reported)
+        if resumed:
+            self.tracker.say(f"resuming after step {progress.step}")
+        progress.finished = ""
+        self.model.train()  # a validation restores it
+        self.meter.restart_clock()
+        self._began = time.perf_counter() - progress.seconds
 
     def _enter_epoch(self) -> Sequence[Any]:
         """The batches of the present epoch: the same again where it is resumed."""
@@ -241,24 +226,18 @@ class Trainer:
     def _groups(self, batches: Sequence[Any]) -> Generator[tuple[Iterator[Any], int], None, None]:
         """What is left of the epoch, in groups of batches: one group for each update."""
         return grouped(
-            batches,
-            self.progress.batch,
-            accumulate=self.accumulate,
-            world=self.world,
-            workers=self.workers,
-            seed=self.progress.epoch,
-            device=self.device,
-        )
+            batches, self.progress.batch, accumulate=self.accumulate, world=self.world,
+            workers=self.workers, seed=self.progress.epoch, device=self.device,
+        )  # fmt: skip
 
     def _update(self, group: Iterable[Any]) -> None:
-        """Change the weights once, and take note of the loss. Nothing waits for the device."""
-        factor = self.schedule.factor(self.progress.step)
-        for settings in self.optimizer.param_groups:
-            settings["lr"] = settings["initial_lr"] * factor
+        """Change the weights once, and all that follows them. Nothing waits for the device."""
         loss, norm, examples = self.update(group)
         self.meter.add(loss, norm, examples, self.progress.step + 1)
         if self.average is not None:
             self.average.update()
+        if self.scheduler is not None and self.plateau is None:
+            self.scheduler.step()
 
     def _after_update(self, batches: int) -> None:
         """Report, validate, save and stop, whatever is due after a step."""
@@ -268,10 +247,10 @@ class Trainer:
         self._read_clock()
         if progress.step % self.log_every == 0:
             self.reports.training(self.device)
-        if self._validation_is_due():
+        if self.selection.is_due():
             self._validate()
             self._save()
-        elif self._save_is_due():
+        elif self.checkpoint.is_due():
             self._save()
         if self._stop:
             self._stop_here()
@@ -282,36 +261,32 @@ class Trainer:
     def _read_clock(self) -> None:
         """Take note of the time and of Ctrl-C. Several processes must find the same at the same
         step: they ask process 0, and only now and then."""
-        found = time.perf_counter() - self._begun, self.interruption.requested
+        found = time.perf_counter() - self._began, self.interruption.requested
         if self.world.size > 1:
             if self.progress.step % self.log_every:
                 return
             found = self.world.from_first(found)
         self.progress.seconds, self._stop = found
 
-    def _validation_is_due(self) -> bool:
-        """Every so many steps, or at the end of an epoch; once at a step."""
-        progress = self.progress
-        if progress.validated_step == progress.step:
-            return False
-        if self.validate_every is None:
-            return progress.batch >= progress.epoch_batches
-        return progress.step > 0 and progress.step % self.validate_every == 0
-
     def _validate(self) -> None:
         """Validate the present weights, and report all that is not reported yet."""
-        progress = self.progress
         self.meter.read()
         if len(self.meter):
             self.reports.training(self.device)
-        found = self.selection.validate(self.validate)
+        found = self.selection.validate()
         if found is None:
             self._stop_here()
         metrics, improved = found
-        self.schedule.validated(improved)
-        progress.validated_step = progress.step
-        self.reports.validation(metrics, improved=improved, monitored=self.monitor is not None)
+        if self.plateau is not None and self.monitor is not None:
+            self.plateau.step(metrics[self.monitor])
+        self.reports.validation(metrics, improved=improved)
         self.meter.restart_clock()
+
+    def _save(self) -> None:
+        """Save everything, unless it is not sound: then the last state stays."""
+        self.meter.read()
+        self.progress.reported = self.tracker.position()
+        self.checkpoint.save()
 
     def _end(self) -> None:
         """Validate and save what was not, and put the best weights into the model."""
@@ -321,55 +296,13 @@ class Trainer:
         progress.finished = self.limits.reached(progress)
         self._save()
         self.tracker.end_epoch()
-        if not self.selection.finish(self.validate, self.reports):
-            self._stop_here(save=False)
-        self.world.copy_from_first(self._tensors())
-        self.reports.end(monitored=self.monitor is not None)
+        self.selection.finish()
+        self.world.copy_from_first(self.model)
+        self.reports.end()
 
-    # Starting, saving, stopping
-
-    def _begin(self) -> None:
-        """Start from the beginning, or from the state that the run holds."""
-        resumed = self.checkpoint.restore()
-        progress = self.progress
-        self.world.copy_from_first(self._tensors())
-        if self.run is not None:
-            self.tracker.rewind(progress.step, progress.reported)
-        if resumed:
-            self.tracker.say(f"resuming after step {progress.step}")
-        progress.finished = ""
-        self.model.train()  # a validation restores it
-        self.meter.restart_clock()
-        self._begun = time.perf_counter() - progress.seconds
-        self._saved_at = progress.seconds
-
-    def _save(self) -> None:
-        """Save everything, unless it is not sound: then the last state stays."""
-        self.meter.read()
-        # Asked once for all: each answer would make the host wait.
-        if not torch.stack([weights.isfinite().all() for weights in self.parameters]).all():
-            raise diverged("weight", math.nan, self.progress.step)
-        self.progress.reported = self.tracker.position()
-        self.checkpoint.save()
-        self.selection.tidy()
-        self._saved_at = self.progress.seconds
-
-    def _save_is_due(self) -> bool:
-        """At the end of an epoch, and every so many steps and minutes."""
-        progress = self.progress
-        if progress.batch >= progress.epoch_batches:
-            return True
-        if self.checkpoint_steps and progress.step % self.checkpoint_steps == 0:
-            return True
-        return progress.seconds - self._saved_at >= 60 * self.checkpoint_minutes
-
-    def _stop_here(self, *, save: bool = True) -> NoReturn:
+    def _stop_here(self) -> NoReturn:
         """Save, and say how to go on."""
-        if save:
-            self._save()
+        self._save()
         self.tracker.end_epoch()
         saved = f"; {self.run.path} holds everything. {self.how_to_resume}" if self.run else "."
         raise KeyboardInterrupt(f"stopped after step {self.progress.step}{saved}")
-
-    def _tensors(self) -> list[Tensor]:
-        return [tensor.data for tensor in (*self.model.parameters(), *self.model.buffers())]

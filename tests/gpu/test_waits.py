@@ -11,18 +11,17 @@ from torch import nn
 from common.data.batching import Batches
 from common.decoding import (
     BeamSearch,
-    ConstantRatio,
     Greedy,
     RecurrentDecoder,
     Sampling,
     ScheduledSampling,
+    constant_ratio,
 )
 from common.models.encoder_decoder import Batch, EncoderDecoder
 from common.models.ensemble import EnsembleModel
 from common.runs.run import Run
 from common.runs.weights import load_weights, save_weights
 from common.text.vocabulary import BOS, PAD
-from common.training.averaging import BestFew
 from common.training.trainer import Trainer
 from seq2seq.encoder import SentenceEncoder
 from seq2seq.examples import TranslationExamples, source_batch
@@ -87,7 +86,7 @@ def test_no_update_waits(device, waits, kind, sampling, precision):
     options = dict(MODELS[kind])
     if sampling in SAMPLED:
         options["sampling"] = ScheduledSampling(
-            ConstantRatio(0.5), forbidden=(PAD, BOS), **SAMPLED[sampling]
+            constant_ratio(0.5), forbidden=(PAD, BOS), **SAMPLED[sampling]
         )
     trainer = make_trainer(
         make_model(device, **options), average_decay=0.9, accumulate=2, precision=precision
@@ -145,9 +144,9 @@ def test_a_state_is_saved_and_loaded_with_a_fixed_number_of_waits(device, waits,
         path = tmp_path / "weights.safetensors"
         weights = waits_of(waits, lambda: save_weights(path, model.state_dict()))  # noqa: B023
         back = waits_of(waits, lambda: load_weights(path, model))  # noqa: B023
-        best = waits_of(waits, lambda: trainer.selection.best.keep(model))  # noqa: B023
-        few = BestFew(None, 2, "max")
-        kept = waits_of(waits, lambda: few.keep(model, 1))  # noqa: B023
+        best = waits_of(waits, trainer.selection.keep)
+        trainer.selection.run = None
+        kept = waits_of(waits, trainer.selection.keep)
         counts.append((saving, loading, weights, back, best, kept))
         assert len(list(model.parameters())) > 10 * layers
     assert counts[0] == counts[1]

@@ -400,6 +400,11 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
         (("train", "--data", "DATA", "--run-dir", "NEW", "--share-embeddings"), "--joint"),
         (("train", "--data", "DATA", "--run-dir", "NEW", "--subword-sampling", 0.1), "subwords"),
         (("train", "--data", "DATA", "--run-dir", "NEW", "--teacher-forcing", "linear"), "below 1"),
+        (
+            ("train", "--data", "DATA", "--run-dir", "NEW", "--schedule", "plateau",
+             "--warmup-steps", 1),
+            "has no warm-up",
+        ),
         (("train", "--data", "DATA", "--run-dir", "NEW", "--vocabulary-size", 3), "at least 5"),
         (
             ("train", "--data", "DATA", "--run-dir", "NEW", "--tokenizer", "subwords",

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 from common.decoding import (
-    ConstantRatio,
     Context,
-    ExponentialRatio,
-    InverseSigmoidRatio,
-    LinearRatio,
     RecurrentDecoder,
     ScheduledSampling,
+    constant_ratio,
+    exponential_ratio,
+    inverse_sigmoid_ratio,
+    linear_ratio,
 )
 from common.decoding.scheduled_sampling import SampledInputs
 from common.text.vocabulary import BOS, EOS, PAD
@@ -149,7 +149,7 @@ def test_a_naive_loop_feeds_the_same_tokens_and_has_the_same_gradient(options):
 def test_all_sampled_is_greedy_search(attention):
     decoder = make_decoder(attention)
     context = make_context()
-    sampling = ScheduledSampling(ConstantRatio(0.0), forbidden=(PAD, BOS))
+    sampling = ScheduledSampling(constant_ratio(0.0), forbidden=(PAD, BOS))
     coins = sampling.draw(B, T)
     assert coins is not None
     predicted: list[Tensor] = []
@@ -203,30 +203,33 @@ def test_no_weight_loses_its_gradient_under_autocast(attention):
 
 
 def test_the_ratio_falls_as_the_paper_says():
-    assert [ConstantRatio(0.3).ratio(step) for step in (0, 10**9)] == [0.3, 0.3]
-    assert [LinearRatio(100, floor=0.2).ratio(step) for step in (0, 25, 80, 500)] == [
+    assert [constant_ratio(0.3)(step) for step in (0, 10**9)] == [0.3, 0.3]
+    assert [linear_ratio(100, floor=0.2)(step) for step in (0, 25, 80, 500)] == [
         1, 0.75, pytest.approx(0.2), 0.2,
     ]  # fmt: skip
-    assert ExponentialRatio(0.5).ratio(3) == 0.125
-    assert ExponentialRatio(0.5, floor=0.25).ratio(3) == 0.25
+    assert exponential_ratio(0.5)(3) == 0.125
+    assert exponential_ratio(0.5, floor=0.25)(3) == 0.25
     k = 20.0
     for step in (0, 10, 60, 200):
-        assert InverseSigmoidRatio(k).ratio(step) == pytest.approx(k / (k + math.exp(step / k)))
-    assert InverseSigmoidRatio(k).ratio(round(k * math.log(k))) == pytest.approx(0.5, abs=0.01)
-    assert InverseSigmoidRatio(1.0).ratio(10**9) == pytest.approx(0, abs=1e-12)
-    assert InverseSigmoidRatio(1.0, floor=0.1).ratio(10**9) == 0.1
+        ratio = inverse_sigmoid_ratio(k * math.log(k))
+        assert ratio(step) == pytest.approx(k / (k + math.exp(step / k)))
+    for steps in (1, 60, 5000):
+        assert inverse_sigmoid_ratio(steps)(steps) == pytest.approx(0.5)
+    assert inverse_sigmoid_ratio(0)(1) == pytest.approx(1 / (1 + math.e))  # k = 1
+    assert inverse_sigmoid_ratio(0)(10**9) == pytest.approx(0, abs=1e-12)
+    assert inverse_sigmoid_ratio(0, floor=0.1)(10**9) == 0.1
 
 
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: ConstantRatio(1.5),
-        lambda: LinearRatio(0),
-        lambda: LinearRatio(10, floor=-0.1),
-        lambda: ExponentialRatio(1.0),
-        lambda: InverseSigmoidRatio(0.5),
-        lambda: ScheduledSampling(ConstantRatio(1), per="batch"),
-        lambda: ScheduledSampling(ConstantRatio(1), words="best"),
+        lambda: constant_ratio(1.5),
+        lambda: linear_ratio(0),
+        lambda: linear_ratio(10, floor=-0.1),
+        lambda: exponential_ratio(1.0),
+        lambda: inverse_sigmoid_ratio(-1),
+        lambda: ScheduledSampling(constant_ratio(1), per="batch"),
+        lambda: ScheduledSampling(constant_ratio(1), words="best"),
     ],
 )
 def test_what_cannot_be_is_named(make):
@@ -236,8 +239,8 @@ def test_what_cannot_be_is_named(make):
 
 def test_draws_per_token_and_per_sentence():
     torch.manual_seed(0)
-    tokens = ScheduledSampling(ConstantRatio(0.7)).draw(400, 20)
-    sentences = ScheduledSampling(ConstantRatio(0.7), per="sentence").draw(400, 20)
+    tokens = ScheduledSampling(constant_ratio(0.7)).draw(400, 20)
+    sentences = ScheduledSampling(constant_ratio(0.7), per="sentence").draw(400, 20)
     assert tokens is not None and sentences is not None
     for where in (tokens.where, sentences.where):
         assert where.shape == (400, 20)
@@ -248,7 +251,7 @@ def test_draws_per_token_and_per_sentence():
 
 
 def test_teacher_forcing_costs_nothing_and_draws_nothing():
-    sampling = ScheduledSampling(LinearRatio(2))
+    sampling = ScheduledSampling(linear_ratio(2))
     before = torch.get_rng_state()
     assert sampling.draw(B, T) is None
     assert torch.equal(torch.get_rng_state(), before)
@@ -258,19 +261,19 @@ def test_teacher_forcing_costs_nothing_and_draws_nothing():
 
 def test_predictions_are_likeliest_or_sampled_and_never_forbidden():
     logits = torch.tensor([[9.0, 0.0, 1.0, 1.0]]).expand(2_000, 4)
-    chosen = ScheduledSampling(ConstantRatio(0), forbidden=[0]).choose(logits)
+    chosen = ScheduledSampling(constant_ratio(0), forbidden=[0]).choose(logits)
     assert set(chosen.tolist()) <= {2, 3}
     torch.manual_seed(0)
-    chosen = ScheduledSampling(ConstantRatio(0), words="sampled", forbidden=[0]).choose(logits)
+    chosen = ScheduledSampling(constant_ratio(0), words="sampled", forbidden=[0]).choose(logits)
     frequencies = chosen.bincount(minlength=4) / 2_000
     expected = torch.tensor([-torch.inf, 0.0, 1.0, 1.0]).softmax(0)
     torch.testing.assert_close(frequencies, expected, rtol=0, atol=0.04)
 
 
 def test_the_count_is_part_of_the_state_dict():
-    sampling = ScheduledSampling(LinearRatio(10))
+    sampling = ScheduledSampling(linear_ratio(10))
     for _ in range(3):
         sampling.draw(B, T)
-    restored = ScheduledSampling(LinearRatio(10))
+    restored = ScheduledSampling(linear_ratio(10))
     restored.load_state_dict(sampling.state_dict())
     assert restored.batches == 3

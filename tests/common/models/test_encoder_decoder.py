@@ -10,13 +10,13 @@ from torch import Tensor
 
 from common.decoding import (
     BeamSearch,
-    ConstantRatio,
     Context,
     Greedy,
-    LinearRatio,
     RecurrentDecoder,
     Sampling,
     ScheduledSampling,
+    constant_ratio,
+    linear_ratio,
 )
 from common.models.encoder_decoder import Batch, EncoderDecoder
 from common.runs.run import Run
@@ -42,13 +42,13 @@ def make_batch(seed: int = 1) -> Batch:
 
 def test_a_ratio_of_one_is_teacher_forcing_to_the_bit():
     batch = make_batch()
-    plain, always = make_model(), make_model(ConstantRatio(1))
+    plain, always = make_model(), make_model(constant_ratio(1))
     assert torch.equal(plain.loss(batch).value, always.loss(batch).value)
 
 
 def test_validation_is_teacher_forced_and_not_counted():
     batch = make_batch()
-    plain, never = make_model().eval(), make_model(ConstantRatio(0)).eval()
+    plain, never = make_model().eval(), make_model(constant_ratio(0)).eval()
     assert torch.equal(plain.loss(batch).value, never.loss(batch).value)
     assert never.scheduled_sampling.batches == 0
     assert never.train().loss(batch).value != plain.loss(batch).value
@@ -57,7 +57,7 @@ def test_validation_is_teacher_forced_and_not_counted():
 
 @pytest.mark.parametrize(("per", "words"), [("token", "likeliest"), ("sentence", "sampled")])
 def test_it_learns_from_its_own_predictions(per, words):
-    model, batch = make_model(LinearRatio(150), per=per, words=words), make_batch()
+    model, batch = make_model(linear_ratio(150), per=per, words=words), make_batch()
     optimizer = torch.optim.Adam(model.parameters(), 0.01)
     for _ in range(150):
         optimizer.zero_grad()
@@ -124,10 +124,10 @@ def test_a_language_model_trains_and_samples():
 
 def test_weights_without_scheduled_sampling_are_as_before(tmp_path):
     assert "scheduled_sampling" not in " ".join(make_model().state_dict())
-    trained = make_model(LinearRatio(4))
+    trained = make_model(linear_ratio(4))
     trained.loss(make_batch())
     save_weights(tmp_path / "model.safetensors", trained.state_dict())
-    restored = make_model(LinearRatio(4))
+    restored = make_model(linear_ratio(4))
     load_weights(tmp_path / "model.safetensors", restored)
     assert restored.scheduled_sampling.batches == 1
 
@@ -135,7 +135,7 @@ def test_weights_without_scheduled_sampling_are_as_before(tmp_path):
 def test_a_resumed_training_goes_on_down_the_schedule_bit_for_bit(tmp_path):
     def train(name: str, *limits: int) -> dict[str, Tensor]:
         for limit in limits:
-            model = make_model(LinearRatio(12))
+            model = make_model(linear_ratio(12))
             trainer = Trainer(
                 model,
                 torch.optim.AdamW(model.parameters(), 0.01),

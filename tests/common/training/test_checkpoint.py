@@ -11,12 +11,7 @@ from torch import nn
 from common.errors import UserError
 from common.runs.state import read_state, save_state
 from common.runs.weights import load_weights, read_weights, save_weights
-from common.training.checkpoint import (
-    BestWeights,
-    random_state,
-    restore_random_state,
-    seed_everything,
-)
+from common.training.checkpoint import random_state, restore_random_state, seed_everything
 
 
 def draw() -> tuple:
@@ -113,31 +108,3 @@ def test_an_optimiser_there_and_back(tmp_path):
     other.load_state_dict(read_state(tmp_path / "a"))
     moments = [optimizer.state[p]["exp_avg"] for p in model.parameters()]
     assert all(map(torch.equal, moments, (other.state[p]["exp_avg"] for p in model.parameters())))
-
-
-@pytest.mark.parametrize(
-    "mode, value, best, expected",
-    [
-        ("max", 2.0, {}, True),
-        ("max", 2.0, {"x": 1.0}, True),
-        ("max", 2.0, {"x": 2.0}, False),
-        ("min", 2.0, {"x": 3.0}, True),
-        ("min", 2.0, {"x": 1.0}, False),
-        ("max", float("nan"), {}, False),
-        ("min", float("nan"), {"x": 1.0}, False),
-        ("max", float("-inf"), {}, True),
-    ],
-)
-def test_what_is_better(mode, value, best, expected):
-    assert BestWeights(None, "x", mode).improves({"x": value}, best) is expected
-
-
-def test_kept_weights_do_not_change_with_the_model():
-    model = nn.Linear(2, 2)
-    best = BestWeights(None, None, "max")
-    best.keep(model)
-    before = model.weight.detach().clone()
-    with torch.no_grad():
-        model.weight.zero_()
-    best.load(model)
-    assert torch.equal(model.weight, before)

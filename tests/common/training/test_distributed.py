@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,8 +16,10 @@ from tests.tolerances import assert_same_sums
 
 SCRIPT = """
 import pathlib, runpy, sys
+from functools import partial
 import torch
 from common.runs.run import Run
+from common.training.tracking import Tracker
 from common.training.distributed import world_of_torchrun
 toy = runpy.run_path({toy!r})
 folder = pathlib.Path({folder!r})
@@ -24,7 +28,9 @@ def train(name, **options):
     with_run = Run.create(folder / name, "toy", {{}}, resume=True) if world.rank == 0 else None
     world.from_first(None)  # until the folder is there
     run = with_run or Run.open(folder / name)
-    trainer = toy["trainer"](run=run, world=world, **options)
+    reported = run.path if world.rank == 0 else None
+    tracker = Tracker(reported, tensorboard=False, progress=False)
+    trainer = toy["trainer"](run=run, world=world, tracker=tracker, **options)
     if world.rank:  # whatever else a process begins with
         for parameter in trainer.model.parameters():
             parameter.data.zero_()
@@ -39,7 +45,12 @@ with world_of_torchrun() as (world, device):
     train("halves", max_epochs=1)
     train("halves")
     train("like-one", random=False, monitor=None)
-    train("averaged", average_best=2)
+    series = {{"random": False, "make": toy["ToyForecaster"], "monitor": None, "unit": "points"}}
+    train("series", batches=toy["series"], **series)
+    # The second process never has a batch.
+    train("one-batch", batches=lambda epoch: toy["series"](epoch)[:1], **series)
+    series["make"] = partial(toy["ToyForecaster"], named=False)
+    train("unnamed", batches=toy["series"], **series)
 """
 
 
@@ -75,7 +86,7 @@ def load(path: Path) -> dict[str, torch.Tensor]:
 
 
 def test_all_processes_have_the_same_weights(trained):
-    for name in ("whole", "halves", "like-one", "averaged"):
+    for name in ("whole", "halves", "like-one", "series", "one-batch", "unnamed"):
         one, other = load(trained / f"{name}-0.pt"), load(trained / f"{name}-1.pt")
         for key in one:
             assert torch.equal(one[key], other[key]), key
@@ -100,11 +111,36 @@ def test_two_processes_train_as_one_that_accumulates(trained, toy):
     assert_same_sums({name: found[name] for name in expected}, expected, terms=terms)
 
 
+@pytest.mark.parametrize("name", ["series", "one-batch", "unnamed"])
+def test_whatever_the_loss_is_a_mean_over(trained, toy, tmp_path, name):
+    """Batches of unlike numbers of points, and a last group with no batch for the second process."""
+    trainer = toy.trainer(
+        tmp_path / "run", accumulate=2, random=False, monitor=None, unit="points",
+        make=partial(toy.Forecaster, name != "unnamed"),
+        batches=lambda epoch: toy.series(epoch)[: 1 if name == "one-batch" else None],
+    )  # fmt: skip
+    before = trainer.model.output.weight.detach().clone()
+    trainer.fit()
+    found = load(trained / f"{name}-0.pt")
+    assert (found["output.weight"] - before).norm() > 0.05
+    terms = trainer.progress.step * 2 * (3 * 8 + 11 + 4 * 11)
+    assert_same_sums(found, dict(trainer.model.state_dict()), terms=terms)
+    reports = [
+        [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        for folder in (trained / name, tmp_path / "run")
+    ]
+    for one, other in zip(*reports, strict=True):
+        assert one.keys() == other.keys()
+        assert ("train/mean_absolute_error" in one) <= (name != "unnamed")
+        for figure in (name for name in other if name.startswith("train/")):
+            assert_same_sums(one[figure], other[figure], terms=terms)
+
+
 def test_alone_everything_is_free():
     world = World()
     tensors = [torch.ones(2), torch.zeros(3)]
     world.add_up(tensors)
-    world.copy_from_first(tensors)
+    world.copy_from_first(torch.nn.Linear(2, 2))
     assert tensors[0].tolist() == [1, 1] and world.from_first("x") == "x"
     assert world.gather(3) == [3]
     with world_of_torchrun() as (found, device):

@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from torch import Tensor
 
 from common.errors import UserError
 from common.runs.run import Run
+from common.training.schedules import constant, cosine, inverse_sqrt
 from common.training.tracking import Tracker
 
 TIMED = ("seconds", "speed", "memory")
@@ -70,7 +70,7 @@ def test_the_toy_training_depends_on_all_that_is_saved(uninterrupted):
     """Otherwise the tests below would prove little."""
     state, lines = uninterrupted["state"], uninterrupted["lines"]
     assert state["progress"]["step"] == UPDATES
-    assert state["progress"]["best_step"] < UPDATES or state["schedule"]["reduced"] <= 1
+    assert state["scheduler"]["last_epoch"] == UPDATES
     assert len([line for line in lines if "validation/loss" in line]) == 3
     assert any(line["step"] % 7 for line in lines if "train/loss" in line)
 
@@ -146,14 +146,16 @@ def test_ctrl_c_within_a_validation_does_not_wait_for_it(tmp_path, toy, options)
         trainer = toy.trainer(folder, **options)
         count = itertools.count(1)
 
-        def interrupted(trainer=trainer, validate=trainer.validate, stopped=stopped, count=count):
+        def interrupted(
+            trainer=trainer, validate=trainer.selection.measure, stopped=stopped, count=count
+        ):
             if next(count) == stopped:
                 torch.rand(3)
                 signal.raise_signal(signal.SIGINT)
                 pytest.fail("the validation went on")
             return validate()
 
-        trainer.validate = interrupted
+        trainer.selection.measure = interrupted
         with pytest.raises(KeyboardInterrupt, match="--resume"):
             trainer.fit()
         toy.trainer(folder, **options).fit()
@@ -209,74 +211,27 @@ def test_gradients_accumulated_and_validation_within_epochs(tmp_path, toy):
         assert_same(everything(tmp_path / "whole"), everything(folder))
 
 
-# The best validations come and go, and none of the best is the last.
-AVERAGING = {"average_best": 3, "validate_every": 1, "average_decay": None, "max_epochs": 2}
+SCHEDULES = {
+    "constant": constant(),
+    "cosine": cosine(UPDATES, warmup_steps=4),
+    "inverse square root": inverse_sqrt(warmup_steps=6),
+    "plateau": "plateau",
+}
 
 
-@pytest.fixture(scope="module")
-def averaged(tmp_path_factory) -> dict[str, Any]:
-    folder = tmp_path_factory.mktemp("averaged") / "run"
-    runpy.run_path(str(TOY))["trainer"](folder, **AVERAGING).fit()
-    found = everything(folder)
-    kept = {step for step, _ in found["state"]["best_few"]["kept"]}
-    assert len(kept) == 3 and max(kept) < 14
-    names = {f"best-{step:08d}.safetensors" for step in kept}
-    assert found["weights"].keys() == names | {"model.safetensors"}
-    return found
-
-
-@pytest.mark.parametrize("updates", (1, 3, 4, 9, 13))
-def test_the_best_to_be_averaged_survive(tmp_path, toy, averaged, updates):
-    with pytest.raises(toy.Killed):
-        toy.trainer(tmp_path / "run", killed_after=updates, **AVERAGING).fit()
-    toy.trainer(tmp_path / "run", **AVERAGING).fit()
-    assert_same(averaged, everything(tmp_path / "run"))
-
-
-def test_killed_at_any_write_while_the_best_are_kept(tmp_path, toy, averaged, monkeypatch):
-    """Between the weights and the state that speaks of them, and while both are written."""
-    for writes in (*range(6), *range(32, 36)):
-        folder = tmp_path / str(writes)
-        trainer = toy.trainer(folder, **AVERAGING)
-        left = writes
-
-        def killed(descriptor: int) -> None:
-            nonlocal left
-            left -= 1
-            if left < 0:
-                raise toy.Killed
-
-        with monkeypatch.context() as patch, suppress(toy.Killed):
-            patch.setattr(os, "fsync", killed)
-            trainer.fit()
-        toy.trainer(folder, **AVERAGING).fit()
-        assert_same(averaged, everything(folder))
-
-
-def test_ctrl_c_while_the_average_is_validated(tmp_path, toy, averaged):
-    """The model holds the average then, which must not be taken for the last weights."""
-    trainer = toy.trainer(tmp_path / "run", **AVERAGING)
-    count = itertools.count(1)
-
-    def interrupted(validate=trainer.validate):
-        if next(count) == 15:  # 14 of the training
-            signal.raise_signal(signal.SIGINT)
-            pytest.fail("the validation went on")
-        return validate()
-
-    trainer.validate = interrupted
-    with pytest.raises(KeyboardInterrupt, match="--resume"):
-        trainer.fit()
-    toy.trainer(tmp_path / "run", **AVERAGING).fit()
-    assert_same(averaged, everything(tmp_path / "run"))
-
-
-def test_a_run_that_ended_with_an_average_can_be_trained_further(tmp_path, toy, averaged):
-    options = AVERAGING | {"validate_every": 7}
-    toy.trainer(tmp_path / "whole", **options).fit()
-    for epochs in (1, 2, 2):
-        toy.trainer(tmp_path / "run", **options | {"max_epochs": epochs}).fit()
-    assert_same(everything(tmp_path / "whole"), everything(tmp_path / "run"))
+@pytest.mark.parametrize("kind", SCHEDULES)
+def test_learning_rates_go_on_where_they_were(tmp_path, toy, kind):
+    options = {"schedule": SCHEDULES[kind], "validate_every": 2}
+    whole = toy.trainer(tmp_path / "whole", **options)
+    whole.fit()
+    if kind != "constant":
+        assert whole.optimizer.param_groups[0]["lr"] < 0.02
+    for updates in (3, 10, 19):
+        folder = tmp_path / str(updates)
+        with pytest.raises(toy.Killed):
+            toy.trainer(folder, killed_after=updates, **options).fit()
+        toy.trainer(folder, **options).fit()
+        assert_same(everything(tmp_path / "whole"), everything(folder))
 
 
 def test_a_finished_run_can_be_trained_further(tmp_path, toy, uninterrupted):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 from common.training.tracking import Tracker
@@ -83,6 +84,19 @@ def test_hparams_have_settings_and_the_newest_best_metrics(tmp_path):
     metrics = data("_hparams_/experiment").experiment.metric_infos
     assert [metric.name.tag for metric in metrics] == ["best/bleu4"]
     assert "configuration/text_summary" in shown.Tags()["tensors"]
+
+
+@pytest.mark.parametrize("charts", [{}, {"errors": ("train/error", "validation/error")}])
+def test_charts_of_a_task_stand_beside_loss_speed_and_memory(tmp_path, charts):
+    with Tracker(tmp_path, progress=False, charts=charts):
+        pass
+    (event,) = events(tmp_path).Tensors("custom_scalars__config__")
+    layout = layout_pb2.Layout.FromString(event.tensor_proto.string_val[0])
+    found = {chart.title: tuple(chart.multiline.tag) for c in layout.category for chart in c.chart}
+    assert found == charts | {
+        "loss": ("train/loss", "validation/loss"), "per second": ("speed/.*",),
+        "memory": ("memory/.*",),
+    }  # fmt: skip
 
 
 def test_each_part_can_be_left_out(tmp_path, capsys):

@@ -8,12 +8,13 @@ import signal
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 from common.errors import UserError
 from common.models.tokens import token_loss
 from common.runs.run import Run
 from common.training.loss import Loss
-from common.training.schedules import Constant, Plateau
+from common.training.schedules import constant
 from common.training.tracking import Tracker
 from common.training.trainer import Trainer
 from tests.tolerances import assert_same_sums, rounding
@@ -156,13 +157,13 @@ def test_a_plateau_lowers_the_learning_rate():
         rates.append(optimizer.param_groups[0]["lr"])
         return {"score": next(scores)}
 
-    schedule = Plateau(decay=0.5, patience=1)
+    plateau = ReduceLROnPlateau(optimizer, "max", factor=0.5, patience=1)
     Trainer(
         model, optimizer, lambda epoch: TASK, validate=validate, monitor="score", max_epochs=7,
-        schedule=schedule,
+        scheduler=plateau,
     ).fit()  # fmt: skip
     assert rates == [0.4, 0.4, 0.4, 0.4, 0.2, 0.2, 0.2]
-    assert schedule.factor(0) == 0.25
+    assert optimizer.param_groups[0]["lr"] == 0.1
 
 
 def test_each_group_of_parameters_keeps_its_own_rate(tmp_path):
@@ -178,12 +179,14 @@ def test_each_group_of_parameters_keeps_its_own_rate(tmp_path):
     with Tracker(tmp_path, tensorboard=False, progress=False) as tracker:
         Trainer(
             model, optimizer, lambda epoch: TASK, max_steps=2, tracker=tracker,
-            schedule=Constant(warmup_steps=4),
+            scheduler=LambdaLR(optimizer, constant(warmup_steps=4)),
         ).fit()  # fmt: skip
-    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.05, 0.05, 0.005])
+    # Of the next update, the third of the warm-up.
+    rates = [group["lr"] for group in optimizer.param_groups]
+    assert rates == pytest.approx([0.075, 0.075, 0.0075])
     line = json.loads((tmp_path / "metrics.jsonl").read_text())
     rates = {name: rate for name, rate in line.items() if "learning_rate" in name}
-    assert rates == pytest.approx({"train/learning_rate": 0.05, "train/learning_rate_1": 0.005})
+    assert rates == pytest.approx({"train/learning_rate": 0.075, "train/learning_rate_1": 0.0075})
 
 
 def test_averaged_weights_are_what_is_validated_and_saved(tmp_path):
@@ -211,76 +214,6 @@ def test_averaged_weights_are_what_is_validated_and_saved(tmp_path):
     assert all(map(torch.equal, parameters(other), validate.seen[-1]))
     last = run.load_training_state()["model"]
     assert all(map(torch.equal, last.values(), history[-1]))
-
-
-@pytest.mark.parametrize("on_disk", [False, True])
-@pytest.mark.parametrize("of_average, better", [(3.5, True), (3.0, False), (math.nan, False)])
-def test_the_average_of_the_best_is_kept_where_it_is_better(tmp_path, on_disk, of_average, better):
-    model = Classifier()
-    validate = Scripted(model, [1.0, 3.0, math.nan, 2.0, 0.0, of_average])
-    run = Run.create(tmp_path, "classifier", {}) if on_disk else None
-    with Tracker(tmp_path, tensorboard=False, progress=False) as tracker:
-        progress = Trainer(
-            model, sgd(model), lambda epoch: TASK, validate=validate, monitor="score",
-            max_epochs=5, average_best=3, run=run, tracker=tracker,
-        ).fit()  # fmt: skip
-    first, best, _, third, _, averaged = validate.seen
-    for weights, mean in zip(zip(first, best, third, strict=True), averaged, strict=True):
-        assert_same_sums(mean, sum(weights) / 3, terms=3)
-    expected = averaged if better else best
-    assert all(map(torch.equal, parameters(model), expected))
-    assert (progress.averaged, progress.best_step) == (3 if better else 0, 6)
-    assert progress.best_metrics == {"score": of_average if better else 3.0}
-    line = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])
-    assert line["average/score"] == (None if math.isnan(of_average) else of_average)
-    if run is not None:
-        other = Classifier()
-        run.load_model(other)
-        assert all(map(torch.equal, parameters(other), expected))
-
-
-def test_the_best_few_are_averaged_as_they_were_validated():
-    """Where there is a moving average of the weights, it is what is averaged."""
-    model = Classifier()
-    validate = Scripted(model, [1.0, 2.0, 3.0])
-    Trainer(
-        model, sgd(model), lambda epoch: TASK, validate=validate, monitor="score", max_epochs=2,
-        average_best=5, average_decay=0.5,
-    ).fit()  # fmt: skip
-    for one, other, mean in zip(*validate.seen, strict=True):
-        assert_same_sums(mean, (one + other) / 2, terms=2)
-
-
-def test_an_average_does_not_outlive_the_training_that_goes_on(tmp_path):
-    model = Classifier()
-    start = copy.deepcopy(model.state_dict())
-    seen = []
-    for epochs, scores, averaged in ((2, [1, 2, 5], 2), (4, [1.5, 1.7, 1], 0), (4, [1], 0)):
-        model.load_state_dict(start)
-        run = Run.create(tmp_path, "classifier", {}, resume=True)
-        validate = Scripted(model, scores)
-        progress = Trainer(
-            model, sgd(model), lambda epoch: TASK, validate=validate, monitor="score",
-            max_epochs=epochs, average_best=2, run=run,
-        ).fit()  # fmt: skip
-        seen.append(validate.seen)
-        assert progress.averaged == averaged and len(validate.seen) == len(scores)
-        expected = seen[0][2 if averaged else 1]
-        run.load_model(model)
-        assert all(map(torch.equal, parameters(model), expected))
-    for best, second, mean in zip(seen[0][1], seen[1][1], seen[1][2], strict=True):
-        assert_same_sums(mean, (best + second) / 2, terms=2)
-    assert all(map(torch.equal, seen[1][2], seen[2][0]))
-
-
-def test_one_validation_is_not_averaged():
-    model = Classifier()
-    validate = Scripted(model, [1.0])
-    Trainer(
-        model, sgd(model), lambda epoch: TASK, validate=validate, monitor="score", max_epochs=1,
-        average_best=5,
-    ).fit()  # fmt: skip
-    assert len(validate.seen) == 1
 
 
 def test_bfloat16_learns_on_the_cpu(toy):
@@ -423,14 +356,44 @@ def test_no_data_is_a_user_error():
         ({"patience": 1}, "monitor"),
         ({"max_epochs": 1, "precision": "fp8"}, "precision"),
         ({"max_epochs": 1, "accumulate": 0}, "at least 1"),
-        ({"max_epochs": 1, "average_best": 5}, "average_best needs a metric"),
-        ({"max_epochs": 1, "validate": dict, "monitor": "x", "average_best": 1}, "at least 2"),
+        ({"max_epochs": 1, "mode": "best"}, "mode"),
     ],
 )
 def test_options_that_make_no_sense(options, message):
     model = Classifier()
     with pytest.raises(ValueError, match=message):
         Trainer(model, sgd(model), lambda epoch: TASK, **options)
+
+
+@pytest.mark.parametrize("options", [{}, {"validate": dict, "monitor": "x", "mode": "min"}])
+def test_a_plateau_is_of_the_monitored_metric(options):
+    model = Classifier()
+    optimizer = sgd(model)
+    plateau = ReduceLROnPlateau(optimizer, "max")
+    with pytest.raises(ValueError, match="a metric to monitor, and its mode"):
+        Trainer(
+            model, optimizer, lambda epoch: TASK, max_epochs=1, scheduler=plateau, **options
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("returned", [torch.ones(()), None])
+def test_a_model_that_returns_no_loss_is_refused_in_one_line(returned):
+    model = Classifier()
+    model.loss = lambda batch: returned
+    trainer = Trainer(model, sgd(model), lambda epoch: TASK, max_epochs=1)
+    with pytest.raises(TypeError, match=r"^Classifier.loss must return a Loss\(value, .*$"):
+        trainer.fit()
+
+
+def test_sums_of_other_names_than_before_are_refused():
+    model = Classifier()
+    whole_loss = model.loss
+    names = iter(("nll", "nll", "errors"))
+    model.loss = lambda batch: whole_loss(batch)._replace(sums={next(names): torch.zeros(())})
+    trainer = Trainer(model, sgd(model), lambda epoch: TASK, max_epochs=1)
+    with pytest.raises(ValueError, match="same names: nll and errors"):
+        trainer.fit()
+    assert trainer.progress.step == 2
 
 
 def test_a_monitored_metric_must_be_reported():

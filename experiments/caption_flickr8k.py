@@ -30,58 +30,21 @@ half a point are within what another seed might give):
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
-
-import tyro
-from tyro.conf import OmitArgPrefixes
-
-from captioning.options import EncoderOptions, TrainOptions
-from common.decoding.options import DecoderOptions, SearchOptions
+from captioning.options import KIND, TrainOptions
+from common.cli.command_line import parse
 from common.errors import run_command
-from common.training.options import TrainingOptions
 
-ATTENTION = TrainOptions(
-    data=tyro.MISSING,
-    run_dir=Path("runs/flickr8k-attention"),
-    min_count=4,
-    encoder=EncoderOptions(encoder="mobilenet_v2", image_size=288, mirror=True),
-    decoder=DecoderOptions(
-        cell="lstm", inject=("init",), attention="additive", attend="before", gate=True,
-        deep_output=True, embedding_dropout=0.4, output_dropout=0.5,
-    ),
-    search=SearchOptions(beam_size=5, length_penalty=0.8, no_repeat_ngram=2),
-    training=TrainingOptions(
-        epochs=6, batch_size=96, learning_rate=1.5e-3, schedule="cosine", warmup_steps=200,
-        average_decay=0.998, patience=3,
-    ),
-)  # fmt: skip
-
-CONTEXT = replace(
-    ATTENTION,
-    run_dir=Path("runs/flickr8k-context"),
-    encoder=EncoderOptions(encoder="mobilenet_v2", mirror=True),
-    decoder=DecoderOptions(
-        cell="lstm", inject=("init", "every", "output"), attention="none", deep_output=True,
-        embedding_dropout=0.4, output_dropout=0.5,
-    ),
-    search=SearchOptions(beam_size=5, length_penalty=1.0, no_repeat_ngram=2),
-)  # fmt: skip
+MODELS = ("attention", "context")
 
 
 def main() -> None:
     """Train one of the two models and print its scores."""
-    options = tyro.extras.overridable_config_cli(
-        {
-            "attention": ("An LSTM that looks at regions, word by word.", ATTENTION),
-            "context": (
-                "An LSTM that is told the pooled features, and sees nothing else.",
-                CONTEXT,
-            ),
-        },
+    options = parse(
+        dict.fromkeys(MODELS, TrainOptions),
+        KIND,
         prog="python -m experiments.caption_flickr8k",
-        description=__doc__.splitlines()[0] if __doc__ else None,
-        config=(OmitArgPrefixes,),
+        description=__doc__.splitlines()[0] if __doc__ else "",
+        configs={model: f"flickr8k-{model}" for model in MODELS},
     )
     from captioning.train import train
 

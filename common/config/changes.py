@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_type_hints
+
+from common.config.marks import marks
 
 
 @dataclass(frozen=True)
@@ -14,9 +16,11 @@ class MayChange:
 
     Args:
         when: called with the dataclass that the option is a field of; None: always.
+        text: what the help says of it.
     """
 
     when: Callable[[Any], bool] | None = None
+    text: str = "may change on resume"
 
 
 MAY_CHANGE = MayChange()
@@ -33,8 +37,5 @@ def may_change(options: Any, prefix: str = "") -> Iterator[str]:
         value = getattr(options, name)
         if dataclasses.is_dataclass(value):
             yield from may_change(value, f"{prefix}{name}.")
-            continue
-        for part in (kind, *get_args(kind)):
-            for mark in getattr(part, "__metadata__", ()):
-                if isinstance(mark, MayChange) and (mark.when is None or mark.when(options)):
-                    yield prefix + name
+        elif any(mark.when is None or mark.when(options) for mark in marks(kind, MayChange)):
+            yield prefix + name

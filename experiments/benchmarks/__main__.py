@@ -7,15 +7,14 @@ python -m experiments.benchmarks translator --device cuda
 
 from __future__ import annotations
 
-import tyro
-
+from common.cli.command_line import parse_options
 from common.errors import run_command
 from experiments.benchmarks.options import BenchmarkOptions
 
 
 def main() -> None:
     """Run the benchmarks that the arguments name."""
-    options = tyro.cli(BenchmarkOptions, prog="python -m experiments.benchmarks")
+    options = parse_options(BenchmarkOptions, prog="python -m experiments.benchmarks")
     # Only now, when there is work to do: PyTorch takes seconds to import.
     from experiments.benchmarks import suite
 

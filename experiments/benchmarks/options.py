@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from tyro.conf import Positional
+from common.config.bounds import Positive
+from common.config.marks import POSITIONAL, File, Folder, Metavar
 
 Name = Literal["recurrent", "decoder", "beam", "translator", "precision", "padding", "corpus"]
 
@@ -15,7 +16,7 @@ Name = Literal["recurrent", "decoder", "beam", "translator", "precision", "paddi
 class BenchmarkOptions:
     """Measure the speed of the parts that training and decoding spend their time in."""
 
-    names: Positional[tuple[Name, ...]] = (
+    names: Annotated[tuple[Name, ...], POSITIONAL, Metavar("NAME")] = (
         "recurrent",
         "decoder",
         "beam",
@@ -23,17 +24,18 @@ class BenchmarkOptions:
         "precision",
         "padding",
     )
-    """Which of them; corpus, which takes some minutes and 2 GB of disk, only if it is named."""
-    threads: int = 1
+    """recurrent, decoder, beam, translator, precision, padding, or corpus, which takes some minutes and
+    2 GB of disk and is measured only if it is named."""
+    threads: Positive = 1
     """CPU threads; one gives the steadiest ratios."""
-    device: str = "cpu"
+    device: Annotated[str, Metavar("DEVICE")] = "cpu"
     """Where all of it is computed, but for padding and corpus: cpu, cuda, cuda:1, mps, or any other
     device of PyTorch; auto takes a GPU if there is one."""
-    data: Path | None = None
-    """A folder of captions, for the padding of its batches; lengths are made up if not given."""
-    corpus_dir: Path = Path("runs/benchmark-corpus")
+    data: Folder | None = None
+    """Folder of captions, for the padding of its batches; lengths are made up by default."""
+    corpus_dir: Folder = Path("runs/benchmark-corpus")
     """Where corpus puts its generated pairs; it can be deleted afterwards."""
-    corpus_pairs: int = 5_000_000
+    corpus_pairs: Positive = 5_000_000
     """How many pairs corpus generates."""
-    json: Path | None = None
+    json: File | None = None
     """Write the figures and the machine's description to this file."""

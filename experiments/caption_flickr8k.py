@@ -1,7 +1,7 @@
 """Flickr8k: what a recurrent captioner on a frozen network reaches, with and without attention.
 
-The defaults are the best settings found on the development images; every option of
-`python -m captioning train` can be changed on the command line.
+The presets (`captioning/presets`) are the best settings found on the development images; every option
+of `python -m captioning train` can be changed on the command line.
 
     python -m experiments.caption_flickr8k attention --data DIR --weights PATH
     python -m experiments.caption_flickr8k context --data DIR --weights PATH
@@ -21,7 +21,7 @@ half a point are within what another seed might give):
   same two words twice gains half a point of BLEU-4 and 0.01 of CIDEr-D.
 - The length penalty trades: 1.0 writes longer captions and gains CIDEr-D (0.536 against 0.532 at
   0.8) for BLEU-4; below 0.8 every score falls.
-- BLEU-1 stayed between 62 and 64: in the run of these defaults it was highest after four epochs
+- BLEU-1 stayed between 62 and 64: in the run of these presets it was highest after four epochs
   (63.7), when CIDEr-D, which chooses the weights, still rose. A run with dropout 0.4 on the features
   (and an average of its best weights, which was not kept) had BLEU-4 21.8 and CIDEr-D 0.521.
 - Hiding a tenth of the previous words while training changed nothing; doubly stochastic attention

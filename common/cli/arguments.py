@@ -164,9 +164,13 @@ def read_arguments(
         option.add_to(groups[option.group], start, option in needed)
     groups[FIRST].add_argument("-h", "--help", action="help", help="Show this help.")
     found, unknown = parser.parse_known_intermixed_args(list(arguments))
-    for each in unknown:
-        close = get_close_matches(each, [option.name for option in options], 1)
-        parser.error(f"unknown argument {each}{f' (perhaps {close[0]}?)' if close else ''}")
+    if unknown:
+        names = [option.name for option in options]
+        close = {each: get_close_matches(each, names, 1) for each in unknown}
+        hinted = [
+            f"{each} (perhaps {close[each][0]}?)" if close[each] else each for each in unknown
+        ]
+        parser.error(f"unknown: {', '.join(hinted)}")
     given = vars(found)
     if lacking := [each for each in needed if given.get(each.path, []) == []]:
         parser.error(f"missing: {', '.join(each.name or each.metavar for each in lacking)}")
@@ -174,11 +178,11 @@ def read_arguments(
 
 
 class _Formatter(argparse.HelpFormatter):
-    """Keeps paragraphs, indented lines and the parts of `--an-option`; writes metavars as they are."""
+    """Keeps paragraphs, tables and the parts of `--an-option`; writes metavariables as they are."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         parts = [
-            each if each[:1] == " " else textwrap.fill(each, width) for each in text.split("\n\n")
+            each if "  " in each else textwrap.fill(each, width) for each in text.split("\n\n")
         ]
         return textwrap.indent("\n\n".join(parts), indent)
 
@@ -191,6 +195,8 @@ class _Formatter(argparse.HelpFormatter):
 
 def _read(kind: Any, one: Any, text: str) -> Any:
     """One value of an option from the command line."""
+    if text == argparse.SUPPRESS:  # passes here, and must come out as what it is
+        return argparse.SUPPRESS
     if text == "None" and NoneType in get_args(kind):
         return None
     try:

@@ -91,7 +91,7 @@ def parse_options(
             start |= dotted(read_config(config, options, kind))
         start["config"] = config
         found.insert(0, CONFIG)
-        lines = [f"  {name:<20}  {about_preset(path)}" for name, path in presets(options).items()]
+        lines = [f"{name:<20}  {about_preset(path)}" for name, path in presets(options).items()]
         remarks = {"presets, for --config": "\n".join(lines)} if lines else {}
     elif issubclass(options, WritingOptions):
         start = {name: value for name, value in start.items() if not name.startswith("search.")}

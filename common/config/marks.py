@@ -14,7 +14,8 @@ Mark = TypeVar("Mark")
 class Group:
     """The title of the group that an option stands in.
 
-    The options below it in its class stand there too, up to one that names another group.
+    The options after it stand there too, those that its class inherits among them, up to one that
+    names another group.
     """
 
     title: str

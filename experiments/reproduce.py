@@ -17,7 +17,7 @@ import seq2seq.options
 from common.cli.arguments import options_of
 from common.cli.command_line import parse_options
 from common.config.marks import POSITIONAL
-from common.config.plain import defaults, dotted, restored
+from common.config.plain import defaults, dotted, of_today, restored
 from common.errors import UserError, run_command
 from common.files import read_json
 from common.runs.contents import describes_run
@@ -84,7 +84,8 @@ def command(stored: Mapping[str, Any], where: str) -> list[str]:
     if stored["kind"] not in TRAININGS:
         raise UserError(f"{where} records no command, and is not of captioning or seq2seq.")
     name, options = TRAININGS[stored["kind"]]
-    values = dict(dotted(restored(options, stored["config"], where)))
+    config = of_today(options, stored["format"], stored["config"])
+    values = dict(dotted(restored(options, config, where)))
     usual = dict(dotted(defaults(options)))
     words = ["python", "-m", name, "train"]
     for option in options_of(options):

@@ -22,7 +22,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from common.config.bounds import Bounds
 from common.config.changes import MayChange
-from common.config.marks import Basic, Group, Metavar, Positional, marks
+from common.config.marks import Basic, Group, Hidden, Metavar, Positional, marks
 
 FIRST, OTHER = "basic options", "other options"
 
@@ -113,12 +113,14 @@ def options_of(
     """The options of a dataclass: those of its own class first, then those that it inherits."""
     kinds = get_type_hints(options)
     marked = get_type_hints(options, include_extras=True)
-    if not prefix and any(True for kind in marked.values() for _ in marks(kind, Basic)):
+    if not prefix and any(any(marks(kind, Basic)) for kind in marked.values()):
         group = OTHER
     for name, text in _explained(options).items():
         if dataclasses.is_dataclass(kinds[name]):
             told = inspect.cleandoc(kinds[name].__doc__ or "").partition("\n\n")[0]
             yield from options_of(kinds[name], f"{prefix}{name}.", f"{name} options", told)
+            continue
+        if any(marks(marked[name], Hidden)):
             continue
         for mark in marks(marked[name], Group):
             group = f"{mark.title} options"

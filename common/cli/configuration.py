@@ -8,7 +8,7 @@ from typing import Any
 
 from common.cli.arguments import Option
 from common.config.marks import File
-from common.config.plain import restored
+from common.config.plain import of_today, restored
 from common.errors import UserError
 from common.files import read_json
 from common.runs.contents import describes_run
@@ -56,9 +56,10 @@ def read_config(name: str, options: type, kind: str | None = None) -> dict[str, 
     if describes_run(values):
         if kind not in (None, values["kind"]):
             raise UserError(f"{path} is of a {values['kind']}, not of a {kind}.")
+        values = of_today(options, values["format"], values["config"])
         # Another run has a folder of its own, and is itself told what to replace.
         own = ("run_dir", "resume", "overwrite")
-        values = {name: value for name, value in values["config"].items() if name not in own}
+        values = {name: value for name, value in values.items() if name not in own}
     elif isinstance(values, dict) and "config" in values:
         values = values["config"]
     return restored(options, values, str(path))

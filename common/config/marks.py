@@ -32,6 +32,11 @@ class Positional:
 
 
 @dataclass(frozen=True)
+class Hidden:
+    """The option is none of the command line: a program finds its value."""
+
+
+@dataclass(frozen=True)
 class Metavar:
     """What stands for the option's value: DIR, FILE, RUN."""
 
@@ -40,6 +45,7 @@ class Metavar:
 
 BASIC = Basic()
 POSITIONAL = Positional()
+HIDDEN = Hidden()
 
 Folder: TypeAlias = Annotated[Path, Metavar("DIR")]
 File: TypeAlias = Annotated[Path, Metavar("FILE")]

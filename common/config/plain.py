@@ -102,6 +102,12 @@ def _build(options: type[Options], values: Mapping[str, Any], where: str) -> Opt
         raise UserError(f"{where}: incomplete {options.__name__}: {error}.") from None
 
 
+def of_today(options: type, format: int, config: Any) -> Any:
+    """The configuration of a run of some format as today's options have it: where the dataclass has
+    `of_format(format, config)`, that turns an older one into one of today."""
+    return getattr(options, "of_format", lambda format, config: config)(format, config)
+
+
 def dotted(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """The settings of a nested configuration by their dotted names."""
     for name, value in config.items():

@@ -11,7 +11,7 @@ import pytest
 from common.cli.command_line import parse, parse_options
 from common.config.bounds import Count, Share
 from common.config.changes import MAY_CHANGE
-from common.config.marks import BASIC, POSITIONAL, File, Group, Metavar
+from common.config.marks import BASIC, HIDDEN, POSITIONAL, File, Group, Metavar
 from common.errors import UserError
 
 
@@ -51,6 +51,8 @@ class Options(Base):
     """Be quick."""
     careful: bool = True
     """Be careful."""
+    found: Annotated[int, HIDDEN] = 1
+    """Is found."""
     inner: Inner = Inner(share=0.5)
 
 
@@ -85,6 +87,7 @@ def test_every_type_is_read():
         ("r f --kind other", "--kind: 'other' is none of this, that"),
         ("r f --names a c", "--names: 'c' is none of a, b"),
         ("r f --siz 3", "unknown: --siz"),
+        ("r f --found 3", "unknown: --found"),
     ],
 )
 def test_what_cannot_be_read_is_named(capsys, arguments, message):

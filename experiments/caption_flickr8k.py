@@ -1,7 +1,7 @@
 """Flickr8k: what a recurrent captioner on a frozen network reaches, with and without attention.
 
-The defaults are the best settings found on the development images; every option of
-`python -m captioning train` can be changed on the command line.
+The presets (`captioning/presets`) are the best settings found on the development images; every option
+of `python -m captioning train` can be changed on the command line.
 
     python -m experiments.caption_flickr8k attention --data DIR --weights PATH
     python -m experiments.caption_flickr8k context --data DIR --weights PATH
@@ -21,7 +21,7 @@ half a point are within what another seed might give):
   same two words twice gains half a point of BLEU-4 and 0.01 of CIDEr-D.
 - The length penalty trades: 1.0 writes longer captions and gains CIDEr-D (0.536 against 0.532 at
   0.8) for BLEU-4; below 0.8 every score falls.
-- BLEU-1 stayed between 62 and 64: in the run of these defaults it was highest after four epochs
+- BLEU-1 stayed between 62 and 64: in the run of these presets it was highest after four epochs
   (63.7), when CIDEr-D, which chooses the weights, still rose. A run with dropout 0.4 on the features
   (and an average of its best weights, which was not kept) had BLEU-4 21.8 and CIDEr-D 0.521.
 - Hiding a tenth of the previous words while training changed nothing; doubly stochastic attention
@@ -30,58 +30,21 @@ half a point are within what another seed might give):
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
-
-import tyro
-from tyro.conf import OmitArgPrefixes
-
-from captioning.options import EncoderOptions, TrainOptions
-from common.decoding.options import DecoderOptions, SearchOptions
+from captioning.options import KIND, TrainOptions
+from common.cli.command_line import parse
 from common.errors import run_command
-from common.training.options import TrainingOptions
 
-ATTENTION = TrainOptions(
-    data=tyro.MISSING,
-    run_dir=Path("runs/flickr8k-attention"),
-    min_count=4,
-    encoder=EncoderOptions(encoder="mobilenet_v2", image_size=288, mirror=True),
-    decoder=DecoderOptions(
-        cell="lstm", inject=("init",), attention="additive", attend="before", gate=True,
-        deep_output=True, embedding_dropout=0.4, output_dropout=0.5,
-    ),
-    search=SearchOptions(beam_size=5, length_penalty=0.8, no_repeat_ngram=2),
-    training=TrainingOptions(
-        epochs=6, batch_size=96, learning_rate=1.5e-3, schedule="cosine", warmup_steps=200,
-        average_decay=0.998, patience=3,
-    ),
-)  # fmt: skip
-
-CONTEXT = replace(
-    ATTENTION,
-    run_dir=Path("runs/flickr8k-context"),
-    encoder=EncoderOptions(encoder="mobilenet_v2", mirror=True),
-    decoder=DecoderOptions(
-        cell="lstm", inject=("init", "every", "output"), attention="none", deep_output=True,
-        embedding_dropout=0.4, output_dropout=0.5,
-    ),
-    search=SearchOptions(beam_size=5, length_penalty=1.0, no_repeat_ngram=2),
-)  # fmt: skip
+MODELS = ("attention", "context")
 
 
 def main() -> None:
     """Train one of the two models and print its scores."""
-    options = tyro.extras.overridable_config_cli(
-        {
-            "attention": ("An LSTM that looks at regions, word by word.", ATTENTION),
-            "context": (
-                "An LSTM that is told the pooled features, and sees nothing else.",
-                CONTEXT,
-            ),
-        },
+    options = parse(
+        dict.fromkeys(MODELS, TrainOptions),
+        KIND,
         prog="python -m experiments.caption_flickr8k",
-        description=__doc__.splitlines()[0] if __doc__ else None,
-        config=(OmitArgPrefixes,),
+        description=__doc__.splitlines()[0] if __doc__ else "",
+        configs={model: f"flickr8k-{model}" for model in MODELS},
     )
     from captioning.train import train
 

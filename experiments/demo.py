@@ -19,10 +19,10 @@ from collections.abc import Callable
 from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-import tyro
-
+from common.cli.command_line import parse_options
+from common.config.marks import Folder, Metavar
 from common.errors import UserError, run_command
 from common.files import write_json
 from experiments.parallel.job import Job, Report
@@ -56,23 +56,24 @@ class Plan:
     seed: int = 0
 
 
+@dataclass(frozen=True)
+class DemoOptions:
+    """Run the demo and print its table."""
+
+    folder: Folder = FOLDER
+    """For all that it makes and learns; what an earlier demo left there is replaced."""
+    device: Annotated[str, Metavar("DEVICE")] = "auto"
+    """cpu, cuda, cuda:1, mps, or any other device of PyTorch; auto takes a GPU if there is one."""
+
+
 def main() -> None:
     """Read the arguments and run the demo."""
-    tyro.cli(demo, prog="python -m experiments.demo", description=__doc__)
-
-
-def demo(folder: Path = FOLDER, device: str = "auto") -> None:
-    """Run the demo and print its table.
-
-    Args:
-        folder: for all that it makes and learns; what an earlier demo left there is replaced.
-        device: cpu, cuda, cuda:1, mps; auto takes a GPU if there is one.
-    """
-    run(folder, Plan(device=device))
+    options = parse_options(DemoOptions, prog="python -m experiments.demo", description=__doc__)
+    run(options.folder, Plan(device=options.device))
 
 
 def run(folder: Path, plan: Plan) -> None:
-    """Run the demo by a plan and print its table; `demo`'s is the default one."""
+    """Run the demo by a plan and print its table."""
     start = time.perf_counter()
     print(
         "A CNN and an LSTM learn to describe coloured shapes. Two GRUs learn to translate English"

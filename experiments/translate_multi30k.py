@@ -1,7 +1,7 @@
 """Multi30k: what a recurrent translator of a few million weights reaches, with and without attention.
 
-The defaults are the best settings that were found on the validation sentences; every option of
-`python -m seq2seq train` can be changed on the command line.
+The presets (`seq2seq/presets`) are the best settings that were found on the validation sentences;
+every option of `python -m seq2seq train` can be changed on the command line.
 
     python -m experiments.translate_multi30k small     --data DIR --source de --target en
     python -m experiments.translate_multi30k attention --data DIR --source de --target en
@@ -31,79 +31,22 @@ changed from one to the next, their shares are not told apart):
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
-
-import tyro
-from tyro.conf import OmitArgPrefixes
-
-from common.decoding.options import DecoderOptions, SearchOptions
+from common.cli.command_line import parse
 from common.errors import run_command
-from common.training.options import TrainingOptions
-from seq2seq.options import EncoderOptions, TextOptions, TrainOptions
+from seq2seq.options import KIND, TrainOptions
 
+MODELS = ("small", "attention", "context")
 TEST = "test_2016_flickr"
-
-ATTENTION = TrainOptions(
-    data=tyro.MISSING,
-    run_dir=Path("runs/multi30k-attention"),
-    source="de",
-    target="en",
-    text=TextOptions(tokenizer="subwords", subword_model="bpe", joint=True, vocabulary_size=8000),
-    encoder=EncoderOptions(
-        encoder_size=256, encoder_layers=2, share_embeddings=True, source_dropout=0.2,
-        encoder_dropout=0.3,
-    ),
-    decoder=DecoderOptions(
-        cell="gru", hidden_size=512, inject=("init",), attention="additive",
-        attention_size=256, query_word=True, deep_output=True, tie_embeddings=True,
-        embedding_dropout=0.2, output_dropout=0.4,
-    ),
-    search=SearchOptions(
-        beam_size=5, length_penalty=1.4, length_norm="gnmt", max_length=100,
-    ),
-    training=TrainingOptions(
-        epochs=16, batch_size=64, learning_rate=1.5e-3, schedule="cosine", warmup_steps=200,
-        average_decay=0.998, clip_norm=1.0, patience=6,
-    ),
-)  # fmt: skip
-
-CONTEXT = replace(
-    ATTENTION,
-    run_dir=Path("runs/multi30k-context"),
-    encoder=EncoderOptions(
-        encoder_size=512, summary="max", share_embeddings=True, source_dropout=0.2,
-        encoder_dropout=0.2,
-    ),
-    decoder=DecoderOptions(
-        cell="gru", hidden_size=640, inject=("init", "every", "output"), attention="none",
-        deep_output=True, tie_embeddings=True,
-        embedding_dropout=0.2, output_dropout=0.3, word_dropout=0.1,
-    ),
-    training=replace(ATTENTION.training, epochs=9),
-)  # fmt: skip
-
-SMALL = replace(
-    ATTENTION,
-    run_dir=Path("runs/multi30k-small"),
-    text=TextOptions(tokenizer="words"),
-    encoder=EncoderOptions(encoder_size=256, source_dropout=0.2, encoder_dropout=0.2),
-    decoder=replace(ATTENTION.decoder, hidden_size=256, output_dropout=0.2, tie_embeddings=False),
-    training=replace(ATTENTION.training, epochs=8, batch_size=80, learning_rate=2e-3),
-)
 
 
 def main() -> None:
     """Train one of the models and print its scores on the validation and the test sentences."""
-    options = tyro.extras.overridable_config_cli(
-        {
-            "attention": ("A GRU that looks at the source words while it writes.", ATTENTION),
-            "small": ("The same of half the size, which reads and writes words: minutes.", SMALL),
-            "context": ("A GRU that is told one vector, and sees nothing else.", CONTEXT),
-        },
+    options = parse(
+        dict.fromkeys(MODELS, TrainOptions),
+        KIND,
         prog="python -m experiments.translate_multi30k",
-        description=__doc__.splitlines()[0] if __doc__ else None,
-        config=(OmitArgPrefixes,),
+        description=__doc__.splitlines()[0] if __doc__ else "",
+        configs={model: f"multi30k-{model}" for model in MODELS},
     )
     from seq2seq.train import evaluate_run, load_data, train
 

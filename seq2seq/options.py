@@ -6,15 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from tyro.conf import Positional
-
-from common.cli.command_line import EvaluationOptions, WritingOptions
 from common.config.bounds import Amount, Bounds, Count, DropoutShare, Positive, Share
 from common.config.changes import MAY_CHANGE, MayChange
+from common.config.marks import BASIC, POSITIONAL, File, Folder, Group, Metavar
 from common.decoding.options import CellName, DecoderOptions, SearchOptions
 from common.errors import UserError
 from common.evaluation.names import Tokenization
-from common.models.options import WriterRunOptions
+from common.models.options import EvaluationOptions, WriterRunOptions, WritingOptions
 from seq2seq.names import Summary
 
 KIND = "translator"
@@ -29,22 +27,22 @@ class TextOptions:
     """How text becomes the tokens that the model reads and writes."""
 
     tokenizer: Literal["words", "characters", "subwords"] = "words"
-    """Words with their punctuation, characters, or SentencePiece subwords learnt from the training
+    """Words and punctuation, characters, or SentencePiece subwords that are learnt from the training
     text."""
     lowercase: bool = True
     """Fold to lower case; scores are then of lower-cased text, and say so."""
     min_count: Positive = 2
-    """Words that are rarer in the training text are unknown to the model."""
+    """Fewest times that a word must occur in the training text; rarer ones are unknown."""
     vocabulary_size: Annotated[int, Bounds(5)] = 8000
-    """Most words of a vocabulary; how many subwords are learnt."""
+    """Most words of a vocabulary, or the number of subwords that are learnt."""
     subword_model: Literal["bpe", "unigram"] = "bpe"
     """How subwords are learnt: byte-pair encoding or a unigram language model."""
     joint: bool = False
     """One tokenizer and one vocabulary for both languages."""
     subword_sampling: Amount = 0.0
     """Segment the training text anew in every epoch: a unigram model draws a segmentation of
-    probability P with P^THIS (Kudo 2018; try 0.3), byte-pair encoding leaves out each merge with
-    probability THIS (Provilkov 2020; try 0.1). 0 to segment it always alike."""
+    probability P with P to the power of this (Kudo 2018; try 0.3), byte-pair encoding leaves out each
+    merge with this probability (Provilkov et al. 2020; try 0.1); 0 to segment it always alike."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +50,9 @@ class EncoderOptions:
     """The network that reads the source sentence."""
 
     encoder_cell: CellName = "gru"
-    """Recurrent cell; gru_cho resets before the product, as the paper has it."""
+    """Recurrent cell; gru_cho resets before the product (Cho et al. 2014)."""
     encoder_layers: Positive = 1
-    """Stacked layers."""
+    """Stacked recurrent layers."""
     encoder_size: Positive = 256
     """Features of a hidden state in each direction."""
     source_embedding_size: Positive = 256
@@ -62,48 +60,55 @@ class EncoderOptions:
     bidirectional: bool = True
     """Read in both directions."""
     summary: Summary = "last"
-    """What the context vector is: the last states, or max or mean of all hidden states."""
+    """What the context vector is: the last states, or the maximum or mean of all hidden states."""
     reverse_source: bool = False
-    """Read the sentence from its end to its beginning (Sutskever 2014)."""
+    """Read the sentence from its end to its beginning (Sutskever et al. 2014)."""
     source_dropout: DropoutShare = 0.3
-    """Share of source embedding features dropped while training."""
+    """Fraction of the source embedding features dropped while training."""
     encoder_dropout: DropoutShare = 0.3
-    """Share of features dropped between layers and of what the encoder hands on."""
-    source_embeddings: Path | None = None
+    """Fraction of the features dropped between layers, and of what the encoder hands on."""
+    source_embeddings: File | None = None
     """Start from pretrained source embeddings: a word2vec or GloVe text file."""
-    target_embeddings: Path | None = None
-    """The same for the target."""
+    target_embeddings: File | None = None
+    """Start from pretrained target embeddings: a word2vec or GloVe text file."""
     share_embeddings: bool = False
     """One embedding matrix for both languages; needs --joint."""
+
+
+LEFT_OUT = "may be left out on resume"
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions(WriterRunOptions):
     """Learn to translate from pairs of sentences."""
 
-    data: Annotated[str, MAY_CHANGE]
-    """Folder of line-aligned files (train.de + train.en, .gz or plain), or tab-separated pairs, JSON
-    lines, CSV, or generated phrases; recognised by what it holds. Without splits of its own, 5 % of
-    the pairs become val and 5 % test, 5,000 of each at most."""
-    format: Format | None = None
-    """Which of those the folder holds, if it is not recognised."""
-    source: Annotated[str | None, MayChange(lambda o: o.source is None)] = None
-    """Language to translate from: the ending of its files, or the name of its column."""
-    target: Annotated[str | None, MayChange(lambda o: o.target is None)] = None
+    data: Annotated[str, BASIC, MAY_CHANGE, Metavar("DIR")]
+    """Folder of sentence pairs, whose format is recognised."""
+    source: Annotated[
+        str | None, BASIC, MayChange(lambda o: o.source is None, LEFT_OUT), Metavar("LANGUAGE")
+    ] = None
+    """Language to translate from: the ending of its files, or its column."""
+    target: Annotated[
+        str | None, BASIC, MayChange(lambda o: o.target is None, LEFT_OUT), Metavar("LANGUAGE")
+    ] = None
     """Language to translate into."""
+    format: Annotated[Format | None, Group("data")] = None
+    """What the folder holds, if it is not recognised: line-aligned files such as train.de and train.en
+    (lines), tab-separated pairs (tabs), JSON lines, CSV files, or generated phrases; plain or .gz.
+    Without splits of its own, 5 % of the pairs become val and 5 % test, 5,000 of each at most."""
     max_problems: Share = 0.01
-    """Share of damaged lines that are listed and passed over; more is an error."""
+    """Fraction of damaged lines that are listed and passed over; more is an error."""
     max_tokens: Positive = 100
-    """Pairs with more tokens than this on a side are not trained on."""
-    cache_dir: Annotated[Path, MAY_CHANGE] = Path("runs/corpus-cache")
+    """Most tokens on a side of a pair that is trained on."""
+    cache_dir: Annotated[Folder, MAY_CHANGE] = Path("runs/corpus-cache")
     """Folder for the training text as token ids, made once and shared by all runs."""
-    validation_sentences: Positive | None = None
+    validation_sentences: Annotated[Positive | None, Group("validation")] = None
     """Translate so many sentences at each validation; all by default."""
     monitor: Literal["bleu", "chrf", "exact_match"] = "bleu"
-    """The validation metric that chooses the best weights and ends training."""
+    """Metric of the validation that chooses the best weights and ends training."""
     bleu_tokenize: Tokenization | None = None
-    """How BLEU finds words, as its signature says: 13a, or intl, zh, char, none, ja-mecab, ko-mecab;
-    by default zh and char for the languages without blanks that are named by their code, else 13a."""
+    """How BLEU finds words, as its signature says; by default zh or char for the languages without
+    blanks that are named by their code, and 13a for all others."""
     shown_sentences: Annotated[Count, MAY_CHANGE] = 6
     """Validation sentences that TensorBoard shows with translation and alignment."""
     text: TextOptions = TextOptions()
@@ -148,17 +153,16 @@ class TrainOptions(WriterRunOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateOptions(EvaluationOptions):
-    """Translate a split by beam search and score what was written, by sacreBLEU."""
+    """Translate a split, and score what was written by sacreBLEU."""
 
     format: Format | None = None
-    """What the data are, if they are not recognised."""
-    source: str | None = None
+    """Format of the data, if it is not recognised."""
+    source: Annotated[str | None, Metavar("LANGUAGE")] = None
     """Language to translate from, as the data name it; as in training by default."""
-    target: str | None = None
-    """Language to translate into."""
+    target: Annotated[str | None, Metavar("LANGUAGE")] = None
+    """Language to translate into; as in training by default."""
     bleu_tokenize: Tokenization | None = None
-    """How BLEU finds words: 13a, or intl, zh, char, none, ja-mecab, ko-mecab; as in training by
-    default."""
+    """How BLEU finds words; as in training by default."""
 
     def arguments(self) -> dict[str, Any]:
         names = ("format", "source", "target", "bleu_tokenize")
@@ -169,11 +173,11 @@ class EvaluateOptions(EvaluationOptions):
 class TranslateOptions(WritingOptions):
     """Translate line by line: one line out for each line in, blank ones included, in order."""
 
-    file: Positional[str] = "-"
+    file: Annotated[str, POSITIONAL] = "-"
     """A text file, plain or .gz, one sentence a line; - for standard input."""
-    scores: bool = False
+    scores: Annotated[bool, BASIC] = False
     """Write the score before each translation, with a tab between them."""
-    alignments: Path | None = None
-    """Write where the model looked, for the first dozen lines, to this PNG."""
-    replace_unknown: bool = False
+    alignments: Annotated[File | None, BASIC] = None
+    """Write where the model looked, for the first dozen lines, to this PNG file."""
+    replace_unknown: Annotated[bool, BASIC] = False
     """Put the source word that was looked at most where the model writes the unknown word."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import captioning.options
+import seq2seq.options
+from common.cli.arguments import options_of
 from experiments.__main__ import experiments
 
 COMMANDS = [
@@ -16,6 +21,7 @@ COMMANDS = [
     ["experiments.caption_flickr8k"], ["experiments.caption_flickr8k", "attention"],
     ["experiments.translate_multi30k"], ["experiments.translate_multi30k", "small"],
     ["experiments.demo"], ["experiments.benchmarks"], ["experiments.benchmarks", "compare"],
+    ["experiments.reproduce"],
 ]  # fmt: skip
 
 # Each of them takes longer to import than all that a help text needs.
@@ -34,12 +40,23 @@ sys.exit(status)
 """
 
 
-def run(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(module: str, *arguments: str, columns: int = 80) -> subprocess.CompletedProcess[str]:
     program = PROGRAM.replace("sys.argv[0]", repr(module), 1)
     return subprocess.run(
-        [sys.executable, "-c", program, *arguments],
-        capture_output=True, text=True, cwd=Path(__file__).parents[1],
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True,
+        cwd=Path(__file__).parents[1], env=os.environ | {"COLUMNS": str(columns)},
     )  # fmt: skip
+
+
+def groups(shown: str) -> dict[str, str]:
+    """The groups of a help, by title."""
+    parts = re.split(r"^(\S.*):\n", shown, flags=re.MULTILINE)[1:]
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+def names(group: str) -> list[str]:
+    """What the lines of a group that begin with an option or a positional argument begin with."""
+    return re.findall(r"^  ([-\w]+)", group, flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
@@ -51,12 +68,90 @@ def test_help_needs_nothing_slow(command):
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_a_wrong_option_is_refused_at_once(command):
-    needed = ["RUN", "FILE"] if command[-1] in ("evaluate", "caption", "translate") else []
+    writers = ("evaluate", "caption", "translate", "experiments.reproduce")
+    needed = ["RUN", "FILE"] if command[-1] in writers else []
     needed = ["OTHER"] if command[-1] == "compare" else needed
     refused = run(*command, *needed, "--no-such-option")
     assert refused.returncode == 2
     assert "no-such-option" in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+BASIC = [
+    "--data", "--run-dir", "--config", "--cell", "--embedding-size", "--hidden-size", "--attention",
+    "--epochs", "--batch-size", "--learning-rate", "--precision", "--device", "--seed", "--resume",
+    "--overwrite", "-h",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("columns", [80, 100])
+@pytest.mark.parametrize("pipeline", ["captioning", "seq2seq"])
+def test_a_training_is_explained_from_its_basic_options_on(pipeline, columns):
+    shown = groups(run(pipeline, "train", "--help", columns=columns).stdout)
+    first, *others = shown
+    languages = ["--source", "--target"] if pipeline == "seq2seq" else []
+    assert first == "basic options" and names(shown[first]) == BASIC[:3] + languages + BASIC[3:]
+    assert shown[first].count("\n") < 44
+    text = ["text options"] if pipeline == "seq2seq" else []
+    assert others == [
+        "presets, for --config", "data options", "validation options", *text, "encoder options",
+        "decoder options", "search options", "loss options", "training options",
+    ]  # fmt: skip
+    assert max(len(line) for group in shown.values() for line in group.splitlines()) < columns
+
+
+@pytest.mark.parametrize("options", [captioning.options.TrainOptions, seq2seq.options.TrainOptions])
+def test_every_option_of_a_training_is_explained(options):
+    for option in options_of(options):
+        assert option.text.endswith("."), option.path
+        assert option.text[0].isupper() or option.path == "training.device", option.path
+    assert len({option.name for option in options_of(options)}) == len(list(options_of(options)))
+
+
+def test_options_tell_whether_a_resumed_run_may_change_them():
+    shown = " ".join(run("seq2seq", "train", "--help").stdout.split())
+    for name, note in (
+        ("data", "required; may change on resume"),
+        ("source", "may be left out on resume"),
+        ("epochs", "default: 30; may change on resume unless --schedule is cosine"),
+        ("batch-size", "default: 64"),
+        ("max-minutes", "may change on resume"),
+    ):
+        assert re.search(rf" --{name} \w+ [^()]*\({note}\)", shown), name
+
+
+@pytest.mark.parametrize(
+    ("command", "basic"),
+    [
+        (["captioning", "caption"], "RUN IMAGE --json --picture --attention --device -h"),
+        (["captioning", "evaluate"], "RUN --split --data --device -h"),
+        (["seq2seq", "translate"], "RUN FILE --scores --alignments --replace-unknown --device -h"),
+        (["seq2seq", "evaluate"], "RUN --split --data --device -h"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_writes_takes_the_run_first(command, basic):
+    shown = run(*command, "--help").stdout
+    place = {"caption": "RUN IMAGE ...", "translate": "RUN [FILE]"}.get(command[1], "RUN")
+    assert f"usage: python -m {' '.join(command)} {place} [OPTION ...]" in shown
+    found = groups(shown)
+    assert list(found) == ["basic options", "other options", "search options"]
+    assert names(found["basic options"]) == basic.split()
+    assert "By default as in the run." in found["search options"]
+    assert "(default" not in found["search options"]
+
+
+def test_presets_are_listed_with_a_line_each():
+    shown = groups(run("seq2seq", "train", "--help").stdout)["presets, for --config"]
+    listed = dict(line.split(maxsplit=1) for line in shown.strip().splitlines())
+    assert list(listed) == ["multi30k-attention", "multi30k-context", "multi30k-small"]
+    assert all(about.startswith("Multi30k: ") for about in listed.values())
+
+
+def test_the_help_shows_the_values_of_a_preset():
+    shown = run("seq2seq", "train", "--config", "multi30k-small", "--help").stdout
+    assert "usage: python -m seq2seq train --data DIR [OPTION ...]" in shown
+    assert re.search(r"--batch-size N +Examples in a batch. \(default: 80\)", shown)
 
 
 def test_experiments_are_listed_with_a_line_each():

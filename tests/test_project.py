@@ -170,7 +170,7 @@ def test_common_has_no_loose_files():
 
 IMPORT_EACH = """
 import os, sys, tempfile
-import matplotlib, nltk, torch, torchvision, tyro  # slow ones once, for all children
+import matplotlib, nltk, torch, torchvision  # slow ones once, for all children
 state = torch.get_rng_state()
 failed = False
 for module in sys.argv[1:]:

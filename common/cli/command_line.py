@@ -1,105 +1,115 @@
-"""What the command lines of both pipelines have in common."""
+"""The commands of a program: their options, and what they print and refuse alike."""
 
 from __future__ import annotations
 
+import argparse
+import dataclasses
+import inspect
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
-import tyro
-from tyro.conf import OmitArgPrefixes, Positional
-
-from common.config.bounds import Positive, Seed, check_bounds
-from common.decoding.options import SearchOptions
+from common.cli.arguments import options_of, read_arguments
+from common.cli.configuration import CONFIG, about_preset, presets, read_config
+from common.config.plain import defaults, dotted, from_dict, nested
 from common.errors import UserError
+from common.models.options import WritingOptions
+from common.training.options import RunOptions
 
-if TYPE_CHECKING:
-    import torch
-
-    from common.models.writer import Call
-
-
-@dataclass(frozen=True, kw_only=True)
-class WritingOptions:
-    """How a trained run, or the ensemble of several, writes."""
-
-    run: Positional[Path]
-    """A folder that `train` wrote."""
-    ensemble: tuple[Path, ...] = ()
-    """More runs with the same words: the probabilities of all are averaged at every step."""
-    search: SearchOptions = SearchOptions()
-    seed: Seed | None = None
-    """Seed of sampling; other samples at every call by default."""
-    batch_size: Positive = 64
-    """Sentences written at a time."""
-    device: str = "auto"
-    """cpu, cuda, cuda:1, mps, or any other device of PyTorch; auto takes a GPU if there is one."""
-
-    def call(self, device: torch.device) -> Call:
-        """What belongs to a search on a device besides its strategy."""
-        import torch
-
-        call: Call = {"precision": self.search.search_precision}
-        if self.seed is not None:
-            call["generator"] = torch.Generator(device).manual_seed(self.seed)
-        return call
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluationOptions(WritingOptions):
-    """Write a sentence for everything in a split by a search, and score what was written."""
-
-    split: str = "val"
-    """Which part of the data: val, test, or any other split."""
-    data: str | None = None
-    """Folder of the data, if it is no longer where the run was trained on it."""
-
-    def arguments(self) -> dict[str, Any]:
-        """As the pipelines' `evaluate_run` takes them, after the run."""
-        from common.compute.device import choose_device
-
-        names = ("split", "ensemble", "data", "batch_size", "device")
-        call = self.call(choose_device(self.device))
-        return {name: getattr(self, name) for name in names} | {
-            "search": self.search.strategy(), **call
-        }  # fmt: skip
+Options = TypeVar("Options")
 
 
 def parse(
-    commands: dict[str, type[Any]],
+    commands: Mapping[str, type[Any]],
     kind: str | None = None,
     *,
     prog: str,
     description: str,
+    configs: Mapping[str, str] = {},
 ) -> Any:
-    """Read a pipeline's command line.
+    """The options of the command that the arguments of this process name.
 
     Args:
         commands: the options of each command; those of "train" are what a run keeps.
-        kind: of the pipeline's runs. What writes with a trained run takes the defaults of its search
-            from there: its arguments are read once to know the run, and once more on top of its search.
-        prog, description: as `tyro.cli` takes them.
+        kind: of the runs.
+        prog, description: of the help.
+        configs: presets that commands begin with where no `--config` is given.
 
     Raises:
-        UserError: a number is out of bounds, or the options of the search contradict each other.
+        UserError: as `parse_options`.
     """
-    config = (OmitArgPrefixes,)
-    options = tyro.extras.subcommand_cli_from_dict(
-        dict(commands), prog=prog, description=description, config=config
-    )
-    check_bounds(options)
-    if isinstance(options, WritingOptions):
+    name, *arguments = sys.argv[1:] or [""]
+    if name in commands:
+        return parse_options(
+            commands[name], arguments, prog=f"{prog} {name}", kind=kind,
+            config=configs.get(name), trained=commands.get("train"),
+        )  # fmt: skip
+    parser = argparse.ArgumentParser(prog, f"{prog} COMMAND ...", description)
+    listed = parser.add_argument_group("commands, each with a --help of its own")
+    for each, options in commands.items():
+        preset = presets(options).get(configs.get(each, ""))
+        listed.add_argument(each, help=about_preset(preset) if preset else inspect.getdoc(options))
+    if name in ("-h", "--help"):
+        parser.print_help()
+        sys.exit()
+    parser.error(f"{f'{name} is no command: ' if name else ''}choose one of {', '.join(commands)}")
+
+
+def parse_options(
+    options: type[Options],
+    arguments: Sequence[str] | None = None,
+    *,
+    prog: str,
+    description: str | None = None,
+    kind: str | None = None,
+    config: str | None = None,
+    trained: type[Any] | None = None,
+) -> Options:
+    """The options that some arguments give, over those of `--config`, over the defaults.
+
+    What writes with a trained run takes the search that is not given from there.
+
+    Args:
+        options: their dataclass.
+        arguments: those of this process by default.
+        prog, description: of the help; the docstring of the dataclass by default.
+        kind: of the runs.
+        config: the `--config` of a training whose arguments give none.
+        trained: the options of a training, for what writes with its runs.
+
+    Raises:
+        UserError: a value is impossible, or the options of the search contradict each other.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    start, found, remarks = dict(dotted(defaults(options))), list(options_of(options)), {}
+    if issubclass(options, RunOptions):
+        first = argparse.ArgumentParser(prog, add_help=False, allow_abbrev=False)
+        first.add_argument("--config", default=config)
+        config = first.parse_known_args(arguments)[0].config
+        if config is not None:
+            start |= dotted(read_config(config, options, kind))
+        start["config"] = config
+        found.insert(0, CONFIG)
+        lines = [f"{name:<20}  {about_preset(path)}" for name, path in presets(options).items()]
+        remarks = {"presets, for --config": "\n".join(lines)} if lines else {}
+    elif issubclass(options, WritingOptions):
+        start = {name: value for name, value in start.items() if not name.startswith("search.")}
+    given = read_arguments(
+        found, arguments, start, remarks=remarks,
+        prog=prog, description=description or inspect.getdoc(options) or "",
+    )  # fmt: skip
+    if issubclass(options, WritingOptions) and trained is not None:
         from common.runs.run import Run
 
-        trained = Run.open(options.run, kind).read_config(commands["train"])
-        default = replace(options, search=trained.search)
-        options = tyro.cli(
-            type(options), args=sys.argv[2:], default=default, prog=prog, config=config
-        )
-        options.search.strategy()
-    return options
+        search = Run.open(given["run"], kind).read_config(trained).search
+        start |= dotted({"search": dataclasses.asdict(search)})
+    values = start | given
+    values.pop("config", None)
+    made = from_dict(options, nested(values), "")
+    if isinstance(made, WritingOptions):
+        made.search.strategy()
+    return made
 
 
 def print_metrics(metrics: Mapping[str, float], signatures: Mapping[str, str] = {}) -> None:

@@ -6,10 +6,10 @@ import inspect
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-
-from tyro.conf import Positional
+from typing import Annotated
 
 from common.cli.command_line import parse, print_metrics
+from common.config.marks import POSITIONAL, Metavar
 from common.errors import run_command
 from common.training import session
 from common.training.options import RunOptions
@@ -19,13 +19,13 @@ from common.training.options import RunOptions
 class EvaluateOptions:
     """Evaluate a trained run on a split of its data, and write the result to its folder."""
 
-    run: Positional[Path]
+    run: Annotated[Path, POSITIONAL]
     """A folder that `train` wrote."""
     split: str = "val"
     """Which part of the data: val, test, or any other split."""
-    data: str | None = None
+    data: Annotated[str | None, Metavar("DIR")] = None
     """The data, if they are no longer where the run was trained on them."""
-    device: str = "auto"
+    device: Annotated[str, Metavar("DEVICE")] = "auto"
     """cpu, cuda, cuda:1, mps, or any other device of PyTorch; auto takes a GPU if there is one."""
 
 
@@ -45,6 +45,7 @@ def experiment(options: type[RunOptions], make_task: session.MakeTask) -> None:
     def main() -> None:
         chosen = parse(
             {"train": options, "evaluate": EvaluateOptions},
+            name,
             prog=f"python -m experiments.{name}",
             description=text.partition("\n")[0],
         )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeAlias, get_args, get_type_hints
+from typing import Annotated, Any, TypeAlias, get_type_hints
 
+from common.config.marks import marks
 from common.errors import UserError
 
 
@@ -50,9 +51,13 @@ def check_bounds(options: Any, where: str = "") -> None:
         value = getattr(options, name)
         if dataclasses.is_dataclass(value):
             check_bounds(value, where)
-            continue
-        for part in (kind, *get_args(kind)):  # the parts of `Positive | None`
-            for bounds in getattr(part, "__metadata__", ()):
-                if isinstance(bounds, Bounds) and value is not None and value not in bounds:
-                    said = f"{where}: {name}" if where else f"--{name.replace('_', '-')}"
-                    raise UserError(f"{said} {value} is not {bounds}.")
+        else:
+            check_value(name, kind, value, where)
+
+
+def check_value(name: str, kind: Any, value: Any, where: str) -> None:
+    """Refuse one number that is out of the bounds beside its type; see `check_bounds`."""
+    for bounds in marks(kind, Bounds):
+        if value is not None and value not in bounds:
+            said = f"{where}: {name}" if where else f"--{name.replace('_', '-')}"
+            raise UserError(f"{said} {value} is not {bounds}.")

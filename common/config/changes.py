@@ -6,8 +6,9 @@ import dataclasses
 import json
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_type_hints
 
+from common.config.marks import marks
 from common.config.plain import dotted
 from common.errors import UserError
 
@@ -18,9 +19,11 @@ class MayChange:
 
     Args:
         when: called with the dataclass that the option is a field of; None: always.
+        text: what the help says of it.
     """
 
     when: Callable[[Any], bool] | None = None
+    text: str = "may change on resume"
 
 
 MAY_CHANGE = MayChange()
@@ -37,11 +40,8 @@ def may_change(options: Any, prefix: str = "") -> Iterator[str]:
         value = getattr(options, name)
         if dataclasses.is_dataclass(value):
             yield from may_change(value, f"{prefix}{name}.")
-            continue
-        for part in (kind, *get_args(kind)):
-            for mark in getattr(part, "__metadata__", ()):
-                if isinstance(mark, MayChange) and (mark.when is None or mark.when(options)):
-                    yield prefix + name
+        elif any(mark.when is None or mark.when(options) for mark in marks(kind, MayChange)):
+            yield prefix + name
 
 
 def refuse_changes(

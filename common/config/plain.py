@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
-from common.config.bounds import check_bounds
+from common.config.bounds import check_value
 from common.errors import UserError
 
 Options = TypeVar("Options")
@@ -26,22 +26,47 @@ def from_dict(options: type[Options], values: Any, where: str) -> Options:
         UserError: names are missing or unknown, or values impossible: the file is of another
             version, or was edited.
     """
+    return _build(options, restored(options, values, where), where)
+
+
+def restored(options: type, values: Any, where: str) -> dict[str, Any]:
+    """The values of all or some options from JSON: paths and tuples restored, each value checked.
+
+    Args:
+        options: their dataclass.
+        values: by name, those of nested dataclasses in a dict of their own.
+        where: the file, for the message; empty for the command line.
+
+    Raises:
+        UserError: a name is unknown, or a value impossible.
+    """
     kinds = get_type_hints(options)
+    marked = get_type_hints(options, include_extras=True)
     if not isinstance(values, dict) or not set(values) <= set(kinds):
         odd = sorted(set(values) - set(kinds)) if isinstance(values, dict) else values
         raise UserError(
-            f"{where}: unknown {options.__name__} {odd}: it is of another version of unroll."
+            f"{where}: unknown {options.__name__} {odd}: misspelt, or of another version of unroll."
         )
-    restored = {name: _restored(kinds[name], value, where) for name, value in values.items()}
-    for name, value in restored.items():
-        if not _fits(kinds[name], value):
-            raise UserError(f"{where}: {name} cannot be {json.dumps(values[name])}.")
-    try:
-        built = options(**restored)
-    except TypeError as error:
-        raise UserError(f"{where}: incomplete {options.__name__}: {error}.") from None
-    check_bounds(built, where)
-    return built
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if dataclasses.is_dataclass(kinds[name]):
+            found[name] = restored(cast(type, kinds[name]), value, where)
+            continue
+        found[name] = _restored(kinds[name], value)
+        if not _fits(kinds[name], found[name]):
+            raise UserError(f"{where}: {name} cannot be {json.dumps(value, default=str)}.")
+        check_value(name, marked[name], found[name], where)
+    return found
+
+
+def defaults(options: type) -> dict[str, Any]:
+    """The defaults of a dataclass and of those in it; what has none is missing."""
+    found = {field.name: field.default for field in dataclasses.fields(options)}
+    return {
+        name: dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value  # type: ignore[arg-type]
+        for name, value in found.items()
+        if value is not dataclasses.MISSING
+    }
 
 
 def _fits(kind: Any, value: Any) -> bool:
@@ -57,13 +82,30 @@ def _fits(kind: Any, value: Any) -> bool:
     return isinstance(value, kind)
 
 
-def _restored(kind: Any, value: Any, where: str) -> Any:
+def _restored(kind: Any, value: Any) -> Any:
     """The value of one option, as its type says."""
-    if dataclasses.is_dataclass(kind):
-        return from_dict(cast(type, kind), value, where)
-    if isinstance(value, str) and Path in (kind, *get_args(kind)):
-        return Path(value)
-    return tuple(value) if isinstance(value, list) else value
+    if isinstance(value, list) and get_origin(kind) is tuple:
+        return tuple(_restored(get_args(kind)[0], each) for each in value)
+    return Path(value) if isinstance(value, str) and Path in (kind, *get_args(kind)) else value
+
+
+def _build(options: type[Options], values: Mapping[str, Any], where: str) -> Options:
+    kinds = get_type_hints(options)
+    inner: dict[str, Any] = {
+        name: _build(cast(type, kinds[name]), value, where)
+        for name, value in values.items()
+        if dataclasses.is_dataclass(kinds[name])
+    }
+    try:
+        return options(**(dict(values) | inner))
+    except TypeError as error:
+        raise UserError(f"{where}: incomplete {options.__name__}: {error}.") from None
+
+
+def of_today(options: type, format: int, config: Any) -> Any:
+    """The configuration of a run of some format as today's options have it: where the dataclass has
+    `of_format(format, config)`, that turns an older one into one of today."""
+    return getattr(options, "of_format", lambda format, config: config)(format, config)
 
 
 def plain(options: Any) -> dict[str, Any]:
@@ -80,3 +122,15 @@ def dotted(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
             yield from dotted(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value
+
+
+def nested(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The nested configuration of settings by their dotted names."""
+    config: dict[str, Any] = {}
+    for name, value in settings.items():
+        *above, last = name.split(".")
+        into = config
+        for each in above:
+            into = into.setdefault(each, {})
+        into[last] = value
+    return config

@@ -10,10 +10,11 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from common.compute import Precision
 from common.config.bounds import DropoutShare, Positive
+from common.config.marks import BASIC
 from common.decoding.names import AttentionKind, Injection
 from common.decoding.search import BeamSearch, Greedy, Sampling, Search
 from common.errors import UserError, one_line
@@ -37,47 +38,46 @@ def cell_by_name(name: CellName) -> StandardCell | CellFactory:
 class DecoderOptions:
     """The network that writes the sentence."""
 
-    cell: CellName = "lstm"
-    """Recurrent cell; gru_cho resets before the product, as the paper has it."""
+    cell: Annotated[CellName, BASIC] = "lstm"
+    """Recurrent cell; gru_cho resets before the product (Cho et al. 2014)."""
     num_layers: Positive = 1
     """Stacked recurrent layers."""
-    embedding_size: Positive = 256
+    embedding_size: Annotated[Positive, BASIC] = 256
     """Features of a word embedding."""
-    hidden_size: Positive = 512
+    hidden_size: Annotated[Positive, BASIC] = 512
     """Features of the hidden state."""
     initialization: Initialization = "pytorch"
-    """How the recurrent weights begin; orthogonal (with an open forget gate) learns sooner what many
-    steps lie between."""
+    """How the recurrent weights begin; orthogonal (with an open forget gate) learns dependencies over
+    many steps sooner."""
     inject: tuple[Injection, ...] = ("init", "every")
-    """How the context vector enters: init (first state), first (first input), every (each step's
-    input), output (output layer); any combination."""
-    attention: Literal["none", "additive", "dot", "general", "concat"] = "none"
-    """What scores the memory that the decoder may read at every step."""
+    """How the context vector enters, in any combination: as the first state (init), the first input
+    (first), a part of each step's input (every), or of the output layer's (output)."""
+    attention: Annotated[Literal["none", "additive", "dot", "general", "concat"], BASIC] = "none"
+    """What scores the memory that the decoder reads at each step."""
     attend: Literal["before", "after"] = "before"
-    """Attention before the step, feeding its input (Bahdanau), or after the fused pass (Luong)."""
+    """Attention before the step, whose input it is part of (Bahdanau), or after it (Luong)."""
     attention_size: Positive = 512
     """Features in which query and memory meet in additive and concat attention."""
     query_word: bool = False
-    """The previous word joins the query of attention before the step: attention then knows what was
-    written last."""
+    """Add the previous word to the query of an attention before the step."""
     gate: bool = False
     """Scale what attention reads by a learnt scalar at every step (Show, Attend and Tell)."""
     readout: Literal["linear", "tanh", "maxout"] = "tanh"
-    """What stands between the joined features and the word scores."""
+    """What stands between the decoder's features and the logits."""
     readout_size: Positive | None = None
     """Features of the readout; the hidden size by default."""
     deep_output: bool = False
-    """Let the previous word join the output layer."""
+    """Add the previous word to the output layer's input."""
     tie_embeddings: bool = False
-    """Score words with the embedding matrix itself."""
+    """Compute the logits with the embedding matrix itself."""
     word_dropout: DropoutShare = 0.0
-    """Share of the previous words that are hidden while training."""
+    """Fraction of the previous words that are hidden while training."""
     embedding_dropout: DropoutShare = 0.3
-    """Share of embedding features dropped while training."""
+    """Fraction of the embedding features dropped while training."""
     layer_dropout: DropoutShare = 0.3
-    """Share of features dropped between recurrent layers."""
+    """Fraction of the features dropped between recurrent layers."""
     output_dropout: DropoutShare = 0.5
-    """Share of recurrent outputs and readout features dropped."""
+    """Fraction of the recurrent outputs and readout features dropped."""
 
     def build(
         self, vocabulary_size: int, context_size: int, memory_size: int | None
@@ -112,10 +112,10 @@ class SearchOptions(BeamSearch, Sampling):
     """How sentences are found when the model writes."""
 
     search: Literal["beam", "greedy", "sampling"] = "beam"
-    """The best of several hypotheses (beam), the likeliest token at every step (greedy), or tokens that
-    are drawn from the model's distribution (sampling)."""
+    """Write the best of several hypotheses (beam), the likeliest token at every step (greedy), or tokens
+    that are drawn from the model's distribution (sampling)."""
     search_precision: Precision = "auto"
-    """Arithmetic of the products of the search: fp32, bf16, or the one that is measured to be faster
+    """Arithmetic of the search's matrix products; auto takes the one that is measured to be faster
     where the search runs."""
     # Explained where they are defined; here are the defaults of the command lines.
     min_length: int = 1

@@ -43,10 +43,10 @@ class Search:
     length_penalty: float = 0.0
     """Exponent of the length that a sentence's log-probability is divided by; 0 for none."""
     length_norm: LengthNorm = "power"
-    """What it is the exponent of: the length (power), or (5 + length) / 6 (gnmt, Wu et al. 2016), which
-    is milder on short sentences: a long one that repeats itself is less often preferred to them."""
+    """What the length penalty is the exponent of: the length (power), or (5 + length) / 6 (gnmt, Wu et
+    al. 2016), which prefers a long sentence that repeats itself less often to a short one."""
     no_repeat_ngram: int = 0
-    """Never write the same n tokens twice; 0 to allow it."""
+    """Never write the same sequence of so many tokens twice; 0 to allow it."""
 
     def __post_init__(self) -> None:
         if self.max_length < 1:
@@ -190,9 +190,9 @@ class BeamSearch(Search):
     n_best: int = 1
     """Sentences returned for each input, best first; at most the beam size."""
     beam_patience: float | None = None
-    """A sentence is done once so many times the beam size of its hypotheses have ended (Kasai et al.
-    2022); None searches until no other can be better, which takes longer: with a large length
-    penalty the search rarely stops early, and a patience of 2 rarely changes an answer."""
+    """End the search for a sentence once so many times the beam size of its hypotheses have ended (Kasai
+    et al. 2022); None searches until no other can be better: with a large length penalty that takes
+    long, and a patience of 2 rarely changes an answer."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -231,9 +231,9 @@ class Sampling(Search):
     num_samples: int = 1
     """Independent samples of each sentence."""
     temperature: float = 1.0
-    """Logits are divided by it; below 1, likely tokens become likelier."""
+    """What the logits are divided by; below 1, likely tokens become likelier."""
     top_k: int | None = None
-    """Draw from so many likeliest tokens only."""
+    """Draw from so many likeliest tokens only; from all by default."""
     top_p: float = 1.0
     """Draw from the fewest likeliest tokens that together have this probability, after temperature and
     top_k (nucleus sampling, Holtzman et al. 2020)."""

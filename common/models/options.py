@@ -1,21 +1,25 @@
-"""What a command line lets a user choose about the loss of sentences."""
+"""What a command line lets a user choose about the loss of sentences, and about writing them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from common.config.bounds import Amount, Positive, Share
+from common.config.bounds import Amount, Positive, Seed, Share
+from common.config.marks import BASIC, POSITIONAL, Metavar
 from common.decoding.options import DecoderOptions, SearchOptions
 from common.errors import UserError
 from common.training.options import RunOptions
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
     from common.decoding.decoder import RecurrentDecoder
     from common.decoding.scheduled_sampling import ScheduledSampling
     from common.models.encoder_decoder import EncoderDecoder
+    from common.models.writer import Call
 
 
 @dataclass(frozen=True)
@@ -23,14 +27,14 @@ class LossOptions:
     """What a decoder is trained to do, and what it is fed meanwhile."""
 
     label_smoothing: Share = 0.1
-    """Share of the target probability spread over all words."""
+    """Probability of the target that is spread over all words."""
     teacher_forcing_ratio: Share = 1.0
-    """Share of the previous words that the decoder is told rightly while training; in place of the
-    others it is told its own (scheduled sampling, Bengio 2015)."""
+    """Fraction of the previous words that are those of the reference while training; in the place of
+    the others the decoder is fed its own predictions (scheduled sampling, Bengio et al. 2015)."""
     teacher_forcing: Literal["constant", "linear", "exponential", "inverse_sigmoid"] = "constant"
-    """How that share falls from 1 to the ratio, if it is not the ratio from the start."""
+    """How that fraction falls from 1 to the ratio, if it is not the ratio from the start."""
     teacher_forcing_steps: Positive = 5000
-    """Batches after which a falling ratio has come to one half."""
+    """Batches after which a falling fraction has come to one half."""
     teacher_forcing_per: Literal["token", "sentence"] = "token"
     """Sample anew for every token, or once for a sentence."""
     coverage: Amount = 0.0
@@ -122,3 +126,49 @@ class WriterRunOptions(RunOptions):
         training.pop("average_best", None)
         loss = {name: training.pop(name) for name in moved & training.keys()}
         return {**config, "training": training, "loss": loss}
+
+
+@dataclass(frozen=True, kw_only=True)
+class WritingOptions:
+    """How a trained run, or the ensemble of several, writes."""
+
+    run: Annotated[Path, POSITIONAL]
+    """A folder that `train` wrote."""
+    device: Annotated[str, BASIC, Metavar("DEVICE")] = "auto"
+    """cpu, cuda, cuda:1, mps, or any other device of PyTorch; auto takes a GPU if there is one."""
+    batch_size: Positive = 64
+    """Sentences written at a time."""
+    ensemble: Annotated[tuple[Path, ...], Metavar("RUN")] = ()
+    """More runs with the same words: the probabilities of all are averaged at every step."""
+    seed: Seed | None = None
+    """Seed of sampling; by default, every call draws other samples."""
+    search: SearchOptions = SearchOptions()
+
+    def call(self, device: torch.device) -> Call:
+        """What belongs to a search on a device besides its strategy."""
+        import torch
+
+        call: Call = {"precision": self.search.search_precision}
+        if self.seed is not None:
+            call["generator"] = torch.Generator(device).manual_seed(self.seed)
+        return call
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationOptions(WritingOptions):
+    """Write a sentence for everything in a split by a search, and score what was written."""
+
+    split: Annotated[str, BASIC] = "val"
+    """Which part of the data: val, test, or any other split."""
+    data: Annotated[str | None, BASIC, Metavar("DIR")] = None
+    """Folder of the data, if it is no longer where the run was trained on it."""
+
+    def arguments(self) -> dict[str, Any]:
+        """As the pipelines' `evaluate_run` takes them, after the run."""
+        from common.compute.device import choose_device
+
+        names = ("split", "ensemble", "data", "batch_size", "device")
+        call = self.call(choose_device(self.device))
+        return {name: getattr(self, name) for name in names} | {
+            "search": self.search.strategy(), **call
+        }  # fmt: skip

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from common.config.changes import refuse_changes
-from common.config.plain import Options, from_dict, plain
+from common.config.plain import Options, from_dict, of_today, plain
 from common.errors import UserError
 from common.files import read_json, write_json
 from common.runs.contents import (
@@ -186,18 +186,13 @@ class Run:
         )  # fmt: skip
 
     def read_config(self, options: type[Options]) -> Options:
-        """The configuration as the dataclass of options that it was made of.
-
-        Where the dataclass has `of_format(format, config)`, that turns an older configuration into
-        one of today.
+        """The configuration as the dataclass of options that it was made of; see `of_today`.
 
         Raises:
             UserError: some are missing, or unknown, or impossible.
         """
-        upgraded = getattr(options, "of_format", lambda format, config: config)
-        return from_dict(
-            options, upgraded(self.format, self.config), str(self.path / "config.json")
-        )
+        config = of_today(options, self.format, self.config)
+        return from_dict(options, config, str(self.path / "config.json"))
 
     def file(self, name: str) -> Path:
         """The path of a file in the folder, to write it; folders on the way are made.

@@ -7,12 +7,12 @@ import os
 import sys
 from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from common.compute import Precision
 from common.config.bounds import Amount, Count, Decay, Positive, Rate, Seed
 from common.config.changes import MAY_CHANGE, MayChange
+from common.config.marks import BASIC, Folder, Metavar
 from common.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,35 +28,45 @@ class TrainingOptions:
     """How the weights are learnt."""
 
     # A cosine falls to its end with the last epoch: with more of them, every rate is another.
-    epochs: Annotated[Positive, MayChange(lambda o: o.schedule != "cosine")] = 30
-    """At most so many passes over the training data; a cosine ends with the last."""
-    batch_size: Positive = 64
+    epochs: Annotated[
+        Positive,
+        BASIC,
+        MayChange(
+            lambda o: o.schedule != "cosine", "may change on resume unless --schedule is cosine"
+        ),
+    ] = 30
+    """Most passes over the training data; a cosine schedule ends with the last."""
+    batch_size: Annotated[Positive, BASIC] = 64
     """Examples in a batch."""
-    learning_rate: Rate = 1e-3
+    learning_rate: Annotated[Rate, BASIC] = 1e-3
     """Peak learning rate of AdamW."""
     weight_decay: Amount = 1e-4
-    """Decoupled weight decay of matrices; biases and normalisation are spared."""
+    """Decoupled weight decay of matrices; biases and normalisation have none."""
     schedule: Literal["constant", "plateau", "cosine", "inverse_sqrt"] = "constant"
-    """How the learning rate falls."""
+    """How the learning rate falls after its warm-up."""
     warmup_steps: Count = 0
     """Updates over which the learning rate rises from 0; not with a plateau."""
     clip_norm: Amount = 5.0
-    """Largest norm of the gradient of all weights."""
+    """Largest norm of the gradient of all weights; 0 for no limit."""
     accumulate: Positive = 1
     """Batches whose gradients make one update."""
     average_decay: Decay = 0.0
-    """Decay of an exponential moving average of the weights that is validated and saved; 0 for none."""
+    """Decay of an exponential moving average of the weights, which is then what is validated and
+    saved; 0 for none."""
     patience: Annotated[Count, MAY_CHANGE] = 5
-    """Epochs without a better validation score after which training ends."""
+    """Epochs without a better validation score after which training ends; 0 for no such end."""
     max_minutes: Annotated[Amount | None, MAY_CHANGE] = None
-    """Time after which training ends."""
-    precision: Annotated[Precision, MayChange(lambda o: o.precision == "auto")] = "auto"
-    """Arithmetic of the products: fp32, bf16, or the one that is measured to be faster when training
-    starts; the run keeps it, and is resumed with it."""
-    seed: Seed = 0
-    """Seed of the weights, dropout and the order of the data."""
-    device: Annotated[str, MAY_CHANGE] = "auto"
+    """Minutes after which training ends; no limit by default."""
+    precision: Annotated[
+        Precision,
+        BASIC,
+        MayChange(lambda o: o.precision == "auto", "auto on resume takes the run's"),
+    ] = "auto"
+    """Arithmetic of the matrix products; auto takes the one that is measured to be faster here."""
+    device: Annotated[str, BASIC, MAY_CHANGE, Metavar("DEVICE")] = "auto"
     """cpu, cuda, cuda:1, mps, or any other device of PyTorch; auto takes a GPU if there is one."""
+    seed: Annotated[Seed, BASIC] = 0
+    """Seed of the weights, dropout and the order of the data."""
     threads: Annotated[Positive | None, MAY_CHANGE] = None
     """CPU threads of the arithmetic; PyTorch's choice by default."""
 
@@ -184,13 +194,13 @@ class TrainingOptions:
 class RunOptions:
     """What every training on a command line lets a user choose; an experiment adds its own."""
 
-    run_dir: Annotated[Path, MAY_CHANGE]
+    run_dir: Annotated[Folder, BASIC, MayChange(text="")]
     """Folder for all that the run writes."""
-    resume: Annotated[bool, MAY_CHANGE] = False
-    """Go on with the run in the folder, exactly where it was stopped; without one, start it."""
-    overwrite: Annotated[bool, MAY_CHANGE] = False
-    """Replace the run in the folder."""
     training: TrainingOptions = TrainingOptions()
+    resume: Annotated[bool, BASIC, MayChange(text="")] = False
+    """Go on with the run in the folder where it was stopped; without one, start it."""
+    overwrite: Annotated[bool, BASIC, MayChange(text="")] = False
+    """Replace the run in the folder."""
 
     def check(self) -> None:
         """Refuse options that do not go together, before anything slow is done; an experiment may have

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import sys
 
-import tyro
-
-from common.config.bounds import check_bounds
+from common.cli.command_line import parse_options
 from common.errors import UserError, run_command
 from experiments.benchmarks.options import BenchmarkOptions, CompareOptions
 
@@ -22,9 +20,9 @@ PROG = "python -m experiments.benchmarks"
 def main() -> None:
     """Run the benchmarks that the arguments name."""
     if sys.argv[1:2] == ["compare"]:
-        compare(tyro.cli(CompareOptions, prog=f"{PROG} compare", args=sys.argv[2:]))
+        compare(parse_options(CompareOptions, sys.argv[2:], prog=f"{PROG} compare"))
         return
-    options = tyro.cli(BenchmarkOptions, prog=PROG)
+    options = parse_options(BenchmarkOptions, prog=PROG)
     # Only now, when there is work to do: PyTorch takes seconds to import.
     from experiments.benchmarks import suite
 
@@ -35,7 +33,6 @@ def compare(options: CompareOptions) -> None:
     """Print a table of the speed of this checkout over that of another one."""
     from experiments.benchmarks.checkouts import Ratio, compare_checkouts
 
-    check_bounds(options)
     if not (options.other / "experiments" / "benchmarks").is_dir():
         raise UserError(f"{options.other} is no checkout with benchmarks.")
     print(f"{'this over other: median (quartiles)':<42}{'this':>35}{'other':>13}")

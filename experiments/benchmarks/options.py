@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
-
-from tyro.conf import Positional
+from typing import Annotated, Literal, TypeAlias, get_args
 
 from common.config.bounds import Positive
+from common.config.marks import POSITIONAL, File, Folder, Metavar
 
 Timed: TypeAlias = Literal["recurrent", "decoder", "beam", "translator", "precision"]
 Name: TypeAlias = Literal[Timed, "padding", "corpus"]
@@ -18,23 +17,25 @@ Name: TypeAlias = Literal[Timed, "padding", "corpus"]
 class BenchmarkOptions:
     """Measure the speed of the parts that training and decoding spend their time in.
 
+
     `compare OTHER_CHECKOUT` measures it against another version of the code.
     """
 
-    names: Positional[tuple[Name, ...]] = (*get_args(Timed), "padding")
-    """Which of them; corpus, which takes some minutes and 2 GB of disk, only if it is named."""
-    threads: int = 1
+    names: Annotated[tuple[Name, ...], POSITIONAL, Metavar("NAME")] = (*get_args(Timed), "padding")
+    """recurrent, decoder, beam, translator, precision, padding, or corpus, which takes some minutes and
+    2 GB of disk and is measured only if it is named."""
+    threads: Positive = 1
     """CPU threads; one gives the steadiest ratios."""
-    device: str = "cpu"
+    device: Annotated[str, Metavar("DEVICE")] = "cpu"
     """Where all of it is computed, but for padding and corpus: cpu, cuda, cuda:1, mps, or any other
     device of PyTorch; auto takes a GPU if there is one."""
-    data: Path | None = None
-    """A folder of captions, for the padding of its batches; lengths are made up if not given."""
-    corpus_dir: Path = Path("runs/benchmark-corpus")
+    data: Folder | None = None
+    """Folder of captions, for the padding of its batches; lengths are made up by default."""
+    corpus_dir: Folder = Path("runs/benchmark-corpus")
     """Where corpus puts its generated pairs; it can be deleted afterwards."""
-    corpus_pairs: int = 5_000_000
+    corpus_pairs: Positive = 5_000_000
     """How many pairs corpus generates."""
-    json: Path | None = None
+    json: File | None = None
     """Write the figures and the machine's description to this file."""
 
 
@@ -42,13 +43,13 @@ class BenchmarkOptions:
 class CompareOptions:
     """Measure this checkout and another one in turn, and print the ratio of their speeds."""
 
-    other: Positional[Path]
+    other: Annotated[Path, POSITIONAL]
     """The root folder of the other checkout."""
-    names: Positional[tuple[Timed, ...]] = get_args(Timed)
-    """Which benchmarks."""
+    names: Annotated[tuple[Timed, ...], POSITIONAL, Metavar("NAME")] = get_args(Timed)
+    """Which benchmarks: recurrent, decoder, beam, translator, precision."""
     rounds: Positive = 15
     """Measured rounds of each row."""
     threads: Positive = 1
     """CPU threads of each process."""
-    device: str = "cpu"
+    device: Annotated[str, Metavar("DEVICE")] = "cpu"
     """Where all of it is computed: cpu, cuda, cuda:1, mps, or any other device of PyTorch."""

@@ -13,6 +13,7 @@ from functools import partial
 import torch
 from torch import nn
 
+from common.cli.command_line import parse_options
 from common.compute.device import tensor_float32
 from common.compute.precision import Chosen, arithmetic
 from common.decoding import BeamSearch
@@ -20,9 +21,9 @@ from common.models.encoder_decoder import Batch, EncoderDecoder
 from common.text.vocabulary import SPECIALS, Vocabulary
 from common.training.options import TrainingOptions
 from experiments.benchmarks.harness import CPU, Comparison, compare
-from experiments.translate_multi30k import SMALL
 from seq2seq.building import build_model
 from seq2seq.examples import source_batch
+from seq2seq.options import TrainOptions
 
 SOURCE_WORDS, TARGET_WORDS = 8_000, 6_000
 PRECISIONS: tuple[Chosen, ...] = ("fp32", "bf16")
@@ -36,7 +37,10 @@ def vocabulary(size: int) -> Vocabulary:
 def small_translator() -> EncoderDecoder:
     """The network of `experiments.translate_multi30k small`."""
     torch.manual_seed(0)
-    return build_model(SMALL, vocabulary(SOURCE_WORDS), vocabulary(TARGET_WORDS))
+    options = parse_options(
+        TrainOptions, ["--config", "multi30k-small", "--data", "none"], prog="small translator"
+    )
+    return build_model(options, vocabulary(SOURCE_WORDS), vocabulary(TARGET_WORDS))
 
 
 def random_sentences(count: int, words: int) -> list[list[int]]:

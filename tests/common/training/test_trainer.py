@@ -143,7 +143,7 @@ def test_a_metric_that_is_never_a_number_keeps_the_last_weights(tmp_path):
         model, sgd(model), lambda epoch: TASK, validate=validate, monitor="score", max_epochs=2,
         run=run,
     ).fit()  # fmt: skip
-    assert run.has_model
+    assert run.existing("model.safetensors")
     assert all(map(torch.equal, parameters(model), validate.seen[1]))
 
 

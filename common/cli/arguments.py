@@ -1,0 +1,228 @@
+"""A dataclass of options as the arguments of a command.
+
+A field is an option (`hidden_size`: `--hidden-size`), the docstring below it is its help. Its type is a
+bool, a number, a text, a path or one of some names, or a tuple of such, or one of them or None, which is
+written `None`. The fields of a dataclass inside it are options too, in a group of its name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import dataclasses
+import inspect
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import partial
+from itertools import pairwise
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from common.config.bounds import Bounds
+from common.config.changes import MayChange
+from common.config.marks import Basic, Group, Hidden, Metavar, Positional, marks
+
+FIRST, OTHER = "basic options", "other options"
+
+
+@dataclass(frozen=True)
+class Option:
+    """A field of a dataclass of options, or of one inside it.
+
+    Args:
+        path: its name, dotted if nested: "decoder.hidden_size".
+        kind: its type.
+        marked: its type with its marks.
+        text: explains it.
+        group, about: title and description of its group in the help.
+    """
+
+    path: str
+    kind: Any
+    marked: Any
+    text: str
+    group: str = FIRST
+    about: str = ""
+
+    @property
+    def positional(self) -> bool:
+        return any(marks(self.marked, Positional))
+
+    @property
+    def name(self) -> str:
+        """What is written before its value; nothing where it is positional."""
+        flag = self.path.rpartition(".")[2].replace("_", "-")
+        return "" if self.positional else f"--{flag}"
+
+    @property
+    def several(self) -> bool:
+        return get_origin(self.kind) is tuple
+
+    @property
+    def one(self) -> Any:
+        """The type of one value, None left out."""
+        literal = get_origin(self.kind) is Literal
+        return self.kind if literal else (*get_args(self.kind), self.kind)[0]
+
+    @property
+    def metavar(self) -> str:
+        """What stands for the value in the help; empty for a flag."""
+        name = {bool: "", int: "N", float: "X"}.get(self.one, "NAME")
+        if get_origin(self.one) is Literal:
+            name = f"{{{','.join(get_args(self.one))}}}"
+        elif self.positional:
+            name = self.path.upper()
+        name = next((mark.name for mark in marks(self.marked, Metavar)), name)
+        return f"{name} ..." if self.several else name
+
+    def add_to(
+        self, group: argparse._ArgumentGroup, start: Mapping[str, Any], needed: bool
+    ) -> None:
+        """Add it to a parser's group; where it is given, its value has the path for a name."""
+        default, notes = start.get(self.path), ["required"] if needed else []
+        if default not in (None, ()) and default is not False:
+            shown = " ".join(default) if self.several else default
+            notes.append(f"default: {'yes' if default is True else shown}")
+        notes += [str(bounds) for bounds in marks(self.marked, Bounds) if bounds.high <= 1]
+        notes += [mark.text for mark in marks(self.marked, MayChange) if mark.text]
+        text = self.text + (f" ({'; '.join(notes)})" if notes else "")
+        how: dict[str, Any] = {"default": argparse.SUPPRESS, "help": text.replace("%", "%%")}
+        if self.positional:
+            read = partial(_read, self.kind, self.one)
+            nargs = "*" if self.several else "?"
+            group.add_argument(self.path, type=read, metavar=self.metavar, nargs=nargs, **how)
+        elif self.one is not bool:
+            read = partial(_read, self.kind, self.one)
+            how |= {"type": read, "metavar": self.metavar, "nargs": "*" if self.several else None}
+            group.add_argument(self.name, dest=self.path, **how)
+        elif default is True:
+            group.add_argument(
+                self.name, dest=self.path, action=argparse.BooleanOptionalAction, **how
+            )
+        else:  # the help has no word for turning off what is off
+            group.add_argument(self.name, dest=self.path, action="store_true", **how)
+            how["help"] = argparse.SUPPRESS
+            group.add_argument(f"--no-{self.name[2:]}", dest=self.path, action="store_false", **how)
+
+
+def options_of(
+    options: type, prefix: str = "", group: str = FIRST, about: str = ""
+) -> Iterator[Option]:
+    """The options of a dataclass: those of its own class first, then those that it inherits."""
+    kinds = get_type_hints(options)
+    marked = get_type_hints(options, include_extras=True)
+    if not prefix and any(any(marks(kind, Basic)) for kind in marked.values()):
+        group = OTHER
+    for name, text in _explained(options).items():
+        if dataclasses.is_dataclass(kinds[name]):
+            told = inspect.cleandoc(kinds[name].__doc__ or "").partition("\n\n")[0]
+            yield from options_of(kinds[name], f"{prefix}{name}.", f"{name} options", told)
+            continue
+        if any(marks(marked[name], Hidden)):
+            continue
+        for mark in marks(marked[name], Group):
+            group = f"{mark.title} options"
+        first = [*marks(marked[name], Basic), *marks(marked[name], Positional)]
+        place = (FIRST, "") if first else (group, about)
+        yield Option(prefix + name, kinds[name], marked[name], text, *place)
+
+
+def read_arguments(
+    options: Sequence[Option],
+    arguments: Sequence[str],
+    start: Mapping[str, Any],
+    *,
+    prog: str,
+    description: str,
+    remarks: Mapping[str, str] = {},
+) -> dict[str, Any]:
+    """The values that some arguments give, by path, and no others; help or an error ends the program.
+
+    Args:
+        options: of the command.
+        arguments: of its command line.
+        start: the values of options that are not given, by path; another that is not nested is needed.
+        prog, description: of the help.
+        remarks: texts that follow the first group of the help, by title.
+    """
+    # What takes all that is left comes last of what is positional.
+    options = sorted(options, key=lambda each: each.positional and each.several)
+    needed = [each for each in options if each.path not in start and "." not in each.path]
+    usage = [f"{each.name} {each.metavar}".strip() for each in needed]
+    usage += [f"[{each.metavar}]" for each in options if each.positional and each not in needed]
+    parser = argparse.ArgumentParser(
+        prog, " ".join([prog, *usage, "[OPTION ...]"]), description,
+        formatter_class=_Formatter, add_help=False, allow_abbrev=False,
+    )  # fmt: skip
+    groups = {FIRST: parser.add_argument_group(FIRST)}
+    for title, text in remarks.items():
+        parser.add_argument_group(title, text)
+    for option in sorted(options, key=lambda each: (each not in needed, not each.positional)):
+        if option.group not in groups:
+            about = option.about + ("" if option.path in start else " By default as in the run.")
+            groups[option.group] = parser.add_argument_group(option.group, about or None)
+        option.add_to(groups[option.group], start, option in needed)
+    groups[FIRST].add_argument("-h", "--help", action="help", help="Show this help.")
+    found, unknown = parser.parse_known_intermixed_args(list(arguments))
+    if unknown:
+        names = [option.name for option in options]
+        close = {each: get_close_matches(each, names, 1) for each in unknown}
+        hinted = [
+            f"{each} (perhaps {close[each][0]}?)" if close[each] else each for each in unknown
+        ]
+        parser.error(f"unknown: {', '.join(hinted)}")
+    given = vars(found)
+    if lacking := [each for each in needed if given.get(each.path, []) == []]:
+        parser.error(f"missing: {', '.join(each.name or each.metavar for each in lacking)}")
+    return given
+
+
+class _Formatter(argparse.HelpFormatter):
+    """Keeps paragraphs, tables and the parts of `--an-option`; writes metavariables as they are."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        parts = [
+            each if "  " in each else textwrap.fill(each, width) for each in text.split("\n\n")
+        ]
+        return textwrap.indent("\n\n".join(parts), indent)
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(text, width, break_on_hyphens=False)
+
+    def _format_args(self, action: argparse.Action, default_metavar: str) -> str:
+        return str(action.metavar)
+
+
+def _read(kind: Any, one: Any, text: str) -> Any:
+    """One value of an option from the command line."""
+    if text == argparse.SUPPRESS:  # passes here, and must come out as what it is
+        return argparse.SUPPRESS
+    if text == "None" and NoneType in get_args(kind):
+        return None
+    try:
+        if get_origin(one) is not Literal:
+            return one(text)
+        return get_args(one)[get_args(one).index(text)]
+    except ValueError:
+        what = {int: "no whole number", float: "no number"}
+        names = f"none of {', '.join(map(str, get_args(one)))}"
+        raise argparse.ArgumentTypeError(f"{text!r} is {what.get(one, names)}") from None
+
+
+def _explained(options: type) -> dict[str, str]:
+    """The docstring below each field, by name; it may stand in a class that the field is inherited
+    from."""
+    texts: dict[str, str] = {}
+    for each in filter(dataclasses.is_dataclass, options.__mro__):
+        (tree,) = ast.parse(textwrap.dedent(inspect.getsource(each))).body
+        for field, below in pairwise([*ast.iter_child_nodes(tree), ast.Pass()]):
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+                text = ""
+                if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
+                    text = " ".join(str(below.value.value).split())
+                if not texts.get(field.target.id):
+                    texts.pop(field.target.id, None)
+                    texts[field.target.id] = text
+    return texts

@@ -6,12 +6,12 @@ import json
 import sys
 from pathlib import Path
 
+from captioning import train as training
 from captioning.captioner import Captioner
 from captioning.evaluation import overlaid
 from captioning.image_files import list_images
 from captioning.images import open_image
-from captioning.options import CaptionOptions, EvaluateOptions
-from captioning.train import evaluate_run
+from captioning.options import CaptionOptions, EvaluateOptions, TrainOptions
 from common.cli.command_line import check_picture, print_metrics
 from common.errors import UserError
 from common.evaluation.pictures import contact_sheet, stacked
@@ -19,9 +19,14 @@ from common.files import atomic_write
 from common.models.writer import Sentence
 
 
+def train(options: TrainOptions) -> None:
+    """Train in a run folder, which then holds all that there is to see."""
+    training.train(options)
+
+
 def evaluate(options: EvaluateOptions) -> None:
     """Print the scores of a split."""
-    evaluation = evaluate_run(options.run, **options.arguments())
+    evaluation = training.evaluate_run(options.run, **options.arguments())
     print_metrics(evaluation.metrics, evaluation.signatures)
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from captioning.names import Fit
 from common.config.bounds import Bounds, Count, DropoutShare, Positive, Rate, Share
 from common.config.changes import MAY_CHANGE
-from common.config.marks import BASIC, POSITIONAL, File, Folder, Group, Metavar
+from common.config.marks import BASIC, HIDDEN, POSITIONAL, File, Folder, Group, Metavar
 from common.models.options import EvaluationOptions, WriterRunOptions, WritingOptions
 
 KIND = "captioner"

@@ -18,17 +18,22 @@ from common.errors import UserError
 from common.evaluation.pictures import stacked
 from common.files import atomic_write
 from common.models.writer import Sentence
+from seq2seq import train as training
 from seq2seq.evaluation import alignment
-from seq2seq.options import EvaluateOptions, TranslateOptions
-from seq2seq.train import evaluate_run
+from seq2seq.options import EvaluateOptions, TrainOptions, TranslateOptions
 from seq2seq.translator import Translator
 
 SHOWN_ALIGNMENTS = 12
 
 
+def train(options: TrainOptions) -> None:
+    """Train in a run folder, which then holds all that there is to see."""
+    training.train(options)
+
+
 def evaluate(options: EvaluateOptions) -> None:
     """Print the scores of a split, each BLEU with its signature."""
-    evaluation = evaluate_run(options.run, **options.arguments())
+    evaluation = training.evaluate_run(options.run, **options.arguments())
     print_metrics(evaluation.metrics, evaluation.signatures)
 
 

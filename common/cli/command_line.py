@@ -7,13 +7,14 @@ import dataclasses
 import inspect
 import sys
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
 from common.cli.arguments import options_of, read_arguments
 from common.cli.configuration import CONFIG, about_preset, presets, read_config
 from common.config.plain import defaults, dotted, from_dict, nested
-from common.errors import UserError
+from common.errors import UserError, run_command
 from common.models.options import WritingOptions
 from common.training.options import RunOptions
 
@@ -110,6 +111,26 @@ def parse_options(
     if isinstance(made, WritingOptions):
         made.search.strategy()
     return made
+
+
+def run_program(
+    package: str, commands: Mapping[str, type[Any]], kind: str, *, description: str
+) -> None:
+    """Run the command that the arguments of this process name: a function of the module `commands` of
+    a package, called with its options.
+
+    The module is imported once the options are read, and not before: PyTorch takes seconds.
+
+    Args:
+        package: its name, which is that of the program too.
+        commands, kind, description: as `parse` takes them.
+    """
+
+    def main() -> None:
+        options = parse(commands, kind, prog=f"python -m {package}", description=description)
+        getattr(import_module(f"{package}.commands"), sys.argv[1])(options)
+
+    run_command(main)
 
 
 def print_metrics(metrics: Mapping[str, float], signatures: Mapping[str, str] = {}) -> None:

@@ -24,8 +24,7 @@ from captioning.options import KIND, TrainOptions
 from common.cli.command_line import check_file
 from common.errors import UserError
 from common.models.encoder_decoder import Batch, EncoderDecoder
-from common.models.evaluating import Evaluated, evaluate_written
-from common.models.tokens import TEACHER_FORCED, TOKEN_CHARTS, token_figures
+from common.models.evaluating import Evaluated, evaluate_written, with_teacher_forced, writing_task
 from common.runs.kept import Kept
 from common.runs.run import Run
 from common.text.embeddings import start_from_pretrained
@@ -35,7 +34,6 @@ from common.text.vocabulary import Vocabulary
 from common.training import session
 from common.training.task import Evaluation, Task
 from common.training.trainer import OnProgress
-from common.training.validation import held_out
 
 
 def train(options: TrainOptions, *, on_progress: OnProgress | None = None) -> Evaluation:
@@ -49,7 +47,6 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
     Raises:
         UserError: the data or the options cannot be used.
     """
-
     if kept.new:  # before pictures are read, which takes long
         check_file(options.word_embeddings, "--word-embeddings")
 
@@ -98,18 +95,14 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
         shown = images[: options.shown_images]
         evaluation = evaluate(captioner, images, captions.inputs, shown=len(shown), **how)
         batches = captions.batches(0, batch_size=2 * options.training.batch_size, shuffle=False)
+        tokens = f"{len(language.vocabulary):,} words"
         return replace(
-            evaluation,
-            metrics=held_out(model, batches, token_figures) | evaluation.metrics,
-            signatures=dict.fromkeys(TEACHER_FORCED, "teacher-forced"),
+            with_teacher_forced(evaluation, model, batches, tokens),
             show=lambda tracker: show_captions(tracker, captioner, shown, evaluation.outputs),
         )
 
-    return Task(
-        model=model, optimizer=make_optimizer(model, options), batches=batches,
-        evaluate=evaluate_split, monitor=options.monitor,
-        figures=token_figures, unit="tokens", charts=TOKEN_CHARTS, options=options,
-    )  # fmt: skip
+    optimizer = make_optimizer(model, options)
+    return writing_task(options, model, optimizer, batches, evaluate_split, options.monitor)
 
 
 def evaluate_run(

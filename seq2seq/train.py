@@ -18,8 +18,7 @@ from common.errors import UserError
 from common.evaluation.names import Tokenization
 from common.evaluation.translation import check_tokenization
 from common.models.encoder_decoder import Batch, EncoderDecoder
-from common.models.evaluating import Evaluated, evaluate_written
-from common.models.tokens import TEACHER_FORCED, TOKEN_CHARTS, token_figures
+from common.models.evaluating import Evaluated, evaluate_written, with_teacher_forced, writing_task
 from common.runs.kept import Kept
 from common.text.embeddings import start_from_pretrained
 from common.text.language import Language
@@ -27,7 +26,6 @@ from common.text.vocabulary import UNK, Vocabulary
 from common.training import session
 from common.training.task import Evaluation, Task
 from common.training.trainer import OnProgress
-from common.training.validation import held_out
 from seq2seq.building import build_model
 from seq2seq.data import Pair, ParallelData, load
 from seq2seq.encoder import SentenceEncoder
@@ -103,22 +101,14 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
         batches = examples.batches(
             0, batch_size=2 * options.training.batch_size, max_tokens=MAX_READ, shuffle=False
         )
-        # Per token of what? The perplexities of words and of subwords cannot be compared.
-        unit = f"per token of {len(target.vocabulary):,} {options.text.tokenizer}"
+        tokens = f"{len(target.vocabulary):,} {options.text.tokenizer}"
         return replace(
-            evaluation,
-            metrics=held_out(model, batches, token_figures) | evaluation.metrics,
-            signatures=dict.fromkeys(TEACHER_FORCED, "teacher-forced")
-            | {"perplexity": f"teacher-forced, {unit}"}
-            | dict(evaluation.signatures),
+            with_teacher_forced(evaluation, model, batches, tokens),
             show=lambda tracker: show_translations(tracker, translator, shown, evaluation.outputs),
         )
 
-    return Task(
-        model=model, optimizer=options.training.make_optimizer(model), batches=batches,
-        evaluate=evaluate_split, monitor=options.monitor,
-        figures=token_figures, unit="tokens", charts=TOKEN_CHARTS, options=options,
-    )  # fmt: skip
+    optimizer = options.training.make_optimizer(model)
+    return writing_task(options, model, optimizer, batches, evaluate_split, options.monitor)
 
 
 def evaluate_run(

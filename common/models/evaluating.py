@@ -1,16 +1,24 @@
-"""Evaluating the runs of models that write sentences, by any search, alone or together."""
+"""Training models that write sentences, and evaluating their runs by any search, alone or together."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
+import torch
+from torch import nn
+
 from common.compute.precision import choose_precision
 from common.decoding.search import Search
+from common.models.encoder_decoder import Batch, EncoderDecoder
+from common.models.options import WriterRunOptions
+from common.models.tokens import TEACHER_FORCED, TOKEN_CHARTS, token_figures
 from common.models.writer import Call, Writer
 from common.training import session
-from common.training.task import Evaluation
+from common.training.task import Evaluation, Task
+from common.training.validation import held_out
 
 
 class Evaluated(Call, total=False):
@@ -59,3 +67,43 @@ def evaluate_written(
         folder, options, make_task, writer.KIND, split,
         model=trained.model, changes=changes, changed={**other, **(changed or {})}, **how,
     )  # fmt: skip
+
+
+def writing_task(
+    options: WriterRunOptions,
+    model: EncoderDecoder,
+    optimizer: torch.optim.Optimizer,
+    batches: Callable[[int], Sequence[Batch]],
+    evaluate: Callable[..., Evaluation],
+    monitor: str,
+) -> Task:
+    """The task of learning to write sentences: its figures and charts are those of tokens.
+
+    Args:
+        options: what the run keeps.
+        model, optimizer, batches, evaluate, monitor: as `Task` takes them.
+    """
+    return Task(
+        model=model, optimizer=optimizer, batches=batches, evaluate=evaluate, monitor=monitor,
+        figures=token_figures, unit="tokens", charts=TOKEN_CHARTS, options=options,
+    )  # fmt: skip
+
+
+def with_teacher_forced(
+    evaluation: Evaluation, model: nn.Module, batches: Sequence[Batch], tokens: str
+) -> Evaluation:
+    """An evaluation of what a model wrote, with the loss and the figures of the references besides.
+
+    Args:
+        evaluation: by a search.
+        model: that of the search.
+        batches: of the references.
+        tokens: per what the perplexity is: those of different tokens cannot be compared.
+    """
+    signatures = dict.fromkeys(TEACHER_FORCED, "teacher-forced")
+    signatures["perplexity"] += f", per token of {tokens}"
+    return replace(
+        evaluation,
+        metrics=held_out(model, batches, token_figures) | evaluation.metrics,
+        signatures=signatures | dict(evaluation.signatures),
+    )

@@ -29,6 +29,18 @@ def split_name(name: str) -> str:
     return usual.get(lower, lower if lower in USUAL else name.strip())
 
 
+def named_split(splits: Mapping[str, Items], name: str, where: object) -> Items:
+    """One of the splits of a data set.
+
+    Raises:
+        UserError: there is no such split, or it is empty.
+    """
+    if not splits.get(name):
+        there = ", ".join(each for each, items in splits.items() if items) or "none"
+        raise UserError(f"{where} has nothing in a split {name!r}; its splits are: {there}.")
+    return splits[name]
+
+
 def in_order(splits: Mapping[str, Items]) -> dict[str, Items]:
     """The splits with train, val and test first, the others after them in their order."""
     names: Iterable[str] = dict.fromkeys((*USUAL, *splits))

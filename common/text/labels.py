@@ -34,6 +34,10 @@ class Labels:
         """The id of each label, -1 for one that is not among them: no prediction equals it."""
         return [self._ids.get(name, -1) for name in names]
 
+    def decode(self, ids: Iterable[int]) -> list[str]:
+        """The label of each id."""
+        return [self.names[number] for number in ids]
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the names as a JSON list, atomically."""
         write_json(path, list(self.names))

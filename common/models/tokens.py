@@ -61,6 +61,7 @@ def token_loss(
     """
     logits, targets = logits.flatten(0, -2), targets.flatten()  # (N, V), (N,)
     real = torch.ones_like(targets, dtype=torch.bool) if pad is None else targets != pad
+    targets = targets.masked_fill(~real, 0)  # `pad` may be the id of no token
     tokens = real.sum()
     value, nll, correct = _CrossEntropy.apply(logits, targets, real, tokens, label_smoothing)
     return Loss(value, tokens, {"nll": nll, "correct": correct})

@@ -1,4 +1,4 @@
-"""Honest scores of a captioner: it writes, and what it wrote is compared with what people wrote."""
+"""Scores of a captioner: what it writes by a search, compared with the reference captions."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def generated_scenes(images: Sequence[CaptionedImage]) -> dict[str, Scene]:
     """The scenes that images were drawn from, by image id; photographs have none.
 
     Raises:
-        UserError: what is said of an image begins like a scene, and is none.
+        UserError: the facts of an image begin like a scene, and are none.
     """
     scenes = {}
     for image in images:

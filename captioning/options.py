@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from captioning.names import Fit
-from common.config.bounds import Bounds, Count, DropoutShare, Positive, Rate, Share
+from common.config.bounds import Bounds, Count, DropoutRate, Fraction, Positive, Rate
 from common.config.changes import MAY_CHANGE
 from common.config.marks import BASIC, HIDDEN, POSITIONAL, File, Folder, Group, Metavar
 from common.models.options import EvaluationOptions, WriterRunOptions, WritingOptions
@@ -38,7 +38,7 @@ class EncoderOptions:
     """Features that the pooled vector is projected to; 0 for no projection."""
     normalize: bool = True
     """Normalise the features of each region first (layer normalisation)."""
-    feature_dropout: DropoutShare = 0.3
+    feature_dropout: DropoutRate = 0.3
     """Fraction of the features dropped while training."""
     features: Annotated[Folder | None, MAY_CHANGE] = None
     """Folder of features of the pictures, of CLIP, bottom-up attention or any other network; no network
@@ -65,7 +65,7 @@ class TrainOptions(WriterRunOptions):
     Karpathy's JSON, COCO's annotations, JSON lines, or generated scenes."""
     images: Annotated[Folder | None, MAY_CHANGE] = None
     """Folder of the pictures, if it is elsewhere."""
-    max_problems: Share = 0.01
+    max_problems: Fraction = 0.01
     """Fraction of damaged pictures and captions that are listed and passed over; more is an error."""
     min_count: Positive = 2
     """Fewest times that a word must occur in the training captions; rarer ones are unknown."""

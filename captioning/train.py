@@ -196,10 +196,10 @@ def initialize(model: EncoderDecoder, options: TrainOptions, language: Language)
     """Start a new model from what is known of the words: their frequencies, and their embeddings."""
     model.decoder.set_output_bias(torch.tensor(language.vocabulary.counts))
     if options.word_embeddings is not None:
-        said = start_from_pretrained(
+        found = start_from_pretrained(
             model.decoder.embedding, options.word_embeddings, language.vocabulary, lowercase=True
         )
-        print(said, file=sys.stderr)
+        print(found, file=sys.stderr)
 
 
 def learns_images(model: EncoderDecoder) -> bool:

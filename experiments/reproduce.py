@@ -52,7 +52,7 @@ def lines(stored: Any, where: str) -> Iterator[str]:
         where: its path, for messages.
 
     Raises:
-        UserError: it is not that of a run, or tells no command.
+        UserError: it is not that of a run, or records no command.
     """
     if not describes_run(stored):
         raise UserError(f"{where} is not the configuration of a run.")

@@ -8,13 +8,13 @@ every option of `python -m seq2seq train` can be changed on the command line.
     python -m experiments.translate_multi30k context   --data DIR --source de --target en
 
 What was seen on the way (validation BLEU, beam 5; one run of one seed each, and where several settings
-changed from one to the next, their shares are not told apart):
+changed from one to the next, their effects are not separated):
 
 - German to English, words, hidden size 512, dropout 0.3 and 0.5 on outputs: 37.1, the training loss
   still high. Subwords of both languages together, dropout 0.2 and 0.3 on outputs: 39.9.
 - The previous word joins the query of attention and the output layer. English to French: 54.3 to
   55.9, and ahead by 1.4 to 3.4 after every epoch. The small model, of words: 38.5 in ten minutes.
-- With one matrix for the embeddings of both languages and the word scores besides: 42.8 from German
+- With one matrix for the embeddings of both languages and the output layer besides: 42.8 from German
   to English; 56.6 to French, against 55.9 without it after one epoch less.
 - More dropout on what the encoder and the decoder put out (0.2 to 0.3, 0.3 to 0.4) over 16 epochs in
   place of 11: 42.8 to 43.2 from German to English, 40.1 to 40.5 back, 56.6 to 58.0 to French.

@@ -44,11 +44,11 @@ def translate(options: TranslateOptions) -> None:
     if options.alignments is not None:
         check_picture(options.alignments, "--alignments")
     translator = Translator.from_run(options.run, *options.ensemble, device=options.device)
-    for option, asked in (
+    for option, given in (
         ("--alignments", options.alignments),
         ("--replace-unknown", options.replace_unknown),
     ):
-        if asked and not translator.has_attention:
+        if given and not translator.has_attention:
             raise UserError(f"{option} needs attention, and this translator has none.")
     search, call = options.search.strategy(), options.call(translator.device)
     call["keep_attention"] = options.alignments is not None

@@ -34,9 +34,9 @@ class SentenceEncoder(nn.Module):
         attention: hand on the hidden states as the memory.
         reverse: read the sentence from its end to its beginning (Sutskever et al. 2014, 3.3), so
             that its first words are the last read. The memory stays in the order of the sentence.
-        embedding_dropout: share of embedding features dropped while training.
-        layer_dropout: share of features dropped between layers.
-        output_dropout: share of features of the hidden states dropped.
+        embedding_dropout: fraction of embedding features dropped while training.
+        layer_dropout: fraction of features dropped between layers.
+        output_dropout: fraction of features of the hidden states dropped.
 
     Attributes:
         context_size: features of the context vector, D H.

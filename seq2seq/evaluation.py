@@ -1,4 +1,4 @@
-"""Honest scores of a translator: it writes, and what it wrote is compared with what people wrote."""
+"""Scores of a translator: what it writes by a search, compared with the reference translations."""
 
 from __future__ import annotations
 

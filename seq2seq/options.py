@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from common.config.bounds import Amount, Bounds, Count, DropoutShare, Positive, Share
+from common.config.bounds import Amount, Bounds, Count, DropoutRate, Fraction, Positive
 from common.config.changes import MAY_CHANGE, MayChange
 from common.config.marks import BASIC, POSITIONAL, File, Folder, Group, Metavar
 from common.decoding.options import CellName, DecoderOptions, SearchOptions
@@ -63,9 +63,9 @@ class EncoderOptions:
     """What the context vector is: the last states, or the maximum or mean of all hidden states."""
     reverse_source: bool = False
     """Read the sentence from its end to its beginning (Sutskever et al. 2014)."""
-    source_dropout: DropoutShare = 0.3
+    source_dropout: DropoutRate = 0.3
     """Fraction of the source embedding features dropped while training."""
-    encoder_dropout: DropoutShare = 0.3
+    encoder_dropout: DropoutRate = 0.3
     """Fraction of the features dropped between layers, and of what the encoder hands on."""
     source_embeddings: File | None = None
     """Start from pretrained source embeddings: a word2vec or GloVe text file."""
@@ -96,7 +96,7 @@ class TrainOptions(WriterRunOptions):
     """What the folder holds, if it is not recognised: line-aligned files such as train.de and train.en
     (lines), tab-separated pairs (tabs), JSON lines, CSV files, or generated phrases; plain or .gz.
     Without splits of its own, 5 % of the pairs become val and 5 % test, 5,000 of each at most."""
-    max_problems: Share = 0.01
+    max_problems: Fraction = 0.01
     """Fraction of damaged lines that are listed and passed over; more is an error."""
     max_tokens: Positive = 100
     """Most tokens on a side of a pair that is trained on."""

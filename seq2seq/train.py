@@ -229,5 +229,5 @@ def initialize(
     ):
         if path is not None:
             lowercase = options.text.lowercase
-            said = start_from_pretrained(embedding, path, language.vocabulary, lowercase=lowercase)
-            print(said, file=sys.stderr)
+            found = start_from_pretrained(embedding, path, language.vocabulary, lowercase=lowercase)
+            print(found, file=sys.stderr)

@@ -117,8 +117,8 @@ def options_of(
         group = OTHER
     for name, text in _explained(options).items():
         if dataclasses.is_dataclass(kinds[name]):
-            told = inspect.cleandoc(kinds[name].__doc__ or "").partition("\n\n")[0]
-            yield from options_of(kinds[name], f"{prefix}{name}.", f"{name} options", told)
+            about = inspect.cleandoc(kinds[name].__doc__ or "").partition("\n\n")[0]
+            yield from options_of(kinds[name], f"{prefix}{name}.", f"{name} options", about)
             continue
         if any(marks(marked[name], Hidden)):
             continue

@@ -57,7 +57,7 @@ def read_config(name: str, options: type, kind: str | None = None) -> dict[str, 
         if kind not in (None, values["kind"]):
             raise UserError(f"{path} is of a {values['kind']}, not of a {kind}.")
         values = of_today(options, values["format"], values["config"])
-        # Another run has a folder of its own, and is itself told what to replace.
+        # Another run has a folder of its own, and its own command line says what it replaces.
         own = ("run_dir", "resume", "overwrite")
         values = {name: value for name, value in values.items() if name not in own}
     elif isinstance(values, dict) and "config" in values:

@@ -1,4 +1,4 @@
-"""Devices: which of them there is, what leaves one for the host, and all that only a GPU asks for.
+"""Devices: which of them there is, what leaves one for the host, and all that only a GPU needs.
 
 Every branch that is taken on a GPU alone is in this file, each with its reason. `is_gpu` tells where
 CUDA's rules hold: on CUDA, and on a backend that is registered with PyTorch, as that of the tests is.
@@ -230,7 +230,7 @@ def has_bfloat16(device: torch.device) -> bool:
 def generator_state(device: torch.device) -> Tensor | None:
     """The state of a GPU's own random generator; None on the host, whose generator is PyTorch's.
 
-    Of the one device that is asked for: to ask all GPUs would start them.
+    Of this device alone: a query of all GPUs would start them.
     """
     return torch.get_device_module(device).get_rng_state(device) if is_gpu(device) else None
 

@@ -1,7 +1,7 @@
 """The arithmetic of matrix products: float32 or bfloat16, whichever is the faster one here.
 
 On some processors bfloat16 is 2.5 times as fast as float32, on others two thirds as fast; which, only
-a measurement tells.
+measured.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def describe_choice(precision: Precision, model: nn.Module) -> str:
     chosen = choose_precision(precision, model)
     device = next(model.parameters()).device
     if precision != "auto":
-        why = "as asked"
+        why = "as requested"
     elif device.type != "cpu":
         why = f"{device} {'has' if chosen == 'bf16' else 'lacks'} bfloat16"
     else:

@@ -32,9 +32,9 @@ Count: TypeAlias = Annotated[int, Bounds(0)]
 Seed: TypeAlias = Annotated[int, Bounds(0, 2**63 - 1)]
 Amount: TypeAlias = Annotated[float, Bounds(0)]
 Rate: TypeAlias = Annotated[float, Bounds(0, 1000)]
-Share: TypeAlias = Annotated[float, Bounds(0, 1)]
+Fraction: TypeAlias = Annotated[float, Bounds(0, 1)]
 Decay: TypeAlias = Annotated[float, Bounds(0, 0.999999)]
-DropoutShare: TypeAlias = Annotated[float, Bounds(0, 0.95)]
+DropoutRate: TypeAlias = Annotated[float, Bounds(0, 0.95)]
 
 
 def check_bounds(options: Any, where: str = "") -> None:
@@ -59,5 +59,5 @@ def check_value(name: str, kind: Any, value: Any, where: str) -> None:
     """Refuse one number that is out of the bounds beside its type; see `check_bounds`."""
     for bounds in marks(kind, Bounds):
         if value is not None and value not in bounds:
-            said = f"{where}: {name}" if where else f"--{name.replace('_', '-')}"
-            raise UserError(f"{said} {value} is not {bounds}.")
+            named = f"{where}: {name}" if where else f"--{name.replace('_', '-')}"
+            raise UserError(f"{named} {value} is not {bounds}.")

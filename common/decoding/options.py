@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from common.compute import Precision
-from common.config.bounds import DropoutShare, Positive
+from common.config.bounds import DropoutRate, Positive
 from common.config.marks import BASIC
 from common.decoding.names import AttentionKind, Injection
 from common.decoding.search import BeamSearch, Greedy, Sampling, Search
@@ -70,13 +70,13 @@ class DecoderOptions:
     """Add the previous word to the output layer's input."""
     tie_embeddings: bool = False
     """Compute the logits with the embedding matrix itself."""
-    word_dropout: DropoutShare = 0.0
+    word_dropout: DropoutRate = 0.0
     """Fraction of the previous words that are hidden while training."""
-    embedding_dropout: DropoutShare = 0.3
+    embedding_dropout: DropoutRate = 0.3
     """Fraction of the embedding features dropped while training."""
-    layer_dropout: DropoutShare = 0.3
+    layer_dropout: DropoutRate = 0.3
     """Fraction of the features dropped between recurrent layers."""
-    output_dropout: DropoutShare = 0.5
+    output_dropout: DropoutRate = 0.5
     """Fraction of the recurrent outputs and readout features dropped."""
 
     def build(

@@ -33,7 +33,7 @@ class Batch:
         inputs: what the encoder is called with, tensors whose first dimension is I.
         targets: (B, T + 1) token ids: start token, words, end token, padding.
         positions: (N,) where the N real words to be predicted stand in `targets[:, 1:]` flattened;
-            found when the batch is collated, so that the device need not be asked for it.
+            found when the batch is collated, which needs no transfer from the device.
         rows: (B,) which of the I inputs each sentence belongs to: several sentences of an image
             share one pass through its encoder. None: each its own, I = B.
         lengths: (I,) real steps of each input, the last argument that the encoder is called with, if

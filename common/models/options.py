@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from common.config.bounds import Amount, Positive, Seed, Share
+from common.config.bounds import Amount, Fraction, Positive, Seed
 from common.config.marks import BASIC, POSITIONAL, Metavar
 from common.decoding.options import DecoderOptions, SearchOptions
 from common.errors import UserError
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 class LossOptions:
     """What a decoder is trained to do, and what it is fed meanwhile."""
 
-    label_smoothing: Share = 0.1
+    label_smoothing: Fraction = 0.1
     """Probability of the target that is spread over all words."""
-    teacher_forcing_ratio: Share = 1.0
+    teacher_forcing_ratio: Fraction = 1.0
     """Fraction of the previous words that are those of the reference while training; in the place of
     the others the decoder is fed its own predictions (scheduled sampling, Bengio et al. 2015)."""
     teacher_forcing: Literal["constant", "linear", "exponential", "inverse_sigmoid"] = "constant"

@@ -39,7 +39,7 @@ class Sentence:
         tokens: its tokens, as the model wrote them.
         score: the length-normalised log-probability by which sentences are ranked.
         log_probability: of the whole sentence, in nats.
-        attention: (T, S) where the model looked, float32 on the host, if that was asked for; T counts
+        attention: (T, S) where the model looked, float32 on the host, if it was kept; T counts
             the tokens, and the end token where the sentence ended.
     """
 

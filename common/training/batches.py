@@ -40,7 +40,7 @@ def grouped(
         first: the batch to begin with.
         accumulate: batches of a group that each process takes; the last group may be smaller.
         world: the processes that share every group.
-        workers: processes that make batches ahead of time; 0 makes each when it is asked for.
+        workers: processes that make batches ahead of time; 0 makes each when it is needed.
         seed: of the random generators of the workers.
         device: where the batches are going to.
 

@@ -74,7 +74,7 @@ def restore_random_state(state: dict[str, Any], device: torch.device = HOST) -> 
 
 
 class Stateful(Protocol):
-    """A part of a training: all that is asked of optimisers, schedulers and the rest."""
+    """A part of a training: what an optimiser, a scheduler or another part must offer."""
 
     def state_dict(self) -> dict[str, Any]: ...
 
@@ -86,14 +86,14 @@ class Checkpoint:
 
     Args:
         run: the folder; None saves nothing.
-        progress: the part that tells how far the training has come.
+        progress: how far the training has come.
         parts: the others by name, the model as "model"; None for one that this training has not.
         world: the processes that train together: the state of the generators of each is kept.
         every_steps, every_minutes: how often the state is to be saved within an epoch; None for
             never.
         seed: seeds the generators where the run has no state yet; None leaves them.
         device: that of the training, whose own generator is kept with the others.
-        say: told in one line what of a state cannot be restored here.
+        say: called with one line about what of a state cannot be restored here.
     """
 
     def __init__(

@@ -2,7 +2,7 @@
 
     torchrun --nproc-per-node 2 training.py
 
-Each process takes its share of every group of batches, and each sees the same sum of gradients:
+Each process takes its part of every group of batches, and each sees the same sum of gradients:
 n processes train as one process does that accumulates over n batches. The script, your own, is the
 same for all, but only process 0 makes files (the pipelines' `train` is for a single process):
 

@@ -77,8 +77,8 @@ def check_names(sums: Iterable[str], others: Iterable[str]) -> None:
         ValueError: they have not.
     """
     if set(sums) != set(others):
-        said = (", ".join(sorted(names)) or "none" for names in (sums, others))
-        raise ValueError("every loss must have sums of the same names: {} and {}".format(*said))
+        names_of = (", ".join(sorted(names)) or "none" for names in (sums, others))
+        raise ValueError("every loss must have sums of the same names: {} and {}".format(*names_of))
 
 
 def mean_of_sums(sums: Mapping[str, float], count: float) -> dict[str, float]:

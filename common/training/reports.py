@@ -1,4 +1,4 @@
-"""What a training tells while it goes on."""
+"""What a training reports while it goes on."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class Selection:
         progress: notes which weights are the best so far.
         validate: gives the metrics by name, and may draw random numbers; None: there are none.
         every: steps between validations; None for once after every epoch.
-        monitor: the metric that tells; None: the newest weights are the best.
+        monitor: the metric that is compared; None: the newest weights are the best.
         mode: whether "max" or "min" of it is best.
         average: where there is one, its weights are what is validated and kept.
         run: the folder to keep the best weights in; None keeps them in memory.

@@ -26,8 +26,8 @@ from common.training.trainer import OnProgress
 Options = TypeVar("Options", bound=RunOptions)
 MakeTask: TypeAlias = Callable[[Options, Kept, torch.device], Task]
 """Makes the task of some options; called after seeding, and before the run folder is made, so that it
-can refuse options and data. What the run must keep it asks of `Kept`, which builds it for a new run
-and reads it for one that is resumed or evaluated; weights are not its business: a session loads them."""
+can refuse options and data. What the run must keep comes from `Kept`, which builds it for a new run and
+reads it for one that is resumed or evaluated. The session loads weights."""
 
 
 def train(

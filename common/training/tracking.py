@@ -180,7 +180,7 @@ class Tracker:
 
         Args:
             step: the updates of that state; 0 for a start from the beginning.
-            position: what `position` said then.
+            position: what `position` returned then.
         """
         self.step = step
         if self._lines is not None and self._lines.tell() > position:

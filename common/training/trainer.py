@@ -50,7 +50,7 @@ class Trainer:
         model: has `loss(batch) -> Loss`; it is trained on the device that it is on.
         optimizer: over the parameters of the model, with the full learning rates.
         batches: gives, for an epoch, the sequence of its batches: a list, or `Batches`, which
-            makes each when it is asked for. Tensors in a batch are moved to the model's device.
+            makes each when it is needed. Tensors in a batch are moved to the model's device.
         validate: gives the metrics to report, by name; called with the model in evaluation mode,
             with its averaged weights if there are any, and without gradients.
         monitor: the metric that chooses the best weights, and that patience counts on.

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import pytest
 
 from common.cli.command_line import parse, parse_options
-from common.config.bounds import Count, Share
+from common.config.bounds import Count, Fraction
 from common.config.changes import MAY_CHANGE
 from common.config.marks import BASIC, HIDDEN, POSITIONAL, File, Group, Metavar
 from common.errors import UserError
@@ -21,7 +21,7 @@ class Inner:
 
     size: Annotated[Count, BASIC] = 3
     """Its size."""
-    share: Share = 0.25
+    share: Fraction = 0.25
     """A share of 5 % or more."""
 
 

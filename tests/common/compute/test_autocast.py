@@ -12,9 +12,11 @@ from common.compute import precision
 from common.decoding import BeamSearch, Context, RecurrentDecoder
 from common.models.encoder_decoder import Batch, EncoderDecoder
 from common.recurrent.fused import SHUT
-from common.training import trainer as trainer_module
+from common.training import update as update_module
+from common.training.progress import Progress
+from common.training.selection import Selection
 from common.training.trainer import Trainer
-from common.training.validation import teacher_forced, undisturbed
+from common.training.validation import held_out
 
 VOCABULARY, FEATURES = 11, 7
 SENTENCES = [[4, 5, 6], [7], [8, 9]]
@@ -41,13 +43,17 @@ def make_batch() -> Batch:
     return Batch.collate((torch.randn(3, FEATURES),), SENTENCES)
 
 
+def validated(model: EncoderDecoder, measure) -> None:
+    assert Selection(model, Progress(), measure, monitor=None, mode="min").validate() is not None
+
+
 @pytest.mark.parametrize(
     "look",
     [
         lambda model, batch: model.generate(*batch.inputs, search=BeamSearch(max_length=4)),
         lambda model, batch: model.attention_weights(batch.inputs, SENTENCES),
-        lambda model, batch: teacher_forced(model, [batch]),
-        lambda model, batch: undisturbed(model, lambda: {"x": model.loss(batch).value}),
+        lambda model, batch: held_out(model, [batch]),
+        lambda model, batch: validated(model, lambda: {"x": model.loss(batch).value}),
     ],
     ids=["generate", "attention weights", "teacher forced", "validation"],
 )
@@ -89,7 +95,7 @@ def allowances(monkeypatch: pytest.MonkeyPatch, *modules: object) -> list[tuple[
 @pytest.mark.parametrize(("chosen", "allowed"), [("fp32", False), ("bf16", True)])
 def test_a_whole_update_and_a_search_follow_the_precision(monkeypatch, chosen, allowed):
     model, batch = make_model(), make_batch()
-    found = allowances(monkeypatch, precision, trainer_module)
+    found = allowances(monkeypatch, precision, update_module)
     backward = torch.Tensor.backward
 
     def noted(tensor: torch.Tensor, *arguments: object, **options: object) -> None:
@@ -114,7 +120,7 @@ def test_auto_is_chosen_once_by_a_trainer_and_by_each_search(monkeypatch):
     optimizer = torch.optim.AdamW(model.parameters())
     trainer = Trainer(model, optimizer, lambda epoch: [batch], max_steps=1, precision="auto")
     monkeypatch.setattr(precision, "bfloat16_speed_up", lambda model: 0.5)
-    assert trainer.precision == "bf16"
+    assert trainer.update.precision == "bf16"
     search = BeamSearch(beam_size=2, max_length=4)
     found = model.eval().generate(*batch.inputs, search=search, precision="auto")
     assert found == model.generate(*batch.inputs, search=search, precision="fp32")

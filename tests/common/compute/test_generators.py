@@ -9,6 +9,7 @@ import torch
 
 from common.training.checkpoint import Checkpoint, random_state, restore_random_state
 from common.training.distributed import World
+from common.training.progress import Progress
 
 
 def broken(*arguments: object, **options: object) -> None:
@@ -60,18 +61,18 @@ def test_what_cannot_be_restored_is_said(monkeypatch):
             pass
 
     said: list[str] = []
-    parts = {"model": Part(), "progress": Part()}
-    Checkpoint(Run(), parts, world=World(), seed=0, say=said.append).restore()  # type: ignore
+    parts = {"model": Part()}
+    Checkpoint(Run(), Progress(), parts, world=World(), seed=0, say=said.append).restore()  # type: ignore
     assert len(said) == 1 and "was not saved on cpu" in said[0] and "\n" not in said[0]
 
 
 @pytest.mark.parametrize("seed", [0, 5])
 def test_own_words_are_drawn_as_multinomial_draws_them(seed):
     """`torch.multinomial` would ask a GPU whether its input is sound, and wait for the answer."""
-    from common.decoding import ConstantRatio, ScheduledSampling
+    from common.decoding import ScheduledSampling, constant_ratio
 
     logits = torch.randn(6, 9)
-    sampling = ScheduledSampling(ConstantRatio(0), words="sampled", forbidden=(0, 3))
+    sampling = ScheduledSampling(constant_ratio(0), words="sampled", forbidden=(0, 3))
     banned = logits.index_fill(1, torch.tensor([0, 3]), -torch.inf)
     torch.manual_seed(seed)
     expected = torch.multinomial(banned.softmax(1), 1).squeeze(1)

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from common.config.bounds import Amount, Positive, Share, check_bounds
+from common.config.bounds import Amount, Fraction, Positive, check_bounds
 from common.errors import UserError
 
 
 @dataclass
 class Inner:
-    share: Share = 0.5
+    share: Fraction = 0.5
 
 
 @dataclass

@@ -26,6 +26,10 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+
+# Optimisers import it. Imported after the group is there, its default arguments keep the group, whose
+# threads then outlive it, and now and then abort the interpreter as it ends.
+import torch.distributed.nn.functional  # noqa: F401
 from torch import Tensor, nn
 
 from common.compute.device import device_of_process

@@ -51,6 +51,9 @@ with world_of_torchrun() as (world, device):
     train("one-batch", batches=lambda epoch: toy["series"](epoch)[:1], **series)
     series["make"] = partial(toy["ToyForecaster"], named=False)
     train("unnamed", batches=toy["series"], **series)
+if sys.platform == "linux":  # a thread of the group that outlived it could abort the process
+    tasks = pathlib.Path("/proc/self/task").iterdir()
+    assert not [task for task in tasks if "gloo" in (task / "comm").read_text()]
 """
 
 

@@ -37,7 +37,8 @@ def bucketed_batches(
             makes a batch of its own. Batches then cost about the same time.
         seed, epoch: the same pair gives the same batches in the same order.
         pool: batches that are sorted together.
-        shuffle: False keeps the examples and the batches in order, for evaluation.
+        shuffle: False for evaluation: no random order. Examples are still sorted by length within
+            pools: the arrays say which they are.
 
     Returns:
         Arrays of example indices: each example is in exactly one batch.

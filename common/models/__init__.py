@@ -1,1 +1,14 @@
-"""What is trained, and what a trained model is used by."""
+"""What is trained, and what writes with it."""
+
+from typing import TYPE_CHECKING
+
+from common import handing_on
+
+if TYPE_CHECKING:
+    from common.models.encoder_decoder import Batch, EncoderDecoder
+    from common.models.ensemble import EnsembleModel
+    from common.models.sequence_tagger import SequenceTagger, TaggedBatch
+    from common.models.tokens import TOKEN_CHARTS, token_figures, token_loss
+    from common.models.writer import Sentence, Writer
+
+__all__, __getattr__ = handing_on(__name__, __file__)

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from common.compute.device import map_tensors, to_host, upload
-from common.compute.precision import without_gradients
+from common.compute.device import map_tensors, upload
 from common.data.batching import pad_sequences
 from common.models.tokens import token_loss
 from common.recurrent import Recurrent
@@ -115,10 +114,7 @@ class SequenceTagger(nn.Module):
         loss = token_loss(logits, batch.labels, pad=-1)
         return loss._replace(sums={"accuracy": loss.sums["correct"]})
 
-    @without_gradients()
-    def predict(self, batch: TaggedBatch) -> list[list[int]]:
-        """The most probable label of every real step, for each sequence of a batch on any device."""
-        device = self.output.weight.device
-        best = self(upload(batch.tokens, device), batch.lengths).argmax(-1)
-        rows = to_host(best).tolist()
-        return [row[:length] for row, length in zip(rows, batch.lengths.tolist(), strict=True)]
+    def predict(self, batch: TaggedBatch) -> list[Tensor]:
+        """The ids of the most probable labels, (length,) for each sequence of a batch."""
+        best = self(batch.tokens, batch.lengths).argmax(-1)
+        return [row[:length] for row, length in zip(best, batch.lengths.tolist(), strict=True)]

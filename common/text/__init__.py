@@ -6,6 +6,7 @@ from common import handing_on
 
 if TYPE_CHECKING:
     from common.text.embeddings import read_embeddings
+    from common.text.labels import Labels
     from common.text.language import Language
     from common.text.subword import SubwordTokenizer
     from common.text.tokenizer import (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
@@ -14,6 +14,7 @@ from common.compute.device import choose_device
 from common.compute.precision import without_gradients
 from common.config.bounds import check_bounds
 from common.config.changes import may_change
+from common.errors import UserError
 from common.files import atomic_write, write_json
 from common.runs.kept import Kept
 from common.runs.run import Run
@@ -134,6 +135,10 @@ def evaluate(
         ensemble=tuple(ensemble), changed=changed or {},
     )  # fmt: skip
     now = dict(changes or {}) | ({} if data is None else {"data": data})
+    if unknown := now.keys() - {each.name for each in fields(trained)}:
+        raise UserError(
+            f"a {kind} has no option --{unknown.pop().replace('_', '-')} to be evaluated with."
+        )
     task = make_task(replace(trained, **now), Kept(run), choose_device(device))
     if model is None:
         run.load_model(task.model)

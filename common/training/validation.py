@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from torch import nn
 
 from common.compute.device import naming_batch_size, to_host
 from common.compute.precision import without_gradients
+from common.data.batching import Batches
 from common.training.batches import count_examples, to_device
 from common.training.loss import Figures, Loss, loss_of, mean_of_sums
+
+Result = TypeVar("Result")
 
 
 @without_gradients()
@@ -45,3 +48,28 @@ def held_out(
         raise ValueError("there is no batch to evaluate on")
     value, count, *sums = map(float, to_host([total.value, total.count, *total.sums.values()]))
     return {"loss": value, **figures(dict(zip(total.sums, sums, strict=True)), count)}
+
+
+@without_gradients()
+def predictions(
+    model: nn.Module, batches: Batches[Any], predict: Callable[[Any], Sequence[Result]]
+) -> list[Result]:
+    """What a model gives for each example of a data set, in the order of the examples.
+
+    Args:
+        model: it is called in evaluation mode, on its own device.
+        batches: each example once, in any order.
+        predict: from a batch on the model's device to a result for each of its examples.
+
+    Returns:
+        The results on the host, where they are tensors.
+    """
+    device = next(model.parameters()).device
+    was_training = model.training
+    model.eval()
+    found: dict[int, Result] = {}
+    for rows, batch in zip(batches.indices, batches, strict=True):
+        results = to_host(list(predict(to_device(batch, device))))
+        found |= dict(zip(rows.tolist(), results, strict=True))
+    model.train(was_training)
+    return [found[row] for row in sorted(found)]

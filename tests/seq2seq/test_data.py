@@ -136,7 +136,7 @@ def test_lines_stay_aligned_whatever_is_in_them(tmp_path: Path) -> None:
         (long, "long\t"),
         ("Ende", "end"),
     ]
-    assert data.splits["test"].longest == (20_000, 1)
+    assert data.splits["test"].longest == [20_000, 1]
     assert data.notes == ["test: 2 pairs have an empty side"]
     assert data.problems == []
 

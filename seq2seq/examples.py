@@ -41,8 +41,8 @@ class TranslationExamples:
 
     def __init__(
         self,
-        sources: Sequence[Any],
-        targets: Sequence[Any],
+        sources: Sequence[Any] | Corpus,
+        targets: Sequence[Any] | Corpus,
         *,
         lengths: np.ndarray | None = None,
         usable: np.ndarray | None = None,
@@ -50,8 +50,8 @@ class TranslationExamples:
     ) -> None:
         if len(sources) != len(targets):
             raise ValueError(f"{len(sources)} sources, but {len(targets)} targets")
-        self.sources = sources
-        self.targets = targets
+        self.sources: Any = sources
+        self.targets: Any = targets
         self.usable = np.arange(len(sources)) if usable is None else usable
         self.resample = resample
         if lengths is None:

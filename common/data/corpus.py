@@ -8,7 +8,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, overload
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ _BLOCK = 1 << 20  # ids that are checked and written at a time
 _READS_BEFORE_RELEASE = 1024
 
 
-class Corpus(Sequence[np.ndarray]):
+class Corpus:
     """The token ids of N sentences, in two files that `write_corpus` wrote.
 
     PATH.ids.npy holds the ids of all sentences (M,), PATH.offsets.npy where each begins and the last
@@ -69,19 +69,11 @@ class Corpus(Sequence[np.ndarray]):
     def __len__(self) -> int:
         return len(self._offsets) - 1
 
-    @overload
-    def __getitem__(self, index: int) -> np.ndarray: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[np.ndarray]: ...
-
-    def __getitem__(self, index: int | slice) -> np.ndarray | list[np.ndarray]:
-        """The ids of a sentence (T,), a copy; or of each sentence of a slice."""
-        if isinstance(index, slice):
-            return [self[position] for position in range(*index.indices(len(self)))]
+    def __getitem__(self, index: int) -> np.ndarray:
+        """The ids of a sentence (T,), a copy."""
         position = range(len(self))[index]  # negative indices and IndexError, as for a list
         self._release(1)
-        return np.array(self._ids[self._offsets[position] : self._offsets[position + 1]])
+        return self._ids[self._offsets[position] : self._offsets[position + 1]].copy()
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return map(self.__getitem__, range(len(self)))

@@ -28,9 +28,8 @@ SPACE = "\u2581"  # SentencePiece's sign for a blank
 
 # Longer lines are cut, since SentencePiece ignores those of more than 4192 bytes.
 _LONGEST_LINE = 1000
-# Longer words are not sampled: a segmentation is stored as the bits of one 64-bit integer.
-_LONGEST_WORD = 60
-_CACHED_WORDS = 1 << 15  # of about 1 kB each
+_LONGEST_WORD = 60  # longer words are not sampled: the time grows with the square of the length
+_CACHED_WORDS = 1 << 14  # of about 6 kB each
 # Not an option: with another number of threads the sums, and so the pieces, differ slightly.
 _THREADS = 4
 
@@ -190,32 +189,26 @@ class SubwordTokenizer:
             return [piece for word in words for piece in self._merge(word, alpha, chance)]
         sampled: list[str] = []
         for word, number in zip(words, generator.random(len(words)).tolist(), strict=True):
-            cuts, summed = self._segmentations(word, alpha, n_best)
-            if not cuts:
-                sampled += self._processor.EncodeAsPieces(word)
-                continue
-            sampled += _cut(
-                SPACE + word, cuts[bisect(summed, number * summed[-1], 0, len(cuts) - 1)]
-            )
+            segmentations, summed = self._segmentations(word, alpha, n_best)
+            place = bisect(summed, number * summed[-1], 0, len(summed) - 1)
+            sampled += segmentations[place].split(" ")
         return sampled
 
     def _find_segmentations(
         self, word: str, alpha: float, n_best: int
-    ) -> tuple[array[int], array[float]]:
-        """The segmentations of a word, and the cumulative sum of their weights.
+    ) -> tuple[list[str], array[float]]:
+        """The segmentations of a word, best first, and the cumulative sum of their weights.
 
-        A segmentation is an integer with a bit set for each end of a piece. A word of more than
-        `_LONGEST_WORD` characters has none.
+        The pieces of a segmentation are separated by blanks: a string takes a tenth of the memory of
+        a list.
         """
-        if len(word) > _LONGEST_WORD:
-            return array("Q"), array("d")
-        scores = self._scores
-        unknown = self._unknown_score
-        found = self._processor.NBestEncodeAsPieces(word, n_best)
+        found = self._processor.NBestEncodeAsPieces(
+            word, n_best if len(word) <= _LONGEST_WORD else 1
+        )
+        scores, unknown = self._scores, self._unknown_score
         totals = [sum(scores.get(piece, unknown) for piece in pieces) for pieces in found]
-        weights = (exp(alpha * (total - totals[0])) for total in totals)  # the best comes first
-        cuts = (sum(1 << end for end in accumulate(map(len, pieces))) for pieces in found)
-        return array("Q", cuts), array("d", accumulate(weights))
+        weights = (exp(alpha * (total - totals[0])) for total in totals)
+        return [" ".join(pieces) for pieces in found], array("d", accumulate(weights))
 
     def _merge(self, word: str, dropout: float, chance: Callable[[], float]) -> list[str]:
         """The pieces of a word by byte-pair encoding, with merges dropped at random."""
@@ -282,17 +275,6 @@ def _sample(texts: Iterable[str], size: int, seed: int) -> list[str]:
     return kept
 
 
-def _cut(word: str, cuts: int) -> list[str]:
-    """The pieces of a word that end where a bit of `cuts` is set."""
-    pieces, start = [], 0
-    while cuts:
-        end = (cuts & -cuts).bit_length() - 1  # the lowest bit
-        pieces.append(word[start:end])
-        start = end
-        cuts &= cuts - 1
-    return pieces
-
-
 def _training_error(message: str, vocabulary_size: int) -> UserError:
     """The error for a message of SentencePiece's trainer."""
     sizes = re.search(r"(\d+) vs (\d+)\. Increase vocab_size", message)
@@ -311,12 +293,12 @@ def _normalised(text: str, lowercase: bool) -> str:
     # Before NFC, since lower case can decompose a letter.
     text = text.lower() if lowercase else text
     if not text.isprintable():  # rare, and quick to test
-        text = text.translate(_INVISIBLE)
+        text = text.translate(INVISIBLE)
     return " ".join(unicodedata.normalize("NFC", text).replace(SPACE, "_").split())
 
 
-# Control and invisible characters; a lone surrogate becomes U+FFFD.
-_INVISIBLE: dict[int, str | None] = {
+# Without control and invisible characters; a lone surrogate becomes U+FFFD.
+INVISIBLE: dict[int, str | None] = {
     **dict.fromkeys(
         code for code in range(0xA0) if chr(code) != " " and not chr(code).isprintable()
     ),

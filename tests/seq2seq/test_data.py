@@ -11,9 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from common.data.formats import Format
+from common.data.pairs import RecordPairs
+from common.data.reading import numbered_lines
+from common.data.records import Records
 from common.data.splits import seeded_split
 from common.errors import UserError
 from seq2seq.data import MOST_HELD_OUT, Pair, ParallelData, load
+from seq2seq.formats import Read, Reading, choose
 
 
 def write(folder: Path, name: str, *lines: str, end: str = "\n") -> Path:
@@ -353,24 +358,37 @@ def test_damage_in_a_table_is_named_and_skipped(tmp_path: Path) -> None:
         load(tmp_path, source="ko")
 
 
-@pytest.mark.parametrize("name", ["x.csv", "x.tsv", "x.jsonl", "train.de.gz"])
-def test_what_is_utf16_is_said(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_bytes("en,de\none,eins\n".encode("utf-16"))
-    with pytest.raises(UserError, match=rf"{name}: UTF-16, not UTF-8"):
-        load(tmp_path)
-
-
-def test_a_table_whose_header_is_not_utf8_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "x.csv").write_bytes(b"\nfran\xe7ais,de\na,b\n")
-    with pytest.raises(UserError, match=r"x.csv:2: not UTF-8 text \(byte 0xe7\)"):
-        load(tmp_path)
-
-
 def test_a_table_of_another_split_without_the_columns_is_named(tmp_path: Path) -> None:
     write(tmp_path, "train.csv", "en,de", "a,b")
     write(tmp_path, "test.csv", "en,fr", "a,b")
     with pytest.raises(UserError, match="test.csv:1: the first line must name the columns en, de"):
         load(tmp_path)
+
+
+# ---- a format of one's own
+
+
+def headlines(path: Path) -> Records:
+    """Lines `English = German`."""
+    for number, line in numbered_lines(path):
+        texts = line.split(" = ")
+        yield number, dict(zip(("en", "de"), texts, strict=False))
+
+
+def read_headlines(files: list[Path], source: str | None, target: str | None) -> Reading:
+    source, target = choose(files[0], ("en", "de"), source, target, "languages")
+    return Reading(source, target, [RecordPairs(files[0], headlines, source, target, "train")])
+
+
+HEADLINES: Format[Read] = Format("headlines", "a.head", lambda files: files[:1], read_headlines)
+
+
+def test_a_format_that_is_defined_elsewhere(tmp_path: Path) -> None:
+    write(tmp_path, "a.head", "dog = Hund", "cat", "cow = Kuh")
+    data = lenient(tmp_path, format=HEADLINES, source="de")
+    assert data.format == "headlines"
+    assert pairs(data) == [("Hund", "dog"), ("Kuh", "cow")]
+    assert data.problems == ['a.head:2: no text "de"']
 
 
 # ---- what holds for all
@@ -423,16 +441,6 @@ def test_the_first_line_is_treated_as_any_other(
         assert all(each.startswith(place + pair) for each in loaded.problems)
 
 
-@pytest.mark.parametrize("above", ["", "  \n\n"])
-def test_blank_lines_above_the_header_of_a_table(tmp_path: Path, above: str) -> None:
-    write(tmp_path, "x.csv", f"{above}en,de", "a,b", "c")
-    for data in (lenient(tmp_path), lenient(tmp_path, format="csv")):
-        assert pairs(data) == [("a", "b")]
-        assert data.problems[0].startswith(f"x.csv:{3 + above.count(chr(10))}: 1 column")
-    with pytest.raises(UserError, match="no 'fr' among the columns en, de"):
-        load(tmp_path, source="fr")
-
-
 def test_a_text_with_a_tab_here_and_there_is_no_file_of_pairs(tmp_path: Path) -> None:
     write(tmp_path, "pairs.txt", "broken", "a\tb")
     write(tmp_path, "README.txt", "These are pairs.", "\tindented", "Written by people.")
@@ -445,26 +453,6 @@ def test_a_file_that_is_no_text_is_said_to_be_so(tmp_path: Path) -> None:
         (tmp_path / format / name).write_text("en,de\n", encoding="utf-16")
         with pytest.raises(UserError, match=f"{name}: UTF-16, not UTF-8 text"):
             load(tmp_path / format, format)
-
-
-def test_what_is_not_there_is_named(tmp_path: Path, multi: Path) -> None:
-    with pytest.raises(UserError, match="nowhere: there is no such folder"):
-        load(tmp_path / "nowhere")
-    data = load(multi, source="de", target="en")
-    with pytest.raises(UserError, match="no pairs in a split 'test'; it has train, val, test_2016"):
-        data.split("test")
-    with pytest.raises(UserError, match="no data format 'tmx'. The formats are phrases, lines,"):
-        load(multi, "tmx")
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match=r"no parallel text in a known format here \(found: no"):
-        load(tmp_path / "empty")
-
-
-def test_nothing_usable_is_an_error_whatever_the_limit(tmp_path: Path) -> None:
-    write(tmp_path, "train.de")
-    write(tmp_path, "train.en")
-    with pytest.raises(UserError, match="no pair of sentences"):
-        lenient(tmp_path)
 
 
 def test_pairs_that_are_there_twice_or_in_two_splits_are_noted(tmp_path: Path) -> None:

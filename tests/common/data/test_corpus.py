@@ -32,7 +32,6 @@ def test_what_is_written_is_read(tmp_path: Path, vocabulary_size: int, kind: typ
     read = corpus(tmp_path, vocabulary_size=vocabulary_size)
     assert len(read) == 5 and read.tokens == 11
     assert [each.tolist() for each in read] == SENTENCES
-    assert [each.tolist() for each in read[1:4]] == SENTENCES[1:4]
     assert read[-1].tolist() == SENTENCES[-1] and read[0].dtype == kind
     assert read.lengths.tolist() == [3, 0, 1, 5, 2]
     assert {n: c for n, c in enumerate(read.counts(vocabulary_size).tolist()) if c} == {

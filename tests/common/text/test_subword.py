@@ -118,7 +118,6 @@ def test_a_character_never_seen_is_a_piece_as_it_was_written(
 def test_training_is_deterministic(kind: SubwordModel) -> None:
     first, again = (SubwordTokenizer.train(TEXTS, 120, kind=kind) for _ in range(2))
     assert first.model == again.model
-    assert first.kind == kind
     few, same, others = (
         SubwordTokenizer.train(TEXTS, 90, kind=kind, max_texts=20, seed=seed).model
         for seed in (1, 1, 2)
@@ -225,10 +224,7 @@ def test_a_sure_draw_is_the_best_segmentation(tokenizers: dict[str, SubwordToken
         assert bpe.sample(text, generator, 0) == bpe.encode(text)
         characters = [piece for word in text.split() for piece in (SPACE, *word)]
         assert bpe.sample(text, generator, 1) == characters
-        assert unigram.sample(text, generator, 0.3, n_best=1) == unigram.encode(text)
         assert unigram.sample(text, generator, 1e3) == unigram.encode(text)
-    with pytest.raises(ValueError, match="alpha"):
-        bpe.sample("a", generator, 1.5)
     with pytest.raises(ValueError, match="alpha"):
         unigram.sample("a", generator, -1)
 
@@ -254,7 +250,7 @@ def test_it_is_restored_from_json_and_by_another_process(
     for again in (tokenizer_from_dict(value), pickle.loads(pickle.dumps(tokenizer))):
         assert isinstance(again, SubwordTokenizer)
         assert again.to_dict() == tokenizer.to_dict()
-        assert again.kind == kind and again.pieces == tokenizer.pieces
+        assert again.pieces == tokenizer.pieces
         assert [again.encode(text) for text in TEXTS] == [tokenizer.encode(t) for t in TEXTS]
 
 

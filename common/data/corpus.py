@@ -93,7 +93,6 @@ class Corpus:
         bos: int | None = None,
         eos: int | None = None,
         pad: int = 0,
-        reverse: bool = False,
     ) -> Tensor:
         """Some sentences as one padded matrix.
 
@@ -101,7 +100,6 @@ class Corpus:
             indices: (B,) of the sentences.
             bos, eos: put before and after each sentence; None: nothing.
             pad: fills shorter rows, on the right.
-            reverse: the tokens of each sentence from last to first (Sutskever et al. 2014).
 
         Returns:
             (B, T) int64, T the longest, with bos and eos.
@@ -116,9 +114,8 @@ class Corpus:
         longest = int(lengths.max(initial=0))
         steps = np.arange(longest)  # (T,)
         real = steps < lengths[:, None]  # (B, T)
-        order = lengths[:, None] - 1 - steps if reverse else steps
         result = np.full((len(rows), before + longest + int(eos is not None)), pad, dtype=np.int64)
-        result[:, before : before + longest][real] = self._ids[(starts[:, None] + order)[real]]
+        result[:, before : before + longest][real] = self._ids[(starts[:, None] + steps)[real]]
         if bos is not None:
             result[:, 0] = bos
         if eos is not None:

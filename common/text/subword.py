@@ -7,7 +7,6 @@ import binascii
 import functools
 import hashlib
 import io
-import random
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -69,7 +68,6 @@ class SubwordTokenizer:
         kind: SubwordModel = "bpe",
         lowercase: bool = False,
         max_texts: int = 1_000_000,
-        seed: int = 0,
     ) -> SubwordTokenizer:
         """Learn the pieces of a text, deterministically.
 
@@ -80,8 +78,8 @@ class SubwordTokenizer:
             kind: byte-pair encoding (Sennrich et al. 2016), or a unigram language model (Kudo
                 2018).
             lowercase: fold to lower case.
-            max_texts: most texts to learn from, and to hold in memory; of more, a random sample.
-            seed: of this sample.
+            max_texts: most lines to learn from, and to hold in memory; of more, SentencePiece takes a
+                random sample, always the same. Above 100.
 
         Raises:
             UserError: the text is empty, or has more different characters than the vocabulary.
@@ -89,8 +87,7 @@ class SubwordTokenizer:
         """
         if kind not in ("bpe", "unigram"):
             raise ValueError(f"kind must be bpe or unigram, not {kind!r}")
-        lines = _sample(texts, max_texts, seed)
-        clean = (_normalised(line, lowercase) for line in lines)
+        clean = (_normalised(text, lowercase) for text in texts)
         parts = (
             line[start : start + _LONGEST_LINE]
             for line in clean
@@ -111,6 +108,7 @@ class SubwordTokenizer:
                 bos_id=-1,
                 eos_id=-1,
                 pad_id=-1,
+                input_sentence_size=max_texts,
                 num_threads=_THREADS,
                 minloglevel=2,
             )
@@ -188,20 +186,6 @@ class SubwordTokenizer:
 
     def __repr__(self) -> str:
         return f"SubwordTokenizer({len(self.pieces)} pieces)"
-
-
-def _sample(texts: Iterable[str], size: int, seed: int) -> list[str]:
-    """All texts, or a uniform sample of `size` of them (reservoir sampling)."""
-    kept: list[str] = []
-    draw = random.Random(seed).random
-    for number, text in enumerate(texts):
-        if number < size:
-            kept.append(text)
-        else:
-            place = int(draw() * (number + 1))
-            if place < size:
-                kept[place] = text
-    return kept
 
 
 def _training_error(message: str, vocabulary_size: int) -> UserError:

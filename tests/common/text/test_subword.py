@@ -118,21 +118,14 @@ def test_a_character_never_seen_is_a_piece_as_it_was_written(
 def test_training_is_deterministic(kind: SubwordModel) -> None:
     first, again = (SubwordTokenizer.train(TEXTS, 120, kind=kind) for _ in range(2))
     assert first.model == again.model
-    few, same, others = (
-        SubwordTokenizer.train(TEXTS, 90, kind=kind, max_texts=20, seed=seed).model
-        for seed in (1, 1, 2)
-    )
-    assert few == same != others
 
 
-def test_of_many_texts_each_is_as_likely_to_be_learnt_from() -> None:
-    texts = [chr(0xAC00 + n) for n in range(40)]
-    counts = Counter(
-        piece
-        for seed in range(400)
-        for piece in SubwordTokenizer.train(texts, 60, max_texts=10, seed=seed).pieces
-    )
-    assert all(60 < counts[text] < 140 for text in texts)  # 100 each, standard deviation 8.7
+def test_of_many_texts_a_random_sample_is_learnt_from() -> None:
+    texts = [chr(0xAC00 + n) for n in range(1000)]
+    first, again = (SubwordTokenizer.train(iter(texts), 2000, max_texts=200) for _ in range(2))
+    assert first.model == again.model
+    learnt = sorted(texts.index(piece) for piece in set(first.pieces) - {SPACE} if piece in texts)
+    assert len(learnt) == 200 and 400 < sum(learnt) / 200 < 600
 
 
 def test_a_small_text_has_fewer_pieces() -> None:

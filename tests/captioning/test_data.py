@@ -274,30 +274,6 @@ def test_an_unknown_folder_gets_the_list_of_formats(tmp_path: Path) -> None:
     assert "Flickr8k.token.txt" in message and "image,caption" in message
 
 
-def test_a_folder_of_two_formats_is_read_as_one_and_says_so(flickr: Path) -> None:
-    write_lines(flickr / "captions.jsonl", {"image": "a.jpg", "captions": ["By hand"]})
-    data = load(flickr)
-    assert data.format == "flickr"
-    assert "read as flickr; it could also be read as jsonl" in data.notes
-    chosen = load(flickr, format="jsonl", val_fraction=0, test_fraction=0)
-    assert chosen.splits["train"][0].captions == ["By hand"]
-    named = load(flickr / "captions.jsonl", val_fraction=0, test_fraction=0)
-    assert named.splits["train"][0].captions == ["By hand"]
-    # A format that is named may have a file of any name.
-    (flickr / "captions.jsonl").rename(flickr / "mine.jsonl")
-    assert load(flickr, format="jsonl").format == "jsonl"
-
-
-def test_several_files_of_one_format_are_not_guessed_among(tmp_path: Path) -> None:
-    add_images(tmp_path, "1.jpg")
-    image = {"filename": "1.jpg", "split": "train", "sentences": [{"raw": "One"}]}
-    for name in ("dataset_coco.json", "dataset_flickr8k.json"):
-        (tmp_path / name).write_text(json.dumps({"images": [image]}))
-    with pytest.raises(UserError, match="dataset_coco.json, dataset_flickr8k.json"):
-        load(tmp_path)
-    assert ids(load(tmp_path / "dataset_coco.json")) == {"train": ["1.jpg"]}
-
-
 def test_images_may_lie_in_another_folder(tmp_path: Path) -> None:
     add_images(tmp_path / "photographs", "a.png")
     (tmp_path / "texts").mkdir()
@@ -455,24 +431,15 @@ def test_jsonl_damage_is_named_with_file_and_line_and_skipped(tmp_path: Path) ->
 
 
 def test_csv_damage_is_named_with_file_and_line_and_skipped(tmp_path: Path) -> None:
-    add_images(tmp_path, "a.jpg", "b.jpg")
+    add_images(tmp_path, "a.jpg")
     (tmp_path / "captions.csv").write_text(
-        "image,caption\n"
-        "a.jpg,Good\n"
-        'a.jpg,"never closed\n'  # 3: must not swallow the lines after it
-        "a.jpg,has, a comma\n"  # 4
-        "a.jpg,\n"  # 5
-        "gone.jpg,x\n"  # 6
-        '"a.jpg" x,"damaged quotes"\n'  # 7
-        "b.jpg,Good too\n" + "\n" * 30
+        "image,caption\na.jpg,Good\na.jpg,has, a comma\na.jpg,\ngone.jpg,x\n"
     )
-    with pytest.raises(UserError, match="5 of 7 items are damaged.*captions.csv:3: a quote"):
+    with pytest.raises(UserError, match="3 of 4 items are damaged.*captions.csv:3: 3 columns"):
         load(tmp_path)
     data = lenient(tmp_path, val_fraction=0, test_fraction=0)
-    assert ids(data) == {"train": ["a.jpg", "b.jpg"]}
-    assert data.splits["train"][0].captions == ["Good"]
-    assert [problem.split(":")[1] for problem in data.problems] == ["3", "4", "5", "7", "6"]
-    assert "needs double quotes" in data.problems[1]
+    assert [image.captions for image in data.split("train")] == [["Good"]]
+    assert [problem.split(":")[1] for problem in data.problems] == ["3", "4", "5"]
 
 
 def test_csv_without_a_header_is_refused(tmp_path: Path) -> None:
@@ -539,13 +506,6 @@ def test_json_of_another_kind_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "dataset_coco.json").write_text(content)
     with pytest.raises(UserError, match="dataset_coco.json"):
         load(tmp_path)
-
-
-def test_text_that_is_not_utf8_is_named_with_its_line(flickr: Path) -> None:
-    path = flickr / "Flickr8k.token.txt"
-    path.write_bytes(path.read_bytes() + "e.jpg#0\tEin Mädchen .\n".encode("latin-1"))
-    with pytest.raises(UserError, match=r"Flickr8k.token.txt:9: not UTF-8"):
-        load(flickr)
 
 
 def test_images_without_captions_are_noted(flickr: Path) -> None:

@@ -25,7 +25,7 @@ from common.errors import UserError
 
 @dataclass(slots=True)
 class CaptionedImage:
-    """One image and what people said of it.
+    """One image and its reference captions.
 
     Args:
         id: its name in the data set; unique.
@@ -41,7 +41,7 @@ class CaptionedImage:
 
 
 def captions_digest(images: Sequence[CaptionedImage]) -> str:
-    """Of names and captions: equal where the same images come in the same order."""
+    """A digest of names and captions: equal where the same images come in the same order."""
     digest = hashlib.blake2b(digest_size=16)
     for image in images:
         digest.update(json.dumps([image.id, image.captions]).encode())
@@ -128,14 +128,11 @@ def _assemble(
     kept: dict[str, tuple[Entry, CaptionedImage]] = {}
     mentioned: set[str] = set()
     for entry in reading.entries:
-        try:
+        with reading.reporting(entry.where):
             name, file = folder.locate(entry.image, entry.folder)
             mentioned.add(file)
-            if entry.split is None:
-                entry.split = split_of(name)
+            entry.split = split_of(name) if entry.split is None else entry.split
             _keep(kept, file, entry, CaptionedImage(name, root / file, entry.captions, entry.facts))
-        except Damage as damage:
-            reading.report(entry.where, damage)
     if reading.entries and not mentioned:
         raise UserError(
             f"none of the {len(reading.entries):,} images that {source} names is in {root} "
@@ -155,8 +152,8 @@ def _keep(
     """Add an image to those that are kept, unless something is wrong with it.
 
     Raises:
-        Damage: it has no caption, or it is there already; an image of two splits is kept only in
-            the one that is the more for testing, so that nothing leaks into training.
+        Damage: it has no caption, or it is there already. An image of two splits is kept in test
+            rather than val, and in val rather than train, so that nothing leaks into training.
     """
     if not entry.captions:
         raise Damage(f"{image.id} has no caption")
@@ -171,7 +168,7 @@ def _keep(
     order = {"train": 0, "val": 2, "test": 3}
     winner = max(earlier, entry, key=lambda each: order.get(each.split or "", 1))
     if winner is entry:
-        del kept[file]  # and not only replaced: it takes its place in the order of its own split
+        del kept[file]  # so that it takes its place in the order of its own split
         kept[file] = (entry, image)
     raise Damage(
         f"{image.id} is in {entry.split} and in {earlier.split} ({earlier.where}): "

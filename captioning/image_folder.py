@@ -20,7 +20,7 @@ _IMAGE_FOLDERS = frozenset(
 class ImageFolder:
     """The files below a folder: listed once, then found by the names that data sets give them.
 
-    One listing instead of a question to the file system for each of 120,000 images.
+    One listing is faster than 120,000 look-ups in the file system.
 
     Args:
         root: the folder.
@@ -80,7 +80,7 @@ class ImageFolder:
         if path.startswith(("/", "../")) or path in ("..", ".") or re.match("[A-Za-z]:/", path):
             raise Damage(f"{name} lies outside {self.root}: refused")
         if not is_unicode(path):
-            raise Damage(f"{name} holds half a character")
+            raise Damage(f"{name} has a lone surrogate in it")
         return path
 
 

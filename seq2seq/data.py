@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
+
+import numpy as np
 
 from common.data.dataset import DataSet
 from common.data.formats import Format, find_format
@@ -14,49 +15,11 @@ from common.data.pairs import Pair
 from common.data.splits import SeededSplits, check_fractions, in_order
 from common.errors import UserError
 from seq2seq.formats import FORMATS, Read
-from seq2seq.survey import Survey, survey
+from seq2seq.survey import ParallelText, notes, survey
 
 __all__ = ["Pair", "ParallelData", "ParallelText", "load"]
 
 MOST_HELD_OUT = 5000  # pairs of a val or test that is chosen here: each validation translates them
-
-
-@dataclass(frozen=True)
-class ParallelText:
-    """The sentence pairs of a split: read from disk each time they are gone through.
-
-    A side may be empty: line numbers stay as they are in the files. Going through them raises a
-    UserError where the files have become longer or shorter since they were loaded.
-
-    Args:
-        name: of the split, for messages.
-        pairs: gives them, as often as it is asked to.
-        length: how many there are.
-        digest: of all sentences: equal where the same pairs come in the same order.
-        words: (source, target) of all pairs; words are what blanks separate.
-        longest: (source, target) the words of the longest sentence.
-    """
-
-    name: str
-    pairs: Iterable[Pair]
-    length: int
-    digest: str
-    words: Sequence[int] = (0, 0)
-    longest: Sequence[int] = (0, 0)
-
-    def __len__(self) -> int:
-        return self.length
-
-    def __iter__(self) -> Iterator[Pair]:
-        count = 0
-        for pair in self.pairs:
-            count += 1
-            yield pair
-        if count != self.length:
-            raise UserError(
-                f"{self.name}: {count:,} pairs, where there were {self.length:,} before: the files "
-                "have changed while they were in use. Start again."
-            )
 
 
 @dataclass
@@ -135,40 +98,24 @@ def load(
         # Of the source alone, so that no sentence is both learnt and tested, however translated.
         return seeded(" ".join(sentence.casefold().split()))
 
-    surveys: dict[str, Survey] = {}
+    texts: dict[str, ParallelText] = {}
+    hashes: dict[str, np.ndarray] = {}
     problems: list[str] = []
     for reader in reading.readers:
-        several = survey(reader, split_of, problems)
+        several, theirs = survey(reader, split_of, problems)
         if seeded.limit():  # the file is read again; its problems are known
-            several = survey(reader, split_of, [])
-        if both := surveys.keys() & several.keys():
+            several, theirs = survey(reader, split_of, [])
+        if both := texts.keys() & several.keys():
             raise UserError(f"{reader.name}: the split {both.pop()} is in another file too.")
-        surveys |= several
-    surveys = in_order(surveys)
-    notes = [*reading.notes, *found.notes(), *_notes(surveys)]
+        texts, hashes = in_order(texts | several), hashes | theirs
     data = ParallelData(
         found.name,
         found.format.name,
-        {
-            name: ParallelText(name, each.pairs, each.count, each.digest, each.words, each.longest)
-            for name, each in surveys.items()
-        },
+        texts,
         problems,
-        notes,
+        [*reading.notes, *found.notes(), *notes(texts, hashes)],
         reading.source,
         reading.target,
     )
     data.check(path, max_problems)
     return data
-
-
-def _notes(surveys: dict[str, Survey]) -> Iterator[str]:
-    """What a user should know of, and need not put right."""
-    for name, each in surveys.items():
-        if each.empty:
-            yield f"{name}: {each.empty:,} pairs have an empty side"
-        if repeated := each.repeated():
-            yield f"{name}: {repeated:,} pairs are there more than once"
-    for name, each in surveys.items():
-        if name != "train" and "train" in surveys and (leaked := each.also_in(surveys["train"])):
-            yield f"{name}: {leaked:,} of {each.count:,} pairs are also in train"

@@ -31,7 +31,7 @@ class CaptionedImage:
         id: its name in the data set; unique.
         path: its file.
         captions: at least one; each on one line, otherwise as written.
-        facts: what else is known: the scene of a generated picture, the official id of COCO.
+        facts: anything else: the scene of a generated picture, the official id of COCO.
     """
 
     id: str
@@ -80,11 +80,11 @@ def load(
     """Load a data set of images with captions.
 
     Args:
-        path: its folder; or, where a folder holds several, the file with the captions.
+        path: its folder; or, if a folder holds several data sets, the file with the captions.
         format: flickr, csv, karpathy, coco, jsonl or scenes, or a format of your own
             (`captioning.formats`); None recognises it.
-        images: the folder of the images, where they lie elsewhere.
-        seed: of the split, for data that has none of its own.
+        images: the folder of the images, if they are elsewhere.
+        seed: of the splits, for data without splits.
         val_fraction: fraction of the images in val, for data without splits.
         test_fraction: fraction of the images in test, for data without splits.
         max_problems: fraction of damaged items that are skipped (and listed in `problems`);

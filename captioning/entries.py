@@ -1,4 +1,4 @@
-"""What a data set says of its images, before any of them was looked for."""
+"""The entries of a data set, one for each mention of an image, before its file is located."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from common.data.records import Fields, Records
 
 @dataclass(slots=True)
 class Entry:
-    """What a data set says of one image.
+    """One mention of an image.
 
     Args:
-        image: the image's name, as the data set writes it.
+        image: the image's name, as written in the data set.
         captions: its captions, none of them empty.
         split: train, val, test or another name; None where the data set has no splits.
         where: file and line, or file and item, for messages.
         folder: the folder in which the format keeps the image, where it has one.
-        facts: what else is known of the image: the scene of a generated picture, an official id.
+        facts: anything else of the image: the scene of a generated picture, an official id.
     """
 
     image: str

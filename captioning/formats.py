@@ -1,4 +1,4 @@
-"""The formats in which people have images with captions: how each is recognised, and read.
+"""The formats of data sets of images with captions: how each is recognised, and read.
 
 A new format is one file, and needs no change here: `captioning.data.load(folder, format=...)` takes
 any `common.data.formats.Format` whose reader gives a `Reading` of the files that it found:
@@ -22,7 +22,7 @@ from captioning.json_formats import COCO, JSONL, KARPATHY, SCENES
 from captioning.text_formats import CSV, FLICKR
 from common.data.formats import Format, visible_files
 
-# Folders of a data set that may hold the captions; the images lie beside them.
+# Folders of a data set that may hold the captions; the images are beside them.
 TEXT_FOLDERS = ("annotations", "flickr8k_text")
 
 # In the order in which they are tried: where a folder fits several, the surest sign wins.

@@ -65,7 +65,7 @@ def read_coco(files: list[Path]) -> Reading:
     reading = Reading()
     years = sorted({match[2] for file in files if (match := _COCO_FILE.fullmatch(file.name))})
     if len(years) > 1:
-        # The years share their photographs under different names: together they would leak.
+        # The years have the same photographs under different names: together they would leak.
         reading.notes.append(f"annotations of {', '.join(years)}: only {years[-1]} is read")
     for path in files:
         match = _COCO_FILE.fullmatch(path.name)

@@ -69,15 +69,15 @@ def load(
 ) -> ParallelData:
     """Load parallel text.
 
-    All of it is read once, for its counts and its digest; none is kept.
+    All of it is read once, for its counts and its digest, and none is kept in memory.
 
     Args:
-        path: its folder; or, where a folder holds several, the file with the pairs.
+        path: its folder; or, if a folder holds several data sets, the file with the pairs.
         format: phrases, lines, jsonl, csv or tabs, or a format of your own (`seq2seq.formats`); None
             recognises it.
         source, target: the languages as the data names them: the ends of file names, keys, columns,
-            or the numbers of columns between tabs. Needed where there are more than two.
-        seed: of the split, for data that has none of its own.
+            or the numbers of tab-separated columns. Needed if there are more than two.
+        seed: of the splits, for data without splits.
         val_fraction: fraction of the sentences in val, for data without splits; at most 5,000
             pairs, for each validation translates them all.
         test_fraction: fraction of the sentences in test, for data without splits; at most 5,000
@@ -95,7 +95,7 @@ def load(
     seeded = SeededSplits(seed, val_fraction, test_fraction, MOST_HELD_OUT)
 
     def split_of(sentence: str) -> str:
-        # Of the source alone, so that no sentence is both learnt and tested, however translated.
+        # By the source alone: no sentence is in training and in test, however it is translated.
         return seeded(" ".join(sentence.casefold().split()))
 
     texts: dict[str, ParallelText] = {}

@@ -1,4 +1,4 @@
-"""The formats in which people have parallel text: how each is recognised, and what it holds.
+"""The formats of parallel text: how each is recognised, and what it holds.
 
 A new format is one file, and needs no change here: `seq2seq.data.load(folder, format=...)` takes any
 `common.data.formats.Format` whose reader is called as (files, source, target) and returns a `Reading`.
@@ -48,8 +48,8 @@ def choose(
     Args:
         path: for messages.
         there: the languages that the data has.
-        source, target: as the user names them; None leaves them to us, if there are only two.
-        what: they are, for messages: languages, columns, keys.
+        source, target: as the user names them; None takes what is left, if there are only two.
+        what: a word for them in messages: languages, columns, keys.
 
     Raises:
         UserError: one is not there; or there are more than two, and not all are named.
@@ -106,7 +106,7 @@ def read_lines(files: list[Path], source: str | None, target: str | None) -> Rea
     reading = Reading(source, target)
     both = {stem: each for stem, each in stems.items() if {source, target} <= set(each)}
     for stem in stems.keys() - both.keys():
-        reading.notes.append(f"left out, for want of {source} or {target}: {stem}")
+        reading.notes.append(f"left out, because {source} or {target} is missing: {stem}")
     splits: dict[str | None, str] = {}
     for stem, each in both.items():
         split = split_name(stem) if len(both) > 1 or _names_split(stem) else None
@@ -163,8 +163,8 @@ def _first_usable(
 ) -> list[str]:
     """What the texts are called in the first line that has two of them, those named included.
 
-    A damaged line is a problem of its own, and nothing to judge the file by: also if it is the
-    first. Where no line is usable, these are the names in the one that has most.
+    A damaged line, the first as well, decides nothing. If no line is usable, these are the names in
+    the line that has most.
     """
     lines = [names_in(line) for line in first_lines(path)]
     usable = (names for names in lines if len(names) > 1 and set(named) - {None} <= set(names))
@@ -217,7 +217,7 @@ def _columns(path: Path) -> tuple[str, ...]:
 
 
 def _is_column_name(name: str) -> bool:
-    """Whether it is rather the name of a column than a sentence, where both would be possible."""
+    """Whether the text is the name of a column rather than a sentence."""
     usual = "source target src tgt split id index label source_text target_text"
     return name in usual.split() or re.fullmatch(r"[a-z]{2,3}([-_]\w{2,8})?", name) is not None
 
@@ -236,7 +236,7 @@ def read_csv(files: list[Path], source: str | None, target: str | None) -> Readi
     return _reading(parts, languages, Table)
 
 
-# ---- tabs: pairs between tabs, as Tatoeba's sentences come from Anki's site
+# ---- tabs: tab-separated pairs, as of Tatoeba's sentences at Anki's site
 
 
 def _find_tabs(files: Sequence[Path]) -> list[Path]:
@@ -244,7 +244,7 @@ def _find_tabs(files: Sequence[Path]) -> list[Path]:
 
 
 def _is_tabbed(path: Path) -> bool:
-    # Not by the first line, which may be damaged; nor by any, for texts about the data are indented.
+    # Not by the first line, which may be damaged; nor by any one, for other texts may be indented.
     tabs = ["\t" in line for line in first_lines(path)]
     return 0 < len(tabs) <= 2 * sum(tabs)
 
@@ -255,7 +255,7 @@ def _column_numbers(line: str) -> list[str]:
 
 def read_tabs(files: list[Path], source: str | None, target: str | None) -> Reading:
     """Lines `Hello.<TAB>Hallo.<TAB>attribution`; other columns are named by their numbers."""
-    parts = _parts(files, "file of pairs between tabs")
+    parts = _parts(files, "file of tab-separated pairs")
     numbers = _first_usable(parts[0][1], _column_numbers, source, target)
     if source is None and target is None:
         source, target = "1", "2"

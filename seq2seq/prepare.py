@@ -74,7 +74,7 @@ def prepare(data: ParallelData, options: TextOptions, cache: Path) -> Prepared:
 
 
 def usable_pairs(sources: Corpus, targets: Corpus, max_length: int) -> np.ndarray:
-    """Indices of the pairs that can be learnt from: no side is empty or too long."""
+    """Indices of the pairs to train on: no side is empty or too long."""
     lengths = np.stack([sources.lengths, targets.lengths])
     return np.flatnonzero(((lengths > 0) & (lengths <= max_length)).all(0))
 

@@ -113,7 +113,7 @@ def pad_sequences(sequences: Sequence[Sequence[int]], pad: int = 0) -> Tensor:
 
 
 class Batches(Sequence[Batch]):
-    """The batches of one epoch, each made when it is asked for.
+    """The batches of one epoch, each made when it is indexed.
 
     `Trainer` can enter it at any batch, and go through it with several processes.
 

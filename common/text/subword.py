@@ -1,4 +1,4 @@
-"""Subwords: pieces of words, learnt from text, so that no word is unknown."""
+"""Subwords: pieces of words, learned from text, so that no word is unknown."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ def _training_error(message: str, vocabulary_size: int) -> UserError:
     sizes = re.search(r"(\d+) vs (\d+)\. Increase vocab_size", message)
     if sizes is None:
         reason = "it is empty" if "sentences_.empty()" in message else message.strip()
-        return UserError(f"no subwords can be learnt from the text: {reason}.")
+        return UserError(f"no subwords can be learned from the text: {reason}.")
     least = int(sizes[2]) + len(SPECIALS) - 1
     return UserError(
         f"{vocabulary_size:,} subwords have no room for the different characters of the text. "

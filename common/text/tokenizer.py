@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import functools
 import re
-import sys
 import unicodedata
 from collections.abc import Sequence
-from itertools import groupby
 from typing import Any, Protocol
 
 from common.errors import UserError
@@ -271,14 +269,6 @@ def _combining_marks() -> str:
 
     Without them words of Indic scripts would be split.
     """
-    codes = [0x200C, 0x200D]
-    codes += [
-        code
-        for code in (*range(0x300, 0x20000), *range(0xE0100, min(0xE01F0, sys.maxunicode)))
-        if unicodedata.category(chr(code)).startswith("M")
-    ]
-    runs = []
-    for _, group in groupby(enumerate(sorted(codes)), key=lambda pair: pair[1] - pair[0]):
-        run = [code for _, code in group]
-        runs.append(f"{chr(run[0])}-{chr(run[-1])}")
-    return "".join(runs)
+    codes = (*range(0x300, 0x20000), *range(0xE0100, 0xE01F0))
+    marks = (chr(code) for code in codes if unicodedata.category(chr(code)).startswith("M"))
+    return "\u200c\u200d" + "".join(marks)

@@ -91,7 +91,7 @@ def test_a_stem_without_one_of_the_languages_is_left_out(multi: Path) -> None:
     (multi / "valid.fr.gz").unlink()
     data = load(multi, source="de", target="fr")
     assert list(data.splits) == ["train", "test_2016_flickr"]
-    assert data.notes == ["left out, for want of de or fr: valid"]
+    assert data.notes == ["left out, because de or fr is missing: valid"]
 
 
 def test_two_texts_of_one_split_are_not_guessed_among(multi: Path) -> None:

@@ -8,29 +8,30 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar
 
-from captioning.entries import Entry, Reading
+from captioning.entries import Entry, Read, Reading
 from captioning.formats import FORMATS, TEXT_FOLDERS, text_files
 from captioning.image_files import is_image_name
 from captioning.image_folder import ImageFolder
-from common.data.damage import Damage, check_problems, remarks
-from common.data.formats import find_format
-from common.data.splits import check_fractions, in_order, seeded_split
+from common.data.damage import Damage
+from common.data.dataset import DataSet
+from common.data.formats import Format, find_format
+from common.data.splits import check_fractions, seeded_split
 from common.errors import UserError
 
 
 @dataclass(slots=True)
 class CaptionedImage:
-    """One image and what people said of it.
+    """One image and its reference captions.
 
     Args:
         id: its name in the data set; unique.
         path: its file.
         captions: at least one; each on one line, otherwise as written.
-        facts: what else is known: the scene of a generated picture, the official id of COCO.
+        facts: anything else: the scene of a generated picture, the official id of COCO.
     """
 
     id: str
@@ -40,77 +41,35 @@ class CaptionedImage:
 
 
 def captions_digest(images: Sequence[CaptionedImage]) -> str:
-    """Of names and captions: equal where the same images come in the same order."""
+    """A digest of names and captions: equal where the same images come in the same order."""
     digest = hashlib.blake2b(digest_size=16)
     for image in images:
         digest.update(json.dumps([image.id, image.captions]).encode())
     return digest.hexdigest()
 
 
-class SplitStatistics(NamedTuple):
-    """How large a split is; words are what blanks separate."""
-
-    images: int
-    captions: int
-    words_per_caption: float
-    longest_caption: int
-
-
 @dataclass
-class CaptionData:
-    """A data set: its images by split, and what was wrong with it.
+class CaptionData(DataSet[list[CaptionedImage]]):
+    """A data set of images with captions; see `DataSet`."""
 
-    Args:
-        name: of the folder.
-        format: as which it was read.
-        splits: train, val and test, in this order, then any other that the data names.
-        problems: damage that was skipped, one line each, with file and line.
-        notes: remarks on what is unusual, but no damage.
-    """
+    item: ClassVar[str] = "image"
 
-    name: str
-    format: str
-    splits: dict[str, list[CaptionedImage]]
-    problems: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    def split(self, name: str) -> list[CaptionedImage]:
-        """The images of one split.
-
-        Raises:
-            UserError: there is no such split, or it is empty.
-        """
-        images = self.splits.get(name)
-        if not images:
-            there = ", ".join(each for each, images in self.splits.items() if images)
-            raise UserError(f"{self.name} has no images in a split {name!r}; it has {there}.")
-        return images
-
-    def statistics(self) -> dict[str, SplitStatistics]:
-        """Images, captions and words per caption of each split."""
-        result = {}
-        for name, images in self.splits.items():
-            lengths = [len(caption.split()) for image in images for caption in image.captions]
-            mean = sum(lengths) / len(lengths) if lengths else 0.0
-            longest = max(lengths, default=0)
-            result[name] = SplitStatistics(len(images), len(lengths), mean, longest)
-        return result
-
-    def summary(self, problems: int = 5) -> str:
-        """A table of the splits, the notes, and the first few problems: several lines."""
+    def table(self) -> list[str]:
+        """The images and captions of each split; words are what blanks separate."""
         lines = [
             f"{self.name} ({self.format})",
             "split           images   captions   words per caption (longest)",
         ]
-        for name, each in self.statistics().items():
-            words = f"{each.words_per_caption:.1f} ({each.longest_caption})"
-            lines.append(f"{name:<12}{each.images:>10,}{each.captions:>11,}{words:>20}")
-        return "\n".join([*lines, *remarks(self.notes, self.problems, problems)])
+        for name, images in self.splits.items():
+            lengths = [len(caption.split()) for image in images for caption in image.captions]
+            words = f"{sum(lengths) / max(1, len(lengths)):.1f} ({max(lengths, default=0)})"
+            lines.append(f"{name:<12}{len(images):>10,}{len(lengths):>11,}{words:>20}")
+        return lines
 
 
 def load(
     path: str | os.PathLike[str],
-    format: str | None = None,
+    format: str | Format[Read] | None = None,
     *,
     images: str | os.PathLike[str] | None = None,
     seed: int = 0,
@@ -121,13 +80,15 @@ def load(
     """Load a data set of images with captions.
 
     Args:
-        path: its folder; or, where a folder holds several, the file with the captions.
-        format: flickr, csv, karpathy, coco, jsonl or scenes; None recognises it.
-        images: the folder of the images, where they lie elsewhere.
-        seed: of the split, for data that has none of its own.
+        path: its folder; or, if a folder holds several data sets, the file with the captions.
+        format: flickr, csv, karpathy, coco, jsonl or scenes, or a format of your own
+            (`captioning.formats`); None recognises it.
+        images: the folder of the images, if they are elsewhere.
+        seed: of the splits, for data without splits.
         val_fraction: fraction of the images in val, for data without splits.
         test_fraction: fraction of the images in test, for data without splits.
-        max_problems: share of damage that is skipped (and listed in `problems`); more is an error.
+        max_problems: fraction of damaged items that are skipped (and listed in `problems`);
+            more are an error.
 
     Raises:
         UserError: no folder, no known format, no image, or too much damage.
@@ -136,7 +97,6 @@ def load(
     check_fractions(val_fraction, test_fraction, max_problems, "image")
     found = find_format(path, FORMATS, format, what="images with captions", list_files=text_files)
     reading = found.format.read(found.files)
-    reading.notes += found.notes()
     root = Path(images) if images is not None else _root(path)
     if not root.is_dir():
         raise UserError(f"{root}: there is no such folder of images.")
@@ -146,12 +106,11 @@ def load(
         source=found.files[0].name,
         split_of=lambda name: seeded_split(name, seed, val_fraction, test_fraction),
     )
-    usable = sum(len(images) for images in splits.values())
-    check_problems(reading.problems, usable, max_problems, str(path))
-    if not usable:
-        raise UserError(f"{path}: no image with a caption in it ({found.files[0].name}).")
-    name = path.resolve().name if path.is_dir() else path.stem
-    return CaptionData(name, found.format.name, splits, reading.problems, reading.notes)
+    data = CaptionData(
+        found.name, found.format.name, splits, reading.problems, [*found.notes(), *reading.notes]
+    )
+    data.check(path, max_problems)
+    return data
 
 
 def _root(path: Path) -> Path:
@@ -169,14 +128,11 @@ def _assemble(
     kept: dict[str, tuple[Entry, CaptionedImage]] = {}
     mentioned: set[str] = set()
     for entry in reading.entries:
-        try:
+        with reading.reporting(entry.where):
             name, file = folder.locate(entry.image, entry.folder)
             mentioned.add(file)
-            if entry.split is None:
-                entry.split = split_of(name)
+            entry.split = split_of(name) if entry.split is None else entry.split
             _keep(kept, file, entry, CaptionedImage(name, root / file, entry.captions, entry.facts))
-        except Damage as damage:
-            reading.report(entry.where, damage)
     if reading.entries and not mentioned:
         raise UserError(
             f"none of the {len(reading.entries):,} images that {source} names is in {root} "
@@ -187,7 +143,7 @@ def _assemble(
     splits: dict[str, list[CaptionedImage]] = {}
     for entry, image in kept.values():
         splits.setdefault(entry.split or "", []).append(image)
-    return in_order(splits)
+    return splits
 
 
 def _keep(
@@ -196,8 +152,8 @@ def _keep(
     """Add an image to those that are kept, unless something is wrong with it.
 
     Raises:
-        Damage: it has no caption, or it is there already; an image of two splits is kept only in
-            the one that is the more for testing, so that nothing leaks into training.
+        Damage: it has no caption, or it is there already. An image of two splits is kept in test
+            rather than val, and in val rather than train, so that nothing leaks into training.
     """
     if not entry.captions:
         raise Damage(f"{image.id} has no caption")
@@ -212,7 +168,7 @@ def _keep(
     order = {"train": 0, "val": 2, "test": 3}
     winner = max(earlier, entry, key=lambda each: order.get(each.split or "", 1))
     if winner is entry:
-        del kept[file]  # and not only replaced: it takes its place in the order of its own split
+        del kept[file]  # so that it takes its place in the order of its own split
         kept[file] = (entry, image)
     raise Damage(
         f"{image.id} is in {entry.split} and in {earlier.split} ({earlier.where}): "

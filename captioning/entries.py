@@ -1,25 +1,29 @@
-"""What a data set says of its images, before any of them was looked for."""
+"""The entries of a data set, one for each mention of an image, before its file is located."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from common.data.damage import Damage, problem
 from common.data.reading import is_unicode
+from common.data.records import Fields, Records
 
 
 @dataclass(slots=True)
 class Entry:
-    """What a data set says of one image.
+    """One mention of an image.
 
     Args:
-        image: the image's name, as the data set writes it.
+        image: the image's name, as written in the data set.
         captions: its captions, none of them empty.
         split: train, val, test or another name; None where the data set has no splits.
         where: file and line, or file and item, for messages.
         folder: the folder in which the format keeps the image, where it has one.
-        facts: what else is known of the image: the scene of a generated picture, an official id.
+        facts: anything else of the image: the scene of a generated picture, an official id.
     """
 
     image: str
@@ -50,28 +54,46 @@ class Reading:
         """Add a problem, on one line even if a name in it has line ends."""
         self.problems.append(problem(where, what))
 
-    def usable(self, captions: list[Any], image: str, where: str) -> list[str]:
+    @contextmanager
+    def reporting(self, where: str) -> Iterator[None]:
+        """Report the damage that ends the block."""
+        try:
+            yield
+        except Damage as damage:
+            self.report(where, damage)
+
+    def undamaged(self, path: Path, records: Records) -> Iterator[tuple[str, Fields]]:
+        """The records of a file that are not damaged, each with file and line; others are reported."""
+        for number, fields in records:
+            where = f"{path.name}:{number}"
+            if isinstance(fields, Damage):
+                self.report(where, fields)
+            else:
+                yield where, fields
+
+    def usable(self, captions: Iterable[Any], image: str, where: str) -> list[str]:
         """The captions of an image without the empty and malformed ones, which are reported."""
-        texts = []
+        texts: list[str] = []
         for number, caption in enumerate(captions):
-            try:
-                texts.append(caption_text(caption))
-            except Damage as damage:
-                self.report(where, f"caption {number} of {image} {damage}")
+            with self.reporting(where):
+                texts.append(caption_text(caption, f"caption {number} of {image}"))
         return texts
 
 
-def caption_text(caption: Any) -> str:
+Read = Callable[[list[Path]], Reading]
+
+
+def caption_text(caption: Any, what: str) -> str:
     """A caption on one line, without the blanks at its ends and the doubled ones inside.
 
     Raises:
-        Damage: it is empty, or no text at all.
+        Damage: it is empty, or no text at all; the message begins with `what`.
     """
     if not isinstance(caption, str):
-        raise Damage("is not text")
+        raise Damage(f"{what} is not text")
     text = " ".join(caption.split())
     if not text:
-        raise Damage("is empty")
+        raise Damage(f"{what} is empty")
     if not is_unicode(text):
-        raise Damage("holds half a character")
+        raise Damage(f"{what} has a lone surrogate in it")
     return text

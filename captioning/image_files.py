@@ -1,4 +1,4 @@
-"""Which files are images: by their names, below a folder, or as a command line lists them."""
+"""Which files are images: by their names, below a folder, or from the arguments of a command."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ IMAGE_SUFFIXES = (
 def walk_files(folder: str | os.PathLike[str]) -> Iterator[str]:
     """The files below a folder as relative paths with "/", hidden ones left out, in no order.
 
-    Links to folders are followed (photographs often lie on another disk), each folder once.
+    Links to folders are followed (photographs are often on another disk), each folder once.
     """
     visited: set[str] = set()
     waiting = [(os.fspath(folder), "")]

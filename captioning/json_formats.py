@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from captioning.entries import Entry, Reading, caption_text
+from captioning.entries import Entry, Read, Reading, caption_text
 from common.data.damage import Damage
-from common.data.formats import only
-from common.data.reading import json_object, numbered_lines
-from common.data.splits import split_name
+from common.data.formats import Format, by_split, only, plain_stem, with_suffix
+from common.data.records import Fields, json_lines
+from common.data.splits import USUAL, split_name
 from common.errors import UserError
 from common.files import read_json
 
@@ -28,10 +28,8 @@ def read_karpathy(files: list[Path]) -> Reading:
     reading = Reading()
     for number, image in enumerate(_list_in(path, read_json(path), "images")):
         where = f"{path.name}: images[{number}]"
-        try:
+        with reading.reporting(where):
             reading.entries.append(_karpathy_entry(image, where, reading))
-        except Damage as damage:
-            reading.report(where, damage)
     return reading
 
 
@@ -49,6 +47,10 @@ def _karpathy_entry(image: Any, where: str, reading: Reading) -> Entry:
     return Entry(image["filename"], captions, split_name(image["split"]), where, folder, facts)
 
 
+KARPATHY: Format[Read] = Format(
+    "karpathy", "dataset_flickr8k.json", find_karpathy, read_karpathy, (".json",)
+)
+
 # ---- coco: the annotations as COCO publishes them
 
 _COCO_FILE = re.compile(r"captions_(train|val|test)(\d{4})\.json")
@@ -63,7 +65,7 @@ def read_coco(files: list[Path]) -> Reading:
     reading = Reading()
     years = sorted({match[2] for file in files if (match := _COCO_FILE.fullmatch(file.name))})
     if len(years) > 1:
-        # The years share their photographs under different names: together they would leak.
+        # The years have the same photographs under different names: together they would leak.
         reading.notes.append(f"annotations of {', '.join(years)}: only {years[-1]} is read")
     for path in files:
         match = _COCO_FILE.fullmatch(path.name)
@@ -88,10 +90,8 @@ def _read_coco_file(path: Path, split: str | None, folder: str | None, reading: 
             entries[key] = Entry(name, [], split, where, folder, {"image_id": key})
     seen: set[Any] = set()
     for number, annotation in enumerate(_list_in(path, content, "annotations")):
-        try:
+        with reading.reporting(f"{source}: annotations[{number}]"):
             _add_coco_caption(annotation, entries, seen)
-        except Damage as damage:
-            reading.report(f"{source}: annotations[{number}]", damage)
     reading.entries += entries.values()
 
 
@@ -106,11 +106,13 @@ def _add_coco_caption(annotation: Any, entries: dict[Any, Entry], seen: set[Any]
         if number in seen:
             raise Damage(f"the caption id {number} is there twice")
         seen.add(number)
-    try:
-        entry.captions.append(caption_text(annotation.get("caption")))
-    except Damage as damage:
-        raise Damage(f"the caption of {entry.image} {damage}") from None
+    text = caption_text(annotation.get("caption"), f"the caption of {entry.image}")
+    entry.captions.append(text)
 
+
+COCO: Format[Read] = Format(
+    "coco", "annotations/captions_train2017.json", find_coco, read_coco, (".json",)
+)
 
 # ---- jsonl and scenes: a line of JSON per image
 
@@ -120,30 +122,18 @@ def find_scenes(files: Sequence[Path]) -> list[Path]:
 
 
 def find_jsonl(files: Sequence[Path]) -> list[Path]:
-    lines = [file for file in files if file.suffix.lower() == ".jsonl"]
-    lines = [file for file in lines if file.name != "scenes.jsonl"]
-    captions = [file for file in lines if file.stem.lower() == "captions"]
-    return [file for file in lines if _jsonl_split(file)] or captions or lines
-
-
-def _jsonl_split(file: Path) -> str | None:
-    split = split_name(file.stem)
-    return split if split in ("train", "val", "test") else None
+    lines = [file for file in with_suffix(files, ".jsonl") if file.name != "scenes.jsonl"]
+    named = [file for file in lines if split_name(plain_stem(file)) in USUAL]
+    return named or [file for file in lines if plain_stem(file).lower() == "captions"] or lines
 
 
 def read_jsonl(files: list[Path]) -> Reading:
     """Lines `{"image": ..., "captions": [...]}`, with a `"split"`, or in a file per split."""
-    if not all(_jsonl_split(file) for file in files):
-        only(files, "file of JSON lines")
     reading = Reading()
-    for path in files:
-        source, split = path.name, _jsonl_split(path)
-        for number, line in numbered_lines(path):
-            where = f"{source}:{number}"
-            try:
-                reading.entries.append(_jsonl_entry(line, where, split, reading))
-            except Damage as damage:
-                reading.report(where, damage)
+    for split, path in by_split(files, "file of JSON lines"):
+        for where, fields in reading.undamaged(path, json_lines(path)):
+            with reading.reporting(where):
+                reading.entries.append(_jsonl_entry(fields, where, split, reading))
     without = [entry for entry in reading.entries if entry.split is None]
     if len(without) < len(reading.entries):
         for entry in without:
@@ -152,18 +142,27 @@ def read_jsonl(files: list[Path]) -> Reading:
     return reading
 
 
-def _jsonl_entry(line: str, where: str, file_split: str | None, reading: Reading) -> Entry:
-    record = json_object(line)
+def _jsonl_entry(fields: Fields, where: str, file_split: str | None, reading: Reading) -> Entry:
     for key, kind in (("image", str), ("captions", list)):
-        if not isinstance(record.get(key), kind):
+        if not isinstance(fields.get(key), kind):
             raise Damage(f'no {"list " if kind is list else ""}"{key}"')
-    split = record.get("split", file_split)
+    split = fields.get("split", file_split)
     if split is not None and not isinstance(split, str):
         raise Damage('the "split" is not text')
-    captions = reading.usable(record["captions"], record["image"], where)
-    facts = record["scene"] if isinstance(record.get("scene"), dict) else None
+    captions = reading.usable(fields["captions"], fields["image"], where)
+    facts = fields["scene"] if isinstance(fields.get("scene"), dict) else None
     split = None if split is None else split_name(split)
-    return Entry(record["image"], captions, split, where, facts=facts)
+    return Entry(fields["image"], captions, split, where, facts=facts)
+
+
+SCENES: Format[Read] = Format("scenes", "scenes.jsonl", find_scenes, read_jsonl, (".jsonl",))
+JSONL: Format[Read] = Format(
+    name="jsonl",
+    looks_like='captions.jsonl, or train.jsonl and others: {"image": ..., "captions": [...]}',
+    find=find_jsonl,
+    read=read_jsonl,
+    suffixes=(".jsonl",),
+)
 
 
 def _list_in(path: Path, content: Any, key: str) -> list[Any]:

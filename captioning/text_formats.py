@@ -6,10 +6,11 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from captioning.entries import Entry, Reading, caption_text
+from captioning.entries import Entry, Read, Reading, caption_text
 from common.data.damage import Damage
-from common.data.formats import only
-from common.data.reading import first_line, header_line, numbered_lines, table_rows
+from common.data.formats import Format, only, plain_stem, with_suffix
+from common.data.reading import first_lines, numbered_lines
+from common.data.records import Table
 from common.data.splits import split_name
 from common.errors import UserError
 
@@ -32,7 +33,8 @@ def is_token_file(file: Path) -> bool:
         return False
     if name.endswith((".token", ".token.txt")):
         return True
-    return name.endswith(".txt") and _TOKEN_LINE.fullmatch(first_line(file)) is not None
+    first = next(iter(first_lines(file)), "") if name.endswith(".txt") else ""
+    return _TOKEN_LINE.fullmatch(first) is not None
 
 
 def read_flickr(files: list[Path]) -> Reading:
@@ -84,15 +86,21 @@ def _read_tokens(path: Path, reading: Reading) -> dict[str, tuple[str, list[str]
             continue
         name, index = match[1].strip(), match[2]
         texts = captions.setdefault(name, (where, []))[1]
-        try:
+        with reading.reporting(where):
             if (name, index) in seen:
-                raise Damage("is there twice")
-            texts.append(caption_text(match[3]))
-        except Damage as damage:
-            reading.report(where, f"caption {index} of {name} {damage}")
-        seen.add((name, index))
+                raise Damage(f"caption {index} of {name} is there twice")
+            seen.add((name, index))
+            texts.append(caption_text(match[3], f"caption {index} of {name}"))
     return captions
 
+
+FLICKR: Format[Read] = Format(
+    name="flickr",
+    looks_like="Flickr8k.token.txt or results_20130124.token, and Flickr_8k.trainImages.txt",
+    find=find_flickr,
+    read=read_flickr,
+    suffixes=(".txt", ".token"),
+)
 
 # ---- csv: a table with a row per caption, as Kaggle has Flickr8k and Flickr30k
 
@@ -101,49 +109,53 @@ _CAPTION_COLUMNS = ("caption", "comment", "text")
 
 
 def find_csv(files: Sequence[Path]) -> list[Path]:
-    usual = [file for file in files if file.stem.lower() == "captions"]
-    usual = [file for file in usual if file.suffix.lower() in (".txt", ".csv", ".tsv")]
-    usual = [file for file in usual if not is_token_file(file)]
-    tables = (file for file in files if file.suffix.lower() in (".csv", ".tsv"))
-    return usual or [file for file in tables if _csv_columns(first_line(file)) is not None]
+    usual = [
+        file
+        for file in with_suffix(files, ".txt", ".csv", ".tsv")
+        if plain_stem(file).lower() == "captions" and not is_token_file(file)
+    ]
+    tables = with_suffix(files, ".csv", ".tsv")
+    return usual or [
+        file
+        for file in tables
+        if first_lines(file) and _columns(Table(file, errors="replace")) is not None
+    ]
 
 
-def _csv_columns(header: str) -> tuple[str, dict[str, int], int] | None:
-    """The delimiter, the position of image, caption and split, and the number of columns."""
-    for delimiter in ("|", "\t", ","):
-        names = [name.strip().strip('"').lower() for name in header.split(delimiter)]
-        image = next((names.index(name) for name in _IMAGE_COLUMNS if name in names), None)
-        caption = next((names.index(name) for name in _CAPTION_COLUMNS if name in names), None)
-        if image is not None and caption is not None:
-            columns = {"image": image, "caption": caption}
-            if "split" in names:
-                columns["split"] = names.index("split")
-            return delimiter, columns, len(names)
-    return None
+def _columns(table: Table) -> tuple[str, str, str | None] | None:
+    """The columns of image, caption and split; None for the split if there is none."""
+    names = {name.lower(): name for name in table.columns}
+    image = next((names[name] for name in _IMAGE_COLUMNS if name in names), None)
+    caption = next((names[name] for name in _CAPTION_COLUMNS if name in names), None)
+    return None if image is None or caption is None else (image, caption, names.get("split"))
 
 
 def read_csv(files: list[Path]) -> Reading:
     """A header with `image` and `caption` (and perhaps `split`), and a row per caption."""
     path = only(files, "table of captions")
-    reading = Reading()
-    first, header = header_line(path)
-    shape = _csv_columns(header)
-    if shape is None:
+    table = Table(path)
+    columns = _columns(table)
+    if columns is None:
         raise UserError(
-            f"{path}:{first}: the first line must name the columns: image,caption. "
+            f"{path}:{table.header}: the first line must name the columns: image,caption. "
             "Add that line, or name the format that the file has."
         )
-    delimiter, columns, width = shape
-    entries: dict[tuple[str, str | None], Entry] = {}
-    source = path.name
-    for number, row in table_rows(path, delimiter, width):
-        where = f"{source}:{number}"
-        if isinstance(row, Damage):
-            reading.report(where, row)
-            continue
-        image = row[columns["image"]].strip()
-        split = split_name(row[columns["split"]]) if "split" in columns else None
+    image_column, caption_column, split_column = columns
+    reading, entries = Reading(), dict[tuple[str, str | None], Entry]()
+    for where, row in reading.undamaged(path, table):
+        image, split = row[image_column].strip(), None
+        if split_column is not None:
+            split = split_name(row[split_column])
         entry = entries.setdefault((image, split), Entry(image, [], split, where))
-        entry.captions += reading.usable([row[columns["caption"]]], image, where)
+        entry.captions += reading.usable([row[caption_column]], image, where)
     reading.entries = list(entries.values())
     return reading
+
+
+CSV: Format[Read] = Format(
+    name="csv",
+    looks_like='captions.txt or a .csv file, first line "image,caption"',
+    find=find_csv,
+    read=read_csv,
+    suffixes=(".csv", ".tsv", ".txt"),
+)

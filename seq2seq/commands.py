@@ -13,7 +13,7 @@ from PIL.Image import Image
 
 from common.cli.command_line import check_picture, print_metrics
 from common.data.damage import Damage
-from common.data.reading import LineFile, decode_line
+from common.data.reading import byte_lines, decode_line
 from common.errors import UserError
 from common.evaluation.pictures import stacked
 from common.files import atomic_write
@@ -95,13 +95,12 @@ def read_lines(name: str) -> Iterator[str]:
             f"{name}: there is no such file. Name a text file, or - for standard input."
         )
     standard_input = cast(BufferedReader, sys.stdin.buffer) if name == "-" else None
-    with LineFile(Path(name), standard_input) as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                yield decode_line(line)
-            except Damage as damage:
-                print(f"{name}:{number}: {damage}; it is replaced", file=sys.stderr)
-                yield decode_line(line, errors="replace")
+    for number, line in enumerate(byte_lines(Path(name), standard_input), 1):
+        try:
+            yield decode_line(line)
+        except Damage as damage:
+            print(f"{name}:{number}: {damage}; it is replaced", file=sys.stderr)
+            yield decode_line(line, errors="replace")
 
 
 def _line(translation: Sentence, options: TranslateOptions) -> str:

@@ -1,4 +1,4 @@
-"""What the translator is trained on: pairs of sentences as word ids, in length-bucketed batches."""
+"""Training examples of the translator: pairs of sentences as ids, in length-bucketed batches."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from common.models.encoder_decoder import Batch
 from common.text.vocabulary import BOS, EOS, PAD
 
 Resample = Callable[[int, np.random.Generator], tuple[Sequence[int], Sequence[int]]]
-"""(pair, generator) -> its source and target anew, as another segmentation into subwords."""
+"""(pair, generator) -> its source and target, as another segmentation into subwords."""
 
 
 def source_batch(sentences: Sequence[Sequence[int] | np.ndarray]) -> tuple[Tensor, Tensor]:
     """Sentences as `SentenceEncoder` reads them: ids (B, S) with end token and padding, lengths (B,).
 
-    The end token gives an empty sentence a word to read, and attention a place to rest.
+    With the end token, no sentence is empty for the encoder and the attention.
     """
     tokens = pad_sequences([[*sentence, EOS] for sentence in sentences], PAD)
     return tokens, torch.tensor([len(sentence) + 1 for sentence in sentences])
@@ -36,13 +36,13 @@ class TranslationExamples:
             disk, which is read batch by batch.
         lengths: (N, 2) words of each source and target; counted if not given, which reads them all.
         usable: indices of the pairs to learn from; all by default.
-        resample: gives a pair anew each time that it is used in training; None: always the same.
+        resample: segments a pair again each time that it is used in training; None: never.
     """
 
     def __init__(
         self,
-        sources: Sequence[Any],
-        targets: Sequence[Any],
+        sources: Sequence[Any] | Corpus,
+        targets: Sequence[Any] | Corpus,
         *,
         lengths: np.ndarray | None = None,
         usable: np.ndarray | None = None,
@@ -50,8 +50,8 @@ class TranslationExamples:
     ) -> None:
         if len(sources) != len(targets):
             raise ValueError(f"{len(sources)} sources, but {len(targets)} targets")
-        self.sources = sources
-        self.targets = targets
+        self.sources: Any = sources
+        self.targets: Any = targets
         self.usable = np.arange(len(sources)) if usable is None else usable
         self.resample = resample
         if lengths is None:
@@ -79,22 +79,21 @@ class TranslationExamples:
             batch_size: pairs in a batch.
             max_tokens: at most so many on either side of a batch, padding included, where its
                 sentences are long.
-            seed: of their order, and of what is drawn anew.
-            shuffle: False for evaluation, which also draws nothing.
+            seed: of their order, and of `resample`.
+            shuffle: False for evaluation, without `resample`.
         """
         indices = bucketed_batches(
             self.lengths, batch_size, max_tokens=max_tokens, seed=seed, epoch=epoch, shuffle=shuffle
         )
-        anew = (seed, epoch) if self.resample is not None and shuffle else None
-        return Batches(indices, partial(self._collate, anew=anew))
+        return Batches(indices, partial(self._collate, key=(seed, epoch) if shuffle else None))
 
-    def _collate(self, rows: np.ndarray, *, anew: tuple[int, int] | None) -> Batch:
-        """The batch of some rows; `anew`: (seed, epoch) where its pairs are drawn."""
+    def _collate(self, rows: np.ndarray, *, key: tuple[int, int] | None) -> Batch:
+        """The batch of some rows; `key`: the seed and the epoch of `resample`."""
         pairs = self.usable[rows]
-        if self.resample is not None and anew is not None:
-            generator = np.random.default_rng([*anew, int(pairs[0])])
-            drawn = [self.resample(int(pair), generator) for pair in pairs]
-            sources, targets = [s for s, _ in drawn], [t for _, t in drawn]
+        if self.resample is not None and key is not None:
+            generator = np.random.default_rng([*key, int(pairs[0])])
+            sampled = [self.resample(int(pair), generator) for pair in pairs]
+            sources, targets = [s for s, _ in sampled], [t for _, t in sampled]
         elif isinstance(self.sources, Corpus) and isinstance(self.targets, Corpus):
             # Whole batches at a time, several times faster than sentence by sentence.
             tokens = self.sources.padded(pairs, eos=EOS)

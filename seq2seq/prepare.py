@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -21,11 +21,10 @@ from common.text.vocabulary import EOS, SPECIALS, Vocabulary
 from seq2seq.data import ParallelData, ParallelText
 from seq2seq.options import TextOptions
 
-VERSION = 3  # of the files and of how text becomes tokens
+VERSION = 4  # of the files and of how text becomes tokens
 SIDES = ("source", "target")
-FILES = tuple(
-    side + name for side in SIDES for name in (".ids", "_tokenizer.json", "_vocabulary.json")
-)
+_ENDINGS = (".ids.npy", ".offsets.npy", "_tokenizer.json", "_vocabulary.json")
+FILES = tuple(side + ending for side in SIDES for ending in _ENDINGS)
 
 
 @dataclass(frozen=True)
@@ -62,27 +61,27 @@ def prepare(data: ParallelData, options: TextOptions, cache: Path) -> Prepared:
         folder.mkdir(parents=True, exist_ok=True)
         source, target = _languages(train, options)
         for side, language in zip(SIDES, (source, target), strict=True):
-            path = folder / f"{side}.ids"
-            write_corpus(path, _encoded(train, side, language), len(language.vocabulary))
-            _counted(language, Corpus.open(path)).save(folder, f"{side}_")
+            ids = map(language.encode, _texts(train, side, f"{side} as ids"))
+            write_corpus(folder / side, ids, len(language.vocabulary))
+            _counted(language, Corpus(folder / side)).save(folder, f"{side}_")
         write_json(marker, {"version": VERSION, "pairs": len(train), "options": asdict(options)})
     return Prepared(
         Language.load(folder.joinpath, "source_"),
         Language.load(folder.joinpath, "target_"),
-        Corpus.open(folder / "source.ids"),
-        Corpus.open(folder / "target.ids"),
+        Corpus(folder / "source"),
+        Corpus(folder / "target"),
     )
 
 
 def usable_pairs(sources: Corpus, targets: Corpus, max_length: int) -> np.ndarray:
-    """Indices of the pairs that can be learnt from: no side is empty or too long."""
+    """Indices of the pairs to train on: no side is empty or too long."""
     lengths = np.stack([sources.lengths, targets.lengths])
     return np.flatnonzero(((lengths > 0) & (lengths <= max_length)).all(0))
 
 
 def _key(train: ParallelText, options: TextOptions) -> str:
-    """Of all that the files in a cache folder depend on."""
-    # Subwords are drawn from the model of the best ones: these files are the same.
+    """A digest of all that the files in a cache folder depend on."""
+    # Sampling changes nothing here: the files hold the best segmentation.
     kept = asdict(replace(options, subword_sampling=0.0))
     parts = json.dumps([VERSION, train.digest, kept], sort_keys=True)
     return hashlib.sha256(parts.encode()).hexdigest()[:16]
@@ -90,68 +89,52 @@ def _key(train: ParallelText, options: TextOptions) -> str:
 
 def _languages(train: ParallelText, options: TextOptions) -> tuple[Language, Language]:
     if options.joint:
-        both = _language([_Side(train, side) for side in SIDES], "both languages", options)
+        both = _language(train, SIDES, "both languages", options)
         return both, both
-    source, target = (_language([_Side(train, side)], side, options) for side in SIDES)
+    source, target = (_language(train, (side,), side, options) for side in SIDES)
     return source, target
 
 
-def _language(texts: list[Iterable[str]], name: str, options: TextOptions) -> Language:
-    tokenizer = _tokenizer(texts, name, options)
-    every = tqdm(
-        chain(*texts), desc=f"vocabulary of {name}", unit=" lines", leave=False, disable=None
-    )
-    tokens = (tokenizer.encode(text) for text in every)
+def _language(
+    train: ParallelText, sides: Sequence[str], name: str, options: TextOptions
+) -> Language:
+    """The tokenizer and the vocabulary of one side, or of both."""
+
+    def texts(task: str) -> Iterator[str]:
+        return chain.from_iterable(_texts(train, side, f"{task} of {name}") for side in sides)
+
+    tokenizer: Tokenizer
     # Every character and subword is kept, however rare: without it, its text could not be written.
-    # Some subwords are only steps to longer ones; rare words and drawn segmentations need them.
+    # Some subwords are only steps to longer ones; rare words and sampled segmentations need them.
+    always: tuple[str, ...] = ()
+    if options.tokenizer == "words":
+        tokenizer = WordTokenizer(lowercase=options.lowercase, punctuation=True)
+    elif options.tokenizer == "characters":
+        tokenizer = CharacterTokenizer(lowercase=options.lowercase)
+    else:
+        size, kind = options.vocabulary_size, options.subword_model
+        tokenizer = SubwordTokenizer.train(
+            texts("subwords"), size, kind=kind, lowercase=options.lowercase
+        )
+        always = tokenizer.pieces
     vocabulary = Vocabulary.build(
-        tokens,
+        map(tokenizer.encode, texts("vocabulary")),
         options.min_count if options.tokenizer == "words" else 1,
         None if options.tokenizer == "characters" else options.vocabulary_size,
-        always=tokenizer.pieces if isinstance(tokenizer, SubwordTokenizer) else (),
+        always,
     )
     return Language(tokenizer, vocabulary)
 
 
 def _counted(language: Language, corpus: Corpus) -> Language:
     """With the counts of one side alone: two languages may have been counted together."""
-    counts = corpus.counts()
+    counts = corpus.counts(len(language.vocabulary))
     counts[EOS] += len(corpus)
     words = language.vocabulary.tokens[len(SPECIALS) :]
     return Language(language.tokenizer, Vocabulary(words, counts.tolist()))
 
 
-def _tokenizer(texts: list[Iterable[str]], name: str, options: TextOptions) -> Tokenizer:
-    if options.tokenizer == "words":
-        return WordTokenizer(lowercase=options.lowercase, punctuation=True)
-    if options.tokenizer == "characters":
-        return CharacterTokenizer(lowercase=options.lowercase)
-    every = tqdm(
-        chain(*texts), desc=f"subwords of {name}", unit=" lines", leave=False, disable=None
-    )
-    return SubwordTokenizer.train(
-        every, options.vocabulary_size, kind=options.subword_model, lowercase=options.lowercase
-    )
-
-
-@dataclass(frozen=True)
-class _Side:
-    """One side of the pairs, as often as it is asked for."""
-
-    pairs: ParallelText
-    name: str
-
-    def __iter__(self) -> Iterator[str]:
-        return (getattr(pair, self.name) for pair in self.pairs)
-
-
-def _encoded(train: ParallelText, side: str, language: Language) -> Iterator[list[int]]:
-    lines = tqdm(
-        _Side(train, side),
-        desc=f"{side} as ids",
-        total=len(train),
-        unit=" lines",
-        leave=False,
-        disable=None,
-    )
-    return (language.encode(text) for text in lines)
+def _texts(train: ParallelText, side: str, task: str) -> Iterator[str]:
+    """The sentences of one side, with a progress bar."""
+    lines = tqdm(train, desc=task, total=len(train), unit=" lines", leave=False, disable=None)
+    return (getattr(pair, side) for pair in lines)

@@ -1,44 +1,100 @@
-"""The first time through the files: what is in each split, and what is wrong."""
+"""The splits of parallel text, and the first reading of the files, which finds and counts them."""
 
 from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from itertools import chain, compress, repeat
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from common.data.damage import Damage, problem
-from common.data.pairs import AlignedLines, Pair, Reader, Record
+from common.data.pairs import Pair, PairReader
+from common.data.reading import decode_line
 from common.errors import UserError
 
 _BLANK = 32  # this byte and those below it: the blank, tabs, line ends, control characters
-_BLOCK = 2000  # pairs that are counted at a time
 _MOST_SPLITS = 255
-_BAR = {"unit": " pairs", "leave": False, "delay": 1.0, "disable": None}  # short files need no bar
 
 
-class Side:
-    """Counts of the sentences of one language; words are what blanks separate."""
+class ParallelText:
+    """The sentence pairs of a split, read from disk at each iteration.
 
-    def __init__(self) -> None:
-        self.words = 0
-        self.longest = 0
-        self.digest = hashlib.blake2b(digest_size=16)
+    A side may be empty: line numbers stay as they are in the files. Iterating raises a UserError if
+    the files have become longer or shorter since they were loaded.
 
-    def add(self, lines: Sequence[bytes]) -> np.ndarray:
-        """Count some more lines, with or without their ends: (N,) the words of each."""
-        text = b"\n".join(lines) + b"\n"
-        self.digest.update(text)
-        words = _words_by_line(text, lines)
-        self.words += int(words.sum())
-        self.longest = max(self.longest, int(words.max(initial=0)))
-        return words
+    Args:
+        name: of the split, for messages.
+        reader: of the file.
+        splits: the number of the split of each pair of the file, one byte each.
+        number: of this split.
+
+    Attributes:
+        digest: equal where the same pairs come in the same order.
+        empty: how many pairs have a side without words; words are what blanks separate.
+        words: (source, target) of all pairs.
+        longest: (source, target) the words of the longest sentence.
+    """
+
+    def __init__(self, name: str, reader: PairReader, splits: array[int], number: int) -> None:
+        self.name = name
+        self.reader = reader
+        self.splits = splits
+        self.number = number
+        self.digest = ""
+        self.empty = self._length = 0
+        self.words, self.longest = [0, 0], [0, 0]
+        self._digests = [hashlib.blake2b(digest_size=16) for _ in range(2)]
+
+    def add(self, sources: list[bytes], targets: list[bytes]) -> np.ndarray:
+        """Count some more pairs.
+
+        Args:
+            sources, targets: N lines each, with or without their ends.
+
+        Returns:
+            (M,) int64: a hash of each of the pairs that have words on both sides.
+        """
+        usable = np.ones(len(sources), bool)
+        for side, lines in enumerate((sources, targets)):
+            text = b"\n".join(lines) + b"\n"
+            self._digests[side].update(text)
+            words = _words_by_line(text, lines)
+            usable &= words > 0
+            self.words[side] += int(words.sum())
+            self.longest[side] = max(self.longest[side], int(words.max(initial=0)))
+        both = b"".join(digest.digest() for digest in self._digests)
+        self.digest = hashlib.blake2b(both, digest_size=16).hexdigest()
+        self._length += len(sources)
+        self.empty += int((~usable).sum())
+        pairs = zip(sources, targets, strict=True)
+        return np.fromiter(map(hash, pairs), np.int64, len(sources))[usable]
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[Pair]:
+        count = 0
+        # Lines that were added since are counted too.
+        splits = chain(self.splits, repeat(self.number))
+        for sources, targets, _ in self.reader.blocks([]):
+            for source, target, split in zip(sources, targets, splits, strict=False):
+                if split == self.number:
+                    count += 1
+                    yield Pair(decode_line(source), decode_line(target))
+        if count != len(self):
+            raise UserError(
+                f"{self.name}: {count:,} pairs, where there were {len(self):,} before: the files "
+                "have changed while they were in use. Start again."
+            )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_digests": None}  # which cannot be pickled
 
 
-def _words_by_line(text: bytes, lines: Sequence[bytes]) -> np.ndarray:
+def _words_by_line(text: bytes, lines: list[bytes]) -> np.ndarray:
     """(N,) the words of each of N lines; `text` is all of them, with a line end after each."""
     blank = np.frombuffer(text, np.uint8) <= _BLANK
     starts = np.concatenate([~blank[:1], blank[:-1] & ~blank[1:]])
@@ -46,160 +102,61 @@ def _words_by_line(text: bytes, lines: Sequence[bytes]) -> np.ndarray:
     return np.diff(np.searchsorted(np.flatnonzero(starts), ends), prepend=0)
 
 
-class Survey:
-    """Counts and a digest of sentence pairs, in 8 bytes of memory a pair.
+def survey(
+    reader: PairReader, split_of: Callable[[str], str], problems: list[str]
+) -> tuple[dict[str, ParallelText], dict[str, np.ndarray]]:
+    """Read a file, and count the pairs of each split in it.
 
-    `pairs` counts them all, `empty` those of which a side has no word.
-    """
-
-    def __init__(self) -> None:
-        self.pairs = 0
-        self.empty = 0
-        self.sides = (Side(), Side())
-        self._hashes = array("q")
-
-    def add(self, sources: Sequence[bytes], targets: Sequence[bytes]) -> None:
-        """Count some more pairs; each sentence is one line, with or without its end."""
-        source, target = self.sides
-        usable = (source.add(sources) > 0) & (target.add(targets) > 0)
-        pairs = zip(sources, targets, strict=True)
-        hashes = np.fromiter(map(hash, pairs), np.int64, len(sources))
-        self._hashes.frombytes(hashes[usable].tobytes())
-        self.pairs += len(sources)
-        self.empty += int(len(sources) - usable.sum())
-
-    @property
-    def digest(self) -> str:
-        """Equal where the same pairs come in the same order."""
-        both = b"".join(side.digest.digest() for side in self.sides)
-        return hashlib.blake2b(both, digest_size=16).hexdigest()
-
-    def repeated(self) -> int:
-        """How many pairs are there once already."""
-        hashes = self._sorted()
-        return int((hashes[1:] == hashes[:-1]).sum())
-
-    def also_in(self, other: Survey) -> int:
-        """How many pairs are in another survey as well."""
-        mine, theirs = self._sorted(), other._sorted()
-        if not len(theirs):
-            return 0
-        places = np.minimum(np.searchsorted(theirs, mine), len(theirs) - 1)
-        return int((theirs[places] == mine).sum())
-
-    def _sorted(self) -> np.ndarray:
-        # Sorting is ten times as fast as numpy's own functions for sets.
-        return np.sort(np.frombuffer(self._hashes, np.int64))
-
-
-@dataclass
-class Split:
-    """A split: its pairs, read anew each time they are gone through, and what is known of them.
-
-    Args:
-        pairs: of the split.
-        number: of the split in its file, from 1.
-        survey: of the pairs.
-    """
-
-    pairs: Iterable[Pair]
-    number: int = 1
-    survey: Survey = field(default_factory=Survey)
-
-
-@dataclass(frozen=True)
-class AllLines:
-    """All pairs of two files."""
-
-    reader: AlignedLines
-
-    def __iter__(self) -> Iterator[Pair]:
-        return self.reader.pairs()
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """The pairs of one split, out of a file that holds several.
+    Memory use: 9 bytes a pair.
 
     Args:
         reader: of the file.
-        splits: for each of its items the number of its split; one byte each.
-        wanted: the number of this split.
-    """
+        split_of: from a source sentence to its split, where the file names none.
+        problems: gets a line for each damaged pair.
 
-    reader: Reader
-    splits: array[int]
-    wanted: int
-
-    def __iter__(self) -> Iterator[Pair]:
-        for split, (_, item) in zip(self.splits, self.reader, strict=False):
-            if split == self.wanted and isinstance(item, Record):
-                yield item.pair
-
-
-def survey_lines(reader: AlignedLines, problems: list[str]) -> Split:
-    """Go through a split that has files of its own; damage is added to `problems`."""
-    split = Split(AllLines(reader))
-    with tqdm(desc=f"reading {reader.name}", **_BAR) as bar:
-        for first, sources, targets in reader.blocks():
-            problems += reader.damage(first, sources, targets)
-            split.survey.add(sources, targets)
-            bar.update(len(sources))
-    return split
-
-
-def survey_records(
-    reader: Reader, whole: str | None, split_of: Callable[[Pair], str], problems: list[str]
-) -> dict[str, Split]:
-    """Go through a file whose pairs may be of several splits; damage is added to `problems`.
-
-    Args:
-        reader: of the file.
-        whole: the split of the pairs that name none, if the file is named after one.
-        split_of: gives the split of a pair, if neither file nor pair names one.
+    Returns:
+        The splits, and sorted hashes of their pairs, as from `ParallelText.add`.
 
     Raises:
         UserError: there are more than 255 splits.
     """
-    places = array("B")  # for each item the number of its split; 0: damaged
-    splits: dict[str, Split] = {}
-    waiting: list[list[Pair]] = []
-    for name, pair in _assigned(reader, whole, split_of, problems):
-        if pair is None:
-            places.append(0)
-            continue
-        if name not in splits:
-            if len(splits) == _MOST_SPLITS:
-                raise UserError(f"{reader.name}: more than {_MOST_SPLITS} splits. Is {name!r} one?")
-            splits[name] = Split(Chosen(reader, places, len(splits) + 1), len(splits) + 1)
-            waiting.append([])
-        split = splits[name]
-        places.append(split.number)
-        waiting[split.number - 1].append(pair)
-        if len(waiting[split.number - 1]) == _BLOCK:
-            _add(split.survey, waiting[split.number - 1])
-    for split in splits.values():
-        _add(split.survey, waiting[split.number - 1])
-    return splits
+    numbers = array("B")  # for each pair the number of its split
+    texts: dict[str, ParallelText] = {}
+    hashes: dict[str, list[np.ndarray]] = {}
+    with tqdm(
+        desc=f"reading {reader.name}", unit=" pairs", leave=False, delay=1.0, disable=None
+    ) as bar:
+        for sources, targets, splits in reader.blocks(problems):
+            both = zip(splits, sources, strict=True)
+            names = [split or split_of(source.decode()) for split, source in both]
+            for name in dict.fromkeys(names):
+                if name not in texts and len(texts) == _MOST_SPLITS:
+                    raise UserError(
+                        f"{reader.name}: more than {_MOST_SPLITS} splits. Is {name!r} one?"
+                    )
+                if name not in texts:
+                    texts[name] = ParallelText(name, reader, numbers, len(texts))
+                some = sources, targets
+                if names.count(name) < len(names):
+                    chosen = [each == name for each in names]
+                    some = [*compress(sources, chosen)], [*compress(targets, chosen)]
+                hashes.setdefault(name, []).append(texts[name].add(*some))
+            numbers.extend(map(list(texts).index, names))
+            bar.update(len(sources))
+    # Sorting is ten times as fast as numpy's own functions for sets.
+    return texts, {name: np.sort(np.concatenate(parts)) for name, parts in hashes.items()}
 
 
-def _add(survey: Survey, pairs: list[Pair]) -> None:
-    survey.add([pair.source.encode() for pair in pairs], [pair.target.encode() for pair in pairs])
-    pairs.clear()
-
-
-def _assigned(
-    reader: Reader, whole: str | None, split_of: Callable[[Pair], str], problems: list[str]
-) -> Iterator[tuple[str, Pair | None]]:
-    """The split of each item, and its pair; none if it is damaged."""
-    named: bool | None = None  # whether the pairs name their splits: as the first of them
-    for number, item in tqdm(reader, desc=f"reading {reader.name}", **_BAR):
-        if isinstance(item, Record) and named is None:
-            named = item.split is not None
-        if isinstance(item, Record) and whole is None and named != (item.split is not None):
-            item = Damage("has a split" if item.split else 'no "split", which other pairs have')
-        if isinstance(item, Damage):
-            problems.append(problem(f"{reader.name}:{number}", item))
-            yield "", None
-        else:
-            yield item.split or whole or split_of(item.pair), item.pair
+def notes(texts: dict[str, ParallelText], hashes: dict[str, np.ndarray]) -> Iterator[str]:
+    """What a user should know of, and need not put right: empty, repeated and leaked pairs."""
+    for name, text in texts.items():
+        if text.empty:
+            yield f"{name}: {text.empty:,} pairs have an empty side"
+        if repeated := int((hashes[name][1:] == hashes[name][:-1]).sum()):
+            yield f"{name}: {repeated:,} pairs are there more than once"
+    train = hashes.get("train")
+    for name, text in texts.items():
+        if name != "train" and train is not None:
+            first, last = (train.searchsorted(hashes[name], side) for side in ("left", "right"))
+            if leaked := int((first < last).sum()):
+                yield f"{name}: {leaked:,} of {len(text):,} pairs are also in train"

@@ -1,4 +1,4 @@
-"""Files that people have: reading, formats, splits, damaged records, corpora on disk, batching."""
+"""Data sets: reading files, formats, splits, damaged records, corpora on disk, batching."""
 
 from typing import TYPE_CHECKING
 

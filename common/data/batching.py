@@ -94,13 +94,6 @@ def _cut_by_tokens(
         longest = np.maximum.accumulate(table[members[start : start + most]], axis=0).sum(1)
         cells = longest * np.arange(1, len(longest) + 1)
         bounds.append(start + max(1, int(np.searchsorted(cells, max_tokens, side="right"))))
-
-    if len(bounds) > 2:  # the last batch is what was left: level it with the one before
-        before, last = bounds[-2] - bounds[-3], bounds[-1] - bounds[-2]
-        wide = int(table[members[bounds[-2] - 1]].sum())
-        wider = int(table[members[bounds[-2] :]].max(0).sum())
-        if last * wider < before * wide // 2:
-            bounds[-2] -= (before * wide - last * wider) // (wide + wider)
     return [members[start:end] for start, end in zip(bounds, bounds[1:], strict=False)]
 
 
@@ -121,7 +114,7 @@ def pad_sequences(sequences: Sequence[Sequence[int]], pad: int = 0) -> Tensor:
 
 
 class Batches(Sequence[Batch]):
-    """The batches of one epoch, each made when it is asked for.
+    """The batches of one epoch, each made when it is indexed.
 
     `Trainer` can enter it at any batch, and go through it with several processes.
 

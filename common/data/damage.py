@@ -18,21 +18,6 @@ def problem(where: str, what: object) -> str:
     return "".join(char if char.isprintable() else "?" for char in text)
 
 
-def remarks(notes: Sequence[str], problems: Sequence[str], most: int) -> list[str]:
-    """The lines below a data set's figures: all notes, and the first few problems.
-
-    Args:
-        notes: what is unusual.
-        problems: what was wrong and skipped.
-        most: problems that are listed; the others are counted.
-    """
-    lines = [f"note: {note}" for note in notes]
-    lines += [f"problem: {each}" for each in problems[:most]]
-    if len(problems) > most:
-        lines.append(f"... and {len(problems) - most:,} more problems")
-    return lines
-
-
 def check_problems(problems: Sequence[str], usable: int, max_problems: float, where: str) -> None:
     """Refuse data of which too large a fraction is damaged.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from common.data.reading import check_readable
+from common.data.splits import USUAL, split_name
 from common.errors import UserError
 
 Reader = TypeVar("Reader", bound=Callable[..., Any])
@@ -19,20 +20,21 @@ class Format(NamedTuple, Generic[Reader]):
         name: of the format, as `--format` takes it.
         looks_like: examples of its files, for messages.
         find: selects its files among others.
-        suffixes: of the files that may hold it when the user names it.
         read: its reader.
+        suffixes: of the files that may hold it when the user names it.
     """
 
     name: str
     looks_like: str
     find: Callable[[Sequence[Path]], list[Path]]
-    suffixes: tuple[str, ...]
     read: Reader
+    suffixes: tuple[str, ...] = ()
 
 
 class Found(NamedTuple, Generic[Reader]):
-    """The format of a folder, its files, and the names of other formats that match other files."""
+    """The name of a data set, its format, and its files; other formats that match other files."""
 
+    name: str
     format: Format[Reader]
     files: list[Path]
     others: list[str]
@@ -52,7 +54,7 @@ def visible_files(folder: Path) -> list[Path]:
 def find_format(
     path: Path,
     formats: Sequence[Format[Reader]],
-    name: str | None = None,
+    chosen: str | Format[Reader] | None = None,
     *,
     what: str,
     list_files: Callable[[Path], list[Path]] = visible_files,
@@ -62,7 +64,7 @@ def find_format(
     Args:
         path: the folder, or the file.
         formats: in the order in which they are tried; the first match is taken.
-        name: of the format, if the user gives it; None recognises it.
+        chosen: the name of one of them, or any other format; None recognises it.
         what: the items of the data set, for messages.
         list_files: lists the files of a folder that may hold the data.
 
@@ -73,14 +75,15 @@ def find_format(
     if not path.exists():
         raise UserError(f"{path}: there is no such folder. Name the folder that holds the {what}.")
     files = [path] if path.is_file() else list_files(path)
-    tried = [each for each in formats if name in (None, each.name)]
+    tried = [chosen] if isinstance(chosen, Format) else formats
+    tried = [each for each in tried if chosen in (None, each, each.name)]
     if not tried:
         names = ", ".join(each.name for each in formats)
-        raise UserError(f"there is no data format {name!r}. The formats are {names}.")
+        raise UserError(f"there is no data format {chosen!r}. The formats are {names}.")
     found = [(each, its_files) for each in tried if (its_files := each.find(files))]
-    if not found and name is not None:
+    if not found and chosen is not None:
         # A format that the user gives may have any file name, if only one file can be meant.
-        alike = [file for file in files if plain_name(file).lower().endswith(tried[0].suffixes)]
+        alike = with_suffix(files, *tried[0].suffixes)
         found = [(tried[0], alike)] if len(alike) == 1 else []
     if not found:
         for file in files:
@@ -92,12 +95,22 @@ def find_format(
         )
     best, its_files = found[0]
     others = [each.name for each, other_files in found[1:] if other_files != its_files]
-    return Found(best, its_files, others)
+    return Found(path.resolve().name if path.is_dir() else path.stem, best, its_files, others)
 
 
 def plain_name(file: Path) -> str:
     """The name of a file without a `.gz` at its end."""
     return file.name[:-3] if file.suffix.lower() == ".gz" else file.name
+
+
+def plain_stem(file: Path) -> str:
+    """The name of a file without its suffix, and without `.gz` after it."""
+    return plain_name(file).rpartition(".")[0] or plain_name(file)
+
+
+def with_suffix(files: Sequence[Path], *suffixes: str) -> list[Path]:
+    """The files whose names end so, in any case, perhaps with `.gz` after it."""
+    return [file for file in files if plain_name(file).lower().endswith(suffixes)]
 
 
 def only(files: Sequence[Path], what: str) -> Path:
@@ -113,3 +126,17 @@ def only(files: Sequence[Path], what: str) -> Path:
             "Name the one that is meant instead of the folder, or keep only that one."
         )
     return files[0]
+
+
+def by_split(files: Sequence[Path], what: str) -> list[tuple[str | None, Path]]:
+    """The files that are named after train, val and test; or else the only file, with None.
+
+    Raises:
+        UserError: there are several of a split, or several and none is named after a split.
+    """
+    named: dict[str | None, list[Path]] = {}
+    for file in files:
+        named.setdefault(split_name(plain_stem(file)), []).append(file)
+    found = [(split, only(named[split], f"{what} of the split {split}")) for split in USUAL
+             if split in named]  # fmt: skip
+    return [*found] or [(None, only(files, what))]

@@ -1,4 +1,4 @@
-"""Streaming readers of sentence pairs, one for each file format."""
+"""Streaming readers of sentence pairs."""
 
 from __future__ import annotations
 
@@ -7,20 +7,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-from common.data.damage import Damage
-from common.data.reading import (
-    LineFile,
-    decode_line,
-    is_unicode,
-    json_object,
-    table_rows,
-)
+from common.data.damage import Damage, problem
+from common.data.reading import byte_lines, decode_line
+from common.data.records import Fields, Records
 from common.data.splits import split_name
 from common.errors import UserError
 
-_BLOCK = 2000  # lines that are read at a time
+_BLOCK = 2000  # pairs that are read at a time
 
 
 class Pair(NamedTuple):
@@ -30,23 +25,27 @@ class Pair(NamedTuple):
     target: str
 
 
-class Record(NamedTuple):
-    """A pair, and its split if the file names one."""
+class Block(NamedTuple):
+    """Some pairs of a file, in order: N sources, N targets, and N splits.
 
-    pair: Pair
-    split: str | None = None
+    Sentences are UTF-8 bytes, with or without the line's end; a split is None if the file names none.
+    """
+
+    sources: list[bytes]
+    targets: list[bytes]
+    splits: list[str | None]
 
 
-class Reader(Protocol):
-    """Iterates over the pairs of a file; each iteration reads it from disk."""
+class PairReader(Protocol):
+    """Reads the pairs of a file, from disk at each call."""
 
     @property
     def name(self) -> str:
         """The file, for messages."""
         ...
 
-    def __iter__(self) -> Iterator[tuple[int, Record | Damage]]:
-        """The line number of each pair, and the pair or its damage."""
+    def blocks(self, problems: list[str]) -> Iterator[Block]:
+        """The usable pairs in blocks; a line for each damaged one is added to `problems`."""
         ...
 
 
@@ -54,195 +53,124 @@ class Reader(Protocol):
 class AlignedLines:
     """Two files, where line n of one is the translation of line n of the other.
 
+    Every line counts, so that line numbers are kept: one that is not UTF-8 is an empty sentence.
+
     Args:
         source, target: the files, plain or `.gz`.
+        split: of the pairs; None leaves it open.
     """
 
     source: Path
     target: Path
+    split: str | None = None
 
     @property
     def name(self) -> str:
         return self.source.name
 
-    def blocks(self) -> Iterator[tuple[int, list[bytes], list[bytes]]]:
-        """Blocks of lines: the number of lines before, the source lines and the target lines.
+    def blocks(self, problems: list[str]) -> Iterator[Block]:
+        """See `PairReader`.
 
         Raises:
             UserError: one file has more lines than the other.
         """
-        with LineFile(self.source) as source_file, LineFile(self.target) as target_file:
-            left, right = iter(source_file), iter(target_file)
-            count = 0
-            while True:
-                sources, targets = list(islice(left, _BLOCK)), list(islice(right, _BLOCK))
-                if len(sources) != len(targets):
-                    lines = count + len(sources) + sum(1 for _ in left)
-                    others = count + len(targets) + sum(1 for _ in right)
-                    raise UserError(
-                        f"{self.source} has {lines:,} lines, but {self.target} has {others:,}. "
-                        "Line n of one must be the translation of line n of the other."
-                    )
-                if not sources:
-                    return
-                yield count, sources, targets
-                count += len(sources)
-
-    def pairs(self) -> Iterator[Pair]:
-        """Every pair, so that line numbers are kept; what is not UTF-8 is read as an empty sentence."""
-        for _, sources, targets in self.blocks():
-            for source, target in zip(sources, targets, strict=True):
-                yield Pair(_text_or_nothing(source), _text_or_nothing(target))
-
-    def damage(self, first: int, sources: list[bytes], targets: list[bytes]) -> Iterator[str]:
-        """The damaged lines of a block, with file and line number."""
-        for path, lines in ((self.source, sources), (self.target, targets)):
-            try:
-                b"".join(lines).decode()  # much faster than line by line
-                continue
-            except UnicodeDecodeError:
-                pass
-            for number, line in enumerate(lines, start=first + 1):
-                try:
-                    decode_line(line)
-                except Damage as damage:
-                    yield f"{path.name}:{number}: {damage}"
-
-    def __iter__(self) -> Iterator[tuple[int, Record | Damage]]:
-        for first, sources, targets in self.blocks():
-            lines = zip(sources, targets, strict=True)
-            for number, (source, target) in enumerate(lines, start=first + 1):
-                try:
-                    yield number, Record(Pair(decode_line(source), decode_line(target)))
-                except Damage as damage:
-                    yield number, damage
+        left, right = byte_lines(self.source), byte_lines(self.target)
+        count = 0
+        while True:
+            sources, targets = list(islice(left, _BLOCK)), list(islice(right, _BLOCK))
+            if len(sources) != len(targets):
+                lines = count + len(sources) + sum(1 for _ in left)
+                others = count + len(targets) + sum(1 for _ in right)
+                raise UserError(
+                    f"{self.source} has {lines:,} lines, but {self.target} has {others:,}. "
+                    "Line n of one must be the translation of line n of the other."
+                )
+            if not sources:
+                return
+            _empty_damaged(self.source, sources, count, problems)
+            _empty_damaged(self.target, targets, count, problems)
+            yield Block(sources, targets, [self.split] * len(sources))
+            count += len(sources)
 
 
-def _text_or_nothing(line: bytes) -> str:
+def _empty_damaged(path: Path, lines: list[bytes], before: int, problems: list[str]) -> None:
+    """Replace the lines that are not UTF-8 by empty ones, in place; `before` are the lines above."""
     try:
-        return line.rstrip(b"\r\n").decode()
+        b"".join(lines).decode()  # much faster than line by line
     except UnicodeDecodeError:
-        return ""
+        for index, line in enumerate(lines):
+            try:
+                decode_line(line)
+            except Damage as damage:
+                problems.append(problem(f"{path.name}:{before + index + 1}", damage))
+                lines[index] = b""
 
 
 @dataclass(frozen=True)
-class TabbedPairs:
-    """A file with a pair on each line, in tab-separated columns.
+class RecordPairs:
+    """A file with a record for each pair.
+
+    The texts are fields of the record, or of the object in its field `translation` (as Hugging Face
+    has them). An optional field `split` names the split.
 
     Args:
         path: the file, plain or `.gz`.
-        source, target: the numbers of their columns, counted from 1.
+        read: reads its records.
+        source, target: the fields of the sentences.
+        split: of the pairs that name none. If it is None, all pairs name their split, or none.
     """
 
     path: Path
-    source: int
-    target: int
-
-    @property
-    def name(self) -> str:
-        return self.path.name
-
-    def __iter__(self) -> Iterator[tuple[int, Record | Damage]]:
-        return _parsed_lines(self.path, self._parse)
-
-    def _parse(self, line: str) -> Record:
-        columns = line.split("\t")
-        if len(columns) < max(self.source, self.target):
-            what = "1 column" if len(columns) == 1 else f"{len(columns)} columns"
-            raise Damage(f"{what}, where column {max(self.source, self.target)} is needed")
-        return Record(Pair(columns[self.source - 1].strip(), columns[self.target - 1].strip()))
-
-
-@dataclass(frozen=True)
-class JsonPairs:
-    """A file with a JSON object on each line, which holds the pair itself or in its `"translation"`.
-
-    Args:
-        path: the file, plain or `.gz`.
-        source, target: the keys of the sentences. An optional key `split` names the split.
-    """
-
-    path: Path
+    read: Callable[[Path], Records]
     source: str
     target: str
+    split: str | None = None
 
     @property
     def name(self) -> str:
         return self.path.name
 
-    def __iter__(self) -> Iterator[tuple[int, Record | Damage]]:
-        return _parsed_lines(self.path, self._parse)
+    def blocks(self, problems: list[str]) -> Iterator[Block]:
+        """See `PairReader`."""
+        pairs = self._pairs(problems)
+        while block := list(islice(pairs, _BLOCK)):
+            sources, targets, splits = map(list, zip(*block, strict=True))
+            yield Block(sources, targets, splits)
 
-    def _parse(self, line: str) -> Record:
-        record = json_object(line)
-        texts = record.get("translation", record)
-        if not isinstance(texts, dict):
-            raise Damage('the "translation" is not an object')
-        pair = Pair(_text_in(texts, self.source), _text_in(texts, self.target))
-        return Record(pair, _named_split(record.get("split")))
+    def _pairs(self, problems: list[str]) -> Iterator[tuple[bytes, bytes, str | None]]:
+        named: bool | None = None  # whether pairs name their splits: as the first does
+        for number, fields in self.read(self.path):
+            try:
+                if isinstance(fields, Damage):
+                    raise fields
+                texts, split = texts_in(fields), _split_in(fields)
+                source, target = _line_in(texts, self.source), _line_in(texts, self.target)
+                named = split is not None if named is None else named
+                if self.split is None and named != (split is not None):
+                    raise Damage("has a split" if split else 'no "split", which other pairs have')
+                yield source, target, split or self.split
+            except Damage as damage:
+                problems.append(problem(f"{self.name}:{number}", damage))
 
 
-def _text_in(texts: dict[str, Any], key: str) -> str:
+def texts_in(fields: Fields) -> Fields:
+    """The fields of a record that hold its texts: its own, or those of its `translation`."""
+    translation = fields.get("translation")
+    return translation if isinstance(translation, dict) else fields
+
+
+def _line_in(texts: Fields, key: str) -> bytes:
     text = texts.get(key)
     if not isinstance(text, str):
         raise Damage(f'no text "{key}"')
-    return _one_line(text)
+    try:
+        return re.sub(r"[\r\n]+", " ", text).strip().encode()
+    except UnicodeEncodeError:
+        raise Damage("a lone surrogate in the text") from None
 
 
-@dataclass(frozen=True)
-class TablePairs:
-    """A table with a header and a pair in each row.
-
-    Args:
-        path: the file, plain or `.gz`.
-        delimiter: between the fields.
-        columns: the names of all columns.
-        source, target: the columns of the sentences. An optional column `split` names the split.
-    """
-
-    path: Path
-    delimiter: str
-    columns: tuple[str, ...]
-    source: str
-    target: str
-
-    @property
-    def name(self) -> str:
-        return self.path.name
-
-    def __iter__(self) -> Iterator[tuple[int, Record | Damage]]:
-        for number, row in table_rows(self.path, self.delimiter, len(self.columns)):
-            try:
-                yield number, row if isinstance(row, Damage) else self._parse(row)
-            except Damage as damage:
-                yield number, damage
-
-    def _parse(self, row: list[str]) -> Record:
-        fields = dict(zip(self.columns, row, strict=True))
-        pair = Pair(_one_line(fields[self.source]), _one_line(fields[self.target]))
-        return Record(pair, _named_split(fields.get("split")))
-
-
-def _parsed_lines(
-    path: Path, parse: Callable[[str], Record]
-) -> Iterator[tuple[int, Record | Damage]]:
-    with LineFile(path) as lines:
-        for number, line in enumerate(lines, start=1):
-            if line.isspace():
-                continue
-            try:
-                yield number, parse(decode_line(line))
-            except Damage as damage:
-                yield number, damage
-
-
-def _one_line(text: str) -> str:
-    if not is_unicode(text):
-        raise Damage("a lone surrogate in the text")
-    return re.sub(r"[\r\n]+", " ", text).strip()
-
-
-def _named_split(value: Any) -> str | None:
+def _split_in(fields: Fields) -> str | None:
+    value = fields.get("split")
     if value is None:
         return None
     if not isinstance(value, str) or not re.fullmatch(r"\w[\w.-]*", value.strip()):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 import numpy as np
@@ -14,19 +14,13 @@ from common.errors import UserError
 Items = TypeVar("Items")
 
 USUAL = ("train", "val", "test")
+_ALIASES = dict(dev="val", valid="val", validation="val", training="train", restval="train")
 
 
 def split_name(name: str) -> str:
     """The standard name of a split: `dev` is val, `restval` is train; other names are kept."""
     lower = name.strip().lower()
-    usual = {
-        "dev": "val",
-        "valid": "val",
-        "validation": "val",
-        "training": "train",
-        "restval": "train",
-    }
-    return usual.get(lower, lower if lower in USUAL else name.strip())
+    return _ALIASES.get(lower, lower if lower in USUAL else name.strip())
 
 
 def named_split(splits: Mapping[str, Items], name: str, where: object) -> Items:
@@ -92,29 +86,21 @@ class SeededSplits:
         """The split of an item."""
         position = _position(item, self._seed)
         split = _split_at(position, *self._fractions)
-        if split == "train":
-            return split
-        if self._kept is None:
+        if split != "train" and self._kept is None:
             self._seen[split].append(position)
-            return split
-        return split if position in self._kept else "train"
+        return split if self._kept is None or position in self._kept else "train"
 
     def limit(self) -> bool:
         """Apply the limit from now on. Returns whether that changes the splits of the items so far."""
         if all(len(seen) <= self._most for seen in self._seen.values()):
             return False
-        self._kept = {each for seen in self._seen.values() for each in self._lowest(seen)}
+        self._kept = set()
+        for seen in self._seen.values():
+            # The lowest positions; an item that alone exceeds the limit is passed over.
+            positions, items = np.unique(seen, return_counts=True)
+            positions, items = positions[items <= self._most], items[items <= self._most]
+            self._kept.update(positions[items.cumsum() <= self._most].tolist())
         return True
-
-    def _lowest(self, seen: array[float]) -> Iterator[float]:
-        """The lowest positions, as many as fit; equal items are taken together or not at all."""
-        room = self._most
-        for position, items in zip(*np.unique(seen, return_counts=True), strict=True):
-            if items <= room:
-                room -= items
-                yield float(position)
-            if not room:
-                return
 
 
 def check_fractions(

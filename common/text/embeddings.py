@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from common.data.reading import LineFile
+from common.data.reading import byte_lines
 from common.errors import UserError
 from common.text.vocabulary import PAD, SPECIALS, Vocabulary
 
@@ -59,27 +59,28 @@ def read_embeddings(
     ids = {token.encode(): number for number, token in enumerate(vocabulary) if token in vocabulary}
     # 2: the vector of the word itself was found, 1: of another spelling, which the word replaces.
     quality = torch.zeros(len(vocabulary), dtype=torch.int8)
-    with LineFile(path) as file:
-        lines = enumerate(tqdm(file, path.name, unit=" lines", leave=False, disable=None), 1)
-        number, line = next(lines, (1, b""))
-        if len(line.split()) == 2 and all(field.isdigit() for field in line.split()):
-            dimension = int(line.split()[1])
-            number, line = next(lines, (2, b""))
-        else:
-            dimension = len(list(takewhile(_is_number, reversed(line.split()[1:]))))
-        _check_format(path, number, line, dimension, size)
-        vectors = torch.zeros(len(vocabulary), dimension)
-        first = number, line
-        for number, line in chain([first], lines):
-            word = (line.split(None, 1) or [b""])[0]
-            token, found = ids.get(word), 2
-            if token is None and (lowercase or not word.isascii()):
-                token, found = ids.get(_normalized(word, lowercase)), 1
-            if token is not None and quality[token] < found:
-                values = _values(path, number, line, dimension)
-                if values is not None:
-                    vectors[token], quality[token] = torch.tensor(values), found
-        _values(path, number, line, dimension)  # of the last line, whatever its word: is it whole?
+    lines = enumerate(
+        tqdm(byte_lines(path), path.name, unit=" lines", leave=False, disable=None), 1
+    )
+    number, line = next(lines, (1, b""))
+    if len(line.split()) == 2 and all(field.isdigit() for field in line.split()):
+        dimension = int(line.split()[1])
+        number, line = next(lines, (2, b""))
+    else:
+        dimension = len(list(takewhile(_is_number, reversed(line.split()[1:]))))
+    _check_format(path, number, line, dimension, size)
+    vectors = torch.zeros(len(vocabulary), dimension)
+    first = number, line
+    for number, line in chain([first], lines):
+        word = (line.split(None, 1) or [b""])[0]
+        token, found = ids.get(word), 2
+        if token is None and (lowercase or not word.isascii()):
+            token, found = ids.get(_normalized(word, lowercase)), 1
+        if token is not None and quality[token] < found:
+            values = _values(path, number, line, dimension)
+            if values is not None:
+                vectors[token], quality[token] = torch.tensor(values), found
+    _values(path, number, line, dimension)  # of the last line, whatever its word: is it whole?
     known = quality > 0
     if not known.any():
         raise UserError(

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import functools
 import re
-import sys
 import unicodedata
 from collections.abc import Sequence
-from itertools import groupby
 from typing import Any, Protocol
 
 from common.errors import UserError
-from common.text.subword import SubwordTokenizer
+from common.text.subword import INVISIBLE, SubwordTokenizer
 
 
 class Tokenizer(Protocol):
@@ -95,11 +93,6 @@ class WordTokenizer:
         """Plain JSON for `tokenizer_from_dict`."""
         return {"kind": "word", "lowercase": self.lowercase, "punctuation": self.punctuation}
 
-    @classmethod
-    def from_dict(cls, value: dict[str, Any]) -> WordTokenizer:
-        """The tokenizer of `to_dict`."""
-        return cls(**_booleans(value))
-
 
 class CharacterTokenizer:
     """Every character a token, space and line end included: nothing is lost.
@@ -127,11 +120,6 @@ class CharacterTokenizer:
         """Plain JSON for `tokenizer_from_dict`."""
         return {"kind": "character", "lowercase": self.lowercase}
 
-    @classmethod
-    def from_dict(cls, value: dict[str, Any]) -> CharacterTokenizer:
-        """The tokenizer of `to_dict`."""
-        return cls(**_booleans(value))
-
 
 def tokenizer_from_dict(value: Any, where: str = "tokenizer") -> Tokenizer:
     """Rebuild the tokenizer that `to_dict` described.
@@ -143,15 +131,15 @@ def tokenizer_from_dict(value: Any, where: str = "tokenizer") -> Tokenizer:
     Raises:
         UserError: it describes no tokenizer of this version.
     """
-    value = value if isinstance(value, dict) else {}
-    kind = value.get("kind")
+    options = dict(value) if isinstance(value, dict) else {}
+    kind = str(options.pop("kind", None))
     try:
-        if kind == "word":
-            return WordTokenizer.from_dict(value)
-        if kind == "character":
-            return CharacterTokenizer.from_dict(value)
         if kind == "subword":
             return SubwordTokenizer.from_dict(value)
+        if kind in ("word", "character"):
+            if not all(type(option) is bool for option in options.values()):
+                raise TypeError("each must be true or false")
+            return WordTokenizer(**options) if kind == "word" else CharacterTokenizer(**options)
     except TypeError as error:
         raise UserError(f"{where}: no options of a {kind} tokenizer: {error}.") from None
     except ValueError as error:
@@ -159,21 +147,9 @@ def tokenizer_from_dict(value: Any, where: str = "tokenizer") -> Tokenizer:
     raise UserError(f"{where}: unknown tokenizer {kind!r}. Was it written by a newer version?")
 
 
-def _booleans(value: dict[str, Any]) -> dict[str, bool]:
-    """The options of a tokenizer, all of them booleans."""
-    options = {name: option for name, option in value.items() if name != "kind"}
-    if not all(type(option) is bool for option in options.values()):
-        raise TypeError("each must be true or false")
-    return options
-
-
 # One spelling for each punctuation mark; codes 0x80 to 0x9F are Windows-1252 read as Latin-1.
-# Invisible characters are dropped.
 _UNIFORM: dict[int, str | None] = {
-    **dict.fromkeys(code for code in range(0xA0) if unicodedata.category(chr(code)) == "Cc"),
-    **dict.fromkeys(map(ord, "\t\n\v\f\r\x1c\x1d\x1e\x1f"), " "),
-    **dict.fromkeys([0xAD, 0x200B, 0x200E, 0x200F, *range(0x202A, 0x202F), 0x2060, 0xFEFF]),
-    **dict.fromkeys(range(0x2066, 0x206A)),
+    **INVISIBLE,
     **dict.fromkeys(map(ord, "\u2018\u2019\u02bc\u2032\x91\x92"), "'"),
     **dict.fromkeys(map(ord, "\u201c\u201d\u201e\u2033\u00ab\u00bb\x93\x94"), '"'),
     **dict.fromkeys(map(ord, "\u2013\u2014\u2015\x96\x97"), "--"),
@@ -293,14 +269,6 @@ def _combining_marks() -> str:
 
     Without them words of Indic scripts would be split.
     """
-    codes = [0x200C, 0x200D]
-    codes += [
-        code
-        for code in (*range(0x300, 0x20000), *range(0xE0100, min(0xE01F0, sys.maxunicode)))
-        if unicodedata.category(chr(code)).startswith("M")
-    ]
-    runs = []
-    for _, group in groupby(enumerate(sorted(codes)), key=lambda pair: pair[1] - pair[0]):
-        run = [code for _, code in group]
-        runs.append(f"{chr(run[0])}-{chr(run[-1])}")
-    return "".join(runs)
+    codes = (*range(0x300, 0x20000), *range(0xE0100, 0xE01F0))
+    marks = (chr(code) for code in codes if unicodedata.category(chr(code)).startswith("M"))
+    return "\u200c\u200d" + "".join(marks)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -88,9 +87,8 @@ class Vocabulary:
         for forbidden in (*SPECIALS, ""):
             del counter[forbidden]
         ranked = sorted(counter.items(), key=lambda item: (item[0] not in stay, -item[1], item[0]))
-        frequent = itertools.takewhile(lambda item: item[1] >= min_count or item[0] in stay, ranked)
         room = None if max_size is None else max_size - len(SPECIALS)
-        kept = list(itertools.islice(frequent, room))
+        kept = [(word, n) for word, n in ranked if n >= min_count or word in stay][:room]
         unknown = total - sum(count for _, count in kept)
         counts = [0, 0, sentence_count, unknown, *(count for _, count in kept)]
         return cls([word for word, _ in kept], counts)
@@ -138,15 +136,8 @@ class Vocabulary:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the vocabulary as JSON, atomically."""
-        write_json(
-            path,
-            {
-                "format": _FORMAT,
-                "version": _VERSION,
-                "tokens": list(self.tokens),
-                "counts": list(self.counts),
-            },
-        )
+        value = {"format": _FORMAT, "version": _VERSION}
+        write_json(path, {**value, "tokens": list(self.tokens), "counts": list(self.counts)})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Vocabulary:
@@ -159,22 +150,18 @@ class Vocabulary:
         value = read_json(path)
         if not isinstance(value, dict) or value.get("format") != _FORMAT:
             raise UserError(f'{path}: not a vocabulary (no "format": "{_FORMAT}").')
-        version = value.get("version")
-        if type(version) is not int or not 1 <= version <= _VERSION:
+        if value.get("version") != _VERSION:
             raise UserError(
-                f"{path}: a vocabulary of format version {version!r}; this program reads up to "
+                f"{path}: a vocabulary of format version {value.get('version')!r}; this program reads "
                 f"{_VERSION}. Use the version of Unroll that wrote it, or a newer one."
             )
         tokens: Any = value.get("tokens")
         counts: Any = value.get("counts")
-        if not _is_list_of(str, tokens) or not _is_list_of(int, counts):
-            raise UserError(f'{path}: "tokens" must be a list of strings, "counts" of integers.')
-        if tuple(tokens[: len(SPECIALS)]) != SPECIALS:
-            raise UserError(
-                f"{path}: the first tokens must be {' '.join(SPECIALS)}, "
-                f"not {_excerpt(tokens[: len(SPECIALS)])}."
-            )
         try:
+            if not _is_list_of(str, tokens) or not _is_list_of(int, counts):
+                raise ValueError('"tokens" must be a list of strings, "counts" of integers')
+            if tuple(tokens[: len(SPECIALS)]) != SPECIALS:
+                raise ValueError(f"the first tokens must be {' '.join(SPECIALS)}")
             return cls(tokens[len(SPECIALS) :], counts)
         except ValueError as error:
             raise UserError(f"{path}: {error}. Restore the file that the run wrote.") from None

@@ -169,10 +169,20 @@ class TrainingOptions:
     def make_trainer(
         self, model: nn.Module, optimizer: torch.optim.Optimizer, batches, **arguments: Any
     ) -> Trainer:
-        """The trainer of these options; `arguments` are the rest of what `Trainer` takes."""
+        """The trainer of these options; `arguments` are the rest of what `Trainer` takes.
+
+        Raises:
+            TypeError: the batches of an epoch are no sequence.
+        """
         from common.training.trainer import Trainer
 
-        steps = -(-len(batches(0)) // self.accumulate)  # of an epoch
+        first = batches(0)
+        if not hasattr(first, "__len__") or not hasattr(first, "__getitem__"):
+            raise TypeError(
+                f"batches(epoch) must return a sequence, as a list or `Batches`, which a resumed "
+                f"training enters anywhere, not a {type(first).__name__}"
+            )
+        steps = -(-len(first) // self.accumulate)  # of an epoch
         return Trainer(
             model,
             optimizer,

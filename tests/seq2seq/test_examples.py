@@ -19,7 +19,7 @@ def sentences(seed: int) -> list[list[int]]:
 
 def on_disk(path: Path, text: list[list[int]]) -> Corpus:
     write_corpus(path, text, 50)
-    return Corpus.open(path)
+    return Corpus(path)
 
 
 @pytest.mark.parametrize("shuffle", [False, True])

@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-from common.data.reading import LineFile
+from common.data.reading import byte_lines
 from common.decoding import BeamSearch, Greedy
 from common.decoding.options import DecoderOptions, SearchOptions
 from common.errors import UserError
@@ -152,7 +152,7 @@ def test_at_a_terminal_each_line_is_answered_at_once(run):
         assert process.stdout.read() == ""
     os.write(ours, b"\x04")  # once is enough, also where nothing was written before it
     with os.fdopen(os.dup(theirs), "rb") as file:
-        assert list(LineFile(Path("-"), file)) == []
+        assert list(byte_lines(Path("-"), file)) == []
     os.close(ours)
     os.close(theirs)
 

@@ -11,6 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from common.data.pairs import AlignedLines
+from common.data.reading import decode_line
 from common.errors import UserError
 from common.files import atomic_folder, read_json, write_json
 from common.synthetic.phrases.sampling import SPLITS, Split, available, phrases
@@ -105,5 +106,7 @@ def _check_same(folder: Path, sizes: Mapping[Split, int], seed: int) -> None:
 
 def _begins_alike(folder: Path, split: Split, size: int, seed: int) -> bool:
     expected = list(islice(phrases(size, split, seed=seed), _COMPARED))
-    there = islice(AlignedLines(*_files(folder, split)), _COMPARED)
-    return [getattr(record, "pair", None) for _, record in there] == expected
+    blocks = AlignedLines(*_files(folder, split)).blocks([])
+    sources, targets, _ = next(blocks, ([], [], []))
+    there = zip(map(decode_line, sources), map(decode_line, targets), strict=True)
+    return list(islice(there, _COMPARED)) == expected

@@ -18,27 +18,10 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
 
+from common.synthetic.phrases import lexicon
+from common.synthetic.phrases.blocks import Block
 from common.synthetic.phrases.korean import Predicate, with_particle
-from common.synthetic.phrases.lexicon import (
-    ADJECTIVES,
-    FOUND,
-    GIVING,
-    HELD_OUT_ADJECTIVES,
-    HELD_OUT_OBJECTS,
-    INTRANSITIVE,
-    MOTION,
-    NOUNS,
-    OF_PEOPLE,
-    OF_PLACES,
-    OF_THE_MOMENT,
-    OF_THINGS,
-    PLACES,
-    TRANSITIVE,
-    VEHICLES,
-    Verb,
-)
 from common.synthetic.phrases.nominals import (
     NOTHING,
     PLURAL,
@@ -71,41 +54,6 @@ from common.synthetic.phrases.predications import (
 )
 
 NO_PART: Slot[Part] = [(1.0, [NOTHING])]
-
-
-class Block(NamedTuple):
-    """A set of sentences: the product of the choices for each of its constituents.
-
-    Args:
-        weight: its relative frequency in a data set.
-        subjects, predications, first, second: the choices.
-    """
-
-    weight: float
-    subjects: Sequence[Subject]
-    predications: Sequence[Predication]
-    first: Sequence[Part]
-    second: Sequence[Part]
-
-    @property
-    def lengths(self) -> tuple[int, int, int, int]:
-        """The number of choices for each constituent."""
-        return len(self.subjects), len(self.predications), len(self.first), len(self.second)
-
-    @property
-    def size(self) -> int:
-        """The number of sentences."""
-        return math.prod(self.lengths)
-
-    def sentence(self, subject: int, predication: int, first: int, second: int) -> tuple[str, str]:
-        """The English and the Korean sentence of these choices, given as indices."""
-        who, does = self.subjects[subject], self.predications[predication]
-        one, other, time = self.first[first], self.second[second], does.time
-        english = (
-            f"{who.english}{does.english[who.person]}{one.english}{other.english}{time.english}."
-        )
-        korean = f"{who.korean}{time.korean}{other.korean}{one.korean}{does.korean}."
-        return english, korean.lstrip()
 
 
 def blocks(held_out: bool) -> Iterator[Block]:
@@ -168,19 +116,27 @@ def _objects(noun: str, *, held_out: bool, negative: bool, never: str) -> Slot[P
 def _at(names: str, particle: str) -> list[Part]:
     return [
         Part(f" {place.at} {place.english}", f" {place.korean}{particle}")
-        for place in map(PLACES.__getitem__, names.split())
+        for place in map(lexicon.PLACES.__getitem__, names.split())
     ]
 
 
 # ---- verbs
 
 
+def _each(
+    verbs: Sequence[lexicon.Verb],
+) -> Iterator[tuple[lexicon.Verb, bool, float, Slot[Predication]]]:
+    """Each verb, and its negation: the verb, whether it is negated, its weight, its predications."""
+    for verb, negative in itertools.product(verbs, (False, True)):
+        yield verb, negative, 0.3 if negative else 0.7, verb_predications(verb, negative)
+
+
 def _transitive(held_out: bool) -> Iterator[Block]:
     """Minsu bought three apples at the market yesterday."""
-    for verb, negative in itertools.product(TRANSITIVE, (False, True)):
-        does, objects = verb_predications(verb, negative), verb.objects.split()
+    for verb, negative, weight, does in _each(lexicon.TRANSITIVE):
+        objects = verb.objects.split()
         places = [(0.65, [NOTHING]), (0.35, _at(verb.places, "에서"))]
-        weight = (0.3 if negative else 0.7) / math.sqrt(len(objects))
+        weight = weight / math.sqrt(len(objects))
         for noun, what in _what(verb, negative, held_out):
             subjects = _subjects((noun,), negative=negative, animals=verb.animals)
             yield from _product(weight, subjects, does, what, places)
@@ -193,9 +149,9 @@ def _transitive(held_out: bool) -> Iterator[Block]:
 
 def _giving(held_out: bool) -> Iterator[Block]:
     """Minsu gave two apples to the girl yesterday."""
-    for verb, negative in itertools.product(GIVING, (False, True)):
-        weight = (0.3 if negative else 0.7) / math.sqrt(len(verb.objects.split()))
-        does, whats = verb_predications(verb, negative), list(_what(verb, negative, held_out))
+    for verb, negative, weight, does in _each(lexicon.GIVING):
+        weight = weight / math.sqrt(len(verb.objects.split()))
+        whats = list(_what(verb, negative, held_out))
         for others in other_people():
             subjects = _subjects(others.who, negative=negative)
             them: Slot[Part] = [(1.0, others.parts(" to", "에게"))]
@@ -203,13 +159,13 @@ def _giving(held_out: bool) -> Iterator[Block]:
                 yield from _product(weight, subjects, does, what, them)
 
 
-def _what(verb: Verb, negative: bool, held_out: bool) -> Iterator[tuple[str, Slot[Part]]]:
+def _what(verb: lexicon.Verb, negative: bool, held_out: bool) -> Iterator[tuple[str, Slot[Part]]]:
     """Each object of a verb: the noun, and its phrases.
 
     If the verb and the noun are a held-out combination, the phrase itself has none.
     """
     for noun in verb.objects.split():
-        new = (verb.english, noun) in HELD_OUT_OBJECTS
+        new = (verb.english, noun) in lexicon.HELD_OUT_OBJECTS
         if held_out or not new:
             within = held_out and not new
             yield noun, _objects(noun, held_out=within, negative=negative, never=verb.never)
@@ -219,11 +175,13 @@ def _motion() -> Iterator[Block]:
     """Minsu went to the park with Jimin yesterday; to the market by bus."""
     to, far = (
         [Part(f" {place.to} {place.english}", f" {place.korean}에") for place in places]
-        for places in (PLACES.values(), [place for place in PLACES.values() if place.far])
+        for places in (
+            lexicon.PLACES.values(),
+            [place for place in lexicon.PLACES.values() if place.far],
+        )
     )
-    by = [Part(f" by {name}", " " + with_particle(word, "by")) for name, word in VEHICLES]
-    for verb, negative in itertools.product(MOTION, (False, True)):
-        weight, does = 0.3 if negative else 0.7, verb_predications(verb, negative)
+    by = [Part(f" by {name}", " " + with_particle(word, "by")) for name, word in lexicon.VEHICLES]
+    for _, negative, weight, does in _each(lexicon.MOTION):
         subjects = _subjects((), negative=negative)
         yield from _product(0.3 * weight, subjects, does, [(1.0, to)])
         yield from _product(0.4 * weight, subjects, does, [(1.0, far)], [(1.0, by)])
@@ -232,22 +190,17 @@ def _motion() -> Iterator[Block]:
 
 def _intransitive() -> Iterator[Block]:
     """The children played in the garden with my friend today."""
-    for verb, negative in itertools.product(INTRANSITIVE, (False, True)):
-        weight, does = 0.3 if negative else 0.7, verb_predications(verb, negative)
+    for verb, negative, weight, does in _each(lexicon.INTRANSITIVE):
         where = [(0.3, [NOTHING]), (0.7, _at(verb.places, "에서"))]
         subjects = _subjects((), negative=negative, animals=verb.animals)
         yield from _product(0.75 * weight, subjects, does, where)
-        yield from _accompanied(0.25 * weight, does, where, negative, animals=verb.animals)
+        yield from _accompanied(0.25 * weight, does, where, negative, verb.animals)
 
 
 def _accompanied(
-    weight: float,
-    does: Slot[Predication],
-    where: Slot[Part],
-    negative: bool,
-    *,
-    animals: bool = False,
+    weight: float, does: Slot[Predication], where: Slot[Part], negative: bool, animals: bool = False
 ) -> Iterator[Block]:
+    """With somebody: with my friend, with Jimin."""
     groups = list(other_people())
     for others in groups:
         subjects = _subjects(others.who, negative=negative, animals=animals)
@@ -262,7 +215,7 @@ def _existential(held_out: bool) -> Iterator[Block]:
     """There were three dogs in the park yesterday."""
     there_is = predications(be(""), Predicate("있", adjective=True).tenses(), ONCE)
     there_is_no = predications(be("no"), Predicate("없", adjective=True).tenses(), ONCE)
-    for place, nouns in FOUND.items():
+    for place, nouns in lexicon.FOUND.items():
         where: Slot[Part] = [(1.0, _at(place, "에"))]
         for noun in nouns.split():
             # "There is" takes no definite noun phrases.
@@ -287,40 +240,37 @@ def _existential(held_out: bool) -> Iterator[Block]:
 
 def _qualities_of_things() -> Iterator[Block]:
     """Minsu's new bag is not heavy."""
-    for noun in NOUNS.values():
-        of_noun = [
-            name
-            for name in noun.adjectives.split()
-            if (name, noun.english) not in HELD_OUT_ADJECTIVES
-        ]
-        for name in OF_THINGS:
-            if name in of_noun:
-                looks = [look for look in ("new", "old", "black", "white") if look in of_noun]
-                subjects = [(0.7, owned(noun, [""])), (0.3, owned(noun, looks))]
+    for noun in lexicon.NOUNS.values():
+        held_out = {name for name, other in lexicon.HELD_OUT_ADJECTIVES if other == noun.english}
+        names = set(noun.adjectives.split()) - held_out
+        looks = [look for look in ("new", "old", "black", "white") if look in names]
+        subjects = [(0.7, owned(noun, [""])), (0.3, owned(noun, looks))]
+        for name in lexicon.OF_THINGS:
+            if name in names:
                 yield from _quality(name, NEVER, subjects)
 
 
 def _qualities_of_people() -> Iterator[Block]:
     """The students will be very busy tomorrow."""
-    for name in OF_PEOPLE:
-        unseen = {noun for other, noun in HELD_OUT_ADJECTIVES if other == name}
+    for name in lexicon.OF_PEOPLE:
+        unseen = {noun for other, noun in lexicon.HELD_OUT_ADJECTIVES if other == name}
         people = [(0.7, apart(single_subjects(), unseen)), (0.3, apart(several_subjects(), unseen))]
-        yield from _quality(name, SOMETIMES if name in OF_THE_MOMENT else NEVER, people)
+        yield from _quality(name, SOMETIMES if name in lexicon.OF_THE_MOMENT else NEVER, people)
 
 
 def _qualities_of_places() -> Iterator[Block]:
     """The library is quiet in the morning."""
     places = [
         Subject(f"The {place.english}", with_particle(place.korean, "topic"), THIRD, frozenset())
-        for place in PLACES.values()
+        for place in lexicon.PLACES.values()
     ]
-    for name in OF_PLACES:
+    for name in lexicon.OF_PLACES:
         yield from _quality(name, SOMETIMES, [(1.0, places)])
 
 
 def _quality(name: str, times: Times, subjects: Slot[Subject]) -> Iterator[Block]:
     """The subjects with an adjective as predicate, in every tense, negated or not."""
-    adjective = ADJECTIVES[name]
+    adjective = lexicon.ADJECTIVES[name]
     assert adjective.predicate is not None
     plain, very = Part(f" {adjective.english}", ""), Part(f" very {adjective.english}", " 아주")
     for negative, weight, degrees in ((False, 0.7, [plain, very]), (True, 0.3, [plain])):

@@ -134,31 +134,20 @@ NOUNS = {
     )
 }
 
+_STEMS = {
+    "big": "크", "small": "작", "black": "검", "cheap": "싸", "expensive": "비싸", "pretty": "예쁘",
+    "fresh": "신선하", "delicious": "맛있", "interesting": "재미있", "long": "길", "kind": "친절하",
+    "famous": "유명하", "busy": "바쁘", "quiet": "조용하",
+}  # fmt: skip
+_IRREGULAR_STEMS = {
+    "red": "빨갛", "white": "하얗", "heavy": "무겁", "hot": "뜨겁", "cold": "차갑",
+    "cold place": "춥", "beautiful": "아름답",
+}  # fmt: skip
 ADJECTIVES = {"new": Adjective("new", "새"), "old": Adjective("old", "오래된")} | {
     name: Adjective(name.split()[0], korean.attributive, korean)
-    for name, korean in (
-        ("big", Predicate("크", adjective=True)),
-        ("small", Predicate("작", adjective=True)),
-        ("red", Predicate("빨갛", irregular=True, adjective=True)),
-        ("black", Predicate("검", adjective=True)),
-        ("white", Predicate("하얗", irregular=True, adjective=True)),
-        ("cheap", Predicate("싸", adjective=True)),
-        ("expensive", Predicate("비싸", adjective=True)),
-        ("heavy", Predicate("무겁", irregular=True, adjective=True)),
-        ("pretty", Predicate("예쁘", adjective=True)),
-        ("fresh", Predicate("신선하", adjective=True)),
-        ("delicious", Predicate("맛있", adjective=True)),
-        ("hot", Predicate("뜨겁", irregular=True, adjective=True)),
-        ("cold", Predicate("차갑", irregular=True, adjective=True)),
-        ("cold place", Predicate("춥", irregular=True, adjective=True)),
-        ("interesting", Predicate("재미있", adjective=True)),
-        ("long", Predicate("길", adjective=True)),
-        ("kind", Predicate("친절하", adjective=True)),
-        ("famous", Predicate("유명하", adjective=True)),
-        ("busy", Predicate("바쁘", adjective=True)),
-        ("quiet", Predicate("조용하", adjective=True)),
-        ("beautiful", Predicate("아름답", irregular=True, adjective=True)),
-    )
+    for stems in (_STEMS, _IRREGULAR_STEMS)
+    for name, stem in stems.items()
+    for korean in [Predicate(stem, irregular=stems is _IRREGULAR_STEMS, adjective=True)]
 }
 
 # The predicates of sentences like "the bag is heavy"; OF_THE_MOMENT take an adverbial of time.

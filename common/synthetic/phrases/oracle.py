@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
-from common.synthetic.phrases.grammar import Block
+from common.synthetic.phrases.blocks import Block
 from common.synthetic.phrases.sampling import blocks_of
 
 

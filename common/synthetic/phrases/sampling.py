@@ -12,7 +12,8 @@ from typing import Literal, get_args
 import numpy as np
 
 from common.data.pairs import Pair
-from common.synthetic.phrases.grammar import Block, blocks
+from common.synthetic.phrases.blocks import Block
+from common.synthetic.phrases.grammar import blocks
 
 Split = Literal["train", "val", "val_held_out"]
 SPLITS: tuple[Split, ...] = get_args(Split)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from pathlib import Path
 
@@ -29,28 +28,15 @@ def test_build_orders_by_count_then_code_point_and_counts_the_targets() -> None:
     assert vocabulary.counts == (0, 0, 3, 1, 3, 2, 1)
 
 
-def test_min_count() -> None:
-    vocabulary = Vocabulary.build([["a", "a", "b"]], min_count=2)
-    assert vocabulary.tokens == (*SPECIALS, "a")
-    assert vocabulary.counts == (0, 0, 1, 1, 2)
-
-
 def test_encode_and_decode() -> None:
     vocabulary = Vocabulary(["a", "dog"])
     assert vocabulary.encode(["a", "cat", "dog"]) == [4, UNK, 5]
     assert vocabulary.decode([BOS, 4, UNK, 5, EOS, 4, PAD]) == ["a", "<unk>", "dog"]
-    assert vocabulary.decode([]) == []
-
-
-@pytest.mark.parametrize("array", [np.array, torch.tensor])
-def test_decode_takes_arrays_and_tensors(array) -> None:
-    assert Vocabulary(["a"]).decode(array([BOS, 4, EOS, PAD])) == ["a"]
-
-
-@pytest.mark.parametrize("number", [-1, 5])
-def test_decode_refuses_an_id_outside(number: int) -> None:
-    with pytest.raises(ValueError, match="outside"):
-        Vocabulary(["a"]).decode([number])
+    assert vocabulary.decode(np.array([])) == []
+    assert vocabulary.decode(torch.tensor([BOS, 4, EOS, PAD])) == ["a"]
+    for outside in (-1, 6):
+        with pytest.raises(ValueError, match="outside of a vocabulary of 6"):
+            vocabulary.decode([outside])
 
 
 @settings(deadline=None)
@@ -133,7 +119,6 @@ GOOD = {
         ("[]", "not a vocabulary"),
         ({"format": "other"}, "not a vocabulary"),
         ({"version": 2}, "format version 2"),
-        ({"version": True}, "format version True"),
         ({"version": None}, "format version None"),
         ({"tokens": "abc"}, "list of strings"),
         ({"tokens": [*SPECIALS, 1]}, "list of strings"),
@@ -150,22 +135,3 @@ def test_load_refuses_in_one_line_that_names_the_file(tmp_path: Path, text, says
     with pytest.raises(UserError, match=says) as caught:
         Vocabulary.load(path)
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
-
-
-def test_load_refuses_a_missing_file_and_another_encoding(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="does not exist"):
-        Vocabulary.load(tmp_path / "none.json")
-    path = tmp_path / "latin.json"
-    path.write_bytes(json.dumps(GOOD).replace('"a"', '"é"').encode("latin-1"))
-    with pytest.raises(UserError, match="latin.json:1: not UTF-8"):
-        Vocabulary.load(path)
-
-
-def test_a_failed_save_leaves_the_old_file(tmp_path: Path) -> None:
-    path = tmp_path / "vocabulary.json"
-    Vocabulary(["a"]).save(path)
-    before = path.read_bytes()
-    with pytest.raises(UnicodeEncodeError):
-        Vocabulary(["\ud800"]).save(path)  # half of a surrogate pair: no UTF-8
-    assert path.read_bytes() == before
-    assert os.listdir(tmp_path) == ["vocabulary.json"]

@@ -1,0 +1,82 @@
+"""A data set: items by split, and what was wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sized
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Generic, TypeVar
+
+from common.data.damage import check_problems
+from common.data.splits import in_order
+from common.errors import UserError
+
+Items = TypeVar("Items", bound=Sized)
+
+
+@dataclass
+class DataSet(Generic[Items]):
+    """A data set.
+
+    Args:
+        name: of the folder.
+        format: as which it was read.
+        splits: the items of each split; train, val and test are put first.
+        problems: damage that was skipped, one line each, with file and line.
+        notes: remarks on what is unusual, but no damage.
+    """
+
+    name: str
+    format: str
+    splits: dict[str, Items]
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    item: ClassVar[str] = "item"  # what the messages call one
+    advice: ClassVar[str] = ""  # how to add a split
+
+    def __post_init__(self) -> None:
+        self.splits = in_order(self.splits)
+
+    def split(self, name: str) -> Items:
+        """The items of one split.
+
+        Raises:
+            UserError: there is no such split, or it is empty.
+        """
+        items = self.splits.get(name)
+        if not items:
+            there = ", ".join(each for each, items in self.splits.items() if items)
+            raise UserError(
+                f"{self.name} ({self.format}) has no {self.item}s in a split {name!r}; it has {there}."
+                f"{self.advice}"
+            )
+        return items
+
+    def check(self, path: Path, max_problems: float) -> None:
+        """Refuse a data set with too much damage, or without any item.
+
+        Args:
+            path: where it was read from, for the message.
+            max_problems: the largest accepted fraction of problems among problems and items.
+
+        Raises:
+            UserError: there are more problems, or no item.
+        """
+        usable = sum(map(len, self.splits.values()))
+        check_problems(self.problems, usable, max_problems, str(path))
+        if not usable:
+            raise UserError(f"{path}: no usable {self.item} in it, read as {self.format}.")
+
+    def table(self) -> list[str]:
+        """The first lines of the summary: a title, and the size of each split."""
+        sizes = (f"{name:<20}{len(items):>12,}" for name, items in self.splits.items())
+        return [f"{self.name} ({self.format})", *sizes]
+
+    def summary(self, problems: int = 5) -> str:
+        """The table, the notes, and the first few problems: several lines."""
+        lines = self.table() + [f"note: {note}" for note in self.notes]
+        lines += [f"problem: {each}" for each in self.problems[:problems]]
+        if len(self.problems) > problems:
+            lines.append(f"... and {len(self.problems) - problems:,} more problems")
+        return "\n".join(lines)

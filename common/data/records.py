@@ -1,0 +1,150 @@
+"""Records of text files: JSON lines, tables with a header, lines of tab-separated columns.
+
+Each reader iterates over (line number, record), where a record is a dict of its fields, or the
+`Damage` of the line.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from common.data.damage import Damage
+from common.data.reading import byte_lines, decode_line, numbered_lines
+
+Fields = dict[str, Any]
+Records = Iterable[tuple[int, Fields | Damage]]
+
+_DELIMITERS = "\t,;|"
+_LINES_OF_A_ROW = 20  # a quote that is not closed by then is damage
+
+
+def json_lines(path: Path) -> Records:
+    """The objects of a file with a JSON object on each line; blank lines are skipped."""
+    return _parsed_lines(path, json_object)
+
+
+def json_object(line: str) -> Fields:
+    """The object that a line of JSON holds.
+
+    Raises:
+        Damage: it is no JSON object.
+    """
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise Damage(f"not JSON ({getattr(error, 'msg', error)})") from None
+    except RecursionError:
+        raise Damage("not usable JSON (nested too deeply)") from None
+    if not isinstance(record, dict):
+        raise Damage("not an object")
+    return record
+
+
+def tabbed_lines(path: Path, width: int) -> Records:
+    """The columns of tab-separated lines without a header, named "1", "2", ...
+
+    Args:
+        path: the file, plain or `.gz`.
+        width: lines with fewer columns are damaged.
+    """
+
+    def parse(line: str) -> Fields:
+        columns = line.split("\t")
+        if len(columns) < width:
+            raise Damage(f"{_columns(len(columns))}, where column {width} is needed")
+        return {str(number): column for number, column in enumerate(columns, 1)}
+
+    return _parsed_lines(path, parse)
+
+
+def _parsed_lines(path: Path, parse: Callable[[str], Fields]) -> Records:
+    for number, line in enumerate(byte_lines(path), start=1):
+        if line.isspace():
+            continue
+        try:
+            yield number, parse(decode_line(line))
+        except Damage as damage:
+            yield number, damage
+
+
+class Table:
+    """The rows of a table, whose first line that is not blank names the columns.
+
+    Fields are separated by tabs, commas, semicolons or "|": the first of these that is in the header.
+    With "|", quotes have no meaning, and the last field may contain "|" (as in the captions of
+    Flickr30k). A field in double quotes may contain line ends. Rows are parsed one at a time, so that
+    an unclosed quote damages one row only.
+
+    Args:
+        path: the file, plain or `.gz`.
+        errors: handling of a header that is not UTF-8, as for `bytes.decode`.
+
+    Attributes:
+        header: the line number of the header.
+        columns: the names, without blanks around them.
+
+    Raises:
+        UserError: the file is missing; or the header is not UTF-8, and errors is "strict".
+    """
+
+    def __init__(self, path: Path, errors: str = "strict") -> None:
+        self.path = path
+        self.header, line = next(numbered_lines(path, errors), (1, ""))
+        self.delimiter = next((sign for sign in _DELIMITERS if sign in line), ",")
+        try:
+            names = next(csv.reader([line], delimiter=self.delimiter), [])
+        except csv.Error:
+            names = []
+        self.columns = tuple(name.strip() for name in names)
+
+    def __iter__(self) -> Iterator[tuple[int, Fields | Damage]]:
+        """The number of the first line of each row, and the row."""
+        # Bytes that are not UTF-8 are kept until it is known which row they belong to.
+        lines = numbered_lines(self.path, errors="surrogateescape")
+        next(lines, None)  # the header
+        ahead = deque(islice(lines, _LINES_OF_A_ROW))
+        while ahead:
+            fields, used = self._first_row(text for _, text in ahead)
+            number = ahead[0][0]
+            text = "\n".join(ahead.popleft()[1] for _ in range(used))
+            ahead.extend(islice(lines, used))
+            damage = self._damage(text, fields)
+            yield number, damage or dict(zip(self.columns, fields, strict=True))
+
+    def _first_row(self, lines: Iterator[str]) -> tuple[list[str], int]:
+        """The fields of the first row, none if its quotes are damaged; and how many lines it takes."""
+        if self.delimiter == "|":
+            return next(lines).split("|", len(self.columns) - 1), 1
+        reader = csv.reader((f"{line}\n" for line in lines), delimiter=self.delimiter, strict=True)
+        # The limit (131,072 characters) is global to the process: raise it for this row only.
+        limit = csv.field_size_limit(1 << 30)
+        try:
+            return next(reader), reader.line_num
+        except csv.Error:
+            return [], 1
+        finally:
+            csv.field_size_limit(limit)
+
+    def _damage(self, text: str, fields: list[str]) -> Damage | None:
+        """The damage of a row, if any."""
+        try:
+            decode_line(text.encode(errors="surrogateescape"))
+        except Damage as damage:
+            return damage
+        if len(fields) == len(self.columns):
+            return None
+        what = f"{_columns(len(fields))} instead of {len(self.columns)}"
+        what = what if fields else "a quote too few or too many"
+        if self.delimiter == ",":
+            what += " (a text with commas or quotes in it needs double quotes around it)"
+        return Damage(what)
+
+
+def _columns(number: int) -> str:
+    return "1 column" if number == 1 else f"{number} columns"

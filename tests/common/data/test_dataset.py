@@ -1,0 +1,64 @@
+"""A data set: its splits, its summary, and when it is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from common.data.damage import check_problems, problem
+from common.data.dataset import DataSet
+from common.errors import UserError
+
+
+def data(**splits: list[str]) -> DataSet[list[str]]:
+    return DataSet("pets", "csv", splits)
+
+
+def test_the_usual_splits_come_first_and_a_missing_one_is_named_with_the_others() -> None:
+    pets = data(b=["x"], test=["y"], val=[], train=["z"])
+    assert list(pets.splits) == ["train", "val", "test", "b"]
+    assert pets.split("train") == ["z"]
+    for name in ("val", "dev"):
+        with pytest.raises(
+            UserError, match=f"pets .csv. has no items in a split '{name}'; it has "
+        ):
+            pets.split(name)
+
+
+def test_the_summary_has_sizes_notes_and_the_first_problems() -> None:
+    pets = data(train=["x"] * 1234)
+    pets.notes, pets.problems = ["odd"], [f"line {n}" for n in range(7)]
+    lines = pets.summary(problems=5).splitlines()
+    assert lines[1].split() == ["train", "1,234"]
+    assert lines[2:4] == ["note: odd", "problem: line 0"]
+    assert lines[-1] == "... and 2 more problems"
+
+
+def test_the_limit_counts_the_fraction_of_problems() -> None:
+    check_problems([], 0, 0.0, "here")
+    check_problems(["x"], 99, 0.01, "here")
+    check_problems(["x"] * 5, 0, 1.0, "here")
+    with pytest.raises(UserError, match=r"here: 1 of 99 items are damaged \(1.01%\)"):
+        check_problems(["x"], 98, 0.01, "here")
+
+
+def test_a_refusal_says_which_option_raises_the_limit_far_enough() -> None:
+    pets = data(train=["x"] * 1000)
+    pets.problems = [f"a.txt:{n}: broken" for n in range(7)]
+    with pytest.raises(UserError) as raised:
+        pets.check(Path("here"), 0.001)
+    message = str(raised.value)
+    for part in ("here: 7 of 1,007 items", "--max-problems 0.007 ", "limit of 0.1%", "a.txt:2"):
+        assert part in message
+    assert "a.txt:3" not in message and "\n" not in message
+    pets.check(Path("here"), 0.007)
+
+
+def test_nothing_usable_is_an_error_whatever_the_limit() -> None:
+    with pytest.raises(UserError, match="here: no usable item in it, read as csv"):
+        data(train=[]).check(Path("here"), 1.0)
+
+
+def test_a_problem_is_one_line_whatever_is_in_it() -> None:
+    assert problem("a\nb.txt:1", "x\u2028y\x1b[2J") == "a?b.txt:1: x?y?[2J"

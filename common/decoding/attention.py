@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from common.decoding.names import AttentionKind
-from common.recurrent.deferred import as_autocast, deferred, deferred_mixture
+from common.recurrent.deferred import DeferredLinear, DeferredMixture, as_autocast
 from common.recurrent.state import State
 
 AttentionFactory = Callable[[int, int], "Attention"]
@@ -94,7 +94,7 @@ class Attention(nn.Module):
         computed as one product after all steps ran backward. Make a new view for every pass.
         """
         view = copy.copy(self)
-        view._mixture = deferred_mixture()
+        view._mixture = DeferredMixture()
         return view
 
     def forward(self, queries: Tensor, memory: Memory, state: State = ()) -> Attended:
@@ -138,7 +138,7 @@ class AdditiveAttention(Attention):
 
     def deferred(self) -> Self:
         view = super().deferred()
-        view._query = deferred(self.query.weight * 2)
+        view._query = DeferredLinear(self.query.weight * 2)
         view._score = self.score.weight * 2
         return view
 

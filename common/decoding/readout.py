@@ -8,7 +8,7 @@ from typing import Self
 from torch import Tensor, nn
 
 from common.decoding.names import ReadoutKind
-from common.recurrent.deferred import deferred
+from common.recurrent.deferred import DeferredLinear
 
 
 class Readout(nn.Module):
@@ -91,5 +91,5 @@ class Readout(nn.Module):
         view._modules = {}
         for name, linear in self.named_children():
             assert isinstance(linear, nn.Linear)
-            object.__setattr__(view, name, deferred(linear.weight, linear.bias))
+            object.__setattr__(view, name, DeferredLinear(linear.weight, linear.bias))
         return view

@@ -89,7 +89,7 @@ class Ensemble:
         Args:
             tokens: (R,) the last token of each row; see `StepModel.step`.
             state: of `start` or of the step before.
-            context: as `prepare` returns it.
+            context: as `prepare` returns it; members prepare one that is not prepared.
 
         Returns:
             The log-probabilities (R, V) of the next token, the next state, and the mean weights (R, S)

@@ -1,4 +1,4 @@
-"""Evaluating the runs of models that write sentences, by any search, alone or together."""
+"""Evaluation of runs of models that write sentences, alone or as an ensemble, by any search."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 import copy
 import pickle
-from functools import partial
 
 import pytest
 import torch
@@ -12,55 +11,25 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.overrides import TorchFunctionMode
 
 from common.recurrent import (
-    Cell,
-    GRUCell,
-    LayerNormLSTMCell,
-    LSTMCell,
     NestedState,
     Recurrent,
     RecurrentState,
-    SimpleRNNCell,
     map_state,
     select_rows,
 )
 from common.recurrent.state import state_tensors
+from tests.common.recurrent.cells import CELLS, STANDARD
+from tests.common.recurrent.test_new_cell import FastWeights
 from tests.devices import drawn
 from tests.tolerances import LIKELY, assert_same_sums
 
-
-class MatrixCell(Cell):
-    """A cell with a memory (B, H, H), and a third tensor of one number a row."""
-
-    def step(self, projected, state):
-        hidden, memory, norm = state
-        value = (projected + self.recurrent(hidden)).tanh()
-        memory = memory / 2 + value.unsqueeze(2) * hidden.unsqueeze(1)
-        norm = norm / 2 + value.square().sum(1, keepdim=True)
-        read = torch.bmm(memory, value.unsqueeze(2)).squeeze(2)
-        return value + read / (1 + norm), memory, norm
-
-    def initial_state(self, batch, like):
-        size = self.hidden_size
-        return tuple(like.new_zeros(batch, *shape) for shape in ((size,), (size, size), (1,)))
-
-
-STANDARD = {
-    "rnn": (nn.RNN, SimpleRNNCell),
-    "rnn_relu": (
-        partial(nn.RNN, nonlinearity="relu"),
-        partial(SimpleRNNCell, nonlinearity="relu"),
-    ),
-    "lstm": (nn.LSTM, LSTMCell),
-    "gru": (nn.GRU, GRUCell),
-}
-CELLS = {
+NETWORKS = {
     **{name: name for name in STANDARD},
-    **{f"scan_{name}": cell for name, (_, cell) in STANDARD.items()},
-    "gru_reset_before": partial(GRUCell, reset_after=False),
-    "layer_norm_lstm": LayerNormLSTMCell,
-    "matrix": MatrixCell,
+    **{f"scan_{name}": CELLS[name] for name in STANDARD},
+    **{name: CELLS[name] for name in ("gru_reset_before", "layer_norm_lstm")},
+    "fast_weights": FastWeights,
 }
-every_cell = pytest.mark.parametrize("name", CELLS)
+every_cell = pytest.mark.parametrize("name", NETWORKS)
 every_stack = pytest.mark.parametrize("layers, bidirectional", [(1, False), (1, True), (3, True)])
 B, T, X, H = 4, 7, 5, 6
 LENGTHS = torch.tensor([3, 7, 1, 5])
@@ -68,7 +37,7 @@ LENGTHS = torch.tensor([3, 7, 1, 5])
 
 def make(name: str, **options) -> Recurrent:
     torch.manual_seed(0)
-    return Recurrent(CELLS[name], X, H, **options).double()
+    return Recurrent(NETWORKS[name], X, H, **options).double()
 
 
 def inputs(seed: int = 1) -> Tensor:

@@ -48,9 +48,8 @@ class PendingStep(NamedTuple):
     """What the host will read of a step.
 
     Args:
-        is_open: (A,) whether the sentence is still searched after it.
-        any_ended: () whether a hypothesis ended.
-        broken: () whether a log-probability is not a number.
+        flags: (A + 2,) for each sentence whether it is still searched after the step; whether any
+            hypothesis ended; whether any log-probability is not a number.
         history, before: (A, W, T), (A, W) the hypotheses that the step continued, and their
             log-probabilities.
         rows: (A, W) their rows; None unless the pool keeps rows.
@@ -60,9 +59,7 @@ class PendingStep(NamedTuple):
         order: (A, N) what `Pool.rank` returned.
     """
 
-    is_open: Tensor
-    any_ended: Tensor
-    broken: Tensor
+    flags: Tensor
     history: Tensor
     before: Tensor
     rows: Tensor | None
@@ -126,11 +123,10 @@ class Frontier:
         before, rows = self.log_probabilities, None
         if self.pool.rows is not None:
             rows = torch.arange(before.numel(), device=before.device).view_as(before)
-        step = PendingStep(
-            self.is_open, (ended > -math.inf).any(), log_probabilities.isnan().any(),
-            self.history, before, rows, prefixes, ended, parents, order,
-        )  # fmt: skip
-        self.pending.append(step)
+        any_flags = torch.stack([(ended > -math.inf).any(), log_probabilities.isnan().any()])
+        flags = torch.cat([self.is_open, any_flags])
+        results = prefixes, ended, parents, order
+        self.pending.append(PendingStep(flags, self.history, before, rows, *results))
         self.history = torch.cat([prefixes, tokens[..., None]], 2)
         self.log_probabilities = growing
 
@@ -141,10 +137,8 @@ class Frontier:
             ValueError: a log-probability is not a number.
         """
         steps, self.pending = self.pending, []
-        flags = [
-            torch.cat([step.is_open, step.any_ended[None], step.broken[None]]) for step in steps
-        ]
-        found: list[list[bool]] = torch.stack(flags).tolist()  # here the host waits for the device
+        # Here the host waits for the device.
+        found: list[list[bool]] = torch.stack([step.flags for step in steps]).tolist()
         if any(broken for *_, broken in found):
             raise ValueError("the model's logits are not numbers (NaN or infinite)")
         for step, (*_, any_ended, _) in zip(steps, found, strict=True):

@@ -12,7 +12,6 @@ from tests.common.decoding.fake_models import (
     BOS,
     EOS,
     PAD,
-    SPECIAL,
     RandomModel,
     TableModel,
     beam_search,
@@ -63,16 +62,14 @@ def test_a_model_that_never_ends_still_answers():
     """It says one word for ever: greedy, beam and samples are cut at the maximum."""
     table = {BOS: {3: 1.0}, 3: {3: 0.75, 4: 0.25}, 4: {3: 1.0}}
     model = TableModel(table, 5)
-    (found,) = greedy(model, one(), **SPECIAL, max_length=50)
+    (found,) = greedy(model, one(), max_length=50)
     assert (found[0].tokens, found[0].finished) == ([3] * 50, False)
     expected = 49 * math.log(0.75)
     assert found[0].score == same_log_probability(expected, terms=5 + 50)
-    (found,) = beam_search(
-        model, one(), **SPECIAL, max_length=50, beam_size=3, n_best=3, length_penalty=1.0
-    )
+    (found,) = beam_search(model, one(), max_length=50, beam_size=3, n_best=3, length_penalty=1.0)
     assert len(found) == 3 and not any(h.finished for h in found)
     assert found[0].score == same_log_probability(expected / 50, terms=5 + 50)
-    (found,) = sample(model, one(), **SPECIAL, max_length=50, num_samples=2)
+    (found,) = sample(model, one(), max_length=50, num_samples=2)
     assert [len(h.tokens) for h in found] == [50, 50]
 
 
@@ -80,14 +77,12 @@ def test_a_dead_end_answers_with_what_was_said():
     """Three words and no bigram twice; with every word used up nothing is left to say."""
     table = {BOS: {3: 1.0}, 3: {4: 1.0}, 4: {3: 1.0}}
     (found,) = beam_search(
-        TableModel(table, 5), one(), **SPECIAL, max_length=9, no_repeat_ngram=1, beam_size=3
+        TableModel(table, 5), one(), max_length=9, no_repeat_ngram=1, beam_size=3
     )
     assert (found[0].tokens, found[0].finished, found[0].log_probability) == ([3, 4], False, 0.0)
     (found,) = beam_search(
         TableModel(table, 5), one(), bos=BOS, eos=EOS, forbidden=(3,), max_length=9
     )
     assert (found[0].tokens, found[0].finished) == ([], False)
-    (found,) = sample(
-        TableModel(table, 5), one(), **SPECIAL, max_length=9, no_repeat_ngram=1, num_samples=3
-    )
+    (found,) = sample(TableModel(table, 5), one(), max_length=9, no_repeat_ngram=1, num_samples=3)
     assert [(h.tokens, h.finished) for h in found] == [([3, 4], False)] * 3

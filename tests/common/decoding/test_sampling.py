@@ -12,7 +12,6 @@ from tests.common.decoding.fake_models import (
     BOS,
     EOS,
     PAD,
-    SPECIAL,
     RandomModel,
     Rows,
     TableModel,
@@ -53,7 +52,7 @@ def test_samples_follow_the_distribution(options, expected):
     found = sample(
         TableModel(table, 10),
         Rows(torch.zeros(2, 1)),
-        **(SPECIAL | options),
+        **options,
         max_length=5,
         num_samples=10_000,
         generator=generator(0),
@@ -80,7 +79,7 @@ def test_a_nucleus_of_a_large_vocabulary(top_p):
     model = TableModel(table, 703)
     model.logits[3:] = -math.inf
     model.logits[3:, EOS] = 0.0
-    (found,) = sample(model, one(), **SPECIAL, max_length=1, num_samples=20_000, top_p=top_p)
+    (found,) = sample(model, one(), max_length=1, num_samples=20_000, top_p=top_p)
     falling, order = probabilities.sort(descending=True)
     size = int((falling.cumsum(0) < top_p).sum()) + 1
     nucleus = falling[:size] / falling[:size].sum()
@@ -97,7 +96,7 @@ def test_the_generator_decides_the_samples():
 
     def drawn(seed: int):
         return sample(
-            model, context, **SPECIAL, max_length=9, num_samples=3, top_p=0.9,
+            model, context, max_length=9, num_samples=3, top_p=0.9,
             generator=generator(seed),
         )  # fmt: skip
 
@@ -112,4 +111,4 @@ def test_the_generator_decides_the_samples():
 )
 def test_bad_sampling_options(options):
     with pytest.raises(ValueError):
-        sample(RandomModel(9, 0), contexts(2), **SPECIAL, max_length=5, **options)
+        sample(RandomModel(9, 0), contexts(2), max_length=5, **options)

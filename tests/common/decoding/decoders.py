@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from functools import partial
 from typing import Any
 
@@ -22,9 +21,8 @@ SENTENCES = [[4, 5, 6, 7], [7, 7], [8, 9, 10, 4, 5]]
 INJECTIONS = [("init",), ("first",), ("every",), ("output",), ("init", "first", "every", "output")]
 ATTENTIONS: list[dict[str, Any]] = [{}] + [
     {"attention": kind, "attend": attend}
-    for kind, attend in itertools.product(
-        ("additive", "dot", "general", "concat"), ("before", "after")
-    )
+    for kind in ("additive", "dot", "general", "concat")
+    for attend in ("before", "after")
 ]
 OPEN: dict[str, dict[str, Any]] = {  # cells and attentions that the library does not know
     "coverage_before": {"attention": CoverageAttention},
@@ -34,13 +32,10 @@ OPEN: dict[str, dict[str, Any]] = {  # cells and attentions that the library doe
     "fast_weights": {"cell": FastWeights, "num_layers": 2, "attention": "general"},
     "fast_weights_only": {"cell": FastWeights, "inject": ("first", "output")},
     "both": {
-        "cell": FastWeights,
-        "attention": CoverageAttention,
-        "attend": "after",
-        "input_feeding": True,
-        "inject": ("init", "first", "every", "output"),
+        "cell": FastWeights, "attention": CoverageAttention, "attend": "after",
+        "input_feeding": True, "inject": ("init", "first", "every", "output"),
     },
-}
+}  # fmt: skip
 OPTIONS: dict[str, dict[str, Any]] = OPEN | {
     "two_layers": {"num_layers": 2, "attention": "additive"},
     "two_layers_after": {
@@ -53,22 +48,16 @@ OPTIONS: dict[str, dict[str, Any]] = OPEN | {
     "tied": {"tie_embeddings": True, "readout_size": E},
     "maxout": {"readout": "maxout", "readout_size": 5},
     "cho_2014": {
-        "cell": partial(GRUCell, reset_after=False),
-        "inject": ("init", "every", "output"),
-        "readout": "maxout",
-        "deep_output": True,
+        "cell": partial(GRUCell, reset_after=False), "inject": ("init", "every", "output"),
+        "readout": "maxout", "deep_output": True,
     },
     "sutskever_2014": {"cell": "lstm", "num_layers": 2, "inject": ("init",)},
     "input_feeding": {
         "attention": "general", "attend": "after", "input_feeding": True, "num_layers": 2
     },
     "input_feeding_tied": {
-        "attention": "dot",
-        "attend": "after",
-        "input_feeding": True,
-        "deep_output": True,
-        "tie_embeddings": True,
-        "inject": ("first", "every", "output"),
+        "attention": "dot", "attend": "after", "input_feeding": True, "deep_output": True,
+        "tie_embeddings": True, "inject": ("first", "every", "output"),
     },
     "attention_only": {"context_size": None, "inject": (), "attention": "additive"},
     "language_model": {"context_size": None, "inject": ()},

@@ -18,6 +18,7 @@ from tests.common.decoding.fake_models import (
     sample,
     words_of,
 )
+from tests.devices import generator
 
 
 def answers(search, options, *, seed, batch, ending, monkeypatch, seldom):
@@ -77,17 +78,13 @@ def test_a_beam_search_finds_the_same(
 def test_greedy_and_sampling_find_the_same(monkeypatch):
     case = {"seed": 3, "batch": 4, "ending": 0.0, "monkeypatch": monkeypatch}
     options = {"max_length": [3, 9, 6, 1], "prune": False}
-    often, *_ = answers(greedy, options, **case, seldom=False)
-    seldom, *_ = answers(greedy, options, **case, seldom=True)
-    assert often == seldom
 
     def drawn(*arguments, **others):
-        generator = torch.Generator().manual_seed(5)
-        return sample(*arguments, num_samples=3, generator=generator, **others)
+        return sample(*arguments, num_samples=3, generator=generator(5), **others)
 
-    often, *_ = answers(drawn, options, **case, seldom=False)
-    seldom, *_ = answers(drawn, options, **case, seldom=True)
-    assert often == seldom
+    for search in (greedy, drawn):
+        often, seldom = (answers(search, options, **case, seldom=s)[0] for s in (False, True))
+        assert often == seldom
 
 
 def test_logits_that_are_not_numbers_are_refused_at_the_next_synchronization(monkeypatch):

@@ -153,21 +153,16 @@ class Recurrent(nn.Module):
         if batch == 0 or steps == 0:
             return values.new_zeros(batch, steps, self.output_size), state
         if self.kernel is not None and (padding is None or takes_packed(padding)):
-            outputs, state = self._whole_kernel(self.kernel, values, state, padding)
+            # Contiguous (L D, B, H), as cuDNN needs it.
+            first = tuple(torch.stack(parts).to(values.dtype) for parts in zip(*state, strict=True))
+            outputs, last = unroll_kernel(self.kernel, values, first, padding)
+            state = tuple(zip(*(part.unbind(0) for part in last), strict=True))
         else:
             # A kernel also runs through padding, where a ReLU's state may overflow: scan does not.
             bounded = self.kernel is not None and self.kernel.mode != "RNN_RELU"
             kernel = self.kernel if bounded else None
             outputs, state = self._layer_by_layer(kernel, values, state, padding)
         return outputs.transpose(0, 1), state
-
-    def _whole_kernel(
-        self, kernel: nn.RNNBase, inputs: Tensor, state: RecurrentState, padding: Padding | None
-    ) -> tuple[Tensor, RecurrentState]:
-        # Contiguous (L D, B, H), as cuDNN wants it.
-        first = tuple(torch.stack(parts).to(inputs.dtype) for parts in zip(*state, strict=True))
-        outputs, last = unroll_kernel(kernel, inputs, first, padding)
-        return outputs, tuple(zip(*(part.unbind(0) for part in last), strict=True))
 
     def _layer_by_layer(
         self,

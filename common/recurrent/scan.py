@@ -13,8 +13,7 @@ from common.recurrent.state import State
 def scan(
     cell: Cell,
     inputs: Tensor,
-    state: State | None = None,
-    *,
+    state: State,
     padding: Padding | None = None,
     reverse: bool = False,
 ) -> tuple[Tensor, State]:
@@ -24,8 +23,8 @@ def scan(
 
     Args:
         cell: any cell.
-        inputs: (T, B, I), 0 at padding.
-        state: before the first step; that of `cell.initial_state` if not given.
+        inputs: (T, B, I), 0 at padding; T is at least 1.
+        state: before the first step.
         padding: which steps are not real; they leave the state as it is.
         reverse: from the last real step to the first.
 
@@ -33,8 +32,6 @@ def scan(
         The outputs (T, B, H), exactly 0 at padding, and the state after the last real step.
     """
     projected = cell.project(inputs)  # (T, B, P)
-    if state is None:
-        state = cell.initial_state(inputs.shape[1], projected)
     if torch.is_grad_enabled():
         cell = cell.deferred()
     masks = None if padding is None else padding.mask.unbind(0)
@@ -50,7 +47,5 @@ def scan(
             )
         state = after
         outputs[time] = state[0]
-    if not outputs:
-        return projected.new_zeros(0, inputs.shape[1], cell.hidden_size), state
     stacked = torch.stack(outputs)
     return stacked if padding is None else padding.clear(stacked), state

@@ -97,13 +97,8 @@ def every_sentence(model, context: Rows, max_length: int, penalty):
     return sorted(found, reverse=True)
 
 
-PENALTIES = {
-    0.0: lambda n: 1.0, 0.7: lambda n: n**0.7, 1.0: float, "gnmt": lambda n: ((5 + n) / 6) ** 0.9
-}  # fmt: skip
-
-
-def as_option(penalty):
-    return ("gnmt", 0.9) if penalty == "gnmt" else penalty
+PENALTIES = {0.0: lambda n: 1.0, 0.7: lambda n: n**0.7, 1.0: float}
+PENALTIES[("gnmt", 0.9)] = lambda n: ((5 + n) / 6) ** 0.9
 
 
 @pytest.mark.parametrize("penalty", PENALTIES)
@@ -112,7 +107,7 @@ def test_wide_beam_equals_exhaustive_search(seed, penalty):
     model = RandomModel(6, seed)
     context = contexts(3, seed)
     found = beam_search(
-        model, context, max_length=4, beam_size=600, n_best=25, length_penalty=as_option(penalty)
+        model, context, max_length=4, beam_size=600, n_best=25, length_penalty=penalty
     )
     for sentence, hypotheses in enumerate(found):
         row = one_row(context, sentence)
@@ -153,7 +148,7 @@ def test_equals_plain_beam_search(
     options = {"beam_size": beam_size, "n_best": n_best, "no_repeat_ngram": no_repeat_ngram}
     low, high = (list(bounds) for bounds in zip(*lengths, strict=True))
     found = beam_search(
-        model, context, **options, prune=prune, length_penalty=as_option(penalty),
+        model, context, **options, prune=prune, length_penalty=penalty,
         min_length=low, max_length=torch.tensor(high),
     )  # fmt: skip
     assert len(found) == len(lengths)

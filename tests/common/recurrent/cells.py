@@ -1,4 +1,4 @@
-"""The cells that tests of the core are about, each with the sizes of its tests."""
+"""The cells that the tests of the core share."""
 
 from __future__ import annotations
 
@@ -10,10 +10,7 @@ from common.recurrent import GRUCell, LayerNormLSTMCell, LSTMCell, SimpleRNNCell
 
 STANDARD = {
     "rnn": (nn.RNN, SimpleRNNCell),
-    "rnn_relu": (
-        partial(nn.RNN, nonlinearity="relu"),
-        partial(SimpleRNNCell, nonlinearity="relu"),
-    ),
+    "rnn_relu": (partial(nn.RNN, nonlinearity="relu"), partial(SimpleRNNCell, nonlinearity="relu")),
     "lstm": (nn.LSTM, LSTMCell),
     "gru": (nn.GRU, GRUCell),
 }

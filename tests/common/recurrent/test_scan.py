@@ -39,7 +39,7 @@ def test_equals_the_steps_of_each_sequence_and_their_gradients(name, reverse):
     x = torch.randn(T, B, X, dtype=torch.double, requires_grad=True)
     lengths = torch.tensor([6, 2, 4])
     padding = Padding.of(lengths, B, T, x.device)
-    found = scan(cell, padding.clear(x), padding=padding, reverse=reverse)
+    found = scan(cell, padding.clear(x), cell.initial_state(B, x), padding, reverse)
 
     outputs, states = torch.zeros(T, B, H, dtype=torch.double), []
     for row, length in enumerate(lengths.tolist()):
@@ -61,7 +61,7 @@ def test_one_input_product_and_one_of_each_weight_gradient():
     cell = GRUCell(X, H)
     x = torch.randn(T, B, X, requires_grad=True)
     with Products() as forward:
-        outputs, _ = scan(cell, x)
+        outputs, _ = scan(cell, x, cell.initial_state(B, x))
     assert forward.shapes == {((T * B, X), (X, 3 * H)): 1, ((B, H), (H, 3 * H)): T}
     with Products() as backward:
         outputs.sum().backward()
@@ -105,7 +105,7 @@ def test_gradients_through_time_equal_finite_differences(name):
 
     def run(x, weight, *state):
         cell._parameters["weight_hh"] = weight
-        outputs, last = scan(cell, x, state, padding=padding)
+        outputs, last = scan(cell, x, state, padding)
         return outputs, *last
 
     weight = torch.randn_like(cell.weight_hh).requires_grad_()
@@ -114,14 +114,7 @@ def test_gradients_through_time_equal_finite_differences(name):
 
 
 def test_without_gradients_nothing_is_kept():
+    cell, x = LSTMCell(X, H), torch.randn(T, B, X)
     with torch.no_grad():
-        outputs, last = scan(LSTMCell(X, H), torch.randn(T, B, X))
+        outputs, last = scan(cell, x, cell.initial_state(B, x))
     assert not outputs.requires_grad and not last[0].requires_grad
-
-
-def test_no_steps_leave_the_state():
-    cell = LSTMCell(X, H)
-    state = tuple(torch.randn(B, H) for _ in range(2))
-    outputs, last = scan(cell, torch.randn(0, B, X), state)
-    assert outputs.shape == (0, B, H)
-    torch.testing.assert_close(last, state, rtol=0, atol=0)

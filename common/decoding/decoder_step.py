@@ -88,8 +88,8 @@ class DecoderStep(nn.Module):
         Raises:
             ValueError: the context has no memory or no vector, and the decoder needs it.
         """
-        memory, vector = context.prepared_memory, context.vector_input_projection
-        if not (memory is vector is context.vector_readout_projection is None):
+        done = context.prepared_memory, context.vector_input_projection
+        if any(part is not None for part in (*done, context.vector_readout_projection)):
             return context
         filled: dict[str, object] = {}
         if self.attention is not None:

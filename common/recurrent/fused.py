@@ -38,10 +38,9 @@ _FUNCTIONS: dict[str, Any] = {
 def wants_float32(kernel: nn.RNNBase, inputs: Tensor) -> bool:
     """Whether a kernel is to be kept in the type of its weights under autocast to bfloat16.
 
-    PyTorch's rule for the kernels of cuDNN knows no other type than float16
-    (ATen/cudnn/AutocastRNN.cpp), which loses the small gradients of a loss that is not scaled; they
-    take bfloat16 itself only from cuDNN 9.13 and compute capability 8.0 on. And some processors have
-    products in bfloat16, but no LSTM.
+    Autocast casts the inputs of cuDNN's kernels to float16 (ATen/cudnn/AutocastRNN.cpp), which loses
+    the small gradients of a loss that is not scaled; they support bfloat16 only from cuDNN 9.13 and
+    compute capability 8.0 on. And some processors have products in bfloat16, but no LSTM.
     """
     kind = inputs.device.type
     if not torch.is_autocast_enabled(kind) or torch.get_autocast_dtype(kind) != torch.bfloat16:
@@ -127,7 +126,7 @@ def unroll_layer(
 ) -> tuple[Tensor, State]:
     """One layer in one direction, padded, without packing.
 
-    The kernels know no padding. Forwards, padding comes last: its outputs are set to 0 and the final
+    The kernels do not support padding. Forwards, padding comes last: its outputs are set to 0 and the final
     hidden state is looked up. Backwards, the real steps are reversed and run forwards.
 
     RNN_RELU is not for this function: its state has no bounds, and where it overflows in padded

@@ -71,7 +71,7 @@ class Padding:
         return cls(lengths, steps, shortest, device)
 
     def clear(self, values: Tensor) -> Tensor:
-        """values: (T, B, F). Returns them with exact zeros at padding, whatever stood there."""
+        """values: (T, B, F). Returns them with exact zeros at padding, even of NaN."""
         return values.masked_fill(self.mask, 0)
 
     def last(self, values: Tensor, first: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ ATTENTIONS: list[dict[str, Any]] = [{}] + [
     for kind in ("additive", "dot", "general", "concat")
     for attend in ("before", "after")
 ]
-OPEN: dict[str, dict[str, Any]] = {  # cells and attentions that the library does not know
+OPEN: dict[str, dict[str, Any]] = {  # with cells and attentions that the tests define
     "coverage_before": {"attention": CoverageAttention},
     "coverage_after": {"attention": CoverageAttention, "attend": "after", "gate": True},
     "coverage_fed": {"attention": CoverageAttention, "attend": "after", "input_feeding": True},

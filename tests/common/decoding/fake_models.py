@@ -105,7 +105,7 @@ class RandomModel:
         shared = context.rows[:, None]  # (B, 1, 6): every hypothesis of a sentence sees its row
         h = (h @ self.recurrent + self.words[tokens]).view(len(shared), -1, 6) + shared
         h = h.flatten(0, 1).tanh()
-        # Attention by no memory: positions are what was counted and what was written.
+        # No attention: three numbers that differ in every step and hypothesis.
         weights = torch.stack([length[:, 0], tokens.double(), h[:, 0]], 1)
         return Step(h @ self.out + self.bias, (h, (length + 1, ())), weights)
 

@@ -276,7 +276,7 @@ def test_an_empty_batch_is_no_error(name, batch, steps):
 def test_lengths_of_the_whole_batch_cost_nothing():
     network = make("gru")
     x = inputs()
-    whole = torch.full((B,), T, device="cpu")  # where it costs nothing to look at them
+    whole = torch.full((B,), T, device="cpu")  # where they are checked
     graphs = [network(x, lengths)[0].grad_fn for lengths in (None, whole)]
     names = [graph.next_functions[0][0].name() for graph in graphs]
     assert names[0] == names[1]

@@ -69,7 +69,7 @@ def test_one_input_product_and_one_of_each_weight_gradient():
         ((3 * H, T * B), (T * B, X)): 1,  # dW_ih
         ((3 * H, T * B), (T * B, H)): 1,  # dW_hh
         ((T * B, 3 * H), (3 * H, X)): 1,  # dx
-        ((B, 3 * H), (3 * H, H)): T - 1,  # dh: the first state wants none
+        ((B, 3 * H), (3 * H, H)): T - 1,  # dh: the first state needs none
     }
 
 

@@ -126,8 +126,8 @@ def unroll_layer(
 ) -> tuple[Tensor, State]:
     """One layer in one direction, padded, without packing.
 
-    The kernels do not support padding. Forwards, padding comes last: its outputs are set to 0 and the final
-    hidden state is looked up. Backwards, the real steps are reversed and run forwards.
+    The kernels do not support padding. Forwards, padding comes last: its outputs are set to 0 and the
+    final hidden state is looked up. Backwards, the real steps are reversed and run forwards.
 
     RNN_RELU is not for this function: its state has no bounds, and where it overflows in padded
     steps, 0 times infinity reaches the gradients.

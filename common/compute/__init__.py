@@ -1,4 +1,4 @@
-"""Where and how is computed: the device, and the precision of matrix products."""
+"""Devices, and the precision of matrix products."""
 
 from typing import Literal, TypeAlias
 

@@ -1,7 +1,7 @@
-"""Devices: which of them there is, what leaves one for the host, and all that only a GPU needs.
+"""Devices: choosing one, transfers between it and the host, and all that only a GPU needs.
 
-Every branch that is taken on a GPU alone is in this file, each with its reason. `is_gpu` tells where
-CUDA's rules hold: on CUDA, and on a backend that is registered with PyTorch, as that of the tests is.
+Every branch that is taken on a GPU alone is in this file, each with its reason. `is_gpu` is True where
+CUDA's rules hold: on CUDA, and on a backend that is registered with PyTorch, such as that of the tests.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def choose_device(name: str) -> torch.device:
         UserError: PyTorch knows no such device, or there is none here.
     """
     if name == "auto":
-        # Not Apple's: it is named by who wants it, since its kernels were never tried.
+        # Not Apple's, unless it is named: its kernels were never tried.
         found = (
             torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
         )
@@ -51,22 +51,22 @@ def choose_device(name: str) -> torch.device:
 
 
 def is_gpu(device: torch.device) -> bool:
-    """Whether CUDA's rules hold on a device: it works on its own, and the host is not to wait for it."""
+    """Whether CUDA's rules hold on a device: it computes asynchronously."""
     return device.type in ("cuda", torch._C._get_privateuse1_backend_name())
 
 
 def device_of_process(number: int) -> torch.device:
-    """The device of one of several processes of a machine that train together: GPU number `number`,
-    on which it computes from now on, or the CPU where there is no CUDA."""
+    """The device of one of several processes on a machine that train together: GPU number `number`,
+    which becomes the current one, or the CPU where there is no CUDA."""
     if not torch.cuda.is_available():
         return torch.device("cpu")
     device = torch.device("cuda", number)
-    torch.cuda.set_device(device)  # NCCL takes the present one
+    torch.cuda.set_device(device)  # NCCL uses the current one
     return device
 
 
 def gpu_name(device: torch.device) -> str | None:
-    """What a GPU is called; None of a device that is none."""
+    """The name of a GPU; None if the device is none."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return str(device) if is_gpu(device) else None
@@ -86,7 +86,7 @@ def upload(tensor: Tensor, device: torch.device) -> Tensor:
 
 
 def pinned(tensor: Tensor, device: torch.device) -> Tensor:
-    """A tensor of the host where a GPU fetches it from by itself; elsewhere the tensor as it is."""
+    """A tensor of the host in pinned memory if the device is a GPU; otherwise the tensor as it is."""
     if is_gpu(device) and tensor.device.type == "cpu" and not tensor.is_pinned():
         return tensor.pin_memory()
     return tensor
@@ -95,14 +95,14 @@ def pinned(tensor: Tensor, device: torch.device) -> Tensor:
 def moved(value: Value, device: torch.device | str, *, scalars: bool = True) -> Value:
     """A value with all of its tensors on a device.
 
-    Each transfer between a GPU and the host makes the host wait. So there is one for each type of
-    number, however many tensors there are.
+    Each transfer between a GPU and the host makes the host wait. So there is only one for each dtype,
+    however many tensors there are.
 
     Args:
         value: a tensor, or dicts, lists, tuples and plain values around tensors.
-        device: where to. Tensors that are there already stay the same objects; where all are, so
-            does the value.
-        scalars: whether tensors without dimensions go there too.
+        device: the device. Tensors that are there already stay the same objects; if all are, so does
+            the value.
+        scalars: whether to move tensors without dimensions too.
     """
     device = torch.device(device)
     found: dict[tuple, Tensor] = {}
@@ -130,7 +130,7 @@ def moved(value: Value, device: torch.device | str, *, scalars: bool = True) -> 
         for (place, tensor), part in zip(group.items(), parts, strict=True):
             strides = tensor.stride() if _is_dense(tensor) else None
             part = part.as_strided(tensor.shape, strides) if strides else part.view(tensor.shape)
-            # On a GPU each in memory of its own, where its kernels read it fastest.
+            # On a GPU each has memory of its own, which kernels read fastest.
             arrived[place] = part.clone() if is_gpu(device) else part
     return map_tensors(value, lambda tensor: arrived.get(_place(tensor), tensor))
 
@@ -144,7 +144,7 @@ def to_host(value: Value) -> Value:
 
 
 def detached(value: Value) -> Value:
-    """A value with all of its tensors without their graphs; the same value if none has one."""
+    """A value with all of its tensors detached; the same value if none requires gradients."""
     graphs: list[Tensor] = []
 
     def note(tensor: Tensor) -> Tensor:
@@ -191,7 +191,7 @@ def _is_dense(tensor: Tensor) -> bool:
 
 
 def _place(tensor: Tensor) -> tuple:
-    """The same for tensors that share their memory, as tied weights do."""
+    """A key that is the same for tensors that share their memory, as tied weights do."""
     if not tensor.numel():
         return (id(tensor),)
     return (tensor.device, tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype)
@@ -204,8 +204,8 @@ def _place(tensor: Tensor) -> tuple:
 def tensor_float32(device: torch.device, allowed: bool) -> Iterator[None]:
     """Within the block, whether products of float32 may be rounded to TensorFloat-32 on a GPU.
 
-    PyTorch allows it in cuDNN's kernels and not in other products, so that the same network would
-    compute otherwise step by step than in one pass: here both follow one choice. (CUDA alone.)
+    PyTorch allows it in cuDNN's kernels and not in other products, so that one network would give
+    different results step by step and in one pass: here both follow one choice. (CUDA only.)
     """
     if device.type != "cuda":
         yield
@@ -230,14 +230,14 @@ def has_bfloat16(device: torch.device) -> bool:
 def generator_state(device: torch.device) -> Tensor | None:
     """The state of a GPU's own random generator; None on the host, whose generator is PyTorch's.
 
-    Of this device alone: a query of all GPUs would start them.
+    Only of the given device: reading the state of every GPU would start them all.
     """
     return torch.get_device_module(device).get_rng_state(device) if is_gpu(device) else None
 
 
 def set_generator_state(device: torch.device, state: Tensor | None) -> bool:
-    """Put a GPU's generator where `generator_state` found it; False where that cannot be: a state of
-    a generator that this device does not have, or none of the one that it has."""
+    """Restore what `generator_state` returned. Returns False if that cannot be done: the state is of
+    another kind of device, or None for a GPU."""
     if not is_gpu(device):
         return state is None
     if state is None:
@@ -257,7 +257,7 @@ def seed_generator(device: torch.device, seed: int) -> None:
 
 
 def peak_memory(device: torch.device) -> int | None:
-    """The most bytes that were taken of a GPU since the last call; None on the host."""
+    """The most bytes of a GPU's memory that were used since the last call; None on the host."""
     if not is_gpu(device):
         return None
     module: Any = torch.get_device_module(device)
@@ -270,7 +270,7 @@ def peak_memory(device: torch.device) -> int | None:
 
 @contextmanager
 def naming_batch_size(examples: int) -> Iterator[None]:
-    """Turn a device's lack of memory into one line that names how much was computed at once.
+    """Turn an out-of-memory error into one line that names the batch size.
 
     Raises:
         UserError: the device, or the host, is out of memory.

@@ -1,6 +1,6 @@
-"""The arithmetic of matrix products: float32 or bfloat16, whichever is the faster one here.
+"""The arithmetic of matrix products: float32 or bfloat16, whichever is faster on this machine.
 
-On some processors bfloat16 is 2.5 times as fast as float32, on others two thirds as fast; which, only
+On some processors bfloat16 is 2.5 times as fast as float32, on others two thirds as fast: it has to be
 measured.
 """
 
@@ -25,11 +25,11 @@ Chosen: TypeAlias = Literal["fp32", "bf16"]
 NEEDED = 1.15
 """How many times as fast bfloat16 must be: around the products, autocast takes time of its own."""
 SECONDS = 0.025
-"""What a measurement may take."""
+"""How long a measurement takes."""
 ROWS = 64
 """Rows of a measured product: about a batch."""
 LARGEST = 2**24
-"""Operations of a measured product at most: so few that there is time for several rounds."""
+"""Most operations of a measured product: there must be time for several rounds."""
 
 
 def choose_precision(
@@ -38,10 +38,10 @@ def choose_precision(
     """The precision that a model is to be computed with.
 
     Args:
-        precision: "fp32" and "bf16" are what they say. "auto" is bf16 where it is faster: on a CPU
-            where products of the model's own sizes are measured to be at least 1.15 times as fast,
-            on a GPU where the hardware has it.
-        model: whose sizes they are.
+        precision: "fp32" or "bf16", which is returned. "auto" is bf16 where it is faster: on a CPU
+            where products of the model's sizes are measured to be at least 1.15 times as fast, on a
+            GPU where the hardware has it.
+        model: whose product sizes are measured.
         device: that of the model by default.
     """
     if precision != "auto":
@@ -53,7 +53,7 @@ def choose_precision(
 
 
 def describe_choice(precision: Precision, model: nn.Module) -> str:
-    """One line that says what `choose_precision` chooses, and why."""
+    """What `choose_precision` chooses, and why, in one line."""
     chosen = choose_precision(precision, model)
     device = next(model.parameters()).device
     if precision != "auto":
@@ -76,9 +76,9 @@ def bfloat16_speed_up(model: nn.Module) -> float:
 
 
 def product_sizes(model: nn.Module, most: int = 3) -> tuple[tuple[int, int], ...]:
-    """(outputs, features) of the weights that most of a model's arithmetic is spent on.
+    """(outputs, features) of the weights with most of a model's arithmetic.
 
-    Embeddings are looked up, not multiplied. What is frozen is computed once, if at all.
+    Embeddings are looked up, not multiplied. Frozen modules run once, if at all.
     """
     modules = [m for m in model.modules() if not isinstance(m, nn.Embedding | nn.EmbeddingBag)]
     weights = [p for m in modules for p in m.parameters(recurse=False) if p.ndim > 1]
@@ -93,8 +93,8 @@ def product_sizes(model: nn.Module, most: int = 3) -> tuple[tuple[int, int], ...
 def _measured_speed_up(sizes: tuple[tuple[int, int], ...]) -> float:
     """The ratio of the fastest of interleaved rounds, on one thread.
 
-    Several threads wait for each other: where other processes want their cores, that wait is all that
-    would be measured.
+    Several threads wait for each other: where other processes use the cores, only that wait would be
+    measured.
     """
     if not sizes:
         return 1.0
@@ -109,7 +109,7 @@ def _measured_speed_up(sizes: tuple[tuple[int, int], ...]) -> float:
 def _ratio_of_fastest(sizes: tuple[tuple[int, int], ...]) -> float:
     work = [_Products(outputs, features) for outputs, features in sizes]
     best = {dtype: [float("inf")] * len(work) for dtype in (torch.float32, torch.bfloat16)}
-    for products in work:  # what is compiled for a shape is compiled here
+    for products in work:  # the first call may compile a kernel for the shape
         for dtype in best:
             products.seconds(dtype)
     end = time.perf_counter() + SECONDS
@@ -126,7 +126,7 @@ class _Products:
 
     def __init__(self, outputs: int, features: int) -> None:
         outputs = max(1, min(outputs, LARGEST // (2 * ROWS * features)))
-        # Ones: what is multiplied does not matter, and random numbers would change the generators.
+        # Ones: the values do not matter, and random ones would change the state of the generators.
         self.inputs = torch.ones(ROWS, features)
         self.gradient = torch.ones(ROWS, outputs)
         weight = torch.ones(outputs, features)
@@ -136,9 +136,10 @@ class _Products:
 
     @torch.no_grad()
     def seconds(self, dtype: torch.dtype) -> float:
-        """Weights are cast once for many steps, activations at every one: that is timed too."""
+        """The time of the products, and of casting activations, but not of casting weights, which
+        autocast does once for many steps."""
         weight = self.weights[dtype]
-        # Of this thread, whose clock stands still while other processes have its core.
+        # The CPU time of this thread, which does not count the time of other processes.
         start = time.thread_time()
         inputs, gradient = self.inputs.to(dtype), self.gradient.to(dtype)
         F.linear(inputs, weight)
@@ -149,10 +150,10 @@ class _Products:
 
 @contextmanager
 def without_gradients() -> Iterator[None]:
-    """`torch.no_grad` that leaves nothing behind: also for what is called within autocast.
+    """`torch.no_grad` that is safe within autocast.
 
-    Autocast keeps the weights that it has cast, for as long as its outermost block lasts. Those that
-    were cast here have no graph, and a loss computed later in that block would miss their gradient.
+    Autocast caches the weights that it has cast until its outermost block ends. Those that were cast
+    here have no graph, and a loss computed later in that block would miss their gradient.
     """
     try:
         with torch.no_grad():
@@ -166,7 +167,7 @@ def arithmetic(device: torch.device, precision: Chosen) -> Iterator[None]:
     """Within the block, matrix products are computed in a precision.
 
     "bf16" is `torch.autocast` to bfloat16; what it leaves in float32 may be TensorFloat-32 on a GPU.
-    "fp32" is float32 throughout. A backward pass outside of the block wants `tensor_float32` around
+    "fp32" is float32 throughout. A backward pass outside of the block needs `tensor_float32` around
     it as well.
     """
     bf16 = precision == "bf16"

@@ -1,8 +1,8 @@
 """Attention: what a decoder reads from the memory, given its hidden state.
 
-All kinds share one shape contract: Q queries of each sentence read one memory. The queries are all T
-steps of a teacher-forced pass (Luong), the one step that comes next (Bahdanau), or the K hypotheses
-that beam search holds for a sentence: the memory is never copied for them.
+All kinds have the same shapes: Q queries of each sentence read one memory. The queries are all T steps
+of a teacher-forced pass (Luong), one step (Bahdanau), or one step of the K hypotheses that beam search
+has for a sentence: the memory is never copied for them.
 
 An attention may have a state of its own that changes with every step, such as the coverage of the
 memory so far. Then the queries of a call are those of one step.
@@ -11,8 +11,8 @@ memory so far. Then the queries of a call are those of one step.
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple, Self, cast
 
 import torch
@@ -20,19 +20,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from common.decoding.names import AttentionKind
-from common.recurrent.deferred import as_autocast, deferred, deferred_mixture
+from common.recurrent.deferred import DeferredLinear, DeferredMixture, as_autocast
 from common.recurrent.state import State
 
 AttentionFactory = Callable[[int, int], "Attention"]
-"""(query size, memory size) -> Attention: a class of attention, or a `functools.partial` of it."""
+"""(query size, memory size) -> Attention: an attention's class, or a `functools.partial` of it."""
 
 
 class Memory(NamedTuple):
-    """A memory as attention reads it, computed once for a batch of sentences.
+    """A memory prepared for attention, computed once for a batch of sentences.
 
     Args:
-        keys: (B, S, A) all of the scores that does not depend on the query.
-        values: (B, S, M) the memory, cast and laid out for reading.
+        keys: (B, S, A) the part of the scores that does not depend on the query.
+        values: (B, S, M) the memory, contiguous, in the type that products are computed in.
         mask: (B, S) True where the memory is real; None if all of it is.
     """
 
@@ -58,15 +58,14 @@ class Attended(NamedTuple):
 class Attention(nn.Module):
     """Reads a memory: softmax over a score of every position, then the weighted mean.
 
-    A subclass defines `keys`, what is computed of the memory once for a sentence, and `scores` of a
-    query with them. One with a state of its own defines `keys`, `start` and `forward`, in which it calls
-    `read` with its scores.
+    A subclass defines `keys`, computed once for a sentence, and `scores` of queries and keys. One with
+    a state of its own defines `keys`, `start` and `forward`, which calls `read` with its scores.
     """
 
-    _mixture: Callable[[Tensor, Tensor], Tensor] | None = None  # of a view, see `deferred`
+    _mixture: DeferredMixture | None = None  # of a view, see `deferred`
 
     def keys(self, memory: Tensor) -> Tensor:
-        """memory: (B, S, M). Returns (B, S, A): all of the score that does not depend on the query."""
+        """memory: (B, S, M). Returns (B, S, A): the part of the scores without the query."""
         raise NotImplementedError
 
     def scores(self, queries: Tensor, keys: Tensor) -> Tensor:
@@ -78,7 +77,7 @@ class Attention(nn.Module):
 
         Args:
             memory: (B, S, M).
-            mask: (B, S) True where the memory is real; a padded position gets a weight of exactly 0.
+            mask: (B, S) True where the memory is real; a padded position has a weight of exactly 0.
         """
         values = as_autocast(memory).contiguous()
         return Memory(self.keys(values), values, mask)
@@ -90,21 +89,21 @@ class Attention(nn.Module):
     def deferred(self) -> Self:
         """A view for one loop over time whose steps read one memory, sharing the weights.
 
-        The gradients of the memory, and of the weights that queries are multiplied by, are each
-        computed as one product after all steps ran backward. Make a new view for every pass.
+        The gradients of the memory, and of the weights of the queries, are each computed as one
+        product after all steps ran backward. Make a new view for every pass.
         """
         view = copy.copy(self)
-        view._mixture = deferred_mixture()
+        view._mixture = DeferredMixture()
         return view
 
     def forward(self, queries: Tensor, memory: Memory, state: State = ()) -> Attended:
         """Read the memory.
 
         Args:
-            queries: (B, Q, H) hidden states. Where there is a state, those of one step: one of each
-                sentence, or of each of its Q hypotheses.
+            queries: (B, Q, H) hidden states. Where there is a state, those of one step: Q is 1, or
+                the number of hypotheses of each sentence.
             memory: of `prepare`.
-            state: of `start` or of the step before. Its tensors have B Q rows: row b Q + q is that of
+            state: of `start` or of the step before. Its tensors have B Q rows: row b Q + q belongs to
                 query (b, q).
         """
         return Attended(*self.read(self.scores(queries, memory.keys), memory), state)
@@ -124,10 +123,10 @@ class AdditiveAttention(Attention):
     Args:
         query_size: H, features of a query.
         memory_size: M, features of the memory.
-        attention_size: A, features in which both meet.
+        attention_size: A, features of the sum.
     """
 
-    _query: Callable[[Tensor], Tensor] | None = None  # of a view, see `deferred`
+    _query: DeferredLinear | None = None  # of a view, see `deferred`
     _score: Tensor | None = None
 
     def __init__(self, query_size: int, memory_size: int, attention_size: int) -> None:
@@ -138,20 +137,21 @@ class AdditiveAttention(Attention):
 
     def deferred(self) -> Self:
         view = super().deferred()
-        view._query = deferred(self.query.weight * 2)
+        view._query = DeferredLinear(self.query.weight * 2)
         view._score = self.score.weight * 2
         return view
 
-    # tanh x = 2 sigmoid(2 x) - 1, and a CPU is ten times as fast at a sigmoid in float32 as at a
-    # tanh. So keys and queries are doubled, and v . tanh x is 2 v . sigmoid(2 x) less the sum of v,
-    # which is the same for all positions and nothing to a softmax.
+    # tanh x = 2 sigmoid(2 x) - 1, and a CPU computes a sigmoid in float32 ten times as fast as a tanh.
+    # So keys and queries are doubled, and v . tanh x is 2 v . sigmoid(2 x) less the sum of v, which
+    # is the same for all positions and does not change the softmax.
 
     def keys(self, memory: Tensor) -> Tensor:
-        return _wide(self.memory(memory)) * 2
+        return _at_least_float32(self.memory(memory)) * 2
 
     def scores(self, queries: Tensor, keys: Tensor) -> Tensor:
-        # In a view, what depends on the weights alone is doubled once for all steps.
-        query = _wide(self.query(queries) * 2 if self._query is None else self._query(queries))
+        # In a view, the weights are doubled once for all steps.
+        query = self.query(queries) * 2 if self._query is None else self._query(queries)
+        query = _at_least_float32(query)
         mixed = (query.unsqueeze(2) + keys.unsqueeze(1)).sigmoid_()  # (B, Q, S, A)
         weight = self.score.weight * 2 if self._score is None else self._score
         if not torch.is_autocast_enabled(mixed.device.type):
@@ -163,8 +163,7 @@ class AdditiveAttention(Attention):
 class ConcatAttention(AdditiveAttention):
     """score(q, m) = v . tanh(W [q; m]) (Luong, Pham and Manning 2015, eq. 8, `concat`).
 
-    W [q; m] is W_q q + W_m m, so the memory's half is computed once, as in additive attention; what
-    differs is that there is no bias.
+    W [q; m] is W_q q + W_m m, so it is additive attention without a bias.
     """
 
     def __init__(self, query_size: int, memory_size: int, attention_size: int) -> None:
@@ -192,22 +191,29 @@ class GeneralAttention(Attention):
 
 
 class DotAttention(Attention):
-    """score(q, m) = q . m (Luong, Pham and Manning 2015, eq. 8, `dot`), the memory as wide as the query.
+    """score(q, m) = q . m (Luong, Pham and Manning 2015, eq. 8, `dot`).
 
     Args:
-        size: H = M.
-        scaled: divide by sqrt(H), which keeps the softmax soft for wide states (Vaswani et al. 2017).
+        query_size: H, features of a query.
+        memory_size: M, features of the memory.
+
+    Raises:
+        ValueError: H is not M.
     """
 
-    def __init__(self, size: int, *, scaled: bool = False) -> None:
+    def __init__(self, query_size: int, memory_size: int) -> None:
         super().__init__()
-        self.scale = 1 / math.sqrt(size) if scaled else 1.0
+        if query_size != memory_size:
+            raise ValueError(
+                f"dot attention needs a memory as wide as the hidden state: "
+                f"{memory_size} is not {query_size}. Use 'general', which has a matrix between them."
+            )
 
     def keys(self, memory: Tensor) -> Tensor:
         return memory
 
     def scores(self, queries: Tensor, keys: Tensor) -> Tensor:
-        return torch.bmm(queries * self.scale, keys.transpose(1, 2).to(queries.dtype))
+        return torch.bmm(queries, keys.transpose(1, 2).to(queries.dtype))
 
 
 def make_attention(
@@ -218,34 +224,27 @@ def make_attention(
     Raises:
         ValueError: the name is unknown, the sizes of `dot` differ, or the factory makes no Attention.
     """
-    if not isinstance(kind, str):
-        made = cast(object, kind(query_size, memory_size))
-        if not isinstance(made, Attention):
-            raise ValueError(f"attention makes a {type(made).__name__}, not an Attention")
-        return made
-    if kind == "additive":
-        return AdditiveAttention(query_size, memory_size, attention_size)
-    if kind == "concat":
-        return ConcatAttention(query_size, memory_size, attention_size)
-    if kind == "general":
-        return GeneralAttention(query_size, memory_size)
-    if kind == "dot":
-        if query_size != memory_size:
-            raise ValueError(
-                f"dot attention needs a memory as wide as the hidden state: "
-                f"{memory_size} is not {query_size}. Use 'general', which has a matrix between them."
-            )
-        return DotAttention(query_size)
-    raise ValueError(f"unknown attention {kind!r}: use additive, dot, general or concat")
+    factories: dict[str, AttentionFactory] = {
+        "additive": partial(AdditiveAttention, attention_size=attention_size),
+        "dot": DotAttention,
+        "general": GeneralAttention,
+        "concat": partial(ConcatAttention, attention_size=attention_size),
+    }
+    if isinstance(kind, str) and kind not in factories:
+        raise ValueError(f"unknown attention {kind!r}: use {', '.join(factories)}")
+    factory = factories[kind] if isinstance(kind, str) else kind
+    made = cast(object, factory(query_size, memory_size))
+    if not isinstance(made, Attention):
+        raise ValueError(f"attention makes a {type(made).__name__}, not an Attention")
+    return made
 
 
-def _wide(tensor: Tensor) -> Tensor:
-    """At least float32."""
+def _at_least_float32(tensor: Tensor) -> Tensor:
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def coverage_penalty(weights: Tensor, real_steps: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Doubly stochastic regularisation: every region should get a total weight of about 1.
+    """Doubly stochastic regularisation: the weights of every region should sum to about 1 over time.
 
     sum over s of (1 - sum over t of alpha[t, s])^2 (Xu et al. 2015, eq. 14), the mean over sentences.
 

@@ -1,9 +1,10 @@
-"""What a hypothesis may not say next."""
+"""Constraints on the next token of a hypothesis."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache, partial
 from typing import Protocol
 
 import torch
@@ -16,19 +17,19 @@ Lengths = int | Sequence[int] | Tensor
 
 
 class Constraint(Protocol):
-    """Changes what may follow the tokens so far; any function of this shape is one.
+    """Changes the logits of the next token; any function of this signature is a constraint.
 
-    A token whose logit becomes minus infinity is never written. The log-probabilities of the others
-    stay the model's own as long as their logits do.
+    A token whose logit becomes minus infinity is never generated. A hypothesis keeps the model's own
+    log-probability if the logits of the other tokens do not change.
     """
 
     def __call__(self, tokens: Tensor, sentences: Tensor, logits: Tensor, /) -> Tensor:
-        """The logits that the search chooses by.
+        """The logits by which the search chooses the next token.
 
         Args:
-            tokens: (R, T) the tokens so far of every hypothesis, the start token not among them.
-            sentences: (R,) the sentence of the batch that each belongs to. Sentences that are done
-                leave, so that a row is no sentence's number.
+            tokens: (R, T) the tokens so far of every hypothesis, without the start token.
+            sentences: (R,) the sentence of the batch that each hypothesis belongs to; they have no
+                fixed rows, since sentences that are done are taken out of the batch.
             logits: (R, V) log-probabilities of the next token; may be changed in place.
 
         Returns:
@@ -38,46 +39,39 @@ class Constraint(Protocol):
 
 
 class Forbidden:
-    """Some tokens are never written.
+    """Some tokens are never generated.
 
     Args:
         tokens: their ids.
     """
 
     def __init__(self, tokens: Sequence[int]) -> None:
-        self.tokens = tuple(tokens)
-        self._on_device: dict[torch.device, Tensor] = {}
+        ids = torch.tensor(list(tokens), dtype=torch.long, device="cpu")
+        self._tokens_on = cache(partial(upload, ids))  # device -> ids; once, not at every step
 
     def __call__(self, tokens: Tensor, sentences: Tensor, logits: Tensor) -> Tensor:
-        device = logits.device
-        if device not in self._on_device:  # once, not at every step
-            ids = torch.tensor(self.tokens, dtype=torch.long, device="cpu")
-            self._on_device[device] = upload(ids, device)
-        return logits.index_fill_(1, self._on_device[device], -math.inf)
+        return logits.index_fill_(1, self._tokens_on(logits.device), -math.inf)
 
 
 class MinimumLength:
-    """A sentence does not end before it has so many tokens.
+    """A sentence has at least a number of tokens.
 
     Args:
-        lengths: of each sentence of the batch, or one number for all.
+        lengths: that number for each sentence of the batch, or one for all.
         eos: the token that ends a sentence.
     """
 
     def __init__(self, lengths: Lengths, eos: int) -> None:
-        self.lengths = torch.as_tensor(lengths, device="cpu")
+        numbers = torch.as_tensor(lengths, device="cpu")
         self.eos = eos
-        self._longest = int(self.lengths.max())
-        self._on_device: dict[torch.device, Tensor] = {}
+        self._longest = int(numbers.max())
+        self._lengths_on = cache(partial(upload, numbers))  # device -> lengths
 
     def __call__(self, tokens: Tensor, sentences: Tensor, logits: Tensor) -> Tensor:
         length = tokens.shape[1]
         if length >= self._longest:
             return logits
-        device = logits.device
-        if device not in self._on_device:
-            self._on_device[device] = upload(self.lengths, device)
-        lengths = self._on_device[device]
+        lengths = self._lengths_on(logits.device)
         too_short = (lengths[sentences] if lengths.ndim else lengths.expand(len(tokens))) > length
         logits[:, self.eos].masked_fill_(too_short, -math.inf)
         return logits

@@ -1,12 +1,12 @@
-"""What every encoder hands to every decoder."""
+"""The output of every encoder and the input of every decoder."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 from torch import Tensor
 
+from common.compute.device import map_tensors
 from common.decoding.attention import Memory
 
 
@@ -18,8 +18,8 @@ class Context:
         vector: (B, C) one summary of the whole input: pooled image features, a last hidden state.
         memory: (B, S, M) what attention reads: image regions, encoder outputs.
         mask: (B, S) True where the memory is real, False at padding; None if all of it is real.
-        rows: (B, 0) tells the number of sentences where there is neither; see `nothing`.
-        prepared_memory: stands for memory and mask once `RecurrentDecoder.prepare` has filled it.
+        rows: (B, 0), whose length is the number of sentences where there is neither; see `nothing`.
+        prepared_memory: replaces memory and mask; filled by `RecurrentDecoder.prepare`.
         vector_input_projection: (B, P) the vector's part of every step's input product; filled by
             `prepare`.
         vector_readout_projection: (B, R) the vector's part of the output layer; filled by `prepare`.
@@ -37,7 +37,7 @@ class Context:
     vector_readout_projection: Tensor | None = None
 
     def __post_init__(self) -> None:
-        if all(tensor is None for tensor in self._of_all_rows()):
+        if self._any_rows() is None:
             raise ValueError("a context of neither vector nor memory is made by Context.nothing")
 
     @classmethod
@@ -47,20 +47,17 @@ class Context:
 
     @property
     def batch_size(self) -> int:
-        if self.vector is not None:
-            return self.vector.shape[0]
-        return next(tensor.shape[0] for tensor in self._of_all_rows() if tensor is not None)
+        rows = self._any_rows()
+        return 0 if rows is None else rows.shape[0]
 
     def select(self, rows: Tensor) -> Context:
         """The contexts of some rows of the batch, in the order of `rows` (N,)."""
 
-        def chosen(value: Tensor | Memory | None) -> Any:
-            if isinstance(value, Tensor):
-                return value.index_select(0, rows)
-            return None if value is None else type(value)(*map(chosen, value))
+        return map_tensors(self, lambda tensor: tensor.index_select(0, rows))
 
-        return type(self)(**{each.name: chosen(getattr(self, each.name)) for each in fields(self)})
-
-    def _of_all_rows(self) -> tuple[Tensor | None, ...]:
-        prepared = None if self.prepared_memory is None else self.prepared_memory.values
-        return self.vector, self.memory, self.rows, prepared
+    def _any_rows(self) -> Tensor | None:
+        """A tensor whose first dimension is B; None if there is none."""
+        for tensor in (self.vector, self.memory, self.rows):
+            if tensor is not None:
+                return tensor
+        return None if self.prepared_memory is None else self.prepared_memory.values

@@ -1,4 +1,4 @@
-"""Which continuations of a sentence's hypotheses live on: the best, or sampled ones."""
+"""Which continuations of a sentence's hypotheses are kept: the best, or sampled ones."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class Continuations(NamedTuple):
     """What a strategy chose among the next tokens of each sentence's hypotheses.
 
     Args:
-        log_probabilities: (A, W') of the hypotheses so continued; minus infinity for none.
+        log_probabilities: (A, W') of the continued hypotheses; minus infinity where there is none.
         parents: (A, W') which of the W hypotheses of its sentence each continues.
-        tokens: (A, W') with what.
+        tokens: (A, W') the token that continues it.
     """
 
     log_probabilities: Tensor
@@ -26,7 +26,7 @@ class Continuations(NamedTuple):
 def choose_best(log_probs: Tensor, so_far: Tensor, *, beam_size: int) -> Continuations:
     """The `beam_size` likeliest continuations of each sentence, likeliest first."""
     per_hypothesis = min(beam_size, log_probs.shape[2])
-    # No continuation outside the best few of its own hypothesis can be among the best few of all.
+    # The best of all are among the best of each hypothesis.
     log_probs, tokens = log_probs.topk(per_hypothesis, dim=2)  # (A, W, K)
     totals = (log_probs + so_far[..., None]).flatten(1)  # (A, W * K)
     totals, places = totals.topk(min(beam_size, totals.shape[1]), dim=1)  # (A, W')
@@ -45,7 +45,7 @@ def choose_sampled(
 ) -> Continuations:
     """One continuation of each sample, sampled from the distribution."""
     sentences, width, vocabulary = log_probs.shape
-    # At the first step every sample grows out of the one empty hypothesis.
+    # At the first step every sample continues the one empty hypothesis.
     parents = torch.arange(num_samples, device=log_probs.device).clamp(max=width - 1)
     log_probs = log_probs.expand(-1, num_samples, -1)  # (A, S, V)
     choices, tokens = log_probs / temperature, None
@@ -54,8 +54,8 @@ def choose_sampled(
     if top_p < 1:
         choices, places = _nucleus(choices, top_p)
         tokens = places if tokens is None else tokens.gather(2, places)
-    # One uniform number per row, looked up in the sums of the probabilities: what has none is
-    # never met. (Where all tokens are banned, any is drawn; its log-probability is minus infinity.)
+    # One uniform number per row, looked up in the cumulative probabilities: a token of probability 0
+    # is never drawn. (Where all are 0, any is drawn; its log-probability is minus infinity.)
     sums = choices.softmax(2).cumsum(2)
     numbers = torch.rand(
         sentences, num_samples, 1, generator=generator, device=sums.device, dtype=sums.dtype
@@ -69,7 +69,7 @@ def choose_sampled(
 
 
 def _nucleus(choices: Tensor, top_p: float) -> tuple[Tensor, Tensor]:
-    """The fewest likeliest tokens that together have probability `top_p`, and where they stood.
+    """The fewest likeliest tokens that together have probability `top_p`, and their places.
 
     Args:
         choices: (A, S, V) log-probabilities, up to a constant per row.
@@ -79,8 +79,8 @@ def _nucleus(choices: Tensor, top_p: float) -> tuple[Tensor, Tensor]:
     """
     vocabulary = choices.shape[2]
     total = choices.logsumexp(2, keepdim=True)
-    # Sorting a whole vocabulary is slow on a CPU, and a nucleus is mostly small: try a few tokens
-    # first. To see whether they suffice, the host would have to wait for a GPU, which sorts fast.
+    # Sorting a whole vocabulary is slow on a CPU, and most nuclei are small: try a few tokens first.
+    # A GPU sorts fast, and the host would have to wait for it to see whether they suffice.
     sizes = (64, 512, vocabulary) if choices.device.type == "cpu" else (vocabulary,)
     for size in sizes:
         likeliest, places = choices.topk(min(size, vocabulary), dim=2)

@@ -1,8 +1,8 @@
-"""From a context to tokens: a recurrent network whose first state, inputs and output layer see it.
+"""From a context to tokens: a recurrent network whose first state, inputs or output layer depend on it.
 
-How the context enters is a choice, and the choices combine (`Injection`); attention reads the memory
-before each step (Bahdanau) or after the recurrent pass (Luong). Where nothing of one step's output
-feeds the next step's input, all steps of a teacher-forced pass run as one fused call.
+How the context's vector enters is a choice, and the choices combine (`Injection`); attention reads the
+memory before each step (Bahdanau) or after the recurrent pass (Luong). Where no step's input depends on
+the output of the step before, all steps of a teacher-forced pass run as one fused call.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from common.recurrent.names import StandardCell
 class RecurrentDecoder(DecoderStep):
     """A conditional recurrent language model over a vocabulary; without any context, a plain one.
 
-    `forward` scores a batch under teacher forcing; `start` and `step` drive it token by token.
+    `forward` scores a batch under teacher forcing; `start` and `step` run it token by token.
 
     Args:
         vocabulary_size: V.
@@ -41,36 +41,36 @@ class RecurrentDecoder(DecoderStep):
         cell: "rnn", "rnn_relu", "lstm", "gru", or a function (input_size, hidden_size) -> Cell.
         num_layers: stacked recurrent layers.
         inject: how the vector enters; any combination of
-            "init": it sets the first state, tanh(W v) (Sutskever et al. 2014; Xu et al. 2015), but
-            for parts of it of more than one dimension a row, such as a memory (B, H, H);
+            "init": the tensors (B, F) of the first state are tanh(W v) (Sutskever et al. 2014; Xu et
+            al. 2015); others, such as a memory (B, H, H), do not depend on it;
             "first": it is the first input, before the start token (Show and Tell, Vinyals et al. 2015);
-            "every": it joins the input at every step (the context vector of Cho et al. 2014);
-            "output": it joins the output layer (Cho et al. 2014).
+            "every": it is part of the input of every step (the context vector of Cho et al. 2014);
+            "output": it is an input of the output layer (Cho et al. 2014).
         attention: None, "additive", "dot", "general", "concat", or a function (query size H, memory
             size M) -> Attention.
-        attend: "before" the step, from the previous state, what was read joining the step's input and
-            the output layer (Bahdanau et al. 2015; Xu et al. 2015), or "after" the step, what was
-            read joining the output layer alone (Luong et al. 2015).
-        attention_size: A, features in which query and memory meet in additive and concat attention; H
-            if None.
-        query_word: the query before a step is h + W_q e, with the embedding e of the previous word, so
-            that attention knows what was written last; h alone does not. (The conditional GRU of
-            Sennrich et al. 2017, section 3.1, spends a second recurrent step on it.)
+        attend: "before" the step, from the previous state: what was read is an input of the step and of
+            the output layer (Bahdanau et al. 2015; Xu et al. 2015); or "after" the step: what was
+            read is an input of the output layer alone (Luong et al. 2015).
+        attention_size: A, features of the sum in additive and concat attention; H if None.
+        query_word: the query before a step is h + W_q e, with the embedding e of the previous word,
+            which h does not depend on yet. (The conditional GRU of Sennrich et al. 2017, section
+            3.1, uses a second recurrent step for it.)
         gate: scale what was read by sigmoid(W h), one scalar a step (Xu et al. 2015, section 4.2.1).
         input_feeding: the output layer's features (the attentional vector of attention after the step)
-            join the next step's input (Luong et al. 2015, section 3.3).
-        readout: what stands between the joined features and the logits: "linear", "tanh" (Luong et
-            al. 2015, eq. 5), or "maxout" (Goodfellow et al. 2013; Cho et al. 2014). Where nothing
-            joins the hidden state, and neither `readout_size` nor tied embeddings nor maxout ask for
-            it, there is no readout: the logits are a linear map of the hidden state itself.
+            are part of the next step's input (Luong et al. 2015, section 3.3).
+        readout: the nonlinearity of the output layer before the logits: "linear", "tanh" (Luong et al.
+            2015, eq. 5), or "maxout" (Goodfellow et al. 2013; Cho et al. 2014). If the hidden state is
+            the layer's only input, and neither `readout_size` nor tied embeddings nor maxout need
+            it, there is no such layer: the logits are a linear map of the hidden state.
         readout_size: F, features that the logits are a linear map of; H (or E if tied) if None.
-        deep_output: the previous word joins the output layer (Pascanu et al. 2014; Xu et al. 2015).
+        deep_output: the previous word is an input of the output layer (Pascanu et al. 2014; Xu et al.
+            2015).
         tie_embeddings: the output matrix is the embedding matrix (Press and Wolf 2017).
-        word_dropout: probability of hiding a previous word while training, so that the context is
-            needed to predict the next one (Bowman et al. 2016).
+        word_dropout: probability of setting a previous word's embedding to 0 while training, so that
+            the context is needed to predict the next one (Bowman et al. 2016).
         embedding_dropout: probability of dropping a feature of an embedding.
-        layer_dropout: the same between recurrent layers.
-        output_dropout: the same on the recurrent outputs and on the readout.
+        layer_dropout: of dropping a feature between recurrent layers.
+        output_dropout: of dropping a feature of the recurrent outputs, and of the readout.
         padding: id of the padding token.
 
     Raises:
@@ -114,7 +114,7 @@ class RecurrentDecoder(DecoderStep):
         self.input_feeding = input_feeding
         self.embedding_size = embedding_size
         self.embedding = nn.Embedding(vocabulary_size, embedding_size, padding_idx=padding)
-        # A narrow start keeps the first softmax near uniform when this matrix is also the output matrix.
+        # Small values keep the first softmax near uniform when this is also the output matrix.
         nn.init.normal_(self.embedding.weight, std=embedding_size**-0.5)
         with torch.no_grad():
             self.embedding.weight[padding].zero_()
@@ -130,25 +130,22 @@ class RecurrentDecoder(DecoderStep):
         self.recurrent = Recurrent(
             cell, fed_end, hidden_size, num_layers=num_layers, dropout=layer_dropout
         )
-        self.attention = (
-            make_attention(attention, hidden_size, read_size, attention_size or hidden_size)
-            if attention is not None
-            else None
-        )
+        self.attention = None
+        if attention is not None:
+            sizes = (hidden_size, read_size, attention_size or hidden_size)
+            self.attention = make_attention(attention, *sizes)
         self.query_word = nn.Linear(embedding_size, hidden_size, bias=False) if query_word else None
         self.gate = nn.Linear(hidden_size, 1) if gate else None
 
         state_size = sum(size for *_, size in vector_parts(self.recurrent))
         self.first_state = nn.Linear(context_size, state_size) if "init" in self.inject else None
-        self.first_input = (
-            nn.Linear(context_size, embedding_size) if "first" in self.inject else None
-        )
-
-        joined = [read_size, context_size if "output" in self.inject else 0]
-        joined.append(embedding_size if deep_output else 0)
+        of_input = "first" in self.inject
+        self.first_input = nn.Linear(context_size, embedding_size) if of_input else None
         self.readout = Readout(
             hidden_size,
-            *joined,
+            read_size,
+            context_size if "output" in self.inject else 0,
+            embedding_size if deep_output else 0,
             size=features,
             kind=readout,
             optional=not tie_embeddings and readout_size is None,
@@ -171,7 +168,7 @@ class RecurrentDecoder(DecoderStep):
 
         Args:
             context: of B inputs.
-            tokens: (B, T) the tokens so far at each step: the start token first, the end token absent.
+            tokens: (B, T) the inputs of the steps: the start token first, without the end token.
 
         Returns:
             (B, T, V) logits of the token that follows each of them.
@@ -181,7 +178,7 @@ class RecurrentDecoder(DecoderStep):
     def unroll(
         self, context: Context, tokens: Tensor, sampled: SampledInputs | None = None
     ) -> Unrolled:
-        """As `forward`, but short of the logits, which a loss wants at real tokens only.
+        """As `forward`, but without the logits, which a loss needs at real tokens only.
 
         Args:
             context: of B inputs.
@@ -205,10 +202,10 @@ class RecurrentDecoder(DecoderStep):
         return Unrolled(*self.finish(outputs, None, embedded, context))
 
     def set_output_bias(self, counts: Tensor) -> None:
-        """Start from the words' frequencies, so that the first updates need not learn them.
+        """Initialise the output bias with the words' log-frequencies, log((count + 1) / total).
 
-        The bias becomes log((count + 1) / total), as neuraltalk does; a new model's perplexity then
-        begins near that of a unigram model instead of near V.
+        As neuraltalk does: the perplexity of a new model is then near that of a unigram model instead of
+        near V.
 
         Args:
             counts: (V,) how often each word is a target in the training data.
@@ -230,7 +227,7 @@ def _check_injection(
             "language model has inject=()"
         )
     if context_size and not inject and not attends:
-        raise ValueError("without injection and without attention the context reaches no word")
+        raise ValueError("without injection and without attention the context is not used")
 
 
 def _check_attention(
@@ -246,8 +243,8 @@ def _check_attention(
     if attends and memory_size is None:
         raise ValueError("attention needs memory_size, the features of the memory it reads")
     if query_word and (not attends or attend != "before"):
-        raise ValueError("the previous word joins the query of attention before the step alone")
+        raise ValueError("query_word is for attention before the step")
     if gate and not attends:
-        raise ValueError("the gate scales what attention reads: without attention there is none")
+        raise ValueError("the gate scales what attention reads: it needs attention")
     if input_feeding and (not attends or attend != "after"):
         raise ValueError("input feeding is for attention after the step")

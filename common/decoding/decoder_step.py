@@ -1,7 +1,7 @@
 """One step of a decoder: its equations, which training and search both run.
 
-What can be computed for many steps at once stays outside: the input products of the tokens, attention
-whose result feeds no step, the output layer's features and the logits.
+What can be computed for many steps at once is not part of it: the input products of the tokens,
+attention that no later step depends on, the output layer's features and the logits.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from common.recurrent import Recurrent, RecurrentState, State
 from common.recurrent.dropout import Dropout
 
 DecoderState: TypeAlias = tuple[RecurrentState, State, State]
-"""The state of the recurrent network; that of attention, `()` if it has none; the features (R, F) that
-are fed back, `()` without input feeding. Rows first."""
+"""The state of the recurrent network; that of attention, `()` if it has none; the features (R, F) of
+input feeding, `()` without it. Rows first."""
 
 
 class TokenInput(NamedTuple):
-    """What the last token of each row contributes to a step.
+    """What a step needs of the last token of each row.
 
     Args:
         embedded: (R, E).
-        projected: (R, P) its input product in the first layer, and the vector's if it joins the input.
-        query: (R, H) its part of the query; None where it has none.
+        projected: (R, P) its input product in the first layer, plus the vector's with "every".
+        query: (R, H) its part of the query; None without `query_word`.
     """
 
     embedded: Tensor
@@ -40,14 +40,14 @@ class TokenInput(NamedTuple):
 
 
 class Advanced(NamedTuple):
-    """What a step yields.
+    """The result of a step.
 
     Args:
         output: (R, H) of the recurrent network.
-        state: to go on with.
+        state: for the next step.
         read: (R, M) what attention read in the step; None where it reads after all steps, or never.
         weights: (R, S) of that attention.
-        features: (R, F) of the output layer, where they are fed back.
+        features: (R, F) of the output layer, with input feeding.
     """
 
     output: Tensor
@@ -58,7 +58,7 @@ class Advanced(NamedTuple):
 
 
 class DecoderStep(nn.Module):
-    """The step of `RecurrentDecoder`, which makes the parts and explains them."""
+    """The step of `RecurrentDecoder`, which makes the modules and documents them."""
 
     embedding: nn.Embedding
     recurrent: Recurrent
@@ -75,7 +75,7 @@ class DecoderStep(nn.Module):
     word_dropout: float
     input_feeding: bool
     inject: frozenset[str]
-    # The columns of the input product: [embedding; vector; what attention read; what is fed back].
+    # Columns of the input product after those of the embedding.
     vector_columns: slice
     read_columns: slice
     fed_columns: slice
@@ -83,10 +83,10 @@ class DecoderStep(nn.Module):
     # -- what a search calls -----------------------------------------------------------------------
 
     def prepare(self, context: Context) -> Context:
-        """All that can be computed once for an input: attention's keys, the vector's products.
+        """Compute what depends on the input alone: attention's keys, the vector's products.
 
         Raises:
-            ValueError: the context lacks what the decoder reads.
+            ValueError: the context has no memory or no vector, and the decoder needs it.
         """
         done = context.prepared_memory, context.vector_input_projection
         if any(part is not None for part in (*done, context.vector_readout_projection)):
@@ -111,8 +111,7 @@ class DecoderStep(nn.Module):
     def start(self, context: Context) -> DecoderState:
         """The state before the start token, of B rows.
 
-        "init" sets the parts of it that have one dimension a row, (B, F); the others are those of
-        `Cell.initial_state`.
+        "init" sets the tensors (B, F) of it; the others are those of `Cell.initial_state`.
         """
         context = self.prepare(context)
         like = self.output.weight
@@ -133,34 +132,33 @@ class DecoderStep(nn.Module):
         state: DecoderState = (tuple(tuple(cell) for cell in cells), attention, fed)
         if self.first_input is not None:
             word = self.first_input(context.vector).unsqueeze(1)  # (B, 1, E)
-            state = self.advance(_flat(self.project_tokens(word, context)), state, context).state
+            state = self.advance(_rows(self.project_tokens(word, context)), state, context).state
         return state
 
     def step(self, tokens: Tensor, state: DecoderState, context: Context) -> Step:
-        """One token further. Pure: nothing is kept on the module.
+        """One step. Pure: nothing is kept on the module.
 
         Args:
             tokens: (R,) the last token of each row. R is K times the context's batch size: rows b K to
                 b K + K - 1 are hypotheses of input b and share its context without a copy.
             state: of `start` or of the step before, rows first.
-            context: as `prepare` returns it (one that is not yet prepared is prepared on the way).
+            context: as `prepare` returns it; one that is not prepared is prepared first.
 
         Returns:
-            The logits (R, V) of the next token, the state to go on with, and the weights (R, S) of
-            attention if there is any.
+            The logits (R, V) of the next token, the next state, and the weights (R, S) of attention, or
+            None without attention.
         """
         context = self.prepare(context)
         embedded = _by_sentence(self.embed(tokens), context)  # (B, K, E)
         token = self.project_tokens(embedded, context)
-        advanced = self.advance(_flat(token), state, context)
-        features, weights = advanced.features, advanced.weights
+        output, state, read, weights, features = self.advance(_rows(token), state, context)
         if features is None:
-            output = _by_sentence(advanced.output, context)
-            read = None if advanced.read is None else _by_sentence(advanced.read, context)
-            joined, late = self.finish(output, read, embedded, context)
-            features = joined.flatten(0, 1)
+            outputs = _by_sentence(output, context)
+            reads = None if read is None else _by_sentence(read, context)
+            finished, late = self.finish(outputs, reads, embedded, context)
+            features = finished.flatten(0, 1)
             weights = weights if late is None else late.flatten(0, 1)
-        return Step(self.logits(features), advanced.state, weights)
+        return Step(self.logits(features), state, weights)
 
     # -- the equations -----------------------------------------------------------------------------
 
@@ -168,7 +166,7 @@ class DecoderStep(nn.Module):
         """One step, as far as a later step depends on it.
 
         Args:
-            token: what the last token of each of R rows contributes.
+            token: of R rows.
             state: before the step.
             context: prepared; R is a multiple of its batch size, as in `step`.
         """
@@ -185,13 +183,9 @@ class DecoderStep(nn.Module):
         if self.attention is not None and self.attend == "after" and (attention or fed):
             read, weights, attention = self._read_rows(output, output, attention, context)
         if fed:
-            joined = self.join(
-                _by_sentence(output, context),
-                None if read is None else _by_sentence(read, context),
-                _by_sentence(token.embedded, context),
-                context,
-            )
-            features = joined.flatten(0, 1)
+            outputs, embedded = (_by_sentence(x, context) for x in (output, token.embedded))
+            reads = None if read is None else _by_sentence(read, context)
+            features = self.features(outputs, reads, embedded, context).flatten(0, 1)
             fed = (features,)
         return Advanced(output, (recurrent, attention, fed), read, weights, features)
 
@@ -202,22 +196,23 @@ class DecoderStep(nn.Module):
 
         Args:
             outputs: (B, Q, H).
-            read: (B, Q, M) what attention read in the steps; None: it reads now, if there is any.
+            read: (B, Q, M) what attention read in the steps; None: attention, if any, reads now.
             embedded: (B, Q, E) the last tokens.
             context: prepared.
 
         Returns:
-            The features (B, Q, F) of the output layer, and the weights (B, Q, S) if attention read.
+            The features (B, Q, F) of the output layer, and the weights (B, Q, S) if attention reads now.
         """
         weights = None
         if self.attention is not None and read is None:
             read, weights, _ = self.read(outputs, outputs, (), context)
-        return self.join(outputs, read, embedded, context), weights
+        return self.features(outputs, read, embedded, context), weights
 
     def read(self, queries: Tensor, hidden: Tensor, state: State, context: Context) -> Attended:
-        """What attention reads for queries (B, Q, H); hidden (B, Q, H) is what the gate sees.
+        """What attention reads for queries (B, Q, H), scaled by the gate, if there is one.
 
-        beta = sigmoid(W h), without the previous token (Xu et al. 2015, section 4.2.1).
+        The gate is sigmoid(W h) of hidden (B, Q, H), without the previous token (Xu et al. 2015,
+        section 4.2.1).
         """
         assert self.attention is not None and context.prepared_memory is not None
         attended = self.attention(queries, context.prepared_memory, state)
@@ -225,10 +220,10 @@ class DecoderStep(nn.Module):
             return attended
         return attended._replace(read=self.gate(hidden).sigmoid() * attended.read)
 
-    def join(
+    def features(
         self, outputs: Tensor, read: Tensor | None, embedded: Tensor, context: Context
     ) -> Tensor:
-        """The features (B, Q, F) that logits are a linear map of."""
+        """The features (B, Q, F) that logits are a linear map of; see `finish`."""
         vector = context.vector_readout_projection
         features = self.readout(self.output_dropout(outputs), read, embedded, vector)
         return features if self.readout.is_identity else self.output_dropout(features)
@@ -246,7 +241,7 @@ class DecoderStep(nn.Module):
         return self.embedding_dropout(embedded)
 
     def project_tokens(self, embedded: Tensor, context: Context) -> TokenInput:
-        """What tokens (B, Q, E) contribute to Q steps: (B, Q, ...) each."""
+        """The `TokenInput` of Q steps from embeddings (B, Q, E): (B, Q, ...) each."""
         projected = self.recurrent.project(embedded, slice(0, embedded.shape[-1]))
         if context.vector_input_projection is not None:
             projected = projected + context.vector_input_projection.unsqueeze(1)
@@ -256,7 +251,7 @@ class DecoderStep(nn.Module):
     def deferred(self) -> Self:
         """A view for one loop over time, sharing the weights; see `Recurrent.deferred`."""
         view = copy.copy(self)
-        view._modules = dict(self._modules)  # what is replaced is replaced in the view alone
+        view._modules = dict(self._modules)  # replaced in the view alone
         view.recurrent = self.recurrent.deferred()
         if self.attention is not None:
             view.attention = self.attention.deferred()
@@ -275,17 +270,17 @@ class DecoderStep(nn.Module):
 
 
 def vector_parts(recurrent: Recurrent) -> list[tuple[int, int, int]]:
-    """The parts of a network's state that have one dimension a row: (layer, part, size) of each.
+    """The tensors (B, size) of a network's state: (layer, place in the cell's state, size) of each.
 
-    All first parts come first, then all second ones: so a decoder's weights lie in memory.
+    All first tensors (h) come before all second ones (c): so the rows of `first_state` are ordered.
     """
     found = [
-        (part, layer, shape[0])
+        (layer, part, shape[0])
         for layer, shapes in enumerate(recurrent.state_shapes)
         for part, shape in enumerate(shapes)
         if len(shape) == 1
     ]
-    return [(layer, part, size) for part, layer, size in sorted(found)]
+    return sorted(found, key=lambda each: each[1])
 
 
 def _by_sentence(rows: Tensor, context: Context) -> Tensor:
@@ -294,6 +289,6 @@ def _by_sentence(rows: Tensor, context: Context) -> Tensor:
     return rows.reshape(batch, count // max(1, batch), features)
 
 
-def _flat(token: TokenInput) -> TokenInput:
-    """Of (B, K, ...) each to (B K, ...)."""
+def _rows(token: TokenInput) -> TokenInput:
+    """From (B, K, ...) each to (B K, ...)."""
     return TokenInput(*(None if part is None else part.flatten(0, 1) for part in token))  # type: ignore[arg-type]

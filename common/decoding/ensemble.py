@@ -1,4 +1,4 @@
-"""Several models that predict a sentence together."""
+"""Several models whose predictions are averaged at every step of a search."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class EnsembleContext:
     """The same batch of inputs as each member of an ensemble encodes it.
 
     Args:
-        members: of each member its context of the B inputs.
+        members: the context of the B inputs for each member.
 
     Raises:
         ValueError: no member, or contexts of different numbers of inputs.
@@ -47,15 +47,15 @@ class EnsembleContext:
 class Ensemble:
     """A step model whose probabilities are the mean of its members' at every step.
 
-    Any search drives it as it drives one model (`StepModel`). Its members may be of any
-    architecture, with attention or without, and of any state: the ensemble's state is the tuple of
-    theirs. They must know the same words by the same ids, which the caller sees to, be on
-    one device and in evaluation mode.
+    Any search can use it as one model (`StepModel`). Its members may have any architecture, with
+    attention or without, and any state: the ensemble's state is the tuple of theirs. They must have
+    the same vocabulary with the same ids, which is not checked, be on one device and in evaluation
+    mode.
 
     Args:
         members: at least one step model.
-        average: what is averaged: "probabilities" (a word is likely if it is to one member), or
-            "log_probabilities", their geometric mean (if it is unlikely to none), renormalised.
+        average: what is averaged: "probabilities" (a word is likely if one member finds it likely), or
+            "log_probabilities", the geometric mean, renormalised (if no member finds it unlikely).
 
     Raises:
         ValueError: no member.
@@ -70,40 +70,36 @@ class Ensemble:
         self.average = average
 
     def prepare(self, context: EnsembleContext) -> EnsembleContext:
-        """What is the same at every step, for each member."""
+        """The contexts of the members, each prepared by its member."""
         if len(context.members) != len(self.members):
             raise ValueError(f"{len(context.members)} contexts for {len(self.members)} members")
-        members = zip(self.members, context.members, strict=True)
-        return EnsembleContext(tuple(member.prepare(its_own) for member, its_own in members))
+        pairs = zip(self.members, context.members, strict=True)
+        return EnsembleContext(tuple(member.prepare(part) for member, part in pairs))
 
     def start(self, context: EnsembleContext) -> NestedState:
         """The first states of all members."""
-        members = zip(self.members, context.members, strict=True)
-        return tuple(member.start(its_own) for member, its_own in members)
+        pairs = zip(self.members, context.members, strict=True)
+        return tuple(member.start(part) for member, part in pairs)
 
     def step(
         self, tokens: Tensor, state: tuple[NestedState, ...], context: EnsembleContext
     ) -> Step:
-        """One token further.
+        """One step.
 
         Args:
             tokens: (R,) the last token of each row; see `StepModel.step`.
             state: of `start` or of the step before.
-            context: as `prepare` returns it (one that is not yet prepared is prepared on the way).
+            context: as `prepare` returns it; members prepare one that is not prepared.
 
         Returns:
-            The log-probabilities (R, V) of the next token, the state to go on with, and the mean
-            weights (R, S) of the members that attend; None where they have different positions.
+            The log-probabilities (R, V) of the next token, the next state, and the mean weights (R, S)
+            of the members with attention; None where their memories differ in length.
 
         Raises:
             ValueError: the members have vocabularies of different sizes.
         """
-        steps = [
-            member.step(tokens, its_state, its_context)
-            for member, its_state, its_context in zip(
-                self.members, state, context.members, strict=True
-            )
-        ]
+        members = zip(self.members, state, context.members, strict=True)
+        steps = [member.step(tokens, its_state, part) for member, its_state, part in members]
         log_probabilities = mean_log_probabilities([step.logits for step in steps], self.average)
         weights = mean_weights([step.weights for step in steps])
         return Step(log_probabilities, tuple(step.state for step in steps), weights)
@@ -113,16 +109,16 @@ def mean_weights(weights: Sequence[Tensor | None]) -> Tensor | None:
     """The mean of several models' attention weights.
 
     Args:
-        weights: of each model (..., S); None where it has no attention.
+        weights: (..., S) of each model; None where it has no attention.
 
     Returns:
-        (..., S), the mean of those that attend; None where none does, or where they do not attend to
-        the same positions.
+        (..., S), the mean over the models with attention; None if there is none, or if their memories
+        differ in length.
     """
-    attending = [each for each in weights if each is not None]
-    if not attending or len({each.shape for each in attending}) > 1:
+    given = [each for each in weights if each is not None]
+    if not given or len({each.shape for each in given}) > 1:
         return None
-    return attending[0] if len(attending) == 1 else torch.stack(attending).mean(0)
+    return given[0] if len(given) == 1 else torch.stack(given).mean(0)
 
 
 def mean_log_probabilities(
@@ -131,7 +127,7 @@ def mean_log_probabilities(
     """Log-probabilities of the mean of several models.
 
     Args:
-        logits: of each model (..., V), in any float type.
+        logits: (..., V) of each model, in any float type.
         average: see `Ensemble`.
 
     Returns:
@@ -140,10 +136,10 @@ def mean_log_probabilities(
     Raises:
         ValueError: vocabularies of different sizes, or an unknown average.
     """
-    sizes = [scores.shape[-1] for scores in logits]
+    sizes = [part.shape[-1] for part in logits]
     if len(set(sizes)) != 1:
         raise ValueError(f"models of an ensemble must know the same words: {sizes} differ")
-    each = torch.stack([F.log_softmax(scores, -1, dtype=torch.float32) for scores in logits])
+    each = torch.stack([F.log_softmax(part, -1, dtype=torch.float32) for part in logits])
     if average == "probabilities":
         return each.logsumexp(0) - math.log(len(logits))
     if average == "log_probabilities":

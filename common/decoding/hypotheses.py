@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from common.compute.device import map_tensors
 
 
 @dataclass(frozen=True)
@@ -17,12 +18,12 @@ class Hypothesis:
 
     Args:
         tokens: its tokens, without bos and eos.
-        score: its log-probability over its length penalty: what hypotheses are ranked by.
+        score: its log-probability over its length penalty, by which hypotheses are ranked.
         log_probability: natural logarithm of its probability under the model, eos included if it
-            ended; always the model's own, whatever was banned and at whatever temperature.
+            ended; constraints and temperature do not change it.
         finished: whether the model ended it with eos; False for one that was cut off.
-        attention: (T, S) where the model looked for each token, eos included if it ended; float32, on
-            the host. None without attention, or where the search was not asked to keep it.
+        attention: (T, S) the attention weights of each token, eos included if it ended; float32, on
+            the host. None without attention, or unless the search was called with `keep_attention`.
     """
 
     tokens: list[int]
@@ -41,9 +42,8 @@ class Pool:
         log_probabilities: (A, N).
         lengths: (A, N) tokens of each, eos not counted.
         tokens: (A, N, T) padded with zeros.
-        count: (A,) how many were offered so far, those that were not kept included.
-        rows: (A, N) of each the row of the step that came after its last token; None where it
-            is not needed (`AttentionTrace`).
+        count: (A,) how many were offered so far, including those that were not kept.
+        rows: (A, N) for each its row in the step after its last token; None unless attention is kept.
     """
 
     scores: Tensor
@@ -51,51 +51,39 @@ class Pool:
     lengths: Tensor
     tokens: Tensor
     count: Tensor
-    rows: Tensor | None = None
+    rows: Tensor | None
 
     @staticmethod
     def empty(
-        sentences: int, size: int, max_length: int, device: torch.device, *, keep_rows: bool = False
+        sentences: int, size: int, max_length: int, device: torch.device, keep_rows: bool
     ) -> Pool:
         """A pool for `size` hypotheses of each sentence, of up to `max_length` tokens."""
         nothing = torch.full((sentences, size), -math.inf, device=device)
-        return Pool(
-            scores=nothing,
-            log_probabilities=nothing.clone(),
-            lengths=torch.zeros(sentences, size, dtype=torch.long, device=device),
-            tokens=torch.zeros(sentences, size, max_length, dtype=torch.long, device=device),
-            count=torch.zeros(sentences, dtype=torch.long, device=device),
-            rows=torch.zeros(sentences, size, dtype=torch.long, device=device)
-            if keep_rows
-            else None,
-        )
+        zeros = torch.zeros(sentences, size, max_length, dtype=torch.long, device=device)
+        lengths = zeros.new_zeros(sentences, size)
+        rows = lengths if keep_rows else None
+        return Pool(nothing, nothing, lengths, zeros, zeros.new_zeros(sentences), rows)
 
-    @staticmethod
-    def empty_like(other: Pool) -> Pool:
+    def emptied(self) -> Pool:
         """An empty pool of the same shape."""
-        sentences, size, max_length = other.tokens.shape
-        keep_rows = other.rows is not None
-        return Pool.empty(sentences, size, max_length, other.tokens.device, keep_rows=keep_rows)
+        nothing = torch.full_like(self.scores, -math.inf)
+        return replace(map_tensors(self, torch.zeros_like), scores=nothing)
 
     def select(self, rows: Tensor) -> Pool:
         """The pools of some of the sentences."""
-        return self._map(lambda name: getattr(self, name)[rows])
+        return map_tensors(self, lambda tensor: tensor[rows])
 
     @staticmethod
     def join(pools: list[Pool]) -> Pool:
-        """The pools of all sentences of several, one after the other."""
-        return pools[0]._map(lambda name: torch.cat([getattr(pool, name) for pool in pools]))
-
-    def _map(self, function: Callable[[str], Tensor]) -> Pool:
-        """A pool whose fields a function makes of their names; `rows` only if this one has them."""
-        names = [each.name for each in fields(self) if each.name != "rows" or self.rows is not None]
-        return Pool(**{name: function(name) for name in names})
+        """One pool of the sentences of all, in their order."""
+        columns = zip(*(vars(pool).values() for pool in pools), strict=True)
+        return Pool(*(None if column[0] is None else torch.cat(column) for column in columns))  # type: ignore[arg-type]
 
     def rank(self, scores: Tensor) -> Tensor:
-        """Take the scores of new hypotheses in; `store` must follow if any of them is real.
+        """Insert the scores of new hypotheses; `store` must follow if any of them is finite.
 
-        Two calls, because the search looks at the scores at every step, to see which sentences may
-        stop, and need not touch the tokens at the many steps where no hypothesis ends.
+        Two calls, because the search needs the scores at every step, to see which sentences may stop,
+        and the tokens only at the few steps where a hypothesis ends.
 
         Args:
             scores: (A, W) minus infinity where there is none.
@@ -117,7 +105,7 @@ class Pool:
             order: (A, N) what `rank` returned.
             tokens: (A, W, L) all of one length.
             log_probabilities: (A, W).
-            rows: (A, W) of the step after their last token, if they are kept.
+            rows: (A, W) as `Pool.rows`.
         """
         length, room = tokens.shape[2], self.tokens.shape[2]
         new_lengths = torch.full_like(order[:, :1], length).expand(-1, tokens.shape[1])
@@ -130,7 +118,7 @@ class Pool:
         self.tokens = both.gather(1, order[..., None].expand(-1, -1, room))
 
     def to_lists(self, *, finished: bool) -> list[list[tuple[Hypothesis, int]]]:
-        """The hypotheses of each sentence, best first, on the host; and the row of each, if kept."""
+        """The hypotheses of each sentence, best first, on the host; each with its row, if kept."""
         rows = self.lengths if self.rows is None else self.rows
         columns = (self.scores, self.log_probabilities, self.lengths, rows, self.tokens)
         sentences = zip(*(column.tolist() for column in columns), strict=True)

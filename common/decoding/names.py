@@ -1,4 +1,4 @@
-"""The names that decoder and search take. Nothing is imported here: `--help` is quick."""
+"""Names that options take. This file imports no torch, so that `--help` is quick."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ AttentionKind: TypeAlias = Literal["additive", "dot", "general", "concat"]
 """How a query scores the memory; see `attention.py`."""
 
 ReadoutKind: TypeAlias = Literal["linear", "tanh", "maxout"]
-"""What stands between the joined features of a decoder and its logits; see `Readout`."""
+"""The nonlinearity before the logits; see `Readout`."""
 
 LengthNorm: TypeAlias = Literal["power", "gnmt"]
-"""What a length penalty is the exponent of; see `length_penalty.py`."""
+"""What the length penalty is the exponent of; see `Search`."""

@@ -1,4 +1,4 @@
-"""The output layer's features: hidden state, attended memory, vector and previous word, joined."""
+"""The output layer's features, made of the hidden state and of what else predicts the next token."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from typing import Self
 from torch import Tensor, nn
 
 from common.decoding.names import ReadoutKind
-from common.recurrent.deferred import deferred
+from common.recurrent.deferred import DeferredLinear
 
 
 class Readout(nn.Module):
-    """Joins all that predicts a token into the features that logits are a linear map of.
+    """The features f that logits are a linear map of.
 
-        joined = W_h h + W_m m + W_v v + W_e e + b
+        f = g(W_h h + W_m m + W_v v + W_e e + b)
 
-    of the hidden state h, what attention read m, the vector v and the previous word's embedding e;
-    then nothing ("linear"), tanh (Luong et al. 2015, eq. 5), or the larger of two ("maxout",
-    Goodfellow et al. 2013; Cho et al. 2014).
+    of the hidden state h, what attention read m, the vector v and the previous word's embedding e. g is
+    the identity ("linear"), tanh (Luong et al. 2015, eq. 5), or the larger of each two features
+    ("maxout", Goodfellow et al. 2013; Cho et al. 2014).
 
     Args:
         hidden_size: H, features of h.
-        read_size: M, features of m; 0 where attention does not join.
-        vector_size: C, features of v; 0 where it does not join.
-        embedding_size: E, features of e; 0 where it does not join.
-        size: F, features of the result.
-        kind: "linear", "tanh" or "maxout".
-        optional: where nothing joins h and `kind` is no maxout, the features are h itself.
+        read_size: M, features of m; 0 without it.
+        vector_size: C, features of v; 0 without it.
+        embedding_size: E, features of e; 0 without it.
+        size: F, features of f.
+        kind: g: "linear", "tanh" or "maxout".
+        optional: if h is the only input and `kind` is not "maxout", f is h itself.
     """
 
     def __init__(
@@ -42,8 +42,8 @@ class Readout(nn.Module):
         optional: bool,
     ) -> None:
         super().__init__()
-        joins = read_size + vector_size + embedding_size > 0
-        self.is_identity = optional and not joins and kind != "maxout"
+        alone = read_size + vector_size + embedding_size == 0
+        self.is_identity = optional and alone and kind != "maxout"
         self.kind = kind
         self.size = hidden_size if self.is_identity else size
         width = 2 * size if kind == "maxout" else size
@@ -60,30 +60,30 @@ class Readout(nn.Module):
     def forward(
         self, hidden: Tensor, read: Tensor | None, embedded: Tensor, vector: Tensor | None
     ) -> Tensor:
-        """Join the features of Q steps of each of B sentences.
+        """The features of Q steps of each of B sentences.
 
         Args:
             hidden: (B, Q, H).
-            read: (B, Q, M), if attention reads.
-            embedded: (B, Q, E), used where the previous word joins.
-            vector: (B, W) already multiplied by `self.vector`, once for all steps; W is F, or 2 F
-                for maxout.
+            read: (B, Q, M), or None.
+            embedded: (B, Q, E), not used if `embedding_size` is 0.
+            vector: (B, W) already multiplied by `self.vector`, once for all steps, or None; W is F,
+                or 2 F for maxout.
 
         Returns:
             (B, Q, F).
         """
         if self.is_identity:
             return hidden
-        joined = self.hidden(hidden)  # (B, Q, W)
+        total = self.hidden(hidden)  # (B, Q, W)
         if read is not None:
-            joined = joined + self.read(read)
+            total = total + self.read(read)
         if vector is not None:
-            joined = joined + vector.unsqueeze(1)
+            total = total + vector.unsqueeze(1)
         if hasattr(self, "word"):
-            joined = joined + self.word(embedded)
+            total = total + self.word(embedded)
         if self.kind == "maxout":
-            return joined.unflatten(-1, (-1, 2)).amax(dim=-1)
-        return joined.tanh() if self.kind == "tanh" else joined
+            return total.unflatten(-1, (-1, 2)).amax(dim=-1)
+        return total.tanh() if self.kind == "tanh" else total
 
     def deferred(self) -> Self:
         """A view for one loop over time, sharing the weights; see `Recurrent.deferred`."""
@@ -91,5 +91,5 @@ class Readout(nn.Module):
         view._modules = {}
         for name, linear in self.named_children():
             assert isinstance(linear, nn.Linear)
-            object.__setattr__(view, name, deferred(linear.weight, linear.bias))
+            object.__setattr__(view, name, DeferredLinear(linear.weight, linear.bias))
         return view

@@ -1,18 +1,18 @@
 """Search strategies: from a context to sentences, greedily, by beam, or by sampling.
 
 A strategy is a value of plain numbers, which JSON can hold and a command line can fill. It is called
-on anything that offers `start` and `step` (`StepModel`):
+on anything that has `start` and `step` (`StepModel`):
 
     (best,) = BeamSearch(beam_size=5)(decoder, context, bos=1, eos=2)[0]
 
-The three are one loop (`frontier.py`) and differ in one choice: which continuations of a sentence's
-hypotheses live on. PyTorch is imported when one is called, and not before.
+The three run one loop (`frontier.py`) and differ in which continuations of a sentence's hypotheses they
+keep. PyTorch is imported when one is called, and not before.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     import torch
 
     from common.decoding.constraints import Constraint, Lengths
-    from common.decoding.frontier import Choice
+    from common.decoding.continuations import Continuations
     from common.decoding.hypotheses import Hypothesis
     from common.decoding.step_model import ContextT, StepModel
 
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """What every strategy has; `Greedy`, `BeamSearch` and `Sampling` are the strategies.
+    """What all strategies share; `Greedy`, `BeamSearch` and `Sampling` are the strategies.
 
     Raises:
         ValueError: a number is out of range.
@@ -84,14 +84,14 @@ class Search:
             model: gives the next token's logits; in evaluation mode.
             context: B encoded inputs.
             bos, eos: the tokens that start and end every sentence.
-            pad: the padding token; like `bos`, it is never written. None: there is none.
-            constraints: what else may not be written; see `Constraint`.
-            max_length, min_length: a bound for each sentence, in the place of the strategy's own;
-                the end token is not counted.
+            pad: the padding token; like `bos`, it is never generated. None: there is none.
+            constraints: more constraints on the tokens; see `Constraint`.
+            max_length, min_length: bounds for each sentence, instead of the strategy's own; the end
+                token is not counted.
             generator: source of random numbers, on the model's device. The same state of it, contexts
                 and arguments give the same samples on the same kind of device.
             prune: take sentences that are done out of the batch. The answers do not depend on it.
-            keep_attention: keep where the model looked for each token (`Hypothesis.attention`).
+            keep_attention: keep the attention weights of each token (`Hypothesis.attention`).
 
         Returns:
             For each of the B sentences its hypotheses, best first: finished ones and, if too few have
@@ -106,8 +106,7 @@ class Search:
             NoRepeatedNgrams,
             one_for_each,
         )
-        from common.decoding.frontier import run_search
-        from common.decoding.length_penalty import gnmt, power
+        from common.decoding.frontier import Rules, run_search
 
         batch = context.batch_size
         if batch == 0:
@@ -130,37 +129,33 @@ class Search:
             own.append(MinimumLength(shortest, eos))
         if self.no_repeat_ngram:
             own.append(NoRepeatedNgrams(self.no_repeat_ngram))
-        norm = gnmt if self.length_norm == "gnmt" else power
+        choice, stop_after = self._choice(generator), self._stop_after()
+        rules = Rules(choice, self._length_penalty, self.answers, stop_after, eos)
         return run_search(
-            model,
-            context,
-            self._choice(generator),
-            bos=bos,
-            eos=eos,
-            max_length=longest,
-            constraints=[*constraints, *own],
-            length_penalty=norm(self.length_penalty),
-            n_best=self.answers,
-            stop_after=self._stop_after(),
-            prune=prune,
-            keep_attention=keep_attention,
-        )
+            model, context, rules, bos=bos, max_length=longest, prune=prune,
+            constraints=[*constraints, *own], keep_attention=keep_attention,
+        )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
         """The name of the strategy, as `search`, and its numbers."""
         return {"search": type(self).__name__, **asdict(self)}
 
-    def _choice(self, generator: torch.Generator | None) -> Choice:
-        """Which continuations live on."""
+    def _choice(self, generator: torch.Generator | None) -> Callable[..., Continuations]:
+        """Which continuations are kept; see `Rules.choose`."""
         raise NotImplementedError
+
+    def _length_penalty(self, length: int) -> float:
+        """What the log-probability of `length` tokens, eos included, is divided by."""
+        base = (5 + length) / 6 if self.length_norm == "gnmt" else length
+        return base**self.length_penalty
 
     @property
     def answers(self) -> int:
-        """Hypotheses of each sentence that are returned, at most."""
+        """Most hypotheses that are returned for each sentence."""
         return 1
 
     def _stop_after(self) -> int | None:
-        """Ended hypotheses with which a sentence is done, whatever could still be found."""
+        """See `Rules.stop_after`."""
         return None
 
 
@@ -168,7 +163,7 @@ class Search:
 class Greedy(Search):
     """The likeliest token at every step: exactly a beam search with a beam of one."""
 
-    def _choice(self, generator: torch.Generator | None) -> Choice:
+    def _choice(self, generator: torch.Generator | None) -> Callable[..., Continuations]:
         from common.decoding.continuations import choose_best
 
         return partial(choose_best, beam_size=1)
@@ -179,10 +174,9 @@ class BeamSearch(Search):
     """The best continuations of the best hypotheses, at every step.
 
     At every step the `beam_size` likeliest continuations of a sentence's hypotheses are kept; those
-    that are eos have ended, the others go on. So a beam of one is greedy search, and a beam as wide
-    as the number of possible sentences is exact. A sentence is done when no hypothesis that goes on
-    can still beat its `n_best` finished ones, whatever follows and however long it grows. No two of
-    its hypotheses are alike.
+    by eos have ended, the others go on. So a beam of one is greedy search, and a beam as wide as the
+    number of possible sentences is exact. A sentence is done when no hypothesis that goes on can
+    still beat its `n_best` finished ones, whatever tokens follow. No two of its hypotheses are alike.
     """
 
     beam_size: int = 5
@@ -205,7 +199,7 @@ class BeamSearch(Search):
         if self.beam_patience is not None and not self.beam_patience >= 0:
             raise ValueError(f"beam_patience must not be negative, not {self.beam_patience}")
 
-    def _choice(self, generator: torch.Generator | None) -> Choice:
+    def _choice(self, generator: torch.Generator | None) -> Callable[..., Continuations]:
         from common.decoding.continuations import choose_best
 
         return partial(choose_best, beam_size=self.beam_size)
@@ -224,8 +218,8 @@ class BeamSearch(Search):
 class Sampling(Search):
     """Every token is drawn from the model's distribution.
 
-    Returned are all samples of a sentence, finished ones first, each kind by falling score; two may be
-    alike.
+    All samples of a sentence are returned, finished ones before others, both by falling score. Two may
+    be alike.
     """
 
     num_samples: int = 1
@@ -249,17 +243,13 @@ class Sampling(Search):
         if not 0 < self.top_p <= 1:
             raise ValueError(f"top_p must be above 0 and at most 1, not {self.top_p}")
 
-    def _choice(self, generator: torch.Generator | None) -> Choice:
+    def _choice(self, generator: torch.Generator | None) -> Callable[..., Continuations]:
         from common.decoding.continuations import choose_sampled
 
         return partial(
-            choose_sampled,
-            num_samples=self.num_samples,
-            temperature=self.temperature,
-            top_k=self.top_k,
-            top_p=self.top_p,
-            generator=generator,
-        )
+            choose_sampled, num_samples=self.num_samples, temperature=self.temperature,
+            top_k=self.top_k, top_p=self.top_p, generator=generator,
+        )  # fmt: skip
 
     @property
     def answers(self) -> int:

@@ -1,4 +1,4 @@
-"""What a model must offer so that a search can drive it."""
+"""The interface of the models that a search can use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from common.recurrent.state import NestedState
 
 
 class SearchContext(Protocol):
-    """What the search needs of a batch of encoded inputs; `Context` has it."""
+    """A batch of encoded inputs, as the search needs it; `Context` is one."""
 
     @property
     def batch_size(self) -> int: ...
@@ -28,8 +28,8 @@ class Step(NamedTuple):
 
     Args:
         logits: (R, V) of the next token.
-        state: to go on with, nested tuples of tensors, rows first.
-        weights: (R, S) where attention looked for it; None without attention.
+        state: for the next step, nested tuples of tensors, rows first.
+        weights: (R, S) of attention; None without attention.
     """
 
     logits: Tensor
@@ -38,10 +38,10 @@ class Step(NamedTuple):
 
 
 class StepModel(Protocol[ContextT]):
-    """A model that the search can drive; `RecurrentDecoder` is one. It should be in eval mode."""
+    """A model that a search can use, in evaluation mode; `RecurrentDecoder` is one."""
 
     def prepare(self, context: ContextT, /) -> ContextT:
-        """Compute what is the same at every step, once per sentence."""
+        """The context with what is the same at every step, computed once for each sentence."""
         ...
 
     def start(self, context: ContextT, /) -> NestedState:
@@ -49,9 +49,9 @@ class StepModel(Protocol[ContextT]):
         ...
 
     def step(self, tokens: Tensor, state: Any, context: ContextT, /) -> Step:
-        """One step further, from the last tokens (R,) and the state before them.
+        """One step, from the last tokens (R,) and the state before them.
 
         R = W * B: rows b * W to b * W + W - 1 are the W hypotheses of sentence b. They share its
-        row of the context, which is never copied for them. The state's rows are in the same order.
+        row of the context, which is not copied for them. The rows of the state have the same order.
         """
         ...

@@ -1,8 +1,7 @@
-"""The training pass of a decoder whose next input needs its last output: one step after the other."""
+"""The training pass of a decoder where a step's input depends on the last output: a loop over time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -15,10 +14,10 @@ from common.decoding.scheduled_sampling import SampledInputs
 
 
 class Unrolled(NamedTuple):
-    """What a pass over all steps yields.
+    """The result of a pass over all steps.
 
     Args:
-        features: (B, T, F) of the output layer; `RecurrentDecoder.logits` makes logits of them.
+        features: (B, T, F) of the output layer, the input of `RecurrentDecoder.logits`.
         weights: (B, T, S) of attention; None without it.
     """
 
@@ -33,17 +32,17 @@ def unroll_step_by_step(
     context: Context,
     sampled: SampledInputs | None = None,
 ) -> Unrolled:
-    """The loop where one step's result is an input of the next one.
+    """All steps of a teacher-forced pass, one after the other.
 
-    The step is `DecoderStep.advance`, on a deferred view of the decoder. All that needs no loop is
-    computed before or after it.
+    The step is `DecoderStep.advance`, on a deferred view of the decoder. What needs no loop is computed
+    before or after it.
 
     Args:
         decoder: the decoder.
         embedded: (B, T, E) the reference tokens.
         state: before the first of them.
         context: prepared.
-        sampled: where the model's own predictions take their place (scheduled sampling).
+        sampled: where they are replaced by the model's own predictions (scheduled sampling).
     """
     view = decoder.deferred() if torch.is_grad_enabled() else decoder
     tokens = _by_step(decoder.project_tokens(embedded, context))
@@ -51,10 +50,11 @@ def unroll_step_by_step(
     steps: list[Advanced] = []
     for t in range(len(tokens)):
         if sampled is not None and rows is not None and len(rows[t]):
-            last = steps[-1], tokens[t - 1].embedded
-            tokens[t] = _substitute(
-                decoder, view, tokens[t], last, rows[t], sampled.choose, context
-            )
+            last, part = steps[-1], _select(decoder, context, steps[-1], rows[t])
+            logits = _next_token_logits(decoder, last, tokens[t - 1].embedded, rows[t], part)
+            predicted = decoder.embed(sampled.choose(logits)).unsqueeze(1)  # (N, 1, E)
+            pairs = zip(tokens[t], view.project_tokens(predicted, part), strict=True)
+            tokens[t] = TokenInput(*(_replace_rows(old, rows[t], new) for old, new in pairs))  # type: ignore[arg-type]
         step = view.advance(tokens[t], state, context)
         state = step.state
         steps.append(step._replace(state=((), (), ())))  # it may be large
@@ -70,73 +70,45 @@ def unroll_step_by_step(
     return Unrolled(features, weights)
 
 
-def _substitute(
-    decoder: DecoderStep,
-    view: DecoderStep,
-    token: TokenInput,
-    last: tuple[Advanced, Tensor],
-    rows: Tensor,
-    choose: Callable[[Tensor], Tensor],
-    context: Context,
-) -> TokenInput:
-    """A step's input with the model's own predictions in some rows.
+def _select(decoder: DecoderStep, context: Context, step: Advanced, rows: Tensor) -> Context:
+    """The context of some rows (N,), without its memory if attention has read it already."""
+    if decoder.attention is None or step.read is not None:
+        context = replace(context, prepared_memory=None, rows=rows.new_empty(context.batch_size, 0))
+    return context.select(rows)
 
-    Args:
-        decoder, view: for what runs once, and inside the loop.
-        token: the reference tokens.
-        last: the step before, and its tokens (B, E).
-        rows: (N,) where to substitute.
-        choose: logits (N, V) -> tokens (N,).
-        context: prepared.
-    """
-    step, embedded = last
-    reads_late = decoder.attention is not None and step.read is None
-    if not reads_late:  # the memory is large, and not read again
-        nothing = embedded.new_empty(len(embedded), 0)
-        context = replace(context, prepared_memory=None, rows=nothing)
-    part = context.select(rows)
-    logits = _next_token_logits(decoder, step, embedded, rows, part)
-    predicted = decoder.embed(choose(logits)).unsqueeze(1)  # (N, 1, E)
-    new = view.project_tokens(predicted, part)
-    query = token.query
-    if query is not None and new.query is not None:
-        query = query.index_copy(0, rows, new.query.squeeze(1))
-    return TokenInput(
-        token.embedded.index_copy(0, rows, predicted.squeeze(1)),
-        token.projected.index_copy(0, rows, new.projected.squeeze(1)),
-        query,
-    )
+
+def _replace_rows(old: Tensor | None, rows: Tensor, new: Tensor | None) -> Tensor | None:
+    """old: (B, ...); new: (N, 1, ...). Returns `old` with `new` in some rows (N,)."""
+    return None if old is None or new is None else old.index_copy(0, rows, new.squeeze(1))
 
 
 def _next_token_logits(
     decoder: DecoderStep, step: Advanced, embedded: Tensor, rows: Tensor, context: Context
 ) -> Tensor:
-    """Logits (N, V) of the token after a step, for some rows (N,).
+    """Logits (N, V) of the token after a step, for some rows (N,); context: of these rows.
 
-    Cut off from the graph by its inputs: under `no_grad`, autocast would remember the weights that
-    it casts here as constants, and the loss would miss their gradient.
+    Its inputs are detached. Under `no_grad` instead, autocast would cache the weights that it casts here
+    as constants, and the loss would miss their gradient.
     """
     features = step.features
     if features is not None:
         return decoder.logits(features[rows].detach()).detach()
     read = None if step.read is None else step.read[rows].unsqueeze(1).detach()
     output = step.output[rows].unsqueeze(1).detach()
-    joined, _ = decoder.finish(output, read, embedded[rows].unsqueeze(1).detach(), context)
-    return decoder.logits(joined.squeeze(1)).detach()
+    finished, _ = decoder.finish(output, read, embedded[rows].unsqueeze(1).detach(), context)
+    return decoder.logits(finished.squeeze(1)).detach()
 
 
 def _by_step(tokens: TokenInput) -> list[TokenInput]:
-    """Of (B, T, ...) each to one (B, ...) for each of T steps."""
-    # A step's rows lie side by side in memory.
+    """From (B, T, ...) each to T times (B, ...)."""
+    # The rows of a step are contiguous.
     projected = tokens.projected.transpose(0, 1).contiguous().unbind(0)
-    embedded = tokens.embedded.unbind(1)
-    if tokens.query is None:
-        return [TokenInput(*parts, None) for parts in zip(embedded, projected, strict=True)]
-    queries = tokens.query.unbind(1)
-    return [TokenInput(*parts) for parts in zip(embedded, projected, queries, strict=True)]
+    queries = [None] * len(projected) if tokens.query is None else tokens.query.unbind(1)
+    columns = zip(tokens.embedded.unbind(1), projected, queries, strict=True)
+    return [TokenInput(*parts) for parts in columns]
 
 
 def _stack(parts: list[Tensor | None]) -> Tensor | None:
-    """(B, ...) of each of T steps to (B, T, ...); None where there is none."""
+    """From T times (B, ...) to (B, T, ...); None where there is none."""
     present = [part for part in parts if part is not None]
     return torch.stack(present, 1) if present else None

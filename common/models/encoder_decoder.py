@@ -27,18 +27,17 @@ from common.training.loss import Loss
 
 @dataclass(frozen=True)
 class Batch:
-    """Encoder inputs with the sentences to be learnt from them.
+    """Encoder inputs with their target sentences.
 
     Args:
-        inputs: what the encoder is called with, tensors whose first dimension is I.
+        inputs: the arguments of the encoder, tensors whose first dimension is I.
         targets: (B, T + 1) token ids: start token, words, end token, padding.
-        positions: (N,) where the N real words to be predicted stand in `targets[:, 1:]` flattened;
-            found when the batch is collated, which needs no transfer from the device.
+        positions: (N,) the indices of the N real target words in `targets[:, 1:]` flattened; computed
+            on the host when the batch is collated, so that it need not wait for the device.
         rows: (B,) which of the I inputs each sentence belongs to: several sentences of an image
-            share one pass through its encoder. None: each its own, I = B.
-        lengths: (I,) real steps of each input, the last argument that the encoder is called with, if
-            it takes any. They stay on the host, which packs padded inputs by them without waiting
-            for a GPU.
+            share one pass through its encoder. None: I = B, one input for each sentence.
+        lengths: (I,) real steps of each input, the last argument of the encoder, if it takes any. They
+            stay on the host, which packs padded inputs by them without waiting for a GPU.
     """
 
     inputs: tuple[Tensor, ...]
@@ -67,17 +66,17 @@ class Batch:
         rows: Tensor | None = None,
         lengths: Tensor | None = None,
     ) -> Batch:
-        """Make a batch of sentences that are one matrix (B, T + 1) already, as in `targets`."""
+        """Make a batch of a matrix (B, T + 1) of sentences, as in `targets`."""
         positions = (targets[:, 1:] != PAD).flatten().nonzero().squeeze(1)
         return cls(inputs, targets, positions, rows, lengths)
 
     @property
     def arguments(self) -> tuple[Tensor, ...]:
-        """All that the encoder is called with."""
+        """The arguments of the encoder."""
         return self.inputs if self.lengths is None else (*self.inputs, self.lengths)
 
     def to(self, device: torch.device | str) -> Batch:
-        """The batch on a device, but for its lengths."""
+        """The batch on a device, except its lengths."""
         device = torch.device(device)
         moved = map_tensors(self, lambda tensor: upload(tensor, device))
         return replace(moved, lengths=self.lengths)
@@ -90,9 +89,9 @@ class Batch:
 
 
 class SentenceWriter(nn.Module):
-    """A model that encodes its inputs and writes a sentence for each, by search.
+    """A model that encodes its inputs and generates a sentence for each, by search.
 
-    A subclass has a `decoder`, which a search can drive with what `encode` returns.
+    A subclass has a `decoder`, a `StepModel` of the contexts that `encode` returns.
     """
 
     decoder: Any
@@ -112,16 +111,14 @@ class SentenceWriter(nn.Module):
         generator: torch.Generator | None = None,
         keep_attention: bool = False,
     ) -> list[list[Hypothesis]]:
-        """Write a sentence for each input.
+        """Generate a sentence for each input.
 
         Args:
-            inputs: what the encoder is called with; the first is on the device of the model.
+            inputs: the arguments of the encoder; the first is on the device of the model.
             search: the strategy: `BeamSearch`, `Greedy` or `Sampling` of common.decoding.
-            precision: "bf16" multiplies matrices in bfloat16, which is faster where the hardware is
-                made for it; "auto" measures whether it is. Probabilities are still summed up in
-                float32.
-            constraints, max_length, min_length, generator, keep_attention: of this call; see
-                `Search.__call__`.
+            precision: "bf16" multiplies matrices in bfloat16, which is faster on some hardware; "auto"
+                measures whether it is. Probabilities are still summed up in float32.
+            constraints, max_length, min_length, generator, keep_attention: see `Search.__call__`.
 
         Returns:
             For each input its hypotheses, best first.
@@ -147,7 +144,7 @@ class SentenceWriter(nn.Module):
 
 
 class EncoderDecoder(SentenceWriter):
-    """Any encoder that returns a `Context`, and the decoder that makes a sentence of it.
+    """Any encoder that returns a `Context`, and a decoder that generates a sentence from it.
 
     Args:
         encoder: called with `Batch.arguments`, returns a Context.
@@ -156,7 +153,7 @@ class EncoderDecoder(SentenceWriter):
             2016).
         coverage: weight of the doubly stochastic regularisation of attention (Xu et al. 2015, eq. 14).
         scheduled_sampling: when the decoder is fed its own last prediction instead of the reference
-            while it trains; None: never. What it counts is part of the state dict.
+            while it trains; None: never. Its count of batches is part of the state dict.
 
     Raises:
         ValueError: coverage without attention.
@@ -195,7 +192,7 @@ class EncoderDecoder(SentenceWriter):
         context = self.encode(*batch.arguments)
         mask = context.mask
         if batch.rows is not None:
-            # Attention's keys are computed once for an input, not once for each of its sentences.
+            # Attention's keys are computed once for each input, not for each of its sentences.
             context = self.decoder.prepare(context).select(batch.rows)
             mask = None if mask is None else mask.index_select(0, batch.rows)
         words = batch.targets[:, :-1]
@@ -223,7 +220,7 @@ class EncoderDecoder(SentenceWriter):
         None without attention.
 
         Args:
-            inputs: what the encoder is called with; the first is on the device of the model.
+            inputs: the arguments of the encoder; the first is on the device of the model.
             sentences: word ids of a sentence for each input.
         """
         targets = Batch.collate((), sentences).targets

@@ -19,15 +19,15 @@ from common.training.loss import Loss
 
 
 class EnsembleModel(SentenceWriter):
-    """Trained models that encode an input each for itself, and write its sentence together.
+    """Trained models that each encode an input, and generate its sentence together.
 
-    It stands wherever a trained `EncoderDecoder` does: it generates, and has a teacher-forced loss and
-    attention weights. The models must take the same inputs and know the same words by the same
-    ids, which the caller sees to; nothing else need be alike.
+    It can replace a trained `EncoderDecoder`: it generates, and has a teacher-forced loss and attention
+    weights. The models must take the same inputs and have the same vocabulary with the same ids, which
+    is not checked; nothing else need be the same.
 
     Args:
         models: at least one.
-        average: what of the models is averaged at every step; see `Ensemble`.
+        average: what is averaged at every step; see `Ensemble`.
 
     Raises:
         ValueError: no model, or models of different numbers of words.
@@ -47,7 +47,7 @@ class EnsembleModel(SentenceWriter):
 
     @property
     def decoder(self) -> Ensemble:
-        """What a search drives, with the context of `encode`."""
+        """The decoders together, with the context of `encode`."""
         return Ensemble([model.decoder for model in self.models], average=self.average)
 
     def encode(self, *inputs: Tensor) -> EnsembleContext:
@@ -71,11 +71,11 @@ class EnsembleModel(SentenceWriter):
     ) -> list[Tensor] | None:
         """Attention weights of given sentences under teacher forcing: a (T, S) tensor for each.
 
-        The mean over the models that attend; None where none does, or where they do not attend to the
-        same positions. The tensors are float32, on the host.
+        The mean over the models with attention; None if there is none, or if their memories differ in
+        length. The tensors are float32, on the host.
         """
         found = [model.attention_weights(inputs, sentences) for model in self.models]
-        attending = [weights for weights in found if weights is not None]
-        means = [mean_weights(rows) for rows in zip(*attending, strict=True)]
+        given = [weights for weights in found if weights is not None]
+        means = [mean_weights(rows) for rows in zip(*given, strict=True)]
         complete = [mean for mean in means if mean is not None]
         return complete if complete and len(complete) == len(means) else None

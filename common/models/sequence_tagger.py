@@ -26,8 +26,7 @@ class TaggedBatch:
     Args:
         tokens: (B, T) token ids, padded on the right with `PAD`.
         lengths: (B,) real steps; they stay on the host, which packs the sequences by them.
-        labels: (B, T) label ids; -1 for a step that has none of those that the model knows, and
-            anything at padding.
+        labels: (B, T) label ids; -1 at padding, and where the model does not know the label.
     """
 
     tokens: Tensor
@@ -43,7 +42,7 @@ class TaggedBatch:
         return cls(pad_sequences(sequences, PAD), lengths, pad_sequences(labels, -1))
 
     def to(self, device: torch.device) -> TaggedBatch:
-        """The batch on a device, but for its lengths."""
+        """The batch on a device, except its lengths."""
         return TaggedBatch(upload(self.tokens, device), self.lengths, upload(self.labels, device))
 
     def pin_memory(self) -> TaggedBatch:
@@ -54,9 +53,9 @@ class TaggedBatch:
 
 
 class SequenceTagger(nn.Module):
-    """Embeds tokens, reads them with a recurrent network, and scores every label at every step.
+    """Embeds tokens, runs a recurrent network over them, and scores every label at every step.
 
-        h_1 ... h_T = Recurrent(E x_1 ... E x_T)        scores_t = W h_t + b
+        h_1 ... h_T = Recurrent(E x_1 ... E x_T)        logits_t = W h_t + b
 
     Args:
         vocabulary_size: V, tokens.
@@ -66,10 +65,10 @@ class SequenceTagger(nn.Module):
         cell: as `Recurrent` takes it.
         num_layers: stacked layers.
         bidirectional: read in both directions: each label then depends on the whole sequence.
-        dropout: probability with which features of embeddings and hidden states are dropped in training.
-        unknown: token that stands for those which the vocabulary lacks.
-        unknown_rate: probability with which a token is replaced by it in training, so that the model
-            learns from the others what an unknown one may be.
+        dropout: probability of dropping a feature of the embeddings and hidden states in training.
+        unknown: token that stands for those which are not in the vocabulary.
+        unknown_rate: probability of replacing a token by it in training, so that the model learns to
+            tag unknown tokens by their neighbours.
     """
 
     def __init__(
@@ -98,7 +97,7 @@ class SequenceTagger(nn.Module):
         self.unknown_rate = unknown_rate
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
-        """Scores of every label (B, T, L) for tokens (B, T) of given lengths (B,)."""
+        """Logits of the labels (B, T, L) for tokens (B, T) of given lengths (B,)."""
         if self.training and self.unknown is not None and self.unknown_rate:
             hidden = torch.rand(tokens.shape, device=tokens.device) < self.unknown_rate
             tokens = tokens.masked_fill(hidden & (tokens != PAD), self.unknown)

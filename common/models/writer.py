@@ -1,4 +1,4 @@
-"""What a captioner and a translator share: a trained model that writes sentences of one language."""
+"""What captioners and translators share: a trained model that writes sentences of one language."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class Sentence:
         tokens: its tokens, as the model wrote them.
         score: the length-normalised log-probability by which sentences are ranked.
         log_probability: of the whole sentence, in nats.
-        attention: (T, S) where the model looked, float32 on the host, if it was kept; T counts
-            the tokens, and the end token where the sentence ended.
+        attention: (T, S) attention weights, float32 on the host, if they were requested; T counts the
+            tokens, and the end token if the sentence has one.
     """
 
     text: str
@@ -50,7 +50,7 @@ class Sentence:
     attention: Tensor | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """What JSON can hold of it."""
+        """Its fields that JSON can hold."""
         names = ("text", "tokens", "score", "log_probability")
         return {name: getattr(self, name) for name in names}
 
@@ -59,11 +59,10 @@ class Call(TypedDict, total=False):
     """What belongs to one call of a search, by name.
 
     precision: arithmetic of the search; that of the writer by default.
-    constraints: what may not be written. By default the token of unknown words is not: a reader has no
-        use for it.
-    max_length, min_length: a bound for each sentence, in the place of the strategy's own.
+    constraints: on the tokens; by default the token of unknown words is never generated.
+    max_length, min_length: bounds for each sentence, instead of the strategy's own.
     generator: source of random numbers, on the model's device.
-    keep_attention: give each sentence the weights with which it was written.
+    keep_attention: return the attention weights of each sentence.
     """
 
     precision: Precision
@@ -77,18 +76,18 @@ class Call(TypedDict, total=False):
 class Writer:
     """Writes sentences with a trained model.
 
-    A subclass says how it is made from the folder of a run (`_of_run`), and what a folder must hold
-    of it (`_settings`, `_files`).
+    A subclass defines how it is made from the folder of a run (`_of_run`), and what the folder keeps of
+    it (`_settings`, `_files`).
 
     Args:
         model: an encoder and a decoder, or an ensemble; it is put into evaluation mode.
         language: the tokens of the decoder.
-        search: the strategy where a call does not name one.
-        precision: arithmetic of the search where a call does not say otherwise.
+        search: the default strategy.
+        precision: the default arithmetic of the search.
     """
 
     KIND: ClassVar[str]
-    """What a run of it is called in its config.json."""
+    """The kind of its runs in their config.json."""
     ALIKE: ClassVar[tuple[str, ...]] = ()
     """Settings, by dotted names, that the runs of an ensemble must share."""
 
@@ -110,18 +109,18 @@ class Writer:
     ) -> Self:
         """The writer that a run has trained; with more runs, the ensemble of all of them.
 
-        The folders alone are needed, and no code in them is run.
+        Nothing but the folders is needed, and no code in them is run.
 
         Args:
-            folder: of a run, which a training wrote, or `save`.
+            folder: of a run, written by a training or by `save`.
             more: runs whose probabilities are averaged with those of the first.
-            model: takes the weights of the run: for a model that was built in code, whose
-                architecture no folder knows.
+            model: the model that the weights are loaded into, if it was built in code: the folder does
+                not describe its architecture.
             device: cpu, cuda, ...; auto takes a GPU if there is one.
 
         Raises:
             UserError: a folder is no run of this kind, or an incomplete one, or of a newer version; or
-                the runs of an ensemble do not share what they keep besides their weights.
+                the runs of an ensemble differ in what they keep besides their weights.
         """
         runs = [Run.open(Path(each), cls.KIND) for each in (folder, *more)]
         for run in runs[1:]:
@@ -162,15 +161,15 @@ class Writer:
 
     @classmethod
     def _of_run(cls, run: Run, model: nn.Module | None) -> Self:
-        """The writer of a run, without its weights; built of its options where no model is given."""
+        """The writer of a run, without its weights; built from its options if no model is given."""
         raise NotImplementedError
 
     def _settings(self) -> dict[str, Any]:
-        """The configuration that `_of_run` needs besides the files, where a model is given."""
+        """The configuration that `_of_run` needs besides the files, if a model is given."""
         return {}
 
     def _files(self) -> Iterable[tuple[str, Callable[[Path], None]]]:
-        """The names of the files that a run keeps of it, each with what writes it."""
+        """The names of the files that a run keeps of it, each with a function that writes it."""
         raise NotImplementedError
 
     @property
@@ -179,7 +178,7 @@ class Writer:
 
     @property
     def has_attention(self) -> bool:
-        """Whether the model, or one of an ensemble, looks at its input while it writes."""
+        """Whether the model, or one of an ensemble, has attention."""
         members = self.model.models if isinstance(self.model, EnsembleModel) else [self.model]
         return any(member.decoder.attention is not None for member in members)
 
@@ -189,7 +188,7 @@ class Writer:
         """Write sentences for a batch of encoder inputs.
 
         Args:
-            inputs: what the encoder is called with; the first is on the device of the model.
+            inputs: the arguments of the encoder; the first is on the device of the model.
             search: the strategy; that of the writer by default.
             call: see `Call`.
 
@@ -202,14 +201,14 @@ class Writer:
         return [[self.sentence(hypothesis) for hypothesis in best] for best in found]
 
     def recorded(self, search: Search | None, call: Call) -> dict[str, Any]:
-        """How sentences are written by a search, as `Evaluation.recorded` has it."""
+        """The search and its precision, as `Evaluation.recorded` takes them."""
         return {
             "search": (search or self.search).to_dict(),
             "precision": call.get("precision", self.precision),
         }
 
     def sentence(self, hypothesis: Hypothesis) -> Sentence:
-        """What a search found, as text."""
+        """A hypothesis as text."""
         tokens = [self.language.vocabulary.tokens[token] for token in hypothesis.tokens]
         text = self.language.tokenizer.decode(tokens)
         return Sentence(
@@ -219,7 +218,7 @@ class Writer:
     def attention_while_writing(
         self, inputs: tuple[Tensor, ...], tokens: Sequence[str]
     ) -> Tensor | None:
-        """Where the decoder looks while it writes given tokens for one input.
+        """The attention weights of given tokens for one input.
 
         Returns:
             (T + 1, S) with a row for the end token, float32 on the host; None without attention.
@@ -231,13 +230,13 @@ class Writer:
 
 
 def search_of(run: Run) -> tuple[Search, Precision]:
-    """The strategy of a run and its precision, by its configuration."""
+    """The strategy of a run and its precision, from its configuration."""
     options = from_dict(SearchOptions, run.config.get("search", {}), str(run.path / "config.json"))
     return options.strategy(), options.search_precision
 
 
 def _check_alike(first: Run, other: Run, settings: Sequence[str]) -> None:
-    """Refuse runs that do not read and write the same tokens, or see pictures differently."""
+    """Refuse runs that differ in their tokens or in how they read images."""
     ours, theirs = (
         {name: digest for name, digest in run.digests.items() if name != "data.json"}
         | {name: value for name, value in dotted(run.config) if name in settings}

@@ -1,4 +1,4 @@
-"""The gradient of what a loop multiplies by again and again, computed once after the loop."""
+"""The gradient of what a loop multiplies by at every step, computed once after the loop."""
 
 from __future__ import annotations
 
@@ -9,41 +9,22 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def deferred(weight: Tensor, bias: Tensor | None = None) -> DeferredProduct:
-    """A stand-in for `F.linear(x, weight, bias)` inside a loop over time.
+class DeferredLinear:
+    """Replaces `F.linear(x, weight, bias)` inside a loop over time.
 
     Autograd would compute one small weight gradient in every step and add them up. Here a step's
-    backward returns the gradient of its input alone and remembers the pair (input, gradient of the
+    backward returns the gradient of its input alone and stores the pair (input, gradient of the
     product); the weight gradient is one large product when all steps have run backward.
+
+    Make a new one for every pass: it holds the weight as it is now. A second derivative is possible;
+    what is differentiated twice is not deferred.
 
     Args:
         weight: (P, F), a parameter or any part of one.
-        bias: (P,), or nothing.
-
-    Returns:
-        A callable: (..., F) -> (..., P). Make a new one for every pass: it holds the weight as it
-        is now. A second derivative is possible; what is differentiated twice is not deferred.
+        bias: (P,), or None.
     """
-    return DeferredProduct(weight, bias)
 
-
-def deferred_mixture() -> DeferredMixture:
-    """A stand-in for `torch.bmm(weights, memory)` inside a loop that reads one memory at every step.
-
-    As in `deferred`, a step's backward returns the gradient of its weights alone; that of the memory
-    is one product when all steps have run backward.
-
-    Returns:
-        A callable: weights (B, Q, S), memory (B, S, M) -> (B, Q, M); the memory is the same one at
-        every call. Make a new one for every pass.
-    """
-    return DeferredMixture()
-
-
-class DeferredProduct:
-    """What `deferred` returns."""
-
-    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
         self._source = (weight, bias)
         self._cast = (weight, bias)
         self._pairs = _Pairs()
@@ -57,21 +38,25 @@ class DeferredProduct:
             return F.linear(inputs, weight, bias)
         if self._token is None:
             self._token = _WeightGradient.apply(self._pairs, weight, bias)
-            # Once: autocast would cast parts of a weight in every step, for it remembers leaves.
+            # Once: autocast caches its casts of leaves only, and would cast a slice in every step.
             self._cast = (as_autocast(weight), None if bias is None else as_autocast(bias))
         inputs = inputs.to(self._cast[0].dtype)
-        return _Product.apply(self._pairs, self._token, inputs, *self._cast)
+        return _Linear.apply(self._pairs, self._token, inputs, *self._cast)
 
 
 class DeferredMixture:
-    """What `deferred_mixture` returns."""
+    """Replaces `torch.bmm(weights, memory)` inside a loop that reads one memory at every step.
+
+    As in `DeferredLinear`, a step's backward returns the gradient of its weights alone; that of the
+    memory is one product when all steps have run backward. Make a new one for every pass.
+    """
 
     def __init__(self) -> None:
         self._pairs = _Pairs()
         self._token: Tensor | None = None
 
     def __call__(self, weights: Tensor, memory: Tensor) -> Tensor:
-        """weights: (B, Q, S); memory: (B, S, M). Returns (B, Q, M)."""
+        """weights: (B, Q, S); memory: (B, S, M), the same at every call. Returns (B, Q, M)."""
         if not (memory.requires_grad and torch.is_grad_enabled()):
             return torch.bmm(weights, memory)
         if self._token is None:
@@ -84,7 +69,7 @@ class _Pairs:
 
     Autograd may run backward through the same steps more than once, and through some of them only
     (`retain_graph`, `torch.autograd.grad`). Each run has a number; pairs of an earlier one are
-    stale.
+    discarded.
     """
 
     def __init__(self) -> None:
@@ -107,16 +92,16 @@ class _Pairs:
 
 
 class _WeightGradient(torch.autograd.Function):
-    """A token that every step depends on and that depends on the weight.
+    """An empty tensor (the token) that every step depends on and that depends on the weight.
 
-    Autograd runs its backward after that of all steps: the moment to compute the weight gradient.
+    So autograd runs its backward after that of all steps: there the weight gradient is computed.
     """
 
     @staticmethod
     def forward(ctx: Any, pairs: _Pairs, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.set_materialize_grads(False)
         ctx.pairs = pairs
-        ctx.dtypes = (weight.dtype, None if bias is None else bias.dtype)
+        ctx.bias_dtype = None if bias is None else bias.dtype
         return weight.new_empty(0)
 
     @staticmethod
@@ -125,17 +110,13 @@ class _WeightGradient(torch.autograd.Function):
         if taken is None:
             return None, None, None
         inputs, gradients = (torch.cat([t.flatten(0, -2) for t in part]) for part in taken)
-        weight_dtype, bias_dtype = ctx.dtypes
-        weight = bias = None
-        if ctx.needs_input_grad[1]:
-            weight = (gradients.t() @ inputs).to(weight_dtype)
-        if ctx.needs_input_grad[2]:
-            bias = gradients.sum(0, dtype=bias_dtype)
+        weight = gradients.t() @ inputs if ctx.needs_input_grad[1] else None
+        bias = gradients.sum(0, dtype=ctx.bias_dtype) if ctx.needs_input_grad[2] else None
         return None, weight, bias
 
 
-class _Product(torch.autograd.Function):
-    """One step's product; its backward leaves the weight to the token."""
+class _Linear(torch.autograd.Function):
+    """One step's product; `_WeightGradient` computes the gradient of its weight."""
 
     @staticmethod
     def forward(
@@ -146,9 +127,7 @@ class _Product(torch.autograd.Function):
         return F.linear(inputs, weight, bias)
 
     @staticmethod
-    def backward(
-        ctx: Any, gradient: Tensor
-    ) -> tuple[None, None, Tensor | None, Tensor | None, Tensor | None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         inputs, weight = ctx.saved_tensors
         if torch.is_grad_enabled():  # create_graph: what goes through the pairs has no graph
             rows = gradient.flatten(0, -2)
@@ -177,7 +156,7 @@ class _MemoryGradient(torch.autograd.Function):
 
 
 class _Mixture(torch.autograd.Function):
-    """One step's mixture; its backward leaves the memory to the token."""
+    """One step's mixture; `_MemoryGradient` computes the gradient of its memory."""
 
     @staticmethod
     def forward(ctx: Any, pairs: _Pairs, token: Tensor, weights: Tensor, memory: Tensor) -> Tensor:
@@ -186,7 +165,7 @@ class _Mixture(torch.autograd.Function):
         return torch.bmm(weights, memory)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[None, None, Tensor | None, Tensor | None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         weights, memory = ctx.saved_tensors
         of_weights = torch.bmm(gradient, memory.transpose(1, 2))
         if torch.is_grad_enabled():  # create_graph: what goes through the pairs has no graph
@@ -196,7 +175,7 @@ class _Mixture(torch.autograd.Function):
 
 
 def as_autocast(tensor: Tensor) -> Tensor:
-    """The tensor as autocast would hand it to a product."""
+    """The tensor in the type that autocast would cast it to for a matrix product."""
     device = tensor.device.type
     if tensor.dtype == torch.float32 and torch.is_autocast_enabled(device):
         return tensor.to(torch.get_autocast_dtype(device))

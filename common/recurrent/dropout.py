@@ -7,15 +7,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 LEVELS = 2**16
-"""A feature is kept or dropped by one of so many numbers: probabilities are rounded to that."""
+"""Each feature is dropped by a 16-bit number: probabilities are rounded to multiples of 1 / LEVELS."""
 
 
 class Dropout(nn.Dropout):
     """Drops features while training and scales the others up (Srivastava et al. 2014).
 
-    On a CPU, PyTorch draws a random number for every feature, and that takes longer than the
-    products of a small network. Here one 64-bit number decides on four features: a third of the time. On
-    other devices it is PyTorch's own.
+    On a CPU, PyTorch draws a random number for every feature, which takes longer than the products of
+    a small network. Here one 64-bit number serves four features, in a third of the time. On other
+    devices it is PyTorch's own dropout.
 
     Args:
         p: the probability of dropping a feature.

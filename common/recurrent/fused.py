@@ -1,29 +1,46 @@
-"""PyTorch's own recurrent kernels (cuDNN, oneDNN) on padded batches, and their pitfalls."""
+"""PyTorch's own recurrent kernels (cuDNN, oneDNN), on padded batches too, and their pitfalls."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from functools import lru_cache, partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from common.compute.device import is_gpu
+from common.compute.device import is_gpu, upload
+from common.recurrent.cells import CellFactory, GRUCell, LSTMCell, SimpleRNNCell
 from common.recurrent.padding import Padding
 from common.recurrent.state import State
 
+STANDARD: dict[str, tuple[Callable[..., nn.RNNBase], CellFactory]] = {
+    "rnn": (nn.RNN, SimpleRNNCell),
+    "rnn_relu": (partial(nn.RNN, nonlinearity="relu"), partial(SimpleRNNCell, nonlinearity="relu")),
+    "lstm": (nn.LSTM, LSTMCell),
+    "gru": (nn.GRU, GRUCell),
+}
+"""The standard cells by name: torch's module, and the cell that has the same equations."""
+
 SHUT = 1e4
 """A gate input beyond which a sigmoid is exactly 0 or 1 in every float type."""
+
+_FUNCTIONS: dict[str, Any] = {
+    "LSTM": torch.lstm,
+    "GRU": torch.gru,
+    "RNN_TANH": torch.rnn_tanh,
+    "RNN_RELU": torch.rnn_relu,
+}
 
 
 def wants_float32(kernel: nn.RNNBase, inputs: Tensor) -> bool:
     """Whether a kernel is to be kept in the type of its weights under autocast to bfloat16.
 
-    PyTorch's rule for the kernels of cuDNN knows no other type than float16
-    (ATen/cudnn/AutocastRNN.cpp), which loses the small gradients of a loss that is not scaled; they
-    take bfloat16 itself only from cuDNN 9.13 and compute capability 8.0 on. And some processors have
-    products in bfloat16, but no LSTM.
+    Autocast casts the inputs of cuDNN's kernels to float16 (ATen/cudnn/AutocastRNN.cpp), which loses
+    the small gradients of a loss that is not scaled; they support bfloat16 only from cuDNN 9.13 and
+    compute capability 8.0 on. And some processors have products in bfloat16, but no LSTM.
     """
     kind = inputs.device.type
     if not torch.is_autocast_enabled(kind) or torch.get_autocast_dtype(kind) != torch.bfloat16:
@@ -35,7 +52,7 @@ def wants_float32(kernel: nn.RNNBase, inputs: Tensor) -> bool:
 
 @lru_cache(maxsize=1)
 def _has_bfloat16_lstm() -> bool:
-    """Whether this processor's library has an LSTM in bfloat16; nothing but a trial tells."""
+    """Whether this processor's library has an LSTM in bfloat16; only a trial shows it."""
     ones = torch.ones(1, 1, 1)
     weights = [torch.ones(4, 1), torch.ones(4, 1), torch.ones(4), torch.ones(4)]
     try:
@@ -46,7 +63,60 @@ def _has_bfloat16_lstm() -> bool:
     return True
 
 
-def unroll_fused(
+def takes_packed(padding: Padding) -> bool:
+    """Whether a padded batch goes to a kernel in one packed call (`unroll_kernel`).
+
+    That is for a GPU: cuDNN would copy the weights of one layer and direction of several at every
+    call, and it runs all directions at once. It needs lengths on the host, none of them 0. On a CPU,
+    packing takes 1.5 to 2.5 times as long as `unroll_layer`.
+    """
+    on_host = padding.given.device.type == "cpu"
+    return is_gpu(padding.device) and on_host and padding.shortest > 0
+
+
+def unroll_kernel(
+    kernel: nn.RNNBase, inputs: Tensor, state: State, padding: Padding | None = None
+) -> tuple[Tensor, State]:
+    """All layers and directions of a kernel in one call; with padding, packed.
+
+    On a GPU the kernel is called as in training wherever gradients may be needed: cuDNN has no
+    backward pass otherwise. Dropout follows the mode of the module.
+
+    Args:
+        kernel: whose weights are used.
+        inputs: (T, B, I).
+        state: before the first step, each (L D, B, H), contiguous.
+        padding: which steps are not real; see `takes_packed`.
+
+    Returns:
+        The outputs (T, B, D H), exactly 0 at padding, and the state after the last real step, each
+        (L D, B, H).
+    """
+    # Read from the module each time, not from `_flat_weights`: `functional_call` may replace them.
+    weights = [kernel._parameters[name] for name in kernel._flat_weights_names]
+    dropout = kernel.dropout if kernel.training else 0.0
+    shape = (kernel.num_layers, dropout, kernel.training, kernel.bidirectional)
+    if padding is None:
+        return _call(kernel, inputs, state, weights, shape)
+
+    steps, batch, _ = inputs.shape
+    # The host knows the lengths: the indices are computed there, and uploaded at once.
+    lengths, order = padding.given.long().sort(descending=True, stable=True)
+    real = torch.arange(steps, device="cpu").unsqueeze(1) < lengths  # (T, B), longest first
+    sizes = real.sum(1)[: int(lengths[0])]  # (T',) sequences that have not ended
+    times, rows = real.nonzero(as_tuple=True)
+    places = times * batch + order[rows]  # (N,) of the real steps in the batch
+    indices = upload(torch.cat([places, order, order.argsort()]), inputs.device)
+    places, order, back = indices.split([len(places), batch, batch])
+
+    data = inputs.flatten(0, 1).index_select(0, places)  # (N, I)
+    first = tuple(part.index_select(1, order) for part in state)
+    outputs, last = _call(kernel, data, first, weights, shape, sizes)
+    unpacked = outputs.new_zeros(steps * batch, outputs.shape[1]).index_copy(0, places, outputs)
+    return unpacked.unflatten(0, (steps, batch)), tuple(p.index_select(1, back) for p in last)
+
+
+def unroll_layer(
     kernel: nn.RNNBase,
     weights: Sequence[Tensor],
     inputs: Tensor,
@@ -54,9 +124,9 @@ def unroll_fused(
     padding: Padding,
     reverse: bool,
 ) -> tuple[Tensor, State]:
-    """One layer in one direction, without packing.
+    """One layer in one direction, padded, without packing.
 
-    The kernels know no padding, but forwards they meet it last: its outputs are cleared and the
+    The kernels do not support padding. Forwards, padding comes last: its outputs are set to 0 and the
     final hidden state is looked up. Backwards, the real steps are reversed and run forwards.
 
     RNN_RELU is not for this function: its state has no bounds, and where it overflows in padded
@@ -65,7 +135,7 @@ def unroll_fused(
     Args:
         kernel: which recurrence: LSTM, GRU or RNN_TANH.
         weights: weight_ih, weight_hh, bias_ih, bias_hh of the layer and direction.
-        inputs: (T, B, I), cleared at padding.
+        inputs: (T, B, I), 0 at padding.
         state: before the first step, each (B, H).
         padding: which steps are not real.
         reverse: from the last real step to the first.
@@ -75,18 +145,14 @@ def unroll_fused(
     """
     if reverse:
         inputs = padding.reverse(inputs)
-    first = tuple(part.unsqueeze(0).contiguous() for part in state)  # cuDNN refuses a view
-    memory: State = ()
     if kernel.mode == "LSTM":
         inputs, weights = _hold_memory(inputs, weights, padding)
-        outputs, _, last_memory = _call(torch.lstm, inputs, first, weights)
-        memory = (last_memory.squeeze(0),)
-    else:
-        function = torch.gru if kernel.mode == "GRU" else torch.rnn_tanh
-        outputs, _ = _call(function, inputs, first[0], weights)
+    first = tuple(part.unsqueeze(0).contiguous() for part in state)  # cuDNN refuses a view
+    outputs, (_, *memory) = _call(kernel, inputs, first, weights, (1, 0.0, False, False))
     hidden = padding.last(outputs, state[0])
     outputs = padding.clear(outputs)
-    return padding.reverse(outputs) if reverse else outputs, (hidden, *memory)
+    last = (hidden, *(part.squeeze(0) for part in memory))
+    return padding.reverse(outputs) if reverse else outputs, last
 
 
 def _hold_memory(
@@ -96,7 +162,7 @@ def _hold_memory(
 
     One more input feature is 1 at padding; its weights shut the input gate and open the forget
     gate. The final memory is then that of the last real step, exactly, at the cost of one column.
-    (Packing takes 1.5 to 2.5 times as long on a CPU, and stops the host where lengths live on a
+    (Packing takes 1.5 to 2.5 times as long on a CPU, and makes the host wait where lengths are on a
     GPU.)
     """
     weight, *others = weights
@@ -108,13 +174,29 @@ def _hold_memory(
     return inputs, [torch.cat([weight, column], dim=1), *others]
 
 
-def _call(function, inputs: Tensor, state, weights: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """The functional form of torch.nn's module, for one layer and direction, time-major."""
-    trains = torch.is_grad_enabled()
-    arguments = (inputs, state, list(weights), True, 1, 0.0, trains, False, False)
-    if not is_gpu(inputs.device):
-        return function(*arguments)
-    with warnings.catch_warnings():
-        # One layer of several is no contiguous chunk of memory: cuDNN copies it, with a warning.
-        warnings.filterwarnings("ignore", message=".*single contiguous chunk of memory")
-        return function(*arguments)
+def _call(
+    kernel: nn.RNNBase,
+    inputs: Tensor,
+    state: State,
+    weights: Sequence[Tensor | None],
+    shape: tuple[int, float, bool, bool],
+    sizes: Tensor | None = None,
+) -> tuple[Tensor, State]:
+    """The functional form of torch.nn's module, time-major.
+
+    Args:
+        shape: layers, dropout, whether the module trains, whether it is bidirectional.
+        sizes: of packed inputs, the sequences of each step.
+    """
+    layers, dropout, trains, bidirectional = shape
+    trains = trains or torch.is_grad_enabled()
+    first = state if kernel.mode == "LSTM" else state[0]
+    rest = (list(weights), True, layers, dropout, trains, bidirectional)
+    arguments = (inputs, first, *rest, False) if sizes is None else (inputs, sizes, first, *rest)
+    gpu = is_gpu(inputs.device)
+    with warnings.catch_warnings() if gpu else nullcontext():
+        if gpu:
+            # One layer of several is no contiguous chunk of memory: cuDNN copies it, with a warning.
+            warnings.filterwarnings("ignore", message=".*single contiguous chunk of memory")
+        outputs, *last = _FUNCTIONS[kernel.mode](*arguments)
+    return outputs, tuple(last)

@@ -1,4 +1,4 @@
-"""How much gradient reaches each time step: the vanishing and the exploding made visible."""
+"""How much gradient reaches each time step: whether it vanishes or explodes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from common.recurrent.cells import Cell
 from common.recurrent.layer import Recurrent
-from common.recurrent.state import NestedState, map_state, state_tensors
+from common.recurrent.state import map_state, state_tensors
 
 
 def gradient_flow(
@@ -20,9 +20,9 @@ def gradient_flow(
 ) -> Tensor:
     """The norm of the gradient that a loss at the last step sends to the state after each step.
 
-    Through t steps back the gradient is multiplied by t Jacobians of the step: where these shrink
-    it vanishes, where they stretch it explodes (Bengio, Simard and Frasconi 1994; Pascanu, Mikolov
-    and Bengio 2013). The parameters' own gradients are left alone.
+    Through t steps back the gradient is multiplied by t Jacobians of the step: it vanishes where
+    their norms are below 1 and may explode where they are above (Bengio, Simard and Frasconi 1994;
+    Pascanu, Mikolov and Bengio 2013). The gradients of the parameters are not changed.
 
     Args:
         network: a cell, or a network of one direction.
@@ -31,7 +31,7 @@ def gradient_flow(
 
     Returns:
         (T,) the norm of the gradient with respect to the whole state (all layers; all tensors of
-        their states) after each step, averaged over the batch. The last entry is the loss's own.
+        their states) after each step, averaged over the batch.
 
     Raises:
         ValueError: no steps, or a bidirectional network.
@@ -42,21 +42,18 @@ def gradient_flow(
     with torch.enable_grad():
         # Leaves: without them the first state would have no gradient where all weights are frozen.
         first = network.initial_state(inputs.shape[0], inputs)
-        state: NestedState = map_state(lambda part: part.clone().requires_grad_(), first)
+        state: Any = map_state(lambda part: part.clone().requires_grad_(), first)
         for inputs_t in inputs.unbind(1):
-            after = _step(network, inputs_t, state)
-            # Views cut the graph between two steps: h is made from c, but here each stands for what
-            # it alone sends on.
-            state = map_state(lambda part: part.view_as(part), after)
+            cell = isinstance(network, Cell)
+            state = network(inputs_t, state) if cell else network.step(inputs_t, state)[1]
+            # An LSTM makes h from c. The gradient of a view of c is what c alone passes to the next
+            # step, without what passes through h.
+            state = map_state(lambda part: part.view_as(part), state)
             parts += state_tensors(state)
-        output = state if isinstance(network, Cell) else state[-1:]  # of the top layer
+        output = state if cell else state[-1:]  # of the top layer
         total = loss(next(state_tensors(output)))
-        # An LSTM's last c reaches no loss: its gradient is 0.
+        # The loss does not depend on an LSTM's last c: its gradient is 0.
         gradients = torch.autograd.grad(total, parts, materialize_grads=True)
     norms = torch.stack([g.reshape(len(g), -1).norm(dim=1) for g in gradients])
     norms = norms.unflatten(0, (inputs.shape[1], -1)).norm(dim=1)  # (T, B), over a state's parts
     return norms.mean(dim=1)
-
-
-def _step(network: Recurrent | Cell, inputs: Tensor, state: Any) -> NestedState:
-    return network(inputs, state) if isinstance(network, Cell) else network.step(inputs, state)[1]

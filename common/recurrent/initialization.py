@@ -1,14 +1,18 @@
-"""How recurrent weights begin: by name, gate by gate."""
+"""Initialisation of recurrent weights, by name, gate by gate."""
 
 from __future__ import annotations
 
-from typing import NamedTuple, get_args
+from collections.abc import Sequence
+from typing import TypeAlias, get_args
 
 import torch
 from torch import Tensor, nn
 
-from common.recurrent.cells import Cell
+from common.recurrent.cells import WEIGHTS, Cell, LSTMCell
 from common.recurrent.names import Initialization
+
+_Layer: TypeAlias = tuple[Sequence[Tensor], int, int | None]
+"""Of a cell, or of a layer and direction: its weights (as in `WEIGHTS`), H, and its forget gate."""
 
 
 def initialize_(
@@ -31,7 +35,7 @@ def initialize_(
         scheme: by name.
         forget_bias: the bias of the forget gate of LSTMs, so that memory is kept from the start
             (Gers, Schmidhuber and Cummins 2000; Jozefowicz, Zaremba and Sutskever 2015). Default:
-            1, but untouched by "pytorch".
+            1; with "pytorch", that of the scheme.
 
     Raises:
         ValueError: an unknown scheme, nothing to initialise, or "identity" for a cell with gates.
@@ -41,66 +45,47 @@ def initialize_(
         raise ValueError(f"initialization is one of {names}, not {scheme!r}")
     if forget_bias is None and scheme != "pytorch":
         forget_bias = 1.0
-    parts = [part for child in module.modules() for part in _weights(child)]
-    if not parts:
+    layers = [layer for child in module.modules() for layer in _layers(child)]
+    if not layers:
         raise ValueError(f"{type(module).__name__} has no recurrent cell to initialise")
     with torch.no_grad():
-        for part in parts:
-            _initialize(part, scheme)
-            if forget_bias is not None and part.forget_gate is not None:
-                # Two biases are added up: one of them carries the value.
-                rows = slice(part.forget_gate * part.size, (part.forget_gate + 1) * part.size)
-                part.bias_ih[rows] = forget_bias
-                part.bias_hh[rows] = 0
+        for weights, size, forget_gate in layers:
+            _initialize(weights, size, scheme)
+            if forget_bias is not None and forget_gate is not None:
+                # The two biases are added up: one of them has the value.
+                rows = slice(forget_gate * size, (forget_gate + 1) * size)
+                weights[2][rows] = forget_bias
+                weights[3][rows] = 0
 
 
-class _Weights(NamedTuple):
-    """The weights of one cell, or of one layer and direction."""
-
-    weight_ih: Tensor
-    weight_hh: Tensor
-    bias_ih: Tensor
-    bias_hh: Tensor
-    size: int
-    forget_gate: int | None
-
-
-def _weights(module: nn.Module) -> list[_Weights]:
+def _layers(module: nn.Module) -> list[_Layer]:
+    """What is to be initialised in a module itself, not in its children."""
     if isinstance(module, Cell):
-        tensors = (module.weight_ih, module.weight_hh, module.bias_ih, module.bias_hh)
-        return [_Weights(*tensors, module.hidden_size, module.forget_gate)]
+        weights = [getattr(module, name) for name in WEIGHTS]
+        return [(weights, module.hidden_size, module.forget_gate)]
     if isinstance(module, nn.RNNBase):
-        if module.mode not in ("RNN_TANH", "RNN_RELU", "LSTM", "GRU") or not module.bias:
+        if not module.bias:
             raise ValueError("a torch.nn network without biases is not supported")
-        gate = LSTM_FORGET_GATE if module.mode == "LSTM" else None
-        layers = module.all_weights
-        return [_Weights(w, u, b, c, module.hidden_size, gate) for w, u, b, c in layers]
+        gate = LSTMCell.forget_gate if module.mode == "LSTM" else None
+        return [(weights, module.hidden_size, gate) for weights in module.all_weights]
     return []
 
 
-LSTM_FORGET_GATE = 1
-"""The gates of torch.nn.LSTM are i, f, g, o."""
-
-
-def _initialize(part: _Weights, scheme: Initialization) -> None:
-    biases = (part.bias_ih, part.bias_hh)
+def _initialize(weights: Sequence[Tensor], size: int, scheme: Initialization) -> None:
+    weight_ih, weight_hh, *biases = weights
     if scheme == "pytorch":
-        bound = part.size**-0.5
-        for tensor in (part.weight_ih, part.weight_hh, *biases):
-            nn.init.uniform_(tensor, -bound, bound)
+        for tensor in weights:
+            nn.init.uniform_(tensor, -(size**-0.5), size**-0.5)
         return
     for bias in biases:
         nn.init.zeros_(bias)
     if scheme == "identity":
-        if part.weight_hh.shape[0] != part.size:
-            raise ValueError("identity is for simple cells: one with gates has no such start")
-        nn.init.eye_(part.weight_hh)
-        nn.init.normal_(part.weight_ih, std=0.001)
+        if weight_hh.shape[0] != size:
+            raise ValueError("identity is for simple cells: a cell with gates has no such scheme")
+        nn.init.eye_(weight_hh)
+        nn.init.normal_(weight_ih, std=0.001)
         return
-    for gate in part.weight_ih.split(part.size):
+    for gate in weight_ih.split(size):
         nn.init.xavier_uniform_(gate)
-    for gate in part.weight_hh.split(part.size):
-        if scheme == "orthogonal":
-            nn.init.orthogonal_(gate)
-        else:
-            nn.init.xavier_uniform_(gate)
+    for gate in weight_hh.split(size):
+        (nn.init.orthogonal_ if scheme == "orthogonal" else nn.init.xavier_uniform_)(gate)

@@ -10,15 +10,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from common.compute.device import is_gpu
-from common.recurrent.cells import ALL, Cell, CellFactory, make_cell
-from common.recurrent.fused import unroll_fused, wants_float32
+from common.recurrent.cells import ALL, WEIGHTS, Cell, CellFactory, make_cell
+from common.recurrent.fused import (
+    STANDARD,
+    takes_packed,
+    unroll_kernel,
+    unroll_layer,
+    wants_float32,
+)
 from common.recurrent.initialization import Initialization, initialize_
 from common.recurrent.names import StandardCell
-from common.recurrent.packed import takes_packed, unroll_kernel
 from common.recurrent.padding import Padding
 from common.recurrent.scan import scan
-from common.recurrent.standard import WEIGHTS, rename_torch_weights, standard_cell
 from common.recurrent.state import RecurrentState, State
 
 
@@ -26,27 +29,30 @@ class Recurrent(nn.Module):
     """A recurrent network: a cell unrolled over time, in layers and directions.
 
     The standard cells, named, run on `torch.nn.RNN`, `LSTM` or `GRU` (cuDNN, oneDNN), which also
-    holds their weights: that module is `kernel`, so weights move by
-    `gru.load_state_dict(recurrent.kernel.state_dict())`, and back by
+    holds their weights: that module is `kernel`. Weights are copied to torch by
+    `gru.load_state_dict(recurrent.kernel.state_dict())`, and from it by
     `recurrent.load_state_dict(gru.state_dict())`. Any other cell runs on our own loop, `scan`; so does
     "rnn_relu" where there is padding, in which its state could grow without bounds.
 
-    Besides the whole pass there is one step at a time, for decoders: `step`, or `project` and
-    `step_projected` where part of the input is known before the loop. Both use the same weights.
+    Decoders run one step at a time, with the same weights: by `step`, or by `project` and
+    `step_projected` where part of the input is known before the loop.
 
     The state is a tuple of cell states, one for each layer and direction: layers first, then
     directions, as in torch. Each is a tuple of tensors whose first dimension is B: (h,) or (h, c),
     each (B, H), for the standard cells.
 
     Args:
-        cell: "rnn" (tanh), "rnn_relu", "lstm", "gru"; or what makes a cell of (input_size,
-            hidden_size): `LayerNormLSTMCell`, `functools.partial(GRUCell, reset_after=False)`.
+        cell: "rnn" (tanh), "rnn_relu", "lstm", "gru"; or a function (input_size, hidden_size) ->
+            Cell: `LayerNormLSTMCell`, `functools.partial(GRUCell, reset_after=False)`.
         input_size: I, features of an input.
         hidden_size: H, features of a hidden state.
         num_layers: L; each layer reads the outputs of the one below.
         bidirectional: read in both directions (D = 2) and concatenate their outputs.
-        dropout: probability of dropping a feature between layers, anew at every step.
+        dropout: probability of dropping a feature between layers, drawn anew at every step.
         initialization: as in `initialize_`; PyTorch's default if not given.
+
+    Raises:
+        ValueError: an unknown cell or initialization, or a number out of range.
     """
 
     def __init__(
@@ -72,7 +78,7 @@ class Recurrent(nn.Module):
         self.output_size = self.num_directions * hidden_size
         self.dropout = dropout
 
-        # Of every layer and direction: torch's suffix of its weights, and how wide its input is.
+        # For every layer and direction: torch's suffix of its weights, and its input features.
         directions = ("", "_reverse")[: self.num_directions]
         self._suffixes = [f"l{i}{way}" for i in range(num_layers) for way in directions]
         widths = [input_size] * len(directions)
@@ -80,9 +86,18 @@ class Recurrent(nn.Module):
         self.kernel: nn.RNNBase | None = None
         self._views: Sequence[Cell] | None = None
         if isinstance(cell, str):
-            sizes = (input_size, hidden_size, num_layers)
-            self.kernel, make = standard_cell(cell, *sizes, bidirectional, dropout)
-            # The cells of the kernel's layers, for single steps: its weights, our equations.
+            if cell not in STANDARD:
+                raise ValueError(
+                    f"cell is one of {', '.join(STANDARD)}, or makes a Cell of (input_size, "
+                    f"hidden_size); not {cell!r}"
+                )
+            kernel, make = STANDARD[cell]
+            options = {
+                "bidirectional": bidirectional,
+                "dropout": dropout if num_layers > 1 else 0.0,
+            }
+            self.kernel = kernel(input_size, hidden_size, num_layers, **options)
+            # Cells for single steps: the kernel's weights, our equations.
             with torch.device("meta"):
                 self._kernel_cells = tuple(make(width, hidden_size) for width in widths)
         else:
@@ -90,13 +105,13 @@ class Recurrent(nn.Module):
             self.cells = nn.ModuleDict(dict(zip(self._suffixes, cells, strict=True)))
         first = self.initial_state(1, next(self.parameters()).detach())
         self.state_shapes = tuple(tuple(part.shape[1:] for part in state) for state in first)
-        """Of each layer and direction, the shapes of the tensors of its state, without B."""
+        """For each layer and direction, the shapes of the tensors of its state, without B."""
         self.register_load_state_dict_pre_hook(_accept_torch_names)
         if initialization is not None:
             initialize_(self, initialization)
 
     def __getstate__(self) -> object:
-        self._cells()  # a copy must not inherit weights that were exchanged for one call
+        self._cells()  # a copy must not keep weights that `functional_call` put in for one call
         return super().__getstate__()
 
     def extra_repr(self) -> str:
@@ -115,17 +130,15 @@ class Recurrent(nn.Module):
             inputs: (B, T, I), padded on the right.
             lengths: (B,) real steps of each sequence, 0 to T; all are real if not given. Lengths on
                 the CPU are checked, and are best for inputs on a GPU too: all layers are then one
-                call of cuDNN. Lengths on a GPU are taken as they are, since to look at them would
-                wait for it.
-            state: before the first step, of each layer and direction that of its cell; that of
-                `initial_state` if not given.
+                call of cuDNN. Lengths on a GPU are not checked, since the host would have to wait.
+            state: before the first step; that of `initial_state` if not given.
 
         Returns:
             The top layer's outputs (B, T, D H), exactly 0 at padding, and the state of each
             sequence after its last real step (with no steps at all: the state before the first).
 
         Raises:
-            ValueError: shapes that do not fit, lengths outside 0..T.
+            ValueError: shapes that do not fit, or lengths outside 0..T.
         """
         if inputs.dim() != 3 or inputs.shape[2] != self.input_size:
             raise ValueError(f"inputs are (B, T, {self.input_size}), not {tuple(inputs.shape)}")
@@ -135,30 +148,21 @@ class Recurrent(nn.Module):
         batch, steps, _ = inputs.shape
         state = self.initial_state(batch, inputs) if state is None else self._fit(state, batch)
         padding = Padding.of(lengths, batch, steps, inputs.device)
-        # The loops and kernels run over time: they want a step's rows side by side in memory.
+        # Time-major and contiguous, since loops and kernels run over time.
         values = inputs.transpose(0, 1).contiguous()  # (T, B, I)
         if batch == 0 or steps == 0:
             return values.new_zeros(batch, steps, self.output_size), state
         if self.kernel is not None and (padding is None or takes_packed(padding)):
-            outputs, state = self._whole_kernel(self.kernel, values, state, padding)
+            # Contiguous (L D, B, H), as cuDNN needs it.
+            first = tuple(torch.stack(parts).to(values.dtype) for parts in zip(*state, strict=True))
+            outputs, last = unroll_kernel(self.kernel, values, first, padding)
+            state = tuple(zip(*(part.unbind(0) for part in last), strict=True))
         else:
-            # A kernel runs on through the padding, where a ReLU's state may overflow: scan holds it.
+            # A kernel also runs through padding, where a ReLU's state may overflow: scan does not.
             bounded = self.kernel is not None and self.kernel.mode != "RNN_RELU"
             kernel = self.kernel if bounded else None
             outputs, state = self._layer_by_layer(kernel, values, state, padding)
         return outputs.transpose(0, 1), state
-
-    def _whole_kernel(
-        self, kernel: nn.RNNBase, inputs: Tensor, state: RecurrentState, padding: Padding | None
-    ) -> tuple[Tensor, RecurrentState]:
-        # Contiguous (L D, B, H), as cuDNN wants it.
-        first = tuple(torch.stack(parts).to(inputs.dtype) for parts in zip(*state, strict=True))
-        if is_gpu(inputs.device):
-            outputs, last = unroll_kernel(kernel, inputs, first, padding)
-        else:
-            outputs, *rest = kernel(inputs, first if len(first) == 2 else first[0])
-            last = rest[0] if len(first) == 2 else tuple(rest)
-        return outputs, tuple(zip(*(part.unbind(0) for part in last), strict=True))
 
     def _layer_by_layer(
         self,
@@ -180,7 +184,7 @@ class Recurrent(nn.Module):
                 if kernel is not None and padding is not None:
                     first = tuple(part.to(values.dtype) for part in first)
                     weights = [getattr(cell, name) for name in WEIGHTS]
-                    output, last = unroll_fused(kernel, weights, values, first, padding, reverse)
+                    output, last = unroll_layer(kernel, weights, values, first, padding, reverse)
                 else:
                     output, last = scan(cell, values, first, padding=padding, reverse=reverse)
                 outputs.append(output)
@@ -193,7 +197,7 @@ class Recurrent(nn.Module):
     # -- one step at a time ------------------------------------------------------------------------
 
     def step(self, inputs: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
-        """One time step of all layers, for loops that decide on the next input as they go.
+        """One time step of all layers, for loops whose next input depends on the last output.
 
         Args:
             inputs: (B, I).
@@ -208,14 +212,9 @@ class Recurrent(nn.Module):
         return self.step_projected(self.project(inputs), state)
 
     def project(self, inputs: Tensor, columns: slice = ALL, bias: bool = True) -> Tensor:
-        """The input product of the first layer, or of some features of its input: (..., P).
+        """The input product (..., P) of the first layer, or of some features of its input.
 
-        It is affine, so parts may be computed at different times and added up (`Cell.project`).
-
-        Args:
-            inputs: (..., I'), those features of the input that `columns` names.
-            columns: the features that `inputs` holds.
-            bias: whether to add the input's bias; once for every step is right.
+        The arguments are those of `Cell.project`.
         """
         return self._cells()[0].project(inputs, columns, bias)
 
@@ -236,9 +235,9 @@ class Recurrent(nn.Module):
     def deferred(self) -> Self:
         """A view for one hand-written loop over time, sharing the weights.
 
-        The weight gradients of all that the loop calls on it (`step`, `project`, `step_projected`)
-        are each computed as one product after all steps ran backward. Make a new view for every
-        pass; what is called once, before the loop, gains nothing from it.
+        The weight gradients of its `step`, `project` and `step_projected` are each computed as one
+        product after all steps ran backward. Make a new view for every pass; a call before the loop
+        gains nothing from it.
         """
         view = copy.copy(self)
         view._views = [cell.deferred() for cell in self._cells()]
@@ -248,7 +247,7 @@ class Recurrent(nn.Module):
         """The state before the first step, as each cell makes it (`Cell.initial_state`)."""
         return tuple(cell.initial_state(batch, like) for cell in self._cells())
 
-    # -- what both share ---------------------------------------------------------------------------
+    # -- shared ------------------------------------------------------------------------------------
 
     def _cells(self) -> Sequence[Cell]:
         """The cell of every layer and direction."""
@@ -256,7 +255,7 @@ class Recurrent(nn.Module):
             return self._views
         if self.kernel is None:
             return list(self.cells.values())  # type: ignore[arg-type]
-        # Looked up anew each time: the kernel's parameters may have been exchanged.
+        # Read anew each time: `functional_call` may have replaced the kernel's parameters.
         parameters = self.kernel._parameters
         for cell, suffix in zip(self._kernel_cells, self._suffixes, strict=True):
             for name in WEIGHTS:
@@ -264,11 +263,7 @@ class Recurrent(nn.Module):
         return self._kernel_cells
 
     def _fit(self, state: RecurrentState, batch: int) -> RecurrentState:
-        """The state, if it is one of this network.
-
-        Raises:
-            ValueError: it is not.
-        """
+        """The state; a ValueError if it is not one of this network."""
         wanted = [[(batch, *shape) for shape in shapes] for shapes in self.state_shapes]
         found = [
             [tuple(part.shape) for part in cell]
@@ -287,5 +282,11 @@ class Recurrent(nn.Module):
 def _accept_torch_names(
     module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: object
 ) -> None:
+    """Let a state dict of torch.nn load: rename weight_ih_l0 to the name that `Recurrent` has."""
     assert isinstance(module, Recurrent)
-    rename_torch_weights(state_dict, prefix, module._suffixes, module.kernel is not None)
+    for suffix in module._suffixes:
+        for name in WEIGHTS:
+            theirs = f"{name}_{suffix}"
+            ours = f"kernel.{theirs}" if module.kernel is not None else f"cells.{suffix}.{name}"
+            if prefix + theirs in state_dict:
+                state_dict[prefix + ours] = state_dict.pop(prefix + theirs)

@@ -1,4 +1,4 @@
-"""The names that the core takes. Nothing is imported here: `--help` is quick."""
+"""Names that options take. This file imports no torch, so that `--help` is quick."""
 
 from __future__ import annotations
 
@@ -8,4 +8,4 @@ StandardCell: TypeAlias = Literal["rnn", "rnn_relu", "lstm", "gru"]
 """The cells that run on the kernels of `torch.nn`."""
 
 Initialization: TypeAlias = Literal["pytorch", "glorot", "orthogonal", "identity"]
-"""How recurrent weights begin; see `initialize_`."""
+"""How recurrent weights are initialised; see `initialize_`."""

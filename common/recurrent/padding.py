@@ -1,7 +1,8 @@
-"""The padded end of every sequence in a batch: what to clear, where to look, how to reverse."""
+"""Padding at the end of sequences: setting it to 0, finding the last real step, reversing the rest."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
 
@@ -11,27 +12,21 @@ from torch import Tensor
 from common.compute.device import upload
 
 
+@dataclass(eq=False)
 class Padding:
-    """Where the sequences of a right-padded, time-major batch end.
+    """Where the sequences of a right-padded, time-major batch end; made by `Padding.of`.
 
     Args:
-        lengths: (B,) real steps of each sequence.
+        given: (B,) real steps of each sequence, on the host or on the device of the batch.
         steps: T, the steps of the batch.
         shortest: the smallest length if the host knows it, else 0.
-        device: of the batch; that of the lengths by default.
+        device: of the batch.
     """
 
-    def __init__(
-        self,
-        lengths: Tensor,
-        steps: int,
-        shortest: int = 0,
-        device: torch.device | None = None,
-    ) -> None:
-        self.given = lengths
-        self.steps = steps
-        self.shortest = shortest
-        self.device = lengths.device if device is None else device
+    given: Tensor
+    steps: int
+    shortest: int
+    device: torch.device
 
     @cached_property
     def lengths(self) -> Tensor:
@@ -50,8 +45,7 @@ class Padding:
     ) -> Self | None:
         """The padding of a batch (B, T, ...), or None if the host can see that there is none.
 
-        Lengths on the CPU are checked, and may spare all of the work. Lengths on an accelerator are
-        taken as they are, since to look at them would stop the host.
+        Lengths on the CPU are checked. Lengths on an accelerator are not: the host would have to wait.
 
         Raises:
             ValueError: lengths of the wrong shape or type, or outside 0..T.
@@ -77,11 +71,12 @@ class Padding:
         return cls(lengths, steps, shortest, device)
 
     def clear(self, values: Tensor) -> Tensor:
-        """values: (T, B, F). Returns them with exact zeros at padding, whatever stood there."""
+        """values: (T, B, F). Returns them with exact zeros at padding, even of NaN."""
         return values.masked_fill(self.mask, 0)
 
     def last(self, values: Tensor, first: Tensor) -> Tensor:
-        """values: (T, B, F) at each step; first: (B, F) before. Returns (B, F), the last real."""
+        """values: (T, B, F) of each step; first: (B, F). Returns (B, F) of the last real step, `first`
+        where there is none."""
         index = (self.lengths - 1).clamp(min=0).view(1, -1, 1).expand(1, -1, values.shape[2])
         last = values.gather(0, index).squeeze(0)
         if self.shortest > 0:
@@ -89,18 +84,18 @@ class Padding:
         return torch.where(self.lengths.unsqueeze(1) > 0, last, first.to(last.dtype))
 
     def reverse(self, values: Tensor) -> Tensor:
-        """values: (T, B, F). Returns the real steps in reverse order, the padding where it was."""
+        """values: (T, B, F). Returns them with the real steps in reverse order, padding unmoved."""
         steps, batch, _ = values.shape
         times = torch.arange(steps, device=values.device).unsqueeze(1)
         source = torch.where(self.mask.squeeze(2), times, self.lengths - 1 - times)  # (T, B)
         rows = source * batch + torch.arange(batch, device=values.device)
-        return _Swap.apply(values.flatten(0, 1), rows.flatten()).unflatten(0, (steps, batch))
+        return _Permute.apply(values.flatten(0, 1), rows.flatten()).unflatten(0, (steps, batch))
 
 
-class _Swap(torch.autograd.Function):
-    """Rows in another order, by a permutation that is its own inverse.
+class _Permute(torch.autograd.Function):
+    """Reorders rows by a permutation that is its own inverse.
 
-    That makes the backward the same cheap gather, where autograd would add rows into zeros.
+    So the backward is the same cheap gather, where autograd would add rows into zeros.
     """
 
     @staticmethod
@@ -111,4 +106,4 @@ class _Swap(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (rows,) = ctx.saved_tensors
-        return _Swap.apply(gradient, rows), None
+        return _Permute.apply(gradient, rows), None

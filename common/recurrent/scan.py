@@ -13,30 +13,26 @@ from common.recurrent.state import State
 def scan(
     cell: Cell,
     inputs: Tensor,
-    state: State | None = None,
-    *,
+    state: State,
     padding: Padding | None = None,
     reverse: bool = False,
-    defer_weight_grad: bool = True,
 ) -> tuple[Tensor, State]:
     """Unroll a cell over time: one input product for all steps, then one recurrent product a step.
 
+    The recurrent weight gradient is one product after the loop has run backward (`Cell.deferred`).
+
     Args:
         cell: any cell.
-        inputs: (T, B, I) time-major; cleared at padding, if there is any.
-        state: before the first step; that of `cell.initial_state` if not given.
+        inputs: (T, B, I), 0 at padding; T is at least 1.
+        state: before the first step.
         padding: which steps are not real; they leave the state as it is.
         reverse: from the last real step to the first.
-        defer_weight_grad: compute the recurrent weight gradient as one product after the loop has
-            run backward; otherwise as one per step.
 
     Returns:
         The outputs (T, B, H), exactly 0 at padding, and the state after the last real step.
     """
     projected = cell.project(inputs)  # (T, B, P)
-    if state is None:
-        state = cell.initial_state(inputs.shape[1], projected)
-    if defer_weight_grad and torch.is_grad_enabled():
+    if torch.is_grad_enabled():
         cell = cell.deferred()
     masks = None if padding is None else padding.mask.unbind(0)
     shortest = len(inputs) if padding is None else padding.shortest
@@ -46,17 +42,10 @@ def scan(
         after = cell.step(outputs[time], state)
         if masks is not None and time >= shortest:
             after = tuple(
-                torch.where(_like_rows(masks[time], new), old.to(new.dtype), new)
+                torch.where(masks[time].view(-1, *(1,) * (new.dim() - 1)), old.to(new.dtype), new)
                 for old, new in zip(state, after, strict=True)
             )
         state = after
         outputs[time] = state[0]
-    if not outputs:
-        return projected.new_zeros(0, inputs.shape[1], cell.hidden_size), state
     stacked = torch.stack(outputs)
     return stacked if padding is None else padding.clear(stacked), state
-
-
-def _like_rows(mask: Tensor, values: Tensor) -> Tensor:
-    """mask: (B, 1). Returns it with as many dimensions as values (B, ...) have."""
-    return mask if values.dim() == 2 else mask.view(-1, *(1,) * (values.dim() - 1))

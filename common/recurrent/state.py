@@ -1,7 +1,7 @@
 """States: tuples of tensors, nested to any depth, whose first dimension is the batch.
 
 The state of a cell is a tuple of tensors, that of a `Recurrent` a tuple of cell states, that of a
-decoder or of an ensemble a tuple of those. Whoever selects rows or copies a state need not know which.
+decoder or of an ensemble a tuple of those. The functions here take any of them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ State: TypeAlias = tuple[Tensor, ...]
 """The state of a cell; the first tensor is its output (B, H)."""
 
 RecurrentState: TypeAlias = tuple[State, ...]
-"""The state of a `Recurrent`: of each layer and direction (layers first) the state of its cell."""
+"""The state of a `Recurrent`: a cell state for each layer and direction, layers first."""
 
 NestedState: TypeAlias = tuple[Union[Tensor, "NestedState"], ...]
 """Any state."""
@@ -32,14 +32,11 @@ def map_state(function: Callable[[Tensor], Tensor], state: AnyState) -> AnyState
 
 
 def select_rows(state: AnyState, rows: Tensor) -> AnyState:
-    """Some rows (N,) of every tensor of a state, in their order."""
+    """The rows (N,) of every tensor of a state, in the order of `rows`."""
     return map_state(lambda part: part.index_select(0, rows), state)
 
 
 def state_tensors(state: NestedState) -> Iterator[Tensor]:
     """All tensors of a state, in order."""
     for part in state:
-        if isinstance(part, Tensor):
-            yield part
-        else:
-            yield from state_tensors(part)
+        yield from (part,) if isinstance(part, Tensor) else state_tensors(part)

@@ -11,22 +11,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from common.recurrent.deferred import deferred
+from common.recurrent.deferred import DeferredLinear
 from common.recurrent.state import State
 
 ALL = slice(None)
+
+WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+"""The parameters of every cell, as torch names and orders them."""
 
 
 class Cell(nn.Module):
     """One step of a recurrent network; a subclass defines how the gates make the next state.
 
-    A step is split in two: `project` is what depends on the input alone, so that one product serves
-    all time steps; `step` is the rest. A subclass sets the class attributes and writes `step`, in
-    which it reaches the hidden state through `recurrent` only: that is what lets a loop defer the
-    recurrent weight gradient (see `deferred`).
+    A step has two parts: `project` depends on the input alone, so that one product serves all time
+    steps; `step` is the rest. A subclass sets the class attributes and defines `step`. There it
+    multiplies by W_hh through `recurrent` only, so that a loop can defer the weight gradient (see
+    `deferred`).
 
     The state is a tuple of tensors whose first dimension is B. The first is the output (B, H); the
-    others may have any shape, such as a memory (B, H, H): then the subclass writes `initial_state`.
+    others may have any shape, such as a memory (B, H, H): then the subclass defines `initial_state`.
 
     The parameters are laid out as in `torch.nn`: weight_ih (P, I), weight_hh (P, H), bias_ih (P,),
     bias_hh (P,), with P = gates x H rows, one block of H rows for each gate.
@@ -39,9 +42,9 @@ class Cell(nn.Module):
     gates: ClassVar[int] = 1
     """How many blocks of H rows the weights have."""
     state_size: ClassVar[int] = 1
-    """Of how many tensors (B, H) a state consists, where `initial_state` is not overridden."""
+    """How many tensors (B, H) a state consists of, where `initial_state` is not overridden."""
     forget_gate: ClassVar[int | None] = None
-    """The block whose bias keeps the memory open when it is large, if any."""
+    """The block of the forget gate, if any: a large bias keeps the memory."""
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__()
@@ -54,14 +57,14 @@ class Cell(nn.Module):
         self.weight_hh = nn.Parameter(torch.empty(rows, hidden_size))
         self.bias_ih = nn.Parameter(torch.empty(rows))
         self.bias_hh = nn.Parameter(torch.empty(rows))
-        self._products: dict[tuple, Callable[[Tensor], Tensor]] | None = None
+        self._products: dict[tuple, DeferredLinear] | None = None  # of a view, see `deferred`
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """PyTorch's default: uniform in +-1/sqrt(H), biases too."""
         bound = 1 / math.sqrt(self.hidden_size)
-        for parameter in (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh):
-            nn.init.uniform_(parameter, -bound, bound)
+        for name in WEIGHTS:
+            nn.init.uniform_(getattr(self, name), -bound, bound)
 
     def extra_repr(self) -> str:
         return f"{self.input_size}, {self.hidden_size}"
@@ -73,9 +76,9 @@ class Cell(nn.Module):
         decoder projects all words before its loop and adds the context's part in every step.
 
         Args:
-            inputs: (..., I'), the input, or those of its features that `columns` names.
-            columns: the features that `inputs` holds.
-            bias: whether to add bias_ih; once for every input is right.
+            inputs: (..., I'), the input, or some of its features.
+            columns: which features `inputs` holds.
+            bias: whether to add bias_ih, which belongs to one part only.
 
         Returns:
             (..., P).
@@ -139,7 +142,7 @@ class Cell(nn.Module):
             return F.linear(inputs, *self._part(which, rows, columns, bias))
         key = (which, rows.start, rows.stop, columns.start, columns.stop, bias)
         if key not in self._products:
-            self._products[key] = deferred(*self._part(which, rows, columns, bias))
+            self._products[key] = DeferredLinear(*self._part(which, rows, columns, bias))
         return self._products[key](inputs)
 
     def _part(
@@ -150,7 +153,7 @@ class Cell(nn.Module):
         )
         if rows != ALL:
             return weight[rows], b[rows] if bias else None
-        # A slice of all columns would be the same numbers, but no longer a leaf (autocast's cache).
+        # A slice of all columns is no leaf, and autocast caches its casts of leaves only.
         return weight if columns == ALL else weight[:, columns], b if bias else None
 
 
@@ -159,7 +162,11 @@ CellFactory = Callable[[int, int], Cell]
 
 
 def make_cell(cell: CellFactory, input_size: int, hidden_size: int) -> Cell:
-    """The cell that a factory makes, checked."""
+    """The cell that a factory makes.
+
+    Raises:
+        ValueError: it is not a Cell, or not one of these sizes.
+    """
     made = cast(object, cell(input_size, hidden_size))
     if not isinstance(made, Cell):
         raise ValueError(f"cell makes a {type(made).__name__}, not a Cell")

@@ -45,5 +45,5 @@ class GRUCell(Cell):
             reset, update = (gates_x + gates_h).sigmoid().chunk(2, dim=1)
             candidate_h = self.recurrent(reset * hidden, slice(2 * size, 3 * size))
             candidate = (candidate_x + candidate_h).tanh()
-        # (1 - z) n + z h in one pass; it wants one dtype, which autocast does not see to.
+        # (1 - z) n + z h in one pass; autocast does not cast the arguments of lerp to one dtype.
         return (torch.lerp(candidate, hidden.to(candidate.dtype), update.to(candidate.dtype)),)

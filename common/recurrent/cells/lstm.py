@@ -16,7 +16,7 @@ class LSTMCell(Cell):
         i = sigmoid(W_i x + U_i h)         input gate: how much of the candidate is written
         f = sigmoid(W_f x + U_f h)         forget gate: how much of the memory is kept
         g = tanh(W_g x + U_g h)            candidate
-        o = sigmoid(W_o x + U_o h)         output gate: how much of the memory is shown
+        o = sigmoid(W_o x + U_o h)         output gate: how much of the memory is output
         c' = f * c + i * g
         h' = o * tanh(c')
 
@@ -69,7 +69,7 @@ class LayerNormLSTMCell(LSTMCell):
         self.bias_c = nn.Parameter(torch.zeros(hidden_size))
 
     def project(self, inputs: Tensor, columns: slice = ALL, bias: bool = True) -> Tensor:
-        """As in every cell, but without the bias, which acts after the normalisation in `step`."""
+        """As `Cell.project`, but without the bias, which `step` adds after the normalisation."""
         return super().project(inputs, columns, bias=False)
 
     def step(self, projected: Tensor, state: State) -> State:

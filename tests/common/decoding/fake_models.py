@@ -1,4 +1,4 @@
-"""Models small enough for arithmetic: by a table, and recurrent with random weights.
+"""Small models: one by a table of probabilities, one recurrent with random weights.
 
 They compute in float64, so that a batch and a single sentence give a search the same numbers; the
 search itself sums up in float32.
@@ -7,6 +7,7 @@ search itself sums up in float32.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,13 +21,10 @@ from common.recurrent.state import NestedState
 from tests.devices import drawn
 
 PAD, BOS, EOS = 0, 1, 2
-SPECIAL = {"bos": BOS, "eos": EOS, "forbidden": (PAD, BOS)}
 quick = settings(
-    max_examples=60,
-    deadline=None,
-    derandomize=True,
+    max_examples=60, deadline=None, derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+)  # fmt: skip
 
 
 @dataclass
@@ -49,26 +47,31 @@ class Rows:
 
 
 class TableModel:
-    """The next word depends on the last one alone, by a table of probabilities."""
+    """The next word depends on the last one alone, by a table of probabilities.
 
-    def __init__(self, table: dict[int, dict[int, float]], vocabulary: int) -> None:
+    The state holds `size` tensors of no use.
+    """
+
+    def __init__(self, table: dict[int, dict[int, float]], vocabulary: int, size: int = 1) -> None:
         probabilities = torch.zeros(vocabulary, vocabulary, dtype=torch.double)
         for last, following in table.items():
             for word, probability in following.items():
                 probabilities[last, word] = probability
         probabilities[probabilities.sum(1) == 0, PAD] = 1.0  # rows that can never be reached
         self.logits = probabilities.log()
+        self.size = size
 
     def prepare(self, context: Rows) -> Rows:
         return context
 
     def start(self, context: Rows) -> tuple[Tensor, ...]:
-        return (torch.full((context.batch_size, 1), -1),)
+        return tuple(torch.zeros(context.batch_size, 1 + n) for n in range(self.size))
 
     def step(self, tokens, state, context):
-        assert len(tokens) % context.batch_size == 0 and len(state[0]) == len(tokens)
+        assert len(tokens) % context.batch_size == 0
+        assert [part.shape for part in state] == [(len(tokens), 1 + n) for n in range(self.size)]
         context.steps.append(len(tokens))
-        return Step(self.logits[tokens], (tokens[:, None],))
+        return Step(self.logits[tokens], tuple(part + 1 for part in state))
 
 
 def normal(*shape: int, seed: int | torch.Generator) -> Tensor:
@@ -102,7 +105,7 @@ class RandomModel:
         shared = context.rows[:, None]  # (B, 1, 6): every hypothesis of a sentence sees its row
         h = (h @ self.recurrent + self.words[tokens]).view(len(shared), -1, 6) + shared
         h = h.flatten(0, 1).tanh()
-        # Attention by no memory: positions are what was counted and what was written.
+        # No attention: three numbers that differ in every step and hypothesis.
         weights = torch.stack([length[:, 0], tokens.double(), h[:, 0]], 1)
         return Step(h @ self.out + self.bias, (h, (length + 1, ())), weights)
 
@@ -121,11 +124,21 @@ def log_probabilities(model, context: Rows, prefix: tuple[int, ...]) -> list[flo
 
 
 def rescored(model, context: Rows, tokens: list[int], *, finished: bool) -> float:
-    spoken = [*tokens, EOS] if finished else tokens
+    """The log-probability of a sentence, one token at a time."""
+    tokens = [*tokens, EOS] if finished else tokens
     return sum(
-        log_probabilities(model, context, tuple(spoken[:t]))[token]
-        for t, token in enumerate(spoken)
+        log_probabilities(model, context, tuple(tokens[:t]))[token]
+        for t, token in enumerate(tokens)
     )
+
+
+def one_row(context: Rows, row: int) -> Rows:
+    return Rows(context.rows[row : row + 1])
+
+
+def words_of(found) -> list[list[list[int]]]:
+    """The tokens of all hypotheses."""
+    return [[hypothesis.tokens for hypothesis in best] for best in found]
 
 
 def repeats(tokens: tuple[int, ...], n: int) -> bool:
@@ -155,27 +168,21 @@ def one() -> Rows:
 
 
 def search_with(strategy: type[Search], model, context, **options: Any):
-    """A search whose options and whose arguments of the call are named together."""
+    """A search, by the options of the strategy and the arguments of the call together."""
     own = {field.name for field in fields(strategy)}
     for name in ("max_length", "min_length"):
         if not isinstance(options.get(name, 0), int):  # a bound for each sentence
             own -= {name}
     if isinstance(options.get("length_penalty"), tuple):
         options["length_norm"], options["length_penalty"] = options["length_penalty"]
-    forbidden = options.pop("forbidden", (PAD, BOS))
+    forbidden = Forbidden(options.pop("forbidden", (PAD, BOS)))
     call = {name: value for name, value in options.items() if name not in own}
     value = strategy(**{name: options[name] for name in own & options.keys()})
-    constraints = [Forbidden(forbidden), *call.pop("constraints", ())]
-    return value(model, context, **call, pad=None, constraints=constraints)
+    return value(
+        model, context, **{"bos": BOS, "eos": EOS, "pad": None, "constraints": [forbidden]} | call
+    )
 
 
-def beam_search(model, context, **options: Any):
-    return search_with(BeamSearch, model, context, **options)
-
-
-def greedy(model, context, **options: Any):
-    return search_with(Greedy, model, context, **options)
-
-
-def sample(model, context, **options: Any):
-    return search_with(Sampling, model, context, **options)
+beam_search, greedy, sample = (
+    partial(search_with, strategy) for strategy in (BeamSearch, Greedy, Sampling)
+)

@@ -1,62 +1,18 @@
-"""Ensembles of step models: their means worked by hand."""
+"""Ensembles of step models: their means by hand."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import pytest
 import torch
-from torch import Tensor
 
 from common.decoding.ensemble import Ensemble, EnsembleContext, mean_log_probabilities
-from common.decoding.step_model import Step
-from common.text.vocabulary import BOS, EOS, PAD
-from tests.common.decoding.fake_models import beam_search, sample
+from tests.common.decoding.fake_models import BOS, EOS, Rows, TableModel, beam_search, sample
 from tests.devices import generator
 from tests.tolerances import rounding, same_log_probability
 
-SPECIAL = {"bos": BOS, "eos": EOS, "forbidden": (PAD, BOS)}
 THE, A, DOG, CAT, VOCABULARY = 4, 5, 6, 7, 8
-
-
-@dataclass(frozen=True)
-class Rows:
-    """A context of nothing but its number of rows."""
-
-    rows: Tensor
-
-    @property
-    def batch_size(self) -> int:
-        return len(self.rows)
-
-    def select(self, rows: Tensor) -> Rows:
-        return Rows(self.rows[rows])
-
-
-class TableModel:
-    """The next word depends on the last one alone; the state holds `size` tensors of no use."""
-
-    def __init__(self, table: dict[int, dict[int, float]], size: int) -> None:
-        probabilities = torch.zeros(VOCABULARY, VOCABULARY, dtype=torch.double)
-        for last, following in table.items():
-            for word, probability in following.items():
-                probabilities[last, word] = probability
-        probabilities[probabilities.sum(1) == 0, PAD] = 1.0  # rows that can never be reached
-        self.logits = probabilities.log()
-        self.size = size
-
-    def prepare(self, context: Rows) -> Rows:
-        return context
-
-    def start(self, context: Rows) -> tuple[Tensor, ...]:
-        return tuple(torch.zeros(context.batch_size, 1 + n) for n in range(self.size))
-
-    def step(self, tokens: Tensor, state, context: Rows):
-        assert [tensor.shape for tensor in state] == [
-            (len(tokens), 1 + n) for n in range(self.size)
-        ]
-        return Step(self.logits[tokens], tuple(tensor + 1 for tensor in state))
 
 
 ENDS = {word: {EOS: 1.0} for word in (DOG, CAT)}
@@ -66,13 +22,14 @@ OTHER = {BOS: {THE: 0.2, A: 0.8}, THE: {DOG: 0.1, CAT: 0.9}, A: {DOG: 1.0}} | EN
 
 def together(sentences: int = 1) -> tuple[list[TableModel], EnsembleContext]:
     rows = Rows(torch.zeros(sentences))
-    return [TableModel(ONE, 1), TableModel(OTHER, 3)], EnsembleContext((rows, rows))
+    models = [TableModel(ONE, VOCABULARY, size=1), TableModel(OTHER, VOCABULARY, size=3)]
+    return models, EnsembleContext((rows, rows))
 
 
 def found_by_beam(average) -> dict[tuple[int, ...], float]:
     models, context = together()
     (best,) = beam_search(
-        Ensemble(models, average=average), context, **SPECIAL, max_length=5, beam_size=6, n_best=4
+        Ensemble(models, average=average), context, max_length=5, beam_size=6, n_best=4
     )
     assert [h.score for h in best] == sorted((h.score for h in best), reverse=True)
     return {tuple(h.tokens): math.exp(h.log_probability) for h in best}
@@ -109,14 +66,14 @@ def test_log_probabilities_by_hand():
 def test_samples_follow_the_mean():
     models, context = together()
     (samples,) = sample(
-        Ensemble(models), context, **SPECIAL, max_length=5, num_samples=4000,
+        Ensemble(models), context, max_length=5, num_samples=4000,
         generator=generator(1),
     )  # fmt: skip
     cats = sum(h.tokens == [THE, CAT] for h in samples) / len(samples)
     assert cats == pytest.approx(0.55 * 0.65, abs=0.03)
 
 
-def test_a_mean_of_wide_scores_neither_overflows_nor_underflows():
+def test_the_mean_of_large_logits_neither_overflows_nor_underflows():
     logits = [torch.tensor([[1e4, 0.0, -1e4]]), torch.tensor([[-1e4, -1e4, 1e4]])]
     mean = mean_log_probabilities(logits)
     assert mean[0, [0, 2]].tolist() == same_log_probability([math.log(0.5)] * 2, terms=3)
@@ -124,7 +81,7 @@ def test_a_mean_of_wide_scores_neither_overflows_nor_underflows():
     assert mean_log_probabilities([x.bfloat16() for x in logits]).dtype == torch.float32
 
 
-def test_what_does_not_fit_together():
+def test_errors():
     models, context = together()
     with pytest.raises(ValueError, match="at least one"):
         Ensemble([])

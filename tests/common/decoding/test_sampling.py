@@ -1,4 +1,4 @@
-"""Samples: as often as the distribution says, and decided by the generator."""
+"""Samples: as frequent as the distribution predicts, and determined by the generator."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from tests.common.decoding.fake_models import (
     BOS,
     EOS,
     PAD,
-    SPECIAL,
     RandomModel,
     Rows,
     TableModel,
@@ -25,12 +24,12 @@ from tests.devices import generator
 WORDS = {3: 0.4, 4: 0.3, 5: 0.15, 6: 0.1, 7: 0.05}
 
 
-def shares(counts: Counter, total: int, expected: dict[tuple, float]) -> None:
+def assert_fractions(counts: Counter, total: int, expected: dict[tuple, float]) -> None:
     """Each count within five standard deviations of what is expected, and nothing else drawn."""
     assert set(counts) == set(expected)
-    for outcome, share in expected.items():
-        spread = math.sqrt(share * (1 - share) / total)
-        assert abs(counts[outcome] / total - share) <= 5 * spread + 1e-9
+    for outcome, probability in expected.items():
+        spread = math.sqrt(probability * (1 - probability) / total)
+        assert abs(counts[outcome] / total - probability) <= 5 * spread + 1e-9
 
 
 @pytest.mark.parametrize(
@@ -53,7 +52,7 @@ def test_samples_follow_the_distribution(options, expected):
     found = sample(
         TableModel(table, 10),
         Rows(torch.zeros(2, 1)),
-        **(SPECIAL | options),
+        **options,
         max_length=5,
         num_samples=10_000,
         generator=generator(0),
@@ -67,7 +66,7 @@ def test_samples_follow_the_distribution(options, expected):
         for hypotheses in found
     ]
     for counts in drawn:
-        shares(counts, 10_000, expected)
+        assert_fractions(counts, 10_000, expected)
     assert drawn[0] != drawn[1] or len(expected) == 1  # the two sentences are drawn apart
 
 
@@ -80,7 +79,7 @@ def test_a_nucleus_of_a_large_vocabulary(top_p):
     model = TableModel(table, 703)
     model.logits[3:] = -math.inf
     model.logits[3:, EOS] = 0.0
-    (found,) = sample(model, one(), **SPECIAL, max_length=1, num_samples=20_000, top_p=top_p)
+    (found,) = sample(model, one(), max_length=1, num_samples=20_000, top_p=top_p)
     falling, order = probabilities.sort(descending=True)
     size = int((falling.cumsum(0) < top_p).sum()) + 1
     nucleus = falling[:size] / falling[:size].sum()
@@ -92,12 +91,12 @@ def test_a_nucleus_of_a_large_vocabulary(top_p):
     assert abs(statistic - (size - 1)) < 5 * math.sqrt(2 * (size - 1))
 
 
-def test_the_generator_decides_the_samples():
+def test_the_generator_determines_the_samples():
     model, context = RandomModel(30, 0), contexts(4)
 
     def drawn(seed: int):
         return sample(
-            model, context, **SPECIAL, max_length=9, num_samples=3, top_p=0.9,
+            model, context, max_length=9, num_samples=3, top_p=0.9,
             generator=generator(seed),
         )  # fmt: skip
 
@@ -112,4 +111,4 @@ def test_the_generator_decides_the_samples():
 )
 def test_bad_sampling_options(options):
     with pytest.raises(ValueError):
-        sample(RandomModel(9, 0), contexts(2), **SPECIAL, max_length=5, **options)
+        sample(RandomModel(9, 0), contexts(2), max_length=5, **options)

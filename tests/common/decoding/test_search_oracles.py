@@ -10,22 +10,22 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from common.decoding.length_penalty import gnmt
 from tests.common.decoding.fake_models import (
     BOS,
     EOS,
     PAD,
-    SPECIAL,
     RandomModel,
     Rows,
     beam_search,
     contexts,
     greedy,
     log_probabilities,
+    one_row,
     quick,
     repeats,
     rescored,
     sample,
+    words_of,
 )
 from tests.devices import generator
 from tests.tolerances import rounding, same_log_probability
@@ -42,10 +42,10 @@ def plain_beam_search(
     min_length: int = 0,
     no_repeat_ngram: int = 0,
 ):
-    """One sentence, one hypothesis at a time, never stopping early: what the search must equal.
+    """The same search of one sentence, one hypothesis at a time, never stopping early.
 
     Returns:
-        the answers, best first; and the least difference that decided who lives on or comes first.
+        the answers, best first; and the smallest difference of scores that decided an order.
     """
     closest = math.inf
     live: list[tuple[float, tuple[int, ...]]] = [(0.0, ())]
@@ -97,11 +97,8 @@ def every_sentence(model, context: Rows, max_length: int, penalty):
     return sorted(found, reverse=True)
 
 
-PENALTIES = {0.0: lambda n: 1.0, 0.7: lambda n: n**0.7, 1.0: float, "gnmt": gnmt(0.9)}
-
-
-def as_option(penalty):
-    return ("gnmt", 0.9) if penalty == "gnmt" else penalty
+PENALTIES = {0.0: lambda n: 1.0, 0.7: lambda n: n**0.7, 1.0: float}
+PENALTIES[("gnmt", 0.9)] = lambda n: ((5 + n) / 6) ** 0.9
 
 
 @pytest.mark.parametrize("penalty", PENALTIES)
@@ -110,25 +107,17 @@ def test_wide_beam_equals_exhaustive_search(seed, penalty):
     model = RandomModel(6, seed)
     context = contexts(3, seed)
     found = beam_search(
-        model,
-        context,
-        **SPECIAL,
-        max_length=4,
-        beam_size=600,
-        n_best=25,
-        length_penalty=as_option(penalty),
+        model, context, max_length=4, beam_size=600, n_best=25, length_penalty=penalty
     )
     for sentence, hypotheses in enumerate(found):
-        row = Rows(context.rows[sentence : sentence + 1])
+        row = one_row(context, sentence)
         every = every_sentence(model, row, 4, PENALTIES[penalty])
         by_words = {words: (score, total) for score, total, words in every}
         found_words = [tuple(h.tokens) for h in hypotheses]
         assert len(set(found_words)) == 25
-        # The scores in order; and each of its own sentence: two as good as equal may change places.
-        for scores in (
-            [score for score, _, _ in every[:25]],
-            [by_words[w][0] for w in found_words],
-        ):
+        # The scores in order; and that of each sentence: two that nearly tie may change places.
+        in_order = [score for score, _, _ in every[:25]]
+        for scores in (in_order, [by_words[words][0] for words in found_words]):
             assert [h.score for h in hypotheses] == same_log_probability(scores, terms=6 + 5)
         totals = [by_words[words][1] for words in found_words]
         assert [h.log_probability for h in hypotheses] == same_log_probability(totals, terms=6 + 5)
@@ -156,30 +145,18 @@ def test_equals_plain_beam_search(
     n_best = data.draw(st.integers(1, beam_size))
     model = RandomModel(8, seed, ending=ending, sharp=1.0)
     context = contexts(len(lengths), seed)
+    options = {"beam_size": beam_size, "n_best": n_best, "no_repeat_ngram": no_repeat_ngram}
+    low, high = (list(bounds) for bounds in zip(*lengths, strict=True))
     found = beam_search(
-        model,
-        context,
-        **SPECIAL,
-        beam_size=beam_size,
-        n_best=n_best,
-        length_penalty=as_option(penalty),
-        min_length=[low for low, _ in lengths],
-        max_length=torch.tensor([high for _, high in lengths]),
-        no_repeat_ngram=no_repeat_ngram,
-        prune=prune,
-    )
+        model, context, **options, prune=prune, length_penalty=penalty,
+        min_length=low, max_length=torch.tensor(high),
+    )  # fmt: skip
     assert len(found) == len(lengths)
     for sentence, (hypotheses, (low, high)) in enumerate(zip(found, lengths, strict=True)):
-        row = Rows(context.rows[sentence : sentence + 1])
+        row = one_row(context, sentence)
+        bounds = {"max_length": high, "min_length": low}
         expected, closest = plain_beam_search(
-            model,
-            row,
-            beam_size=beam_size,
-            n_best=n_best,
-            penalty=PENALTIES[penalty],
-            max_length=high,
-            min_length=low,
-            no_repeat_ngram=no_repeat_ngram,
+            model, row, **options, **bounds, penalty=PENALTIES[penalty]
         )
         # What is closer than the rounding of float32 may be decided either way.
         assume(closest > 10 * rounding(8 + 6))  # of log-probabilities above -10
@@ -191,53 +168,27 @@ def test_equals_plain_beam_search(
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_beam_of_one_is_greedy(seed):
-    model = RandomModel(30, seed)
-    context = contexts(7, seed)
-    found = greedy(model, context, **SPECIAL, max_length=12)
-    assert found == beam_search(
-        model, context, **SPECIAL, max_length=12, beam_size=1, length_penalty=0.0
-    )
-    for sentence, (hypothesis,) in enumerate(found):
-        row = Rows(context.rows[sentence : sentence + 1])
-        words: tuple[int, ...] = ()
-        while True:
-            values = log_probabilities(model, row, words)
-            word = max(range(2, model.vocabulary), key=values.__getitem__)
-            if word == EOS or len(words) == 12:
-                break
-            words = (*words, word)
-        assert (tuple(hypothesis.tokens), hypothesis.finished) == (words, word == EOS)
-
-
-@pytest.mark.parametrize("normalised", [False, True])
-def test_greedy_does_not_depend_on_the_length_penalty(normalised):
+def test_a_beam_of_one_is_greedy_whatever_the_length_penalty(seed):
     """An early end is final for greedy search, even if the penalty prefers longer sentences."""
-    model, context = RandomModel(20, 3, ending=2.0), contexts(9)
-    found = greedy(model, context, **SPECIAL, max_length=15, length_penalty=2.0 * normalised)
-    expected = greedy(model, context, **SPECIAL, max_length=15)
-    assert [h[0].tokens for h in found] == [h[0].tokens for h in expected]
+    model, context = RandomModel(30, seed, ending=2.0), contexts(7, seed)
+    found = greedy(model, context, max_length=12)
+    assert found == beam_search(model, context, max_length=12, beam_size=1)
+    penalised = greedy(model, context, max_length=12, length_penalty=2.0)
+    assert words_of(found) == words_of(penalised)
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_log_probability_is_the_models_own(seed):
-    """Whatever was banned and however it was found."""
+    """Whatever the constraints and the search."""
     model, context = RandomModel(12, seed), contexts(4, seed)
-    options = {"max_length": 6, "min_length": 2, "no_repeat_ngram": 1} | SPECIAL
+    options = {"max_length": 6, "min_length": 2, "no_repeat_ngram": 1}
+    sampling = {"num_samples": 3, "temperature": 0.7, "top_k": 5, "generator": generator(seed)}
     for found in (
         beam_search(model, context, **options, n_best=3, length_penalty=1.0),
-        sample(
-            model,
-            context,
-            **options,
-            num_samples=3,
-            temperature=0.7,
-            top_k=5,
-            generator=generator(seed),
-        ),
+        sample(model, context, **options, **sampling),
     ):
         for sentence, hypotheses in enumerate(found):
-            row = Rows(context.rows[sentence : sentence + 1])
+            row = one_row(context, sentence)
             for h in hypotheses:
                 expected = rescored(model, row, h.tokens, finished=h.finished)
                 assert h.log_probability == same_log_probability(expected, terms=12 + 7)

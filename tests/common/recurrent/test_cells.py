@@ -1,4 +1,4 @@
-"""Every cell: its equations, its gradients, its parts."""
+"""Every cell: its equations and gradients."""
 
 from functools import partial
 
@@ -7,16 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import gradcheck, gradgradcheck
 
-from common.recurrent import Cell, GRUCell, LayerNormLSTMCell, LSTMCell, SimpleRNNCell
+from common.recurrent import Cell, GRUCell, LSTMCell, SimpleRNNCell
+from tests.common.recurrent.cells import CELLS
 
-CELLS = {
-    "tanh": SimpleRNNCell,
-    "relu": partial(SimpleRNNCell, nonlinearity="relu"),
-    "lstm": LSTMCell,
-    "gru": GRUCell,
-    "gru_reset_before": partial(GRUCell, reset_after=False),
-    "layer_norm_lstm": LayerNormLSTMCell,
-}
 every_cell = pytest.mark.parametrize("name", CELLS)
 B, X, H = 3, 5, 4
 
@@ -51,8 +44,8 @@ def test_gradients_equal_finite_differences(name):
 @pytest.mark.parametrize(
     "name, reference",
     [
-        ("tanh", nn.RNNCell),
-        ("relu", partial(nn.RNNCell, nonlinearity="relu")),
+        ("rnn", nn.RNNCell),
+        ("rnn_relu", partial(nn.RNNCell, nonlinearity="relu")),
         ("lstm", nn.LSTMCell),
         ("gru", nn.GRUCell),
     ],
@@ -132,33 +125,6 @@ def test_an_input_may_be_projected_in_parts(name):
     left = cell.project(x[:, :2], slice(0, 2))
     right = cell.project(x[:, 2:], slice(2, X), bias=False)
     torch.testing.assert_close(cell.step(left + right, state), cell(x, state))
-
-
-@every_cell
-def test_a_deferred_view_computes_the_same_step_and_gradients(name):
-    cell = make(name)
-    x, state = torch.randn(B, X, dtype=torch.double), random_state(cell)
-    x.requires_grad_()
-    weights = [*cell.parameters(), x]
-    plain = cell(x, state)
-    expected = torch.autograd.grad(sum(part.pow(2).sum() for part in plain), weights)
-    deferred = cell.deferred()(x, state)
-    actual = torch.autograd.grad(sum(part.pow(2).sum() for part in deferred), weights)
-    torch.testing.assert_close(deferred, plain)
-    torch.testing.assert_close(actual, expected)
-
-
-def test_a_new_cell_is_small_and_works():
-    class Leaky(Cell):
-        """h' = h / 2 + tanh(W x + U h) / 2."""
-
-        def step(self, projected, state):
-            return (state[0] / 2 + (projected + self.recurrent(state[0])).tanh() / 2,)
-
-    cell = Leaky(X, H).double()
-    x = torch.zeros(B, X, dtype=torch.double)
-    (h,) = cell(x, cell.initial_state(B, x))
-    torch.testing.assert_close(h, ((cell.bias_ih + cell.bias_hh).tanh() / 2).expand(B, H))
 
 
 def test_bad_sizes_and_nonlinearities_are_refused():

@@ -1,4 +1,4 @@
-"""The deferred weight gradient: the same numbers, whatever way backward runs."""
+"""Deferred gradients equal the ordinary ones, however backward runs."""
 
 import gc
 import weakref
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from common.recurrent.deferred import deferred, deferred_mixture
+from common.recurrent.deferred import DeferredLinear, DeferredMixture
 
 STEPS = 5
 
@@ -32,14 +32,14 @@ def loop(product, h: Tensor) -> list[Tensor]:
 def test_gradients_equal_the_ordinary_ones():
     weight, bias, h = make()
     plain = loop(lambda x: F.linear(x, weight, bias), h)[-1].sum()
-    ours = loop(deferred(weight, bias), h)[-1].sum()
+    ours = loop(DeferredLinear(weight, bias), h)[-1].sum()
     expected = torch.autograd.grad(plain, (weight, bias, h))
     torch.testing.assert_close(torch.autograd.grad(ours, (weight, bias, h)), expected)
 
 
 def test_backward_may_run_several_times_and_through_some_steps_only():
     weight, bias, h = make()
-    states = loop(deferred(weight, bias), h)
+    states = loop(DeferredLinear(weight, bias), h)
     plain = loop(lambda x: F.linear(x, weight, bias), h)
     # Without the weight: what these steps leave behind must not enter a later weight gradient.
     torch.autograd.grad(states[-1].sum(), h, retain_graph=True)
@@ -52,7 +52,7 @@ def test_backward_may_run_several_times_and_through_some_steps_only():
 def test_columns_of_a_weight_get_their_gradient():
     weight, _, h = make()
     x = h[:, :2].detach()
-    ours = deferred(weight[:, 1:3])
+    ours = DeferredLinear(weight[:, 1:3])
     torch.autograd.backward([(ours(x) * k).sum() for k in (1.0, 2.0)])
     expected = torch.zeros_like(weight)
     expected[:, 1:3] = 3 * x.sum(0)
@@ -62,7 +62,7 @@ def test_columns_of_a_weight_get_their_gradient():
 def test_inputs_may_have_several_batch_dimensions():
     weight, bias, _ = make()
     x = torch.randn(2, 3, 4, dtype=torch.double)
-    deferred(weight, bias)(x).pow(2).sum().backward()
+    DeferredLinear(weight, bias)(x).pow(2).sum().backward()
     expected = torch.autograd.grad(F.linear(x, weight, bias).pow(2).sum(), (weight, bias))
     torch.testing.assert_close((weight.grad, bias.grad), expected)
 
@@ -70,16 +70,16 @@ def test_inputs_may_have_several_batch_dimensions():
 def test_a_frozen_weight_still_passes_gradients_on():
     weight, bias, h = make()
     weight.requires_grad_(False)
-    (gradient,) = torch.autograd.grad(deferred(weight)(h).sum(), h)
+    (gradient,) = torch.autograd.grad(DeferredLinear(weight)(h).sum(), h)
     torch.testing.assert_close(gradient, weight.sum(0).expand(3, 4))
-    (gradient,) = torch.autograd.grad(deferred(weight, bias)(h).sum(), bias)
+    (gradient,) = torch.autograd.grad(DeferredLinear(weight, bias)(h).sum(), bias)
     torch.testing.assert_close(gradient, torch.full((4,), 3.0, dtype=torch.double))
 
 
 def test_a_product_made_without_gradients_has_them_when_called_with():
     weight, _, h = make()
     with torch.no_grad():
-        product = deferred(weight)
+        product = DeferredLinear(weight)
         assert not product(h).requires_grad
     product(h).sum().backward()
     assert weight.grad is not None and weight.grad.abs().sum() > 0
@@ -88,7 +88,7 @@ def test_a_product_made_without_gradients_has_them_when_called_with():
 def test_a_second_derivative_equals_the_ordinary_one():
     weight, bias, h = make()
     results = []
-    for product in (deferred(weight, bias), lambda x: F.linear(x, weight, bias)):
+    for product in (DeferredLinear(weight, bias), lambda x: F.linear(x, weight, bias)):
         loss = loop(product, h)[-1].sum()
         firsts = torch.autograd.grad(loss, (weight, bias, h), create_graph=True)
         penalty = sum(first.pow(2).sum() for first in firsts)
@@ -98,7 +98,7 @@ def test_a_second_derivative_equals_the_ordinary_one():
 
 def test_changing_the_weight_before_backward_is_noticed():
     weight, bias, h = make()
-    loss = deferred(weight, bias)(h).sum()
+    loss = DeferredLinear(weight, bias)(h).sum()
     with torch.no_grad():
         weight.add_(1)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
@@ -108,7 +108,7 @@ def test_changing_the_weight_before_backward_is_noticed():
 @pytest.mark.parametrize("backward", ["none", "without weight", "all"])
 def test_nothing_keeps_the_graph_alive(backward):
     weight, bias, h = make()
-    states = loop(deferred(weight, bias), h)
+    states = loop(DeferredLinear(weight, bias), h)
     inner = weakref.ref(states[2])
     if backward == "all":
         states[-1].sum().backward()
@@ -135,7 +135,7 @@ def test_under_autocast_the_weight_is_cast_once():
             return function(*args, **(kwargs or {}))
 
     with Counter(), torch.autocast(h.device.type, torch.bfloat16):
-        state = loop(deferred(weight), h)[-1]
+        state = loop(DeferredLinear(weight), h)[-1]
     assert state.dtype == torch.bfloat16 and len(casts) == 1
     state.float().sum().backward()
     expected = torch.autograd.grad(loop(lambda x: F.linear(x, weight), h)[-1].sum(), weight)
@@ -147,7 +147,7 @@ def test_under_autocast_the_weight_is_cast_once():
 
 def mixed(memory, first, *, defer: bool):
     """A loop whose every step's weights depend on what the step before read."""
-    mixture = deferred_mixture() if defer else torch.bmm
+    mixture = DeferredMixture() if defer else torch.bmm
     weights, read = first, None
     for _ in range(4):
         read = mixture(weights, memory)  # (B, Q, M)
@@ -158,25 +158,18 @@ def mixed(memory, first, *, defer: bool):
 def test_a_mixture_equals_the_plain_product_and_its_gradients():
     memory = torch.randn(3, 5, 4, dtype=torch.double, requires_grad=True)
     first = torch.rand(3, 2, 5, dtype=torch.double, requires_grad=True)
-    results = []
-    for defer in (False, True):
-        read = mixed(memory, first, defer=defer)
-        results.append((read, *torch.autograd.grad(read.square().sum(), (memory, first))))
-    for plain, once in zip(*results, strict=True):
+    expected, read = (mixed(memory, first, defer=defer) for defer in (False, True))
+    torch.testing.assert_close(read, expected)
+    plain = torch.autograd.grad(expected.square().sum(), (memory, first))
+    for _ in range(2):  # twice through one graph
+        once = torch.autograd.grad(read.square().sum(), (memory, first), retain_graph=True)
         torch.testing.assert_close(once, plain)
+    leaves = [t[:1].detach().requires_grad_() for t in (memory, first)]
+    assert torch.autograd.gradgradcheck(lambda m, w: mixed(m, w, defer=True), leaves)
 
 
-def test_a_mixture_twice_through_one_graph_and_to_the_second_derivative():
-    memory = torch.randn(2, 3, 2, dtype=torch.double, requires_grad=True)
-    first = torch.rand(2, 1, 3, dtype=torch.double, requires_grad=True)
-    read = mixed(memory, first, defer=True)
-    once = torch.autograd.grad(read.sum(), memory, retain_graph=True)
-    torch.testing.assert_close(torch.autograd.grad(read.sum(), memory), once)
-    assert torch.autograd.gradgradcheck(lambda m, w: mixed(m, w, defer=True), (memory, first))
-
-
-def test_a_mixture_of_a_memory_that_learns_nothing():
+def test_a_mixture_of_a_memory_without_gradients():
     memory = torch.randn(2, 3, 4, dtype=torch.double)
     weights = torch.rand(2, 1, 3, dtype=torch.double, requires_grad=True)
-    (gradient,) = torch.autograd.grad(deferred_mixture()(weights, memory).sum(), weights)
+    (gradient,) = torch.autograd.grad(DeferredMixture()(weights, memory).sum(), weights)
     torch.testing.assert_close(gradient, memory.sum(-1).unsqueeze(1))

@@ -1,4 +1,4 @@
-"""Dropout: the right share is dropped, the mean stays, and the seed decides."""
+"""Dropout: the right fraction is dropped, the mean is kept, and the seed determines the mask."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from common.recurrent.dropout import Dropout
 
 
 @pytest.mark.parametrize("p", [0.1, 0.3, 0.5, 0.9])
-def test_the_share_that_is_dropped_and_the_mean_that_stays(p):
+def test_the_dropped_fraction_and_the_mean(p):
     torch.manual_seed(0)
     dropped = Dropout(p)(torch.ones(1_000, 333))
     assert (dropped == 0).float().mean().item() == pytest.approx(p, abs=0.003)
@@ -19,8 +19,8 @@ def test_the_share_that_is_dropped_and_the_mean_that_stays(p):
     assert kept[0].item() == pytest.approx(1 / (1 - p), rel=2e-4)
 
 
-def test_coins_are_independent_of_each_other():
-    """Four coins come from one number: neighbours must not know of each other."""
+def test_features_are_dropped_independently():
+    """Four bits of a mask come from one random number: neighbours must be independent."""
     torch.manual_seed(0)
     kept = Dropout(0.5)(torch.ones(400_000)) != 0
     for distance in range(1, 9):
@@ -28,14 +28,14 @@ def test_coins_are_independent_of_each_other():
         assert together == pytest.approx(0.25, abs=0.004)
 
 
-def test_the_gradient_passes_where_features_were_kept():
+def test_the_gradient_is_that_of_the_kept_features():
     values = torch.randn(7, 5, dtype=torch.double, requires_grad=True)
     dropped = Dropout(0.4)(values)
     (gradient,) = torch.autograd.grad(dropped.sum(), values)
     torch.testing.assert_close(gradient * values, dropped)
 
 
-def test_the_seed_decides():
+def test_the_seed_determines_the_mask():
     values, dropout = torch.ones(100), Dropout(0.5)
     torch.manual_seed(3)
     once = dropout(values)

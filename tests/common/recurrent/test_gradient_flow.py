@@ -1,15 +1,9 @@
-"""Gradient through time, in cases that can be worked by hand."""
+"""Gradients through time, in cases that can be computed by hand."""
 
 import pytest
 import torch
 
-from common.recurrent import (
-    GRUCell,
-    LayerNormLSTMCell,
-    LSTMCell,
-    Recurrent,
-    SimpleRNNCell,
-)
+from common.recurrent import GRUCell, LayerNormLSTMCell, LSTMCell, Recurrent, SimpleRNNCell
 from common.recurrent.gradient_flow import gradient_flow
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -41,11 +35,6 @@ def test_a_linear_network_scales_the_gradient_once_per_step(make, scale):
     torch.testing.assert_close(norms, expected)
 
 
-def test_it_vanishes_and_explodes():
-    small, large = (gradient_flow(linear(s), torch.ones(1, 30, 1)) for s in (0.5, 2.0))
-    assert small[0] < 1e-8 * small[-1] and large[0] > 1e8 * large[-1]
-
-
 def test_an_open_forget_gate_keeps_what_a_simple_network_loses():
     torch.manual_seed(0)
     x = torch.randn(4, 30, 3)
@@ -57,12 +46,12 @@ def test_an_open_forget_gate_keeps_what_a_simple_network_loses():
     assert flow[0] < 1e-6 * flow[-1] and lstm_flow[0] > 0.1 * lstm_flow[-2]
 
 
-def test_the_loss_is_the_callers():
+def test_the_loss_may_be_any_function():
     norms = gradient_flow(linear(1.0), torch.ones(1, T, 1), loss=lambda h: 3 * h[:, 0].sum())
     torch.testing.assert_close(norms, torch.full((T,), 3.0))
 
 
-def test_parameters_and_their_gradients_are_left_alone():
+def test_parameters_and_their_gradients_do_not_change():
     network = Recurrent(LayerNormLSTMCell, 3, H, num_layers=2)
     network.requires_grad_(False)
     with torch.no_grad():
@@ -88,7 +77,7 @@ def test_the_whole_state_counts():
 
 def test_a_state_of_any_shape_counts():
     class Memory(LSTMCell):
-        """An LSTM whose c is kept as (B, H, 1) and as (B,)-shaped parts."""
+        """An LSTM whose c is stored in tensors (B, 2, 1) and (B,)."""
 
         def step(self, projected, state):
             h, first, *rest = state
@@ -108,7 +97,7 @@ def test_a_state_of_any_shape_counts():
     torch.testing.assert_close(gradient_flow(ours, x), gradient_flow(plain, x))
 
 
-def test_what_cannot_be_done_is_said():
+def test_errors():
     with pytest.raises(ValueError, match="at least 1"):
         gradient_flow(LSTMCell(2, H), torch.zeros(1, 0, 2))
     with pytest.raises(ValueError, match="bidirectional"):

@@ -1,4 +1,4 @@
-"""Initialisation: every gate by itself, on our cells and on torch's networks alike."""
+"""Initialisation gate by gate, of our cells and of torch's networks."""
 
 import pytest
 import torch
@@ -64,14 +64,14 @@ def test_pytorch_is_pytorchs_default():
         assert torch.equal(a, b)
 
 
-def test_identity_passes_a_positive_state_on():
+def test_identity_keeps_a_positive_state():
     cell = SimpleRNNCell(X, H, nonlinearity="relu")
     initialize_(cell, "identity")
     state = (torch.rand(2, H),)
     torch.testing.assert_close(cell(torch.zeros(2, X), state), state)
 
 
-def test_layer_norm_gains_are_left_alone():
+def test_layer_norm_gains_do_not_change():
     cell = LayerNormLSTMCell(X, H)
     initialize_(cell, "orthogonal")
     assert (cell.gain_hh == 1).all() and (cell.bias_c == 0).all()
@@ -84,7 +84,7 @@ def test_every_network_inside_a_module_is_reached():
         torch.testing.assert_close(weight @ weight.T, torch.eye(H))
 
 
-def test_what_cannot_be_done_is_said():
+def test_errors():
     with pytest.raises(ValueError, match="one of pytorch, glorot, orthogonal, identity"):
         initialize_(LSTMCell(X, H), "xavier")
     with pytest.raises(ValueError, match="no recurrent cell"):

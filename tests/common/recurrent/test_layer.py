@@ -1,8 +1,7 @@
-"""Recurrent against torch.nn, against itself one sentence at a time, and against bad padding."""
+"""Recurrent equals torch.nn and itself one sentence at a time, whatever is in the padding."""
 
 import copy
 import pickle
-from functools import partial
 
 import pytest
 import torch
@@ -12,55 +11,24 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.overrides import TorchFunctionMode
 
 from common.recurrent import (
-    Cell,
-    GRUCell,
-    LayerNormLSTMCell,
-    LSTMCell,
     NestedState,
     Recurrent,
     RecurrentState,
-    SimpleRNNCell,
-    map_state,
     select_rows,
 )
 from common.recurrent.state import state_tensors
+from tests.common.recurrent.cells import CELLS, STANDARD
+from tests.common.recurrent.test_new_cell import FastWeights
 from tests.devices import drawn
 from tests.tolerances import LIKELY, assert_same_sums
 
-
-class MatrixCell(Cell):
-    """A cell with a memory (B, H, H), and a third tensor of one number a row."""
-
-    def step(self, projected, state):
-        hidden, memory, norm = state
-        value = (projected + self.recurrent(hidden)).tanh()
-        memory = memory / 2 + value.unsqueeze(2) * hidden.unsqueeze(1)
-        norm = norm / 2 + value.square().sum(1, keepdim=True)
-        read = torch.bmm(memory, value.unsqueeze(2)).squeeze(2)
-        return value + read / (1 + norm), memory, norm
-
-    def initial_state(self, batch, like):
-        size = self.hidden_size
-        return tuple(like.new_zeros(batch, *shape) for shape in ((size,), (size, size), (1,)))
-
-
-STANDARD = {
-    "rnn": (nn.RNN, SimpleRNNCell),
-    "rnn_relu": (
-        partial(nn.RNN, nonlinearity="relu"),
-        partial(SimpleRNNCell, nonlinearity="relu"),
-    ),
-    "lstm": (nn.LSTM, LSTMCell),
-    "gru": (nn.GRU, GRUCell),
-}
-CELLS = {
+NETWORKS = {
     **{name: name for name in STANDARD},
-    **{f"scan_{name}": cell for name, (_, cell) in STANDARD.items()},
-    "gru_reset_before": partial(GRUCell, reset_after=False),
-    "layer_norm_lstm": LayerNormLSTMCell,
-    "matrix": MatrixCell,
+    **{f"scan_{name}": CELLS[name] for name in STANDARD},
+    **{name: CELLS[name] for name in ("gru_reset_before", "layer_norm_lstm")},
+    "fast_weights": FastWeights,
 }
-every_cell = pytest.mark.parametrize("name", CELLS)
+every_cell = pytest.mark.parametrize("name", NETWORKS)
 every_stack = pytest.mark.parametrize("layers, bidirectional", [(1, False), (1, True), (3, True)])
 B, T, X, H = 4, 7, 5, 6
 LENGTHS = torch.tensor([3, 7, 1, 5])
@@ -68,7 +36,7 @@ LENGTHS = torch.tensor([3, 7, 1, 5])
 
 def make(name: str, **options) -> Recurrent:
     torch.manual_seed(0)
-    return Recurrent(CELLS[name], X, H, **options).double()
+    return Recurrent(NETWORKS[name], X, H, **options).double()
 
 
 def inputs(seed: int = 1) -> Tensor:
@@ -151,7 +119,7 @@ def test_weights_move_to_torch_and_back(name):
     torch.testing.assert_close(theirs(x)[0].transpose(0, 1), ours(x.transpose(0, 1))[0])
 
 
-def test_the_default_start_is_torchs_own():
+def test_the_default_initialization_is_torchs():
     torch.manual_seed(3)
     ours = Recurrent("gru", X, H)
     torch.manual_seed(3)
@@ -184,12 +152,13 @@ def test_step_by_step_equals_the_whole_pass(name, layers, deferred):
 
 
 @pytest.mark.parametrize("name", ["gru", "layer_norm_lstm"])
-def test_steps_see_new_weights_wherever_they_came_from(name):
+def test_steps_use_new_weights_wherever_they_came_from(name):
     network = make(name)
     x, state = inputs()[:, 0], random_state(network)
     before = network.step(x, state)[0]
     changed = {k: v * 2 for k, v in network.named_parameters()}
-    exchanged = torch.func.functional_call(_Step(network), _prefixed(changed), (x, state))
+    weights = {f"network.{name}": value for name, value in changed.items()}
+    exchanged = torch.func.functional_call(Step(network), weights, (x, state))
     for twin in (copy.deepcopy(network), pickle.loads(pickle.dumps(network))):
         twin.load_state_dict(changed)
         torch.testing.assert_close(twin.step(x, state)[0], exchanged)
@@ -199,7 +168,7 @@ def test_steps_see_new_weights_wherever_they_came_from(name):
     torch.testing.assert_close(network.step(x, state)[0], before)
 
 
-class _Step(nn.Module):
+class Step(nn.Module):
     def __init__(self, network: Recurrent) -> None:
         super().__init__()
         self.network = network
@@ -208,11 +177,7 @@ class _Step(nn.Module):
         return self.network.step(x, state)[0]
 
 
-def _prefixed(parameters):
-    return {f"network.{name}": value for name, value in parameters.items()}
-
-
-def test_dropout_lies_between_layers_and_sleeps_in_evaluation():
+def test_dropout_is_between_layers_and_in_training_only():
     network = make("gru", num_layers=2, dropout=1.0)
     x, state = inputs(), random_state(network)
     zeros = torch.zeros(B, H, dtype=torch.double)
@@ -228,12 +193,6 @@ def test_dropout_lies_between_layers_and_sleeps_in_evaluation():
     outputs = network(x, state=state)[0]
     assert not torch.allclose(outputs[:, 0], nothing)
     torch.testing.assert_close(network.step(x[:, 0], state)[0], outputs[:, 0])
-
-
-def test_a_bidirectional_network_has_no_step():
-    network = make("gru", bidirectional=True)
-    with pytest.raises(ValueError, match="no single step"):
-        network.step(inputs()[:, 0], random_state(network))
 
 
 # -- padding ----------------------------------------------------------------------------------
@@ -317,7 +276,7 @@ def test_an_empty_batch_is_no_error(name, batch, steps):
 def test_lengths_of_the_whole_batch_cost_nothing():
     network = make("gru")
     x = inputs()
-    whole = torch.full((B,), T, device="cpu")  # where it costs nothing to look at them
+    whole = torch.full((B,), T, device="cpu")  # where they are checked
     graphs = [network(x, lengths)[0].grad_fn for lengths in (None, whole)]
     names = [graph.next_functions[0][0].name() for graph in graphs]
     assert names[0] == names[1]
@@ -332,12 +291,12 @@ def test_lengths_of_the_whole_batch_cost_nothing():
         (torch.tensor([-1, 2, 3, 4]), "between 0 and the 7 steps"),
     ],
 )
-def test_bad_lengths_are_named(lengths, message):
+def test_bad_lengths(lengths, message):
     with pytest.raises(ValueError, match=message):
         make("gru")(inputs(), lengths.cpu())  # on a GPU nothing waits for them
 
 
-def test_bad_shapes_and_options_are_named():
+def test_bad_shapes_and_options():
     network = make("lstm", num_layers=2)
     with pytest.raises(ValueError, match=r"inputs are \(B, T, 5\), not \(4, 7, 3\)"):
         network(inputs()[:, :, :3])
@@ -345,6 +304,8 @@ def test_bad_shapes_and_options_are_named():
     for wrong in (state[:1], tuple(cell[:1] for cell in state), stacked(state)):
         with pytest.raises(ValueError, match="a tuple of 2 cell states"):
             network(inputs(), state=wrong)
+    with pytest.raises(ValueError, match="no single step"):
+        make("gru", bidirectional=True).step(inputs()[:, 0], random_state(network))
     with pytest.raises(ValueError, match="rnn, rnn_relu, lstm, gru"):
         Recurrent("mamba", X, H)
     with pytest.raises(ValueError, match="num_layers"):
@@ -442,27 +403,3 @@ def test_no_kernel_sees_float16_where_bfloat16_was_asked_for(name, ragged):
         torch.set_autocast_dtype("cuda", autocast[1])
     fused = name != "rnn_relu" or not ragged
     assert set(seen.dtypes) == ({torch.float32} if fused else set())
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("name", STANDARD)
-@pytest.mark.parametrize("ragged", [False, True])
-def test_bfloat16_on_a_gpu_agrees_with_full_precision(name, ragged):
-    network = make(name, num_layers=2, bidirectional=True).float().cuda()
-    x, lengths = inputs().detach().float().cuda(), LENGTHS.cuda() if ragged else None
-
-    def run(low: bool):
-        network.zero_grad()
-        with torch.autocast("cuda", torch.bfloat16, enabled=low):
-            outputs, last = network(x.bfloat16() if low else x, lengths)
-        # As small as the gradients of a loss that is a mean over many words.
-        last = map_state(lambda part: part.float().cpu(), last)
-        small = 1e-7 * loss_of(outputs.float().cpu(), last)
-        small.backward()
-        return outputs.float(), [1e7 * parameter.grad for parameter in network.parameters()]
-
-    (outputs, gradients), (expected, full) = run(True), run(False)
-    torch.testing.assert_close(outputs, expected, rtol=0.05, atol=0.05)
-    for ours, theirs in zip(gradients, full, strict=True):
-        assert ours.isfinite().all()
-        assert (ours - theirs).norm() < 0.1 * theirs.norm() + 0.05

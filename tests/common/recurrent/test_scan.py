@@ -1,31 +1,16 @@
-"""Our loop over time: what it computes, and how few products it needs for that."""
+"""Our loop over time: its results, its gradients, and how few products it needs."""
 
 from collections import Counter
-from functools import partial
 
 import pytest
 import torch
 from torch.autograd import gradcheck, gradgradcheck
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from common.recurrent import (
-    GRUCell,
-    LayerNormLSTMCell,
-    LSTMCell,
-    Padding,
-    Recurrent,
-    SimpleRNNCell,
-)
+from common.recurrent import GRUCell, LSTMCell, Padding, Recurrent
 from common.recurrent.scan import scan
+from tests.common.recurrent.cells import CELLS
 
-CELLS = {
-    "tanh": SimpleRNNCell,
-    "relu": partial(SimpleRNNCell, nonlinearity="relu"),
-    "lstm": LSTMCell,
-    "gru": GRUCell,
-    "gru_reset_before": partial(GRUCell, reset_after=False),
-    "layer_norm_lstm": LayerNormLSTMCell,
-}
 every_cell = pytest.mark.parametrize("name", CELLS)
 B, T, X, H = 3, 6, 5, 4
 
@@ -48,42 +33,35 @@ class Products(TorchDispatchMode):
 
 
 @every_cell
-def test_equals_the_steps_one_by_one(name):
-    torch.manual_seed(0)
-    cell = CELLS[name](X, H).double()
-    x = torch.randn(T, B, X, dtype=torch.double)
-    state = cell.initial_state(B, x)
-    expected = []
-    for x_t in x:
-        state = cell(x_t, state)
-        expected.append(state[0])
-    outputs, last = scan(cell, x)
-    torch.testing.assert_close(outputs, torch.stack(expected))
-    torch.testing.assert_close(last, state)
-
-
-@every_cell
 @pytest.mark.parametrize("reverse", [False, True])
-def test_deferred_gradients_equal_the_ordinary_ones(name, reverse):
-    torch.manual_seed(0)
+def test_equals_the_steps_of_each_sequence_and_their_gradients(name, reverse):
     cell = CELLS[name](X, H).double()
     x = torch.randn(T, B, X, dtype=torch.double, requires_grad=True)
-    padding = Padding.of(torch.tensor([6, 2, 4]), B, T, x.device)
-    results = []
-    for defer in (True, False):
-        outputs, last = scan(
-            cell, padding.clear(x), padding=padding, reverse=reverse, defer_weight_grad=defer
-        )
-        loss = outputs.pow(2).sum() + sum(part.sin().sum() for part in last)
-        results.append(torch.autograd.grad(loss, [x, *cell.parameters()]))
-    torch.testing.assert_close(results[0], results[1], rtol=1e-10, atol=1e-12)
+    lengths = torch.tensor([6, 2, 4])
+    padding = Padding.of(lengths, B, T, x.device)
+    found = scan(cell, padding.clear(x), cell.initial_state(B, x), padding, reverse)
+
+    outputs, states = torch.zeros(T, B, H, dtype=torch.double), []
+    for row, length in enumerate(lengths.tolist()):
+        state = cell.initial_state(1, x)
+        for t in reversed(range(length)) if reverse else range(length):
+            state = cell(x[t, row : row + 1], state)
+            outputs[t, row] = state[0][0]
+        states.append(state)
+    expected = outputs, tuple(torch.cat(parts) for parts in zip(*states, strict=True))
+    torch.testing.assert_close(found, expected)
+    losses = [
+        o.pow(2).sum() + sum(part.sin().sum() for part in last) for o, last in (found, expected)
+    ]
+    ours, theirs = (torch.autograd.grad(loss, [x, *cell.parameters()]) for loss in losses)
+    torch.testing.assert_close(ours, theirs)
 
 
 def test_one_input_product_and_one_of_each_weight_gradient():
     cell = GRUCell(X, H)
     x = torch.randn(T, B, X, requires_grad=True)
     with Products() as forward:
-        outputs, _ = scan(cell, x)
+        outputs, _ = scan(cell, x, cell.initial_state(B, x))
     assert forward.shapes == {((T * B, X), (X, 3 * H)): 1, ((B, H), (H, 3 * H)): T}
     with Products() as backward:
         outputs.sum().backward()
@@ -91,7 +69,7 @@ def test_one_input_product_and_one_of_each_weight_gradient():
         ((3 * H, T * B), (T * B, X)): 1,  # dW_ih
         ((3 * H, T * B), (T * B, H)): 1,  # dW_hh
         ((T * B, 3 * H), (3 * H, X)): 1,  # dx
-        ((B, 3 * H), (3 * H, H)): T - 1,  # dh: the first state wants none
+        ((B, 3 * H), (3 * H, H)): T - 1,  # dh: the first state needs none
     }
 
 
@@ -118,7 +96,6 @@ def test_a_hand_written_decoder_loop_defers_the_same_way():
 
 @every_cell
 def test_gradients_through_time_equal_finite_differences(name):
-    torch.manual_seed(0)
     cell = CELLS[name](2, 2).double()
     x = torch.randn(3, 2, 2, dtype=torch.double, requires_grad=True)
     state = tuple(
@@ -126,26 +103,18 @@ def test_gradients_through_time_equal_finite_differences(name):
     )
     padding = Padding.of(torch.tensor([3, 1]), 2, 3, x.device)
 
-    def run(x, weight, *state, defer):
+    def run(x, weight, *state):
         cell._parameters["weight_hh"] = weight
-        outputs, last = scan(cell, x, state, padding=padding, defer_weight_grad=defer)
+        outputs, last = scan(cell, x, state, padding)
         return outputs, *last
 
     weight = torch.randn_like(cell.weight_hh).requires_grad_()
-    for defer in (True, False):
-        assert gradcheck(partial(run, defer=defer), (x, weight, *state))
-        assert gradgradcheck(partial(run, defer=defer), (x, weight, *state))
+    assert gradcheck(run, (x, weight, *state))
+    assert gradgradcheck(run, (x, weight, *state))
 
 
 def test_without_gradients_nothing_is_kept():
+    cell, x = LSTMCell(X, H), torch.randn(T, B, X)
     with torch.no_grad():
-        outputs, last = scan(LSTMCell(X, H), torch.randn(T, B, X))
+        outputs, last = scan(cell, x, cell.initial_state(B, x))
     assert not outputs.requires_grad and not last[0].requires_grad
-
-
-def test_no_steps_leave_the_state():
-    cell = LSTMCell(X, H)
-    state = tuple(torch.randn(B, H) for _ in range(2))
-    outputs, last = scan(cell, torch.randn(0, B, X), state)
-    assert outputs.shape == (0, B, H)
-    torch.testing.assert_close(last, state, rtol=0, atol=0)

@@ -1,4 +1,4 @@
-"""How often the host looks at what a search has found changes nothing but how often it waits."""
+"""The answers do not depend on how often the host synchronizes with a GPU, only its waits do."""
 
 from __future__ import annotations
 
@@ -8,28 +8,34 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.decoding import frontier
-from common.decoding.frontier import LOOK_EVERY, Frontier
+from common.decoding.frontier import SYNCHRONIZE_EVERY, Frontier
 from tests.common.decoding.fake_models import (
-    SPECIAL,
     RandomModel,
     beam_search,
     contexts,
     greedy,
     quick,
     sample,
+    words_of,
 )
+from tests.devices import generator
 
 
 def answers(search, options, *, seed, batch, ending, monkeypatch, seldom):
-    """What a search finds, the steps it took, and how often the host looked."""
-    looks = []
-    look = Frontier.look
+    """The answers, the number of steps, and how many steps were pending at each synchronization."""
+    waits = []
+    original = Frontier.synchronize
+
+    def synchronize(self):
+        waits.append(len(self.pending))
+        return original(self)
+
     with monkeypatch.context() as patch:
         patch.setattr(frontier, "is_gpu", lambda device: seldom)
-        patch.setattr(Frontier, "look", lambda self: looks.append(len(self.unseen)) or look(self))
+        patch.setattr(Frontier, "synchronize", synchronize)
         context = contexts(batch, seed)
-        found = search(RandomModel(11, seed, ending=ending), context, **options, **SPECIAL)
-    return found, len(context.steps), looks
+        found = search(RandomModel(11, seed, ending=ending), context, **options)
+    return found, len(context.steps), waits
 
 
 @quick
@@ -55,37 +61,33 @@ def test_a_beam_search_finds_the_same(
     }  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         case = {"seed": seed, "batch": batch, "ending": ending, "monkeypatch": patch}
-        often, steps, looks = answers(beam_search, options, **case, seldom=False)
-        seldom, more_steps, few_looks = answers(beam_search, options, **case, seldom=True)
-    assert [[h.tokens for h in s] for s in seldom] == [[h.tokens for h in s] for s in often]
+        often, steps, waits = answers(beam_search, options, **case, seldom=False)
+        seldom, more_steps, few_waits = answers(beam_search, options, **case, seldom=True)
+    assert words_of(seldom) == words_of(often)
     assert [[h.finished for h in s] for s in seldom] == [[h.finished for h in s] for s in often]
     for ours, expected in zip(sum(seldom, []), sum(often, []), strict=True):
         assert torch.allclose(ours.attention, expected.attention, rtol=1e-5, atol=1e-5)
         # A batch that is pruned later multiplies matrices of other sizes.
         assert ours.score == pytest.approx(expected.score, rel=1e-5, abs=1e-5)
         assert ours.log_probability == pytest.approx(expected.log_probability, rel=1e-5, abs=1e-5)
-    assert looks == [1] * steps
-    assert few_looks == [LOOK_EVERY] * (more_steps // LOOK_EVERY)
-    assert steps <= more_steps < steps + LOOK_EVERY
+    assert waits == [1] * steps
+    assert few_waits == [SYNCHRONIZE_EVERY] * (more_steps // SYNCHRONIZE_EVERY)
+    assert steps <= more_steps < steps + SYNCHRONIZE_EVERY
 
 
 def test_greedy_and_sampling_find_the_same(monkeypatch):
     case = {"seed": 3, "batch": 4, "ending": 0.0, "monkeypatch": monkeypatch}
     options = {"max_length": [3, 9, 6, 1], "prune": False}
-    often, *_ = answers(greedy, options, **case, seldom=False)
-    seldom, *_ = answers(greedy, options, **case, seldom=True)
-    assert often == seldom
 
     def drawn(*arguments, **others):
-        generator = torch.Generator().manual_seed(5)
-        return sample(*arguments, num_samples=3, generator=generator, **others)
+        return sample(*arguments, num_samples=3, generator=generator(5), **others)
 
-    often, *_ = answers(drawn, options, **case, seldom=False)
-    seldom, *_ = answers(drawn, options, **case, seldom=True)
-    assert often == seldom
+    for search in (greedy, drawn):
+        often, seldom = (answers(search, options, **case, seldom=s)[0] for s in (False, True))
+        assert often == seldom
 
 
-def test_logits_that_are_not_numbers_are_refused_at_the_next_look(monkeypatch):
+def test_logits_that_are_not_numbers_are_refused_at_the_next_synchronization(monkeypatch):
     def search(model, context, **options):
         model.out[:] = torch.nan
         return beam_search(model, context, **options)

@@ -1,0 +1,20 @@
+"""The cells that the tests of the core share."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from torch import nn
+
+from common.recurrent import GRUCell, LayerNormLSTMCell, LSTMCell, SimpleRNNCell
+
+STANDARD = {
+    "rnn": (nn.RNN, SimpleRNNCell),
+    "rnn_relu": (partial(nn.RNN, nonlinearity="relu"), partial(SimpleRNNCell, nonlinearity="relu")),
+    "lstm": (nn.LSTM, LSTMCell),
+    "gru": (nn.GRU, GRUCell),
+}
+CELLS = {name: cell for name, (_, cell) in STANDARD.items()} | {
+    "gru_reset_before": partial(GRUCell, reset_after=False),
+    "layer_norm_lstm": LayerNormLSTMCell,
+}

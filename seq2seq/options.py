@@ -13,7 +13,7 @@ from common.config.bounds import Amount, Bounds, Count, DropoutShare, Positive, 
 from common.config.changes import MAY_CHANGE, MayChange
 from common.decoding.options import CellName, DecoderOptions, SearchOptions
 from common.errors import UserError
-from common.evaluation.names import Tokenization
+from common.evaluation.translation import Tokenization, tokenization_for
 from common.models.options import WriterRunOptions
 from seq2seq.names import Summary
 
@@ -140,8 +140,6 @@ class TrainOptions(WriterRunOptions):
 
     def scoring(self) -> dict[str, Any]:
         """How BLEU sees the text, as `evaluate` takes it."""
-        from common.evaluation.translation import tokenization_for
-
         tokenize = self.bleu_tokenize or tokenization_for(self.target)
         return {"lowercase": self.text.lowercase, "tokenize": tokenize}
 

@@ -42,12 +42,11 @@ def score_captions(
         ValueError: no image, an id in only one of the two, or an image without references.
     """
     _check_ids(hypotheses, references)
-    hypothesis_words = [tokenize(text) for text in hypotheses.values()]
-    reference_words = [[tokenize(text) for text in references[image]] for image in hypotheses]
-    found = bleu(hypothesis_words, reference_words)
-    scores = {f"bleu{order}": score for order, score in zip(ORDERS, found, strict=True)}
-    scores["rouge_l"] = math.fsum(rouge_l(hypothesis_words, reference_words)) / len(hypotheses)
-    scores["cider_d"] = math.fsum(cider_d(hypothesis_words, reference_words)) / len(hypotheses)
+    words = [tokenize(text) for text in hypotheses.values()]
+    others = [[tokenize(text) for text in references[image]] for image in hypotheses]
+    scores = {f"bleu{n}": score for n, score in zip(ORDERS, bleu(words, others), strict=True)}
+    for name, metric in (("rouge_l", rouge_l), ("cider_d", cider_d)):
+        scores[name] = math.fsum(metric(words, others)) / len(words)
     return scores
 
 
@@ -93,17 +92,10 @@ def rouge_l(hypotheses: Sequence[Words], references: Sequence[Sequence[Words]]) 
     """ROUGE-L of each caption: F-measure of the longest common subsequence (Lin 2004, sect. 3).
 
     As in the COCO code, beta is 1.2 (recall counts more than precision), and the best precision and
-    the best recall may come from different references.
-
-    Args:
-        hypotheses: the words of one caption per image.
-        references: the words of each reference, per image.
+    the best recall may come from different references. Arguments and errors are those of `bleu`.
 
     Returns:
         One fraction per image; the score of the corpus is their mean.
-
-    Raises:
-        ValueError: not one non-empty list of references per hypothesis.
     """
     _check_aligned(hypotheses, references)
     beta, scores = 1.2, []
@@ -156,19 +148,16 @@ def cider_d(
 
     The mean over orders 1 to 4 and references of
     10 exp(-d^2 / 2 sigma^2) min(h, r) . r / (|h| |r|), where h and r are tf-idf vectors of n-grams,
-    sigma is 6, and d is the difference of length, which the COCO code counts in *bigrams*.
+    sigma is 6, and d is the difference of length, which the COCO code counts in *bigrams*. Errors
+    are those of `bleu`.
 
     Args:
-        hypotheses: the words of one caption per image.
-        references: the words of each reference, per image.
+        hypotheses, references: as in `bleu`.
         document_frequency: the table of another corpus (self-critical training takes that of the
             training references); by default that of `references`.
 
     Returns:
         One score per image, 0 to 10; the score of the corpus is their mean.
-
-    Raises:
-        ValueError: not one non-empty list of references per hypothesis.
     """
     _check_aligned(hypotheses, references)
     table = document_frequency or DocumentFrequency(references)
@@ -195,8 +184,7 @@ def _clipped_matches(words: Words, candidates: Sequence[Words], order: int) -> i
     most: dict[NGram, int] = {}
     for other in candidates:
         for ngram, count in _ngrams(other, order).items():
-            if count > most.get(ngram, 0):
-                most[ngram] = count
+            most[ngram] = max(count, most.get(ngram, 0))
     return sum(min(n, most.get(ngram, 0)) for ngram, n in _ngrams(words, order).items())
 
 

@@ -13,6 +13,7 @@ import textwrap
 import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -140,15 +141,12 @@ def heat_map(weights: ArrayLike, rows: Sequence[str], columns: Sequence[str]) ->
     axes.invert_yaxis()
     axes.xaxis.tick_top()
     every = math.ceil(0.17 / cell)  # labels that would overlap are left out
-    style = {
-        "fontfamily": "DejaVu Sans", "fontsize": min(max(40 * cell, 8), 12), "parse_math": False,
-    }  # fmt: skip
-    slant = {"rotation": 50, "rotation_mode": "anchor", "ha": "left"}
-    for set_ticks, texts, more in (
-        (axes.set_xticks, columns, slant), (axes.set_yticks, rows, {}),
-    ):  # fmt: skip
+    style: dict[str, Any] = {"fontfamily": "DejaVu Sans", "fontsize": min(max(40 * cell, 8), 12)}
+    slant: dict[str, Any] = {"rotation": 50, "rotation_mode": "anchor", "ha": "left"}
+    for axis, texts, more in ((axes.xaxis, columns, slant), (axes.yaxis, rows, {})):
         labels = [_label(text) for text in texts[::every]]
-        set_ticks(np.arange(0, len(texts), every) + 0.5, labels, **style, **more)
+        places = np.arange(0, len(texts), every) + 0.5
+        axis.set_ticks(places, labels, parse_math=False, **style, **more)
     axes.tick_params(length=0)
     scale = figure.add_axes((1 + 0.14 / width, 1 - 0.7 / height, 0.1 / width, 0.7 / height))
     figure.colorbar(table, cax=scale, ticks=[0, table.norm.vmax], format="%.2g")

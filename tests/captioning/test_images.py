@@ -248,14 +248,11 @@ def test_garbage_never_ends_in_another_error(tmp_path: Path) -> None:
                     assert "\n" not in str(error)
 
 
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [(b"", "the file is empty"), (b"not an image", "not an image, or of an unknown format")],
-)
-def test_files_that_are_no_image(tmp_path: Path, content: bytes, reason: str) -> None:
+@pytest.mark.parametrize("content", [b"", b"not an image"])
+def test_files_that_are_no_image(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.jpg"
     path.write_bytes(content)
-    with pytest.raises(ImageError, match=f"a.jpg: cannot be read as an image \\({reason}\\)"):
+    with pytest.raises(ImageError, match=r"a\.jpg: cannot be read as an image \(not an image, or"):
         open_image(path)
 
 

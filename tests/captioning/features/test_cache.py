@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -78,7 +79,7 @@ def test_values_beyond_fp16_stay_finite_and_broken_weights_are_refused(
     assert read(cache, range(4)).max() == torch.finfo(torch.float16).max
     with torch.no_grad():
         last.expand1x1.weight[0] = torch.nan
-    with pytest.raises(UserError, match="no finite numbers"):
+    with pytest.raises(UserError, match="not finite"):
         build(tmp_path, paths[:4], backbone)
 
 
@@ -228,8 +229,8 @@ def test_a_build_goes_on_after_the_last_complete_chunk(
     (folder,) = (tmp_path / "cache").iterdir()
     with pytest.raises(UserError, match=r"names\.txt is missing"):
         FeatureFolder(folder)
-    with open(folder / "features.npy", "ab") as file:
-        file.write(b"torn")
+    if chunks:
+        np.load(folder / "features.npy", "r+")[4 * chunks :] = np.nan  # a torn write
     for path in paths[: 4 * chunks]:
         path.unlink()  # were they computed again, they would be missing
     cache = build(tmp_path / "cache", paths, backbone)
@@ -322,10 +323,8 @@ run_command(main)
 """
 
 
-def test_when_the_disk_fills_up_what_was_computed_is_kept(
-    tmp_path, backbone, weights, paths
-) -> None:
-    """A limit of file size stands for the full disk: an error from the same call."""
+def test_a_file_that_cannot_be_written_is_one_line(tmp_path, backbone, weights, paths) -> None:
+    """A limit of file size stands for the full disk: an error of the operating system."""
     code = LIMITED.format(build=SLOW_BUILD)
     result = subprocess.run(
         [sys.executable, "-c", code, *arguments(tmp_path, weights, delay=0)],
@@ -333,9 +332,30 @@ def test_when_the_disk_fills_up_what_was_computed_is_kept(
     )  # fmt: skip
     assert result.returncode == 1
     assert result.stderr.startswith("error: File too large") and result.stderr.count("\n") == 1
-    for path in paths[:8]:
+    assert_same(read(build(tmp_path / "cache", paths, backbone)), computed(backbone, paths))
+
+
+def test_when_the_disk_fills_up_what_was_computed_is_kept(
+    tmp_path, backbone, paths, monkeypatch
+) -> None:
+    synchronize, left = os.fsync, 6  # of images.npy, and of features and record of each chunk
+
+    def fsync(file: int) -> None:
+        nonlocal left
+        if not left:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        left -= 1
+        synchronize(file)
+
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="No space"):
+        patched.setattr(os, "fsync", fsync)
+        build(tmp_path / "cache", paths, backbone)
+    (record,) = (tmp_path / "cache").glob("*/record.json")
+    kept = done(record.parent)
+    assert kept
+    for path in paths[:kept]:
         path.unlink()
     cache = build(tmp_path / "cache", paths, backbone)
-    assert_same(read(cache, range(8, COUNT)), computed(backbone, paths[8:]))
-    record = json.loads((cache.path / "record.json").read_text())
-    assert record["key"]["backbone"] == "squeezenet1_1" and record["damaged"] == {}
+    assert_same(read(cache, range(kept, COUNT)), computed(backbone, paths[kept:]))
+    content = json.loads((cache.path / "record.json").read_text())
+    assert content["key"]["backbone"] == "squeezenet1_1" and content["damaged"] == {}

@@ -25,7 +25,6 @@ from common.compute.precision import arithmetic
 from common.errors import UserError
 from common.files import atomic_write, read_json, write_json
 
-CHUNK = 256  # images after which progress is recorded: the most that is computed again after a kill
 LARGEST = torch.finfo(torch.float16).max
 
 
@@ -38,7 +37,7 @@ def cached_features(
     names: Sequence[str] | None = None,
     grid: bool = True,
     mirror: bool = False,
-    batch_size: int = 32,
+    batch_size: int = 64,
 ) -> tuple[FeatureFolder, dict[int, str]]:
     """The features of these images by this network: opened if they are there, else computed.
 
@@ -56,7 +55,7 @@ def cached_features(
         names: (N,) of the images, for other readers of the folder; the paths by default.
         grid: keep every region, for attention; False: only their mean, a fiftieth of the space.
         mirror: also compute every image flipped left to right.
-        batch_size: images that go through the network together.
+        batch_size: images that go through the network together; progress is recorded after each.
 
     Returns:
         The folder, whose rows are those of `paths`, and for each image without features its row and
@@ -86,35 +85,18 @@ def cached_features(
         with _locked(build.folder):
             if not build.finished():  # another process may have finished it meanwhile
                 build.begin()
-                _compute(build, files, backbone, transform, batch_size)
+                network = backbone.inference_copy()
+                with tqdm(
+                    total=len(files), initial=build.done, desc=f"features of {network.name}",
+                    unit=" images", disable=None,
+                ) as bar:  # fmt: skip
+                    for batch in image_batches(files, transform, batch_size, start=build.done):
+                        values = np.zeros(1, np.float16)
+                        if batch.indices:
+                            values = _features(network, transform, batch.pixels, grid, mirror)
+                        bar.update(build.append(values, batch.indices, batch.problems))
                 build.finish(names)
     return FeatureFolder(build.folder), build.damaged
-
-
-def _compute(
-    build: _Build,
-    files: Sequence[str],
-    backbone: Backbone,
-    transform: ImageTransform,
-    batch_size: int,
-) -> None:
-    """Append the features of the remaining images."""
-    network = backbone.inference_copy()
-    with tqdm(
-        total=len(files), initial=build.done, desc=f"features of {network.name}",
-        unit=" images", disable=None,
-    ) as bar:  # fmt: skip
-        for batch in image_batches(files, transform, CHUNK, start=build.done):
-            count = len(batch.indices) + len(batch.problems)
-            values = np.zeros((len(build.files), count, *build.shape[1:]), np.float16)
-            places = np.array(batch.indices, np.int64) - build.done
-            for first in range(0, len(places), batch_size):
-                part = slice(first, first + batch_size)
-                found = _features(network, transform, batch.pixels[part], values.shape)
-                values[:, places[part]] = found
-                bar.update(len(found[0]))
-            build.append(values, dict(batch.problems))
-            bar.update(len(batch.problems))
 
 
 class _Build:
@@ -173,19 +155,34 @@ class _Build:
             if not self.done:  # of full size, but sparse
                 np.lib.format.open_memmap(path, "w+", np.float16, self.shape)
 
-    def append(self, features: np.ndarray, damaged: dict[int, str]) -> None:
-        """Add images: first their features (files, images, ...) to the files, then the record."""
-        for path, values in zip(self.files, features, strict=True):
+    def append(
+        self, features: np.ndarray, images: list[int], problems: list[tuple[int, str]]
+    ) -> int:
+        """Add a batch: first its features to the files, then the record.
+
+        Args:
+            features: (files, B, ...) float16; anything if all images are damaged.
+            images: (B,) their rows, the first ones of those that are not done, without damaged ones.
+            problems: row and reason of each damaged image among them.
+
+        Returns:
+            The number of images, damaged ones included.
+        """
+        count = len(images) + len(problems)
+        rows = np.zeros((len(self.files), count, *self.shape[1:]), np.float16)
+        rows[:, np.array(images, int) - self.done] = features
+        for path, values in zip(self.files, rows, strict=True):
             array = np.load(path, mmap_mode="r")
             with open(path, "r+b") as file:  # a full disk is an error here, and a crash in a memmap
                 file.seek(array.offset + self.done * array.strides[0])
                 file.write(values.tobytes())
                 file.flush()
                 os.fsync(file.fileno())
-        self.done += features.shape[1]
-        self.damaged |= damaged
+        self.done += count
+        self.damaged |= dict(problems)
         content = {"key": self.key, "done": self.done, "damaged": self.damaged}
         write_json(self.folder / "record.json", content)
+        return count
 
     def finish(self, names: Sequence[str]) -> None:
         """Name the rows, each on one line; rows without features have an empty name."""
@@ -197,14 +194,14 @@ class _Build:
 
 @torch.inference_mode()
 def _features(
-    network: Backbone, transform: ImageTransform, pixels: torch.Tensor, shape: tuple[int, ...]
+    network: Backbone, transform: ImageTransform, pixels: torch.Tensor, grid: bool, mirror: bool
 ) -> np.ndarray:
-    """float16 of (1, B, S, C) or (1, B, C), or (2, ...) with the mirrored images; as in `shape`."""
+    """float16 of (1, B, S, C), of (1, B, C) without the grid; (2, ...) with the mirrored images."""
     device = next(network.parameters()).device
     with naming_batch_size(len(pixels)), arithmetic(device, "fp32"):
         images = transform.normalize(upload(pixels, device))
-        sides = [network(each).float() for each in (images, images.flip(-1))[: shape[0]]]
-        result = torch.stack([each if len(shape) == 4 else each.mean(1) for each in sides])
+        sides = [network(each).float() for each in (images, images.flip(-1))[: 1 + mirror]]
+        result = torch.stack([each if grid else each.mean(1) for each in sides])
         half = result.clamp(-LARGEST, LARGEST).half()
         features, finite = to_host((half, result.isfinite().all()))
     if not finite:

@@ -10,28 +10,28 @@ from tyro.conf import Positional
 
 from common.config.bounds import Positive
 
-Timed: TypeAlias = Literal["recurrent", "decoder", "beam", "translator", "precision"]
+Timed: TypeAlias = Literal["recurrent", "decoder", "beam", "translator", "captioner"]
 Name: TypeAlias = Literal[Timed, "padding", "corpus"]
 
 
 @dataclass(frozen=True)
 class BenchmarkOptions:
-    """Measure the speed of the parts that training and decoding spend their time in.
+    """Measure the speed of the parts in which training and decoding spend their time.
 
-    `compare OTHER_CHECKOUT` measures it against another version of the code.
+    `compare OTHER_CHECKOUT` compares it with another version of the code.
     """
 
     names: Positional[tuple[Name, ...]] = (*get_args(Timed), "padding")
-    """Which of them; corpus, which takes some minutes and 2 GB of disk, only if it is named."""
+    """Which benchmarks; corpus, which takes some minutes and 2 GB of disk, only if it is named."""
     threads: int = 1
     """CPU threads; one gives the steadiest ratios."""
     device: str = "cpu"
     """Where all of it is computed, but for padding and corpus: cpu, cuda, cuda:1, mps, or any other
     device of PyTorch; auto takes a GPU if there is one."""
     data: Path | None = None
-    """A folder of captions, for the padding of its batches; lengths are made up if not given."""
+    """A folder of captions, for the padding of its batches; random lengths by default."""
     corpus_dir: Path = Path("runs/benchmark-corpus")
-    """Where corpus puts its generated pairs; it can be deleted afterwards."""
+    """Folder for the generated pairs of corpus; it can be deleted afterwards."""
     corpus_pairs: int = 5_000_000
     """How many pairs corpus generates."""
     json: Path | None = None

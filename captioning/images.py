@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import IO, TypeAlias
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from common.errors import UserError, one_line
 
@@ -52,7 +52,8 @@ def open_image(source: ImageSource, size: int | None = None) -> Image.Image:
     # Damaged files make decoders raise almost anything: SyntaxError, struct.error, EOFError,
     # zlib.error, IndexError... All of them mean that this image cannot be read.
     except Exception as error:
-        raise ImageError(f"{_name_of(source)}: {_reason(error)}.") from error
+        reason = getattr(error, "strerror", None) or one_line(error)
+        raise ImageError(f"{_name_of(source)}: cannot be read as an image ({reason}).") from error
 
 
 def _name_of(source: ImageSource) -> str:
@@ -60,20 +61,6 @@ def _name_of(source: ImageSource) -> str:
         return os.fspath(source)
     name = getattr(source, "filename", None) or getattr(source, "name", None)
     return name if isinstance(name, str) else "the given image"
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, FileNotFoundError):
-        return "there is no such file"
-    if isinstance(error, IsADirectoryError):
-        return "a folder, not an image"
-    if isinstance(error, UnidentifiedImageError):
-        reason = "not an image, or of an unknown format"
-    elif isinstance(error, MemoryError):
-        reason = "not enough memory"
-    else:
-        reason = getattr(error, "strerror", None) or one_line(error)
-    return f"cannot be read as an image ({reason})"
 
 
 def _open_header(file: str | os.PathLike[str] | IO[bytes]) -> Image.Image:

@@ -60,11 +60,6 @@ class SmallCNN(nn.Module):
         grid = torch.cat([shapes, self.colours(blocks), places, layout.relu()], 1)
         return grid.flatten(2).transpose(1, 2)  # (B, C, rows, columns) -> (B, S, C)
 
-    def grid_size(self, image_size: int) -> tuple[int, int]:
-        """Rows and columns of the grid for square images with this number of pixels per side."""
-        side = -(-image_size // 8)
-        return side, side
-
 
 def _convolution(inputs: int, outputs: int, stride: int = 1, size: int = 3) -> nn.Sequential:
     return nn.Sequential(

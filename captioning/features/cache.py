@@ -151,9 +151,8 @@ class _Build:
                 f"the features need {needed / 1e9:.2f} GB in {self.folder}, where {free / 1e9:.2f} "
                 "GB are free. Free some space, or choose another folder for the cache."
             )
-        for path in self.files:
-            if not self.done:  # of full size, but sparse
-                np.lib.format.open_memmap(path, "w+", np.float16, self.shape)
+        for path in self.files if not self.done else ():  # of full size, but sparse
+            np.lib.format.open_memmap(path, "w+", np.float16, self.shape)
 
     def append(
         self, features: np.ndarray, images: list[int], problems: list[tuple[int, str]]
@@ -186,10 +185,10 @@ class _Build:
 
     def finish(self, names: Sequence[str]) -> None:
         """Name the rows, each on one line; rows without features have an empty name."""
-        shown = ["" if row in self.damaged else name for row, name in enumerate(names)]
         with atomic_write(self.folder / NAMES) as file:
-            for name in shown:
-                file.write("".join(c if c.isprintable() else "?" for c in name) + "\n")
+            for row, name in enumerate(names):
+                shown = "" if row in self.damaged else name
+                file.write("".join(c if c.isprintable() else "?" for c in shown) + "\n")
 
 
 @torch.inference_mode()

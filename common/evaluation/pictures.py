@@ -51,26 +51,22 @@ def contact_sheet(
     ]
     if not cells:
         raise ValueError("there are no images to show")
-    rows = [cells[start : start + columns] for start in range(0, len(cells), columns)]
-    # In a row, the images end and the captions begin at one height.
-    feet = [max(picture.height for picture, _ in row) + 8 for row in rows]
-    leading = round(1.3 * font.size)
-    heights = [
-        foot + leading * max(len(lines) for _, lines in row) + MARGIN
-        for row, foot in zip(rows, feet, strict=True)
-    ]
     width = MARGIN + min(columns, len(cells)) * (tile + MARGIN)
-    sheet = Image.new("RGB", (width, MARGIN + sum(heights)), PAPER)
-    draw, top = ImageDraw.Draw(sheet), MARGIN
-    for row, foot, height in zip(rows, feet, heights, strict=True):
+    strips, leading = [], round(1.3 * font.size)
+    for start in range(0, len(cells), columns):
+        row = cells[start : start + columns]
+        # In a row, the images end and the captions begin at one height.
+        foot = MARGIN + max(picture.height for picture, _ in row)
+        height = foot + 8 + leading * max(len(lines) for _, lines in row)
+        strip = Image.new("RGB", (width, height), PAPER)
+        draw = ImageDraw.Draw(strip)
         for column, (picture, lines) in enumerate(row):
             left = MARGIN + column * (tile + MARGIN)
-            place = (left + (tile - picture.width) // 2, top + foot - 8 - picture.height)
-            sheet.paste(picture, place)
+            strip.paste(picture, (left + (tile - picture.width) // 2, foot - picture.height))
             for number, line in enumerate(lines):
-                draw.text((left, top + foot + number * leading), line, fill=INK, font=font)
-        top += height
-    return sheet
+                draw.text((left, foot + 8 + number * leading), line, fill=INK, font=font)
+        strips.append(strip)
+    return stacked([*strips, Image.new("RGB", (width, MARGIN), PAPER)])
 
 
 def attention_overlay(

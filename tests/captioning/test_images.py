@@ -252,13 +252,13 @@ def test_garbage_never_ends_in_another_error(tmp_path: Path) -> None:
 def test_files_that_are_no_image(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.jpg"
     path.write_bytes(content)
-    with pytest.raises(ImageError, match=r"a\.jpg: cannot be read as an image \(not an image, or"):
+    with pytest.raises(ImageError, match=r"a\.jpg: cannot be read as an image \(cannot identify"):
         open_image(path)
 
 
 def test_missing_files_and_folders(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="gone.jpg: there is no such file"):
+    with pytest.raises(ImageError, match=r"gone\.jpg: .* \(No such file"):
         open_image(tmp_path / "gone.jpg")
-    with pytest.raises(ImageError, match="a folder, not an image"):
+    with pytest.raises(ImageError, match=r"\(Is a directory"):
         open_image(tmp_path)
     assert issubclass(ImageError, UserError)

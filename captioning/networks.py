@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torchvision.models import GoogLeNet, Inception3
 
 from common.errors import UserError, one_line
+from common.runs.weights import check_same_architecture
 
 # Children of torchvision's networks that come after the grid: pooling, classifier, auxiliary heads.
 _HEAD = frozenset(
@@ -83,18 +84,13 @@ def _load(network: nn.Module, path: Path) -> None:
         raise UserError(
             f"{path}: there is no such file of weights. Give imagenet, none, or the path of one."
         )
-    weights, expected = _state_dict(path), network.state_dict()
-    kept = OrderedDict((n, each) for n, each in weights.items() if n.split(".")[0] not in _HEAD)
+    expected = network.state_dict()
+    # Counters of batches are optional in state dicts, and without effect on anything.
+    kept = OrderedDict((n, w) for n, w in expected.items() if n.endswith("num_batches_tracked"))
+    kept |= {n: w for n, w in _state_dict(path).items() if n.split(".")[0] not in _HEAD}
+    check_same_architecture(path, kept, network)
     kept._metadata = expected._metadata  # type: ignore[attr-defined]
-    try:
-        missing, unknown = network.load_state_dict(kept, strict=False)
-        # Counters of batches are optional in state dicts, and without effect on anything.
-        problems = [f"{n} is missing" for n in missing if not n.endswith("num_batches_tracked")]
-        problems += [f"{n} is unknown" for n in unknown]
-    except RuntimeError as error:  # shapes differ: a headline, and a line for each of them
-        problems = [line.strip(" \t.") for line in str(error).splitlines()[1:]]
-    if problems:
-        raise UserError(f"{path} holds the weights of another network: {problems[0]}.")
+    network.load_state_dict(kept)
 
 
 def _state_dict(path: Path) -> dict[str, Tensor]:

@@ -232,13 +232,10 @@ def _check_ids(hypotheses: Mapping[str, str], references: Mapping[str, Sequence[
             i for i, texts in references.items() if isinstance(texts, str)
         ],
     }
-    found = []
     for what, ids in problems.items():
         if ids:
-            names = sorted(map(str, ids))
-            found.append(f"{len(ids)} {what}: {', '.join([*names[:5], *['...'][: len(ids) > 5]])}")
-    if found:
-        raise ValueError(f"images {'; '.join(found)}")
+            first = ", ".join(sorted(map(str, ids))[:5])
+            raise ValueError(f"{len(ids)} images {what}: {first}{', ...' if len(ids) > 5 else ''}")
 
 
 def _check_aligned(hypotheses: Sequence[Words], references: Sequence[Sequence[Words]]) -> None:

@@ -243,18 +243,22 @@ def test_already_tokenised_text_is_split_at_spaces_only() -> None:
 
 
 @pytest.mark.parametrize(
-    ("hypotheses", "references", "says"),
+    ("hypotheses", "references", "message"),
     [
-        ({"x": "a", "z": "b"}, {"x": ["a"]}, "1 without references: z"),
-        ({"x": "a"}, {"x": ["a"], "p": ["b"], "q": ["c"]}, "2 without a hypothesis: p, q"),
-        ({"x": "a", "y": "b"}, {"x": ["a"], "y": []}, "1 with an empty list of references: y"),
-        ({"x": "a"}, {"x": "a dog"}, "one text, not a list: x"),
-        ({str(i): "" for i in range(9)}, {}, "9 without references: 0, 1, 2, 3, 4, ..."),
+        ({"x": "a", "z": "b"}, {"x": ["a"]}, "1 images without references: z"),
+        ({"x": "a"}, {"x": ["a"], "p": ["b"], "q": ["c"]}, "2 images without a hypothesis: p, q"),
+        (
+            {"x": "a", "y": "b"},
+            {"x": ["a"], "y": []},
+            "1 images with an empty list of references: y",
+        ),
+        ({"x": "a"}, {"x": "a dog"}, "1 images whose references are one text, not a list: x"),
+        ({str(i): "" for i in range(9)}, {}, "9 images without references: 0, 1, 2, 3, 4, ..."),
         ({}, {}, "no captions to score"),
     ],
 )
-def test_bad_input_names_the_images(hypotheses, references, says: str) -> None:
-    with pytest.raises(ValueError, match=says):
+def test_bad_input_names_the_images(hypotheses, references, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         score_captions(hypotheses, references)
 
 

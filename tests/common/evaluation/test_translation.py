@@ -34,8 +34,8 @@ def test_bleu_by_hand() -> None:
 
 
 def test_chrf_by_hand() -> None:
-    # Characters a, b of a, b, d and of a, b, c, a; the pair ab; no triple. Nothing longer was said,
-    # so that three orders count. Spaces are no characters.
+    # Characters a, b of a, b, d and of a, b, c, a; the pair ab; no triple. The hypothesis has no longer
+    # n-grams, so that three orders count. Spaces are no characters.
     scores = score_translations(["a bd"], ["ab ca"])
     precision, recall = (2 / 3 + 1 / 2 + 0 / 1) / 3, (2 / 4 + 1 / 3 + 0 / 2) / 3
     assert scores.metrics["chrf"] == pytest.approx(
@@ -50,7 +50,7 @@ def test_counts_are_summed_before_they_are_divided() -> None:
     assert scores.metrics["exact_match"] == 0.5
 
 
-def test_the_signatures_say_all_that_the_scores_depend_on() -> None:
+def test_the_signatures_name_all_that_the_scores_depend_on() -> None:
     plain = score_translations([SENTENCE], [SENTENCE])
     version = sacrebleu.__version__
     assert plain.signatures == {
@@ -125,9 +125,9 @@ def test_composed_and_decomposed_text_score_alike() -> None:
     assert list(scores.metrics.values()) == pytest.approx([100, 100, 1, 1])
 
 
-def test_nothing_said_and_nothing_to_say() -> None:
-    silent = score_translations(["", " "], [SENTENCE, SENTENCE])
-    assert list(silent.metrics.values()) == [0, 0, 0, 0]
+def test_empty_hypotheses_and_references() -> None:
+    empty = score_translations(["", " "], [SENTENCE, SENTENCE])
+    assert list(empty.metrics.values()) == [0, 0, 0, 0]
     blank = score_translations(["", ""], ["", "\t"])
     assert (blank.metrics["bleu"], blank.metrics["chrf"], blank.metrics["exact_match"]) == (0, 0, 1)
     # A pair of blank lines changes neither BLEU nor chrF of the others.

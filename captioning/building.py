@@ -29,7 +29,13 @@ def build_model(options: TrainOptions, vocabulary: Vocabulary, weights: str) -> 
     if chosen.feature_size is None and chosen.encoder == "small":
         cnn = SmallCNN()
     elif chosen.feature_size is None:
-        cnn = Backbone(chosen.encoder, weights=weights, fine_tune_from=chosen.fine_tune_from)
+        cnn = Backbone(
+            chosen.encoder,
+            weights=weights,
+            fine_tune_from=chosen.fine_tune_from,
+            # Also where a resumed run loads its own weights next: it continues as it began.
+            train_batch_norm=chosen.weights == "none",
+        )
     encoder = ImageEncoder(
         cnn,
         feature_size=chosen.feature_size,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
-
 import torch
 from torch import Tensor, nn
 
@@ -13,8 +11,6 @@ from captioning.transform import ImageTransform
 from common.decoding.context import Context
 from common.recurrent.dropout import Dropout
 
-Activation: TypeAlias = Literal["relu", "tanh", "none"]
-
 
 class ImageEncoder(nn.Module):
     """From images, or from features computed before, to the context of a decoder.
@@ -22,13 +18,12 @@ class ImageEncoder(nn.Module):
     Args:
         cnn: computes the grid from images; None if only features are given.
         feature_size: features of a region; that of `cnn` by default.
-        attention: whether the grid is handed on as memory, for attention to read.
-        vector_size: features that the pooled vector is projected to; 0 leaves it as it is.
-        memory_size: features that each region is projected to; 0 leaves them as they are.
-        activation: after each projection.
-        normalize: normalise the features of each region (Ba et al. 2016) before anything else.
-        dropout: share of these features that are dropped while training, before the projections.
-        transform: normalises uint8 images; as ImageNet's weights want it by default.
+        attention: whether the context has the grid as memory, for attention to read.
+        vector_size: features that the pooled vector is projected to, with a ReLU; 0: no projection.
+        memory_size: features that each region is projected to, with a ReLU; 0: no projection.
+        normalize: layer-normalise the features of each region (Ba et al. 2016) before anything else.
+        dropout: probability of dropping a feature in training, before the projections.
+        transform: normalises uint8 images; as ImageNet's weights expect by default.
 
     Attributes:
         context_size: features of the context's vector.
@@ -46,7 +41,6 @@ class ImageEncoder(nn.Module):
         attention: bool = True,
         vector_size: int = 0,
         memory_size: int = 0,
-        activation: Activation = "relu",
         normalize: bool = False,
         dropout: float = 0.0,
         transform: ImageTransform | None = None,
@@ -62,9 +56,8 @@ class ImageEncoder(nn.Module):
         self.attention = attention
         self.context_size = vector_size or size
         self.memory_size = (memory_size or size) if attention else None
-        self.vector_projection = _projection(size, vector_size, activation)
-        projected = memory_size if attention else 0
-        self.memory_projection = _projection(size, projected, activation)
+        self.vector_projection = _projection(size, vector_size)
+        self.memory_projection = _projection(size, memory_size if attention else 0)
         self.normalize = nn.LayerNorm(size) if normalize else nn.Identity()
         self.dropout = Dropout(dropout)
         self.transform = ImageTransform() if transform is None else transform
@@ -75,13 +68,13 @@ class ImageEncoder(nn.Module):
         return next((parameter.dtype for parameter in self.parameters()), torch.float32)
 
     def forward(self, inputs: Tensor, mask: Tensor | None = None) -> Context:
-        """Encode images or features; which of them is told by the number of dimensions.
+        """Encode images (four dimensions) or features (two or three).
 
         Args:
             inputs: (B, 3, height, width) images, uint8 or floating point and normalised; or features
                 of any floating-point type: (B, S, C) regions, (B, C) pooled vectors.
             mask: (B, S) True at regions, of which each input has at least one, False at padding,
-                where whatever stands reaches nothing; None: no padding.
+                whose values affect nothing; None: no padding.
 
         Raises:
             ValueError: images without a cnn, another number of features, or pooled vectors for a
@@ -112,11 +105,5 @@ class ImageEncoder(nn.Module):
         return self.cnn(images)
 
 
-def _projection(inputs: int, outputs: int, activation: Activation) -> nn.Module:
-    """Identity where no size is asked for."""
-    if not outputs:
-        return nn.Identity()
-    layers: list[nn.Module] = [nn.Linear(inputs, outputs)]
-    if activation != "none":
-        layers.append(nn.ReLU() if activation == "relu" else nn.Tanh())
-    return nn.Sequential(*layers)
+def _projection(inputs: int, outputs: int) -> nn.Module:
+    return nn.Sequential(nn.Linear(inputs, outputs), nn.ReLU()) if outputs else nn.Identity()

@@ -1,10 +1,10 @@
-"""What the captioner is trained on: every caption of every image, in length-bucketed batches."""
+"""Training examples of the captioner: every caption of every image, in length-bucketed batches."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Protocol
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -13,15 +13,9 @@ from torch import Tensor
 from common.data.batching import Batches, bucketed_batches
 from common.models.encoder_decoder import Batch
 
-
-class Inputs(Protocol):
-    """Gives what the encoder is called with for some images."""
-
-    def __call__(
-        self, rows: np.ndarray, mirrored: np.ndarray | None = None, /
-    ) -> tuple[Tensor, ...]:
-        """rows: (B,) positions of images; mirrored: (B,) which of them to flip left to right."""
-        ...
+Inputs: TypeAlias = Callable[..., tuple[Tensor, ...]]
+"""The encoder's arguments for some images: called with their rows (B,) and, where some are mirrored,
+with a mask (B,) of those that are flipped left to right."""
 
 
 class CaptionExamples:
@@ -30,9 +24,9 @@ class CaptionExamples:
     Args:
         sentences: word ids of every caption, without start and end token.
         images: (N,) for each caption the row of its image.
-        inputs: from rows of images, and whether each is mirrored, to what the encoder is called with.
-        mirror: (N,) whether a caption stays true when its image is mirrored; such a pair is then
-            mirrored in half of its appearances. None: never.
+        inputs: gives the encoder's arguments.
+        mirror: (N,) whether a caption stays true when its image is mirrored; such an image is
+            mirrored with probability 1/2. None: never.
     """
 
     def __init__(
@@ -61,21 +55,20 @@ class CaptionExamples:
         together: bool = False,
         per_image: int | None = None,
     ) -> Batches[Batch]:
-        """The batches of an epoch, a function of (seed, epoch): training can be resumed in any.
+        """The batches of an epoch, a function of (seed, epoch), so that training can be resumed.
 
         Args:
             epoch: counted from 0.
             batch_size: captions in a batch.
             seed: of their order, and of what is mirrored.
             shuffle: False for evaluation.
-            together: put all captions of an image into one batch, so that a network which is learnt
+            together: put all captions of an image into one batch, so that a network which is trained
                 sees each image once an epoch; batches are then padded more.
-            per_image: captions of each image in an epoch at most, sampled anew in every epoch; None
-                for all.
+            per_image: the most captions of an image in an epoch, sampled anew in every epoch; None:
+                all.
         """
-        chosen = (
-            np.arange(len(self)) if per_image is None else self._sampled(epoch, per_image, seed)
-        )
+        every = np.arange(len(self))
+        chosen = every if per_image is None else self._sampled(epoch, per_image, seed)
         if together:
             indices = self._batches_of_images(chosen, epoch, batch_size, seed, shuffle)
         else:
@@ -110,7 +103,7 @@ class CaptionExamples:
         return [np.concatenate([members[image] for image in batch]) for batch in batches]
 
     def _collate(self, rows: np.ndarray, mirrored: np.ndarray) -> Batch:
-        # An image that is there twice, the same way round, is read and encoded once.
+        # An image that occurs twice, mirrored or not, is read and encoded once.
         wanted, places = np.unique(2 * self.images[rows] + mirrored[rows], return_inverse=True)
         flip = wanted % 2 == 1
         inputs = self.inputs(wanted // 2, flip if flip.any() else None)

@@ -16,12 +16,12 @@ from captioning.transform import ImageTransform
 
 
 class ImageBatch(NamedTuple):
-    """The images of a batch that could be read, and what was wrong with the others.
+    """The images of a batch that could be read, and the problems of the others.
 
     Args:
         indices: (B,) their positions in the list of images.
         pixels: (B, 3, S, S) uint8.
-        problems: for each damaged image its position and one line that names it and the reason.
+        problems: position of each damaged image, and one line with its name and the reason.
     """
 
     indices: list[int]
@@ -32,16 +32,16 @@ class ImageBatch(NamedTuple):
 def image_batches(
     images: Sequence[ImageSource], transform: ImageTransform, batch_size: int = 32, start: int = 0
 ) -> Generator[ImageBatch, None, None]:
-    """Images in order, decoded and fitted, as many threads as there are cores (at most 16).
+    """Images in order, decoded and fitted in as many threads as there are cores (at most 16).
 
-    Pillow lets go of the interpreter while it decodes and resizes: threads do what processes would,
-    without the shared memory of which containers have so little.
+    Pillow releases the interpreter lock while it decodes and resizes: threads are as fast as
+    processes, and need no shared memory, of which containers have little.
 
     Args:
         images: files, or Pillow images.
-        transform: what fits them to the encoder.
+        transform: fits them to the encoder.
         batch_size: images in a batch, damaged ones included.
-        start: the first image that is wanted.
+        start: position of the first image.
     """
 
     def read(index: int) -> Tensor | str:
@@ -58,14 +58,16 @@ def image_batches(
             # Two batches ahead keep the threads busy while a network computes.
             ahead = range(first + len(waiting), min(first + 3 * batch_size, len(images)))
             waiting.extend(pool.submit(read, index) for index in ahead)
-            places = range(first, min(first + batch_size, len(images)))
-            items = [(index, waiting.popleft().result()) for index in places]
+            pixels: dict[int, Tensor] = {}
+            problems: list[tuple[int, str]] = []
+            for index in range(first, min(first + batch_size, len(images))):
+                item = waiting.popleft().result()
+                if isinstance(item, Tensor):
+                    pixels[index] = item
+                else:
+                    problems.append((index, item))
             empty = torch.empty((0, 3, transform.size, transform.size), dtype=torch.uint8)
-            pixels = [each for _, each in items if isinstance(each, Tensor)]
-            yield ImageBatch(
-                [index for index, each in items if isinstance(each, Tensor)],
-                torch.stack(pixels) if pixels else empty,
-                [(index, each) for index, each in items if isinstance(each, str)],
-            )
+            stack = torch.stack([*pixels.values()]) if pixels else empty
+            yield ImageBatch([*pixels], stack, problems)
     finally:
         pool.shutdown(cancel_futures=True)

@@ -1,4 +1,4 @@
-"""Which files are images: by their names, below a folder, or from the arguments of a command."""
+"""Image files: recognised by name, found below a folder, or listed on a command line."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from pathlib import Path
 
 from common.errors import UserError
 
-# fmt: off
 IMAGE_SUFFIXES = (
     ".avif", ".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm",
     ".tif", ".tiff", ".webp",
-)
-# fmt: on
+)  # fmt: skip
 
 
 def walk_files(folder: str | os.PathLike[str]) -> Iterator[str]:
@@ -40,7 +38,7 @@ def walk_files(folder: str | os.PathLike[str]) -> Iterator[str]:
 
 
 def list_images(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
-    """The image files that a command line means by "IMAGE_OR_FOLDER...".
+    """The image files of a command line's "IMAGE_OR_FOLDER...".
 
     A file stands for itself, whatever its name; a folder for the images below it, sorted. A file
     that is named twice is listed once.

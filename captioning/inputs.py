@@ -1,16 +1,17 @@
-"""The encoder's input for any image of a data set: pixels to learn from, or features."""
+"""The encoder's arguments for the images of a data set: decoded pixels, or features."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from captioning.backbone import Backbone
@@ -21,86 +22,68 @@ from captioning.features import FeatureFolder, cached_features
 from captioning.image_batches import image_batches
 from captioning.options import EncoderOptions
 from captioning.transform import ImageTransform
-from common.compute.device import to_host
 from common.data.damage import check_problems
 from common.errors import UserError
 
 
-class Pixels:
-    """Decoded images in memory, for a network that is learnt: files are read once, not every epoch.
+def pixel_inputs(
+    pixels: Tensor, rows: np.ndarray, mirrored: np.ndarray | None = None
+) -> tuple[Tensor]:
+    """Decoded images as the encoder's arguments.
 
     Args:
         pixels: (N, 3, S, S) uint8.
+        rows: (B,) of the images there.
+        mirrored: (B,) those to flip left to right; None: none.
     """
-
-    def __init__(self, pixels: Tensor) -> None:
-        self.pixels = pixels
-
-    def __call__(self, rows: np.ndarray, mirrored: np.ndarray | None = None) -> tuple[Tensor]:
-        """Images (B, 3, S, S) uint8 of some rows (B,), flipped left to right where asked for."""
-        chosen = self.pixels[torch.from_numpy(np.asarray(rows))]
-        if mirrored is None:
-            return (chosen,)
-        return (torch.where(torch.from_numpy(mirrored).view(-1, 1, 1, 1), chosen.flip(3), chosen),)
+    chosen = pixels[torch.from_numpy(np.asarray(rows))]
+    if mirrored is None:
+        return (chosen,)
+    return (torch.where(torch.from_numpy(mirrored).view(-1, 1, 1, 1), chosen.flip(3), chosen),)
 
 
-class Features:
-    """Features of a folder, for a network that is frozen, or is none of ours.
-
-    Args:
-        folder: with features of the images.
-        rows: (N,) of the images there.
-    """
-
-    def __init__(self, folder: FeatureFolder, rows: Sequence[int] | np.ndarray) -> None:
-        self.folder = folder
-        self.rows = np.asarray(rows)
-
-    def __call__(self, rows: np.ndarray, mirrored: np.ndarray | None = None) -> tuple[Tensor, ...]:
-        """As `FeatureFolder.read`, for some of the N images."""
-        return self.folder.read(self.rows[rows], mirrored)
+def feature_inputs(
+    folder: FeatureFolder, kept: np.ndarray, rows: np.ndarray, mirrored: np.ndarray | None = None
+) -> tuple[Tensor, ...]:
+    """As `FeatureFolder.read`, of images whose rows in the folder are `kept[rows]`."""
+    return folder.read(kept[rows], mirrored)
 
 
 def open_features(
     options: EncoderOptions, data: CaptionData, resumed: EncoderOptions | None = None
 ) -> tuple[EncoderOptions, FeatureFolder | None]:
-    """The folder of features that the options name, and the options with the size of a feature.
+    """The options with the size of a feature, and the folder of features that they name.
 
     Args:
         options: of the encoder.
-        data: what there are to be features of.
-        resumed: the options of the run that goes on, or is used; None: a new run.
+        data: the images.
+        resumed: the options of the run that is resumed or used; None: a new run.
 
     Returns:
         None for the folder where the options name none.
 
     Raises:
         UserError: the folder cannot be used, two images of the data would share features, or the
-            run was trained on others.
+            run was trained on features of another size.
     """
     folder, size = None, None
     if options.features is not None:
         folder = FeatureFolder(options.features)
         size = folder.feature_size
-        _check_names(folder, data)
+        found: dict[int, str] = {}
+        for image in chain.from_iterable(data.splits.values()):
+            row = folder.locate(image.id)
+            if row is not None and found.setdefault(row, image.id) != image.id:
+                raise UserError(  # the images train/1.jpg and val/1.jpg would both find 1.npy
+                    f"{folder.path} has one {folder.names[row]} for two images, {found[row]} and "
+                    f"{image.id}. Name the features as the data set names the images."
+                )
     if resumed is not None and resumed.feature_size != size:
         raise UserError(
             f"the run was trained on {resumed.feature_size or 'no'} features of a folder, and here "
             f"are {size or 'none'}: name the folder that it was trained on, --features DIR."
         )
     return replace(options, feature_size=size), folder
-
-
-def _check_names(folder: FeatureFolder, data: CaptionData) -> None:
-    """Refuse a folder where the images train/1.jpg and val/1.jpg would both find 1.npy."""
-    found: dict[int, str] = {}
-    for image in chain.from_iterable(data.splits.values()):
-        row = folder.locate(image.id)
-        if row is not None and found.setdefault(row, image.id) != image.id:
-            raise UserError(
-                f"{folder.path} has one {folder.names[row]} for two images, {found[row]} and "
-                f"{image.id}. Name the features as the data set names the images."
-            )
 
 
 def check_features(folder: FeatureFolder, encoders: Sequence[ImageEncoder]) -> None:
@@ -132,8 +115,8 @@ def make_inputs(
     mirror: bool = False,
     max_damaged: float = 0.01,
 ) -> tuple[Inputs, list[CaptionedImage]]:
-    """What the encoder needs of the images: given features; those of the cache if its network is
-    frozen; else pixels.
+    """The encoder's arguments for images: given features; cached ones if its network is frozen; else
+    pixels, decoded once and held in memory.
 
     Args:
         encoders: one with its network, or those of an ensemble, which take the same inputs:
@@ -141,12 +124,13 @@ def make_inputs(
         transform: fits images to them.
         images: of a data set.
         cache_dir: of feature caches.
-        features: computed before, by whatever network.
-        mirror: whether mirrored images will be asked for.
-        max_damaged: share of damaged images that are listed and left out.
+        features: computed before, by any network.
+        mirror: whether mirrored images will be needed.
+        max_damaged: largest fraction of damaged images, which are listed and left out.
 
     Returns:
-        The inputs, and the images that could be read, in the same order.
+        The inputs, which other processes can be sent, and the images that could be read, in the same
+        order.
 
     Raises:
         UserError: more are damaged, or the encoders cannot take these features.
@@ -158,17 +142,21 @@ def make_inputs(
         if mirror and not features.mirrored:
             raise UserError(f"--mirror: {features.path} has no features of mirrored images.")
         kept, rows, problems = features.find(image.id for image in images)
-        inputs = Features(features, rows)
-    elif isinstance(network, Backbone) and all(_same(network, e.cnn) for e in encoders):
+        inputs = partial(feature_inputs, features, rows)
+    elif isinstance(network, Backbone) and all(
+        isinstance(e.cnn, Backbone) and e.cnn.frozen and e.cnn.digest == network.digest
+        for e in encoders
+    ):
         cache, damaged = cached_features(
             cache_dir, [image.path for image in images], network, transform,
             names=[image.id for image in images],
             grid=any(encoder.attention for encoder in encoders), mirror=mirror,
         )  # fmt: skip
         kept = [row for row in range(len(images)) if row not in damaged]
-        inputs, problems = Features(cache, kept), list(damaged.items())
+        inputs, problems = partial(feature_inputs, cache, np.array(kept)), list(damaged.items())
     else:
-        inputs, kept, problems = read_pixels(images, transform)
+        pixels, kept, problems = decode(images, transform)
+        inputs = partial(pixel_inputs, pixels)
     lines = [problem for _, problem in problems]
     check_problems(lines, len(kept), max_damaged, "the images")
     for line in lines[:10]:
@@ -178,12 +166,16 @@ def make_inputs(
     return inputs, [images[row] for row in kept]
 
 
-def read_pixels(
+def decode(
     images: Sequence[CaptionedImage], transform: ImageTransform
-) -> tuple[Pixels, list[int], list[tuple[int, str]]]:
-    """Decode all images: the pixels of those that can be read, which those are, and for each of the
-    others its position and one line that says why."""
-    # One allocation for all: a list of batches would need the memory twice when it is joined.
+) -> tuple[Tensor, list[int], list[tuple[int, str]]]:
+    """Decode all images.
+
+    Returns:
+        The pixels (N, 3, S, S) uint8 of those that can be read, their positions, and for each of the
+        others its position and one line with the reason.
+    """
+    # Allocated once: joining a list of batches would need twice the memory.
     pixels = torch.empty(len(images), 3, transform.size, transform.size, dtype=torch.uint8)
     kept: list[int] = []
     problems: list[tuple[int, str]] = []
@@ -195,12 +187,4 @@ def read_pixels(
             kept += batch.indices
             problems += batch.problems
             bar.update(len(batch.indices) + len(batch.problems))
-    return Pixels(pixels[: len(kept)]), kept, problems
-
-
-def _same(network: Backbone, other: nn.Module | None) -> bool:
-    """Whether another network is this one, frozen, with the same weights."""
-    if not network.frozen or not isinstance(other, Backbone) or not other.frozen:
-        return False
-    ours, theirs = to_host((network.state_dict(), other.state_dict()))
-    return ours.keys() == theirs.keys() and all(torch.equal(ours[n], theirs[n]) for n in ours)
+    return pixels[: len(kept)], kept, problems

@@ -1,4 +1,4 @@
-"""The classification networks of torchvision without their heads, with weights from anywhere."""
+"""The classification networks of torchvision without their heads, with weights from any source."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any
 
 import torch
 import torchvision
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.models import GoogLeNet, Inception3
 
 from common.errors import UserError, one_line
+from common.runs.weights import check_same_architecture
 
 # Children of torchvision's networks that come after the grid: pooling, classifier, auxiliary heads.
 _HEAD = frozenset(
@@ -33,34 +33,31 @@ def backbone_names() -> list[str]:
 
 
 def headless_network(name: str, weights: str | os.PathLike[str]) -> nn.Module:
-    """A network of torchvision without what comes after its grid of features.
+    """A network of torchvision without the layers after its grid of features.
 
     Args:
-        name: as torchvision knows it.
+        name: the network's name in torchvision.
         weights: "imagenet", one of its weights by name, "none" (random), or the path of a state dict.
 
     Raises:
         UserError: unknown network or weights; a failed download; weights of another network.
     """
-    if name not in torchvision.models.list_models(module=torchvision.models):
+    if name not in backbone_names():
         close = difflib.get_close_matches(name, backbone_names(), n=3)
         hint = f"Did you mean {' or '.join(close)}?" if close else "resnet50, for example, is."
-        raise UserError(f"{name!r} is no classification network of torchvision. {hint}")
-    if name.startswith("vit_"):
         raise UserError(
-            f"{name} is a transformer with a class token, not a network with a grid of features. "
-            "Use a convolutional one, or swin_*."
+            f"{name!r} is no classification network of torchvision with a grid of features (vit_* are "
+            f"transformers with a class token). {hint}"
         )
     known = torchvision.models.get_model_weights(name).__members__
     if weights == "imagenet" or weights in known:
         network = _downloaded(name, "DEFAULT" if weights == "imagenet" else str(weights))
     else:
         # Inception's own initialisation takes half a minute, and is overwritten by the weights.
-        quick = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
-        if quick:
-            quick["aux_logits"] = False
-        network = torchvision.models.get_model(name, weights=None, **quick)
-    for child in [child for child, _ in network.named_children() if child in _HEAD]:
+        slow = name in ("googlenet", "inception_v3")
+        options = {"init_weights": False, "aux_logits": False} if slow else {}
+        network = torchvision.models.get_model(name, weights=None, **options)
+    for child in _HEAD & {child for child, _ in network.named_children()}:
         delattr(network, child)
     if isinstance(network, (GoogLeNet, Inception3)):
         network.transform_input = True  # as with ImageNet's weights; harmless without
@@ -82,23 +79,16 @@ def _downloaded(name: str, weights: str) -> nn.Module:
 
 
 def _load(network: nn.Module, path: Path) -> None:
-    """Load a state dict strictly, but for the head, which the network no longer has."""
+    """Load a state dict strictly, but for the head, which was removed from the network."""
     if not path.is_file():
         raise UserError(
             f"{path}: there is no such file of weights. Give imagenet, none, or the path of one."
         )
-    weights = _state_dict(path)
     expected = network.state_dict()
-    kept = OrderedDict(
-        (name, tensor) for name, tensor in weights.items() if name.split(".")[0] not in _HEAD
-    )
-    for name in expected:
-        # Optional in state dicts, and without effect on anything.
-        if name.endswith("num_batches_tracked"):
-            kept.setdefault(name, expected[name])
-    problem = _first_mismatch(kept, expected)
-    if problem:
-        raise UserError(f"{path} holds the weights of another network: {problem}.")
+    # Counters of batches are optional in state dicts, and without effect on anything.
+    kept = OrderedDict((n, w) for n, w in expected.items() if n.endswith("num_batches_tracked"))
+    kept |= {n: w for n, w in _state_dict(path).items() if n.split(".")[0] not in _HEAD}
+    check_same_architecture(path, kept, network)
     kept._metadata = expected._metadata  # type: ignore[attr-defined]
     network.load_state_dict(kept)
 
@@ -116,10 +106,7 @@ def _state_dict(path: Path) -> dict[str, Tensor]:
             f"{path} is damaged, or holds more than tensors, which is not safe to load. Save a "
             "network's state_dict(), with torch.save or as safetensors."
         ) from None
-    except (
-        SafetensorError, OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError,
-        AttributeError,
-    ) as error:  # fmt: skip
+    except Exception as error:  # damaged bytes make the readers raise almost anything
         raise UserError(f"{path} is damaged, or no state dict: {one_line(error)}.") from None
     for wrapper in ("state_dict", "model", "model_state_dict"):
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
@@ -130,13 +117,3 @@ def _state_dict(path: Path) -> dict[str, Tensor]:
     # DenseNet's published weights have names of 2017: "norm.1" for "norm1".
     old = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
     return {old.sub(r"\1\2", prefix.sub("", name)): each for name, each in content.items()}
-
-
-def _first_mismatch(weights: dict[str, Tensor], expected: dict[str, Tensor]) -> str | None:
-    for name, tensor in expected.items():
-        if name not in weights:
-            return f"{name} is missing"
-        if weights[name].shape != tensor.shape:
-            there, here = tuple(weights[name].shape), tuple(tensor.shape)
-            return f"{name} has the shape {there}, not {here}"
-    return next((f"{name} is unknown" for name in weights if name not in expected), None)

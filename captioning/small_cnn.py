@@ -1,4 +1,4 @@
-"""A small convolutional network: pictures to a grid of features, learnt from scratch."""
+"""A small convolutional network: images to a grid of features, trained from scratch."""
 
 from __future__ import annotations
 
@@ -10,39 +10,35 @@ from torch.nn import functional as F
 
 
 class SmallCNN(nn.Module):
-    """A small network for small pictures, such as the generated scenes; learnt from scratch.
+    """A small network for small images, such as the generated scenes; trained from scratch.
 
-    Two streams see the picture: one its brightness in full detail, from which it learns shapes, one
-    its colours in coarse blocks. So a shape is known in a colour that it never had in training: what
-    tells the shape does not see the colour. Every region also gets its own coordinates (CoordConv,
-    Liu et al. 2018), without which a convolution cannot tell left from right, and the layout of the
-    whole picture, how much there is of some learnt maps and where their centres lie, without which a
-    decoder that looks at one region at a time can neither count nor compare places.
+    It has two streams: one learns shapes from the brightness in full detail, one sees the colours in
+    coarse blocks. So a shape is recognised in a colour that it never had in training: the stream of
+    shapes does not see colours. Every region also has its coordinates (CoordConv, Liu et al. 2018),
+    without which a convolution cannot distinguish left from right, and the layout of the whole image
+    (how much there is of some learnt maps, and where their centres are), without which a decoder that
+    attends to one region at a time can neither count nor compare places.
+
+    The stream of shapes ends in a residual block with a bottleneck of 32 channels (He et al. 2016,
+    figure 5).
 
     Args:
-        feature_size: channels of the grid: a fifth of the colours, a fifth of the layout, two
-            coordinates, the rest of the shapes.
-        blocks: residual blocks of the shape stream at the final resolution, each with a bottleneck
-            of 32 channels (He et al. 2016, figure 5).
+        feature_size: channels of the grid: a fifth for the colours, a fifth for the layout, two
+            coordinates, the rest for the shapes.
     """
 
-    def __init__(self, feature_size: int = 160, blocks: int = 1) -> None:
+    def __init__(self, feature_size: int = 160) -> None:
         super().__init__()
         self.feature_size = feature_size
         part = feature_size // 5
         shapes = feature_size - 2 * part - 2
-        # Few channels where the pictures are still large: most of the time would be spent there.
-        widths = (1, 16, 32, shapes)
+        # Few channels where the resolution is high: most of the time would be spent there.
         self.reduce = nn.Sequential(
-            *(
-                _convolution(before, after, stride=2)
-                for before, after in zip(widths[:-1], widths[1:], strict=True)
-            )
+            _convolution(1, 16, stride=2),
+            _convolution(16, 32, stride=2),
+            _convolution(32, shapes, stride=2),
         )
-        self.blocks = nn.ModuleList(
-            nn.Sequential(_convolution(shapes + 2, 32, size=1), _convolution(32, shapes))
-            for _ in range(blocks)
-        )
+        self.block = nn.Sequential(_convolution(shapes + 2, 32, size=1), _convolution(32, shapes))
         self.mix = _convolution(shapes + 2, shapes, size=1)
         self.colours = nn.Sequential(
             _convolution(3, part, stride=2), _convolution(part, part, size=1)
@@ -56,8 +52,7 @@ class SmallCNN(nn.Module):
         images = images.contiguous(memory_format=torch.channels_last)
         shapes = self.reduce(images.mean(1, keepdim=True))
         places = _coordinates(shapes)
-        for block in self.blocks:
-            shapes = shapes + block(torch.cat([shapes, places], 1))
+        shapes = shapes + self.block(torch.cat([shapes, places], 1))
         shapes = self.mix(torch.cat([shapes, places], 1))
         blocks = F.interpolate(images, size=[2 * side for side in shapes.shape[2:]], mode="area")
         layout = self.layout(_moments(self.maps(shapes).relu()))
@@ -65,16 +60,11 @@ class SmallCNN(nn.Module):
         grid = torch.cat([shapes, self.colours(blocks), places, layout.relu()], 1)
         return grid.flatten(2).transpose(1, 2)  # (B, C, rows, columns) -> (B, S, C)
 
-    def grid_size(self, image_size: int) -> tuple[int, int]:
-        """Rows and columns of the grid for square images of so many pixels per side."""
-        side = -(-image_size // 8)
-        return side, side
-
 
 def _convolution(inputs: int, outputs: int, stride: int = 1, size: int = 3) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False),
-        # Slow statistics: a batch holds few images, each with several captions.
+        # Low momentum: a batch has few images, each with several captions.
         nn.BatchNorm2d(outputs, momentum=0.02),
         nn.ReLU(inplace=True),
     )
@@ -83,8 +73,8 @@ def _convolution(inputs: int, outputs: int, stride: int = 1, size: int = 3) -> n
 def _moments(maps: Tensor) -> Tensor:
     """How much there is of each map, and where: (B, K, rows, columns) -> (B, 3 K).
 
-    They are the sums of a map, of the map times x, and of the map times y, over the square root of
-    the number of regions.
+    The sums of a map, of the map times x, and of the map times y, over the square root of the number
+    of regions.
     """
     regions = maps.shape[2] * maps.shape[3]
     places = _coordinates(maps[:1])[0].flatten(1)  # (2, S)
@@ -93,7 +83,7 @@ def _moments(maps: Tensor) -> Tensor:
 
 
 def _coordinates(grid: Tensor) -> Tensor:
-    """Where each region of a grid lies, from -1 to 1: (B, 2, rows, columns)."""
+    """The place of each region of a grid, from -1 to 1: (B, 2, rows, columns)."""
     batch, _, rows, columns = grid.shape
     y = torch.linspace(-1, 1, rows, device=grid.device, dtype=grid.dtype)
     x = torch.linspace(-1, 1, columns, device=grid.device, dtype=grid.dtype)

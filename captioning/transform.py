@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import get_args
+from dataclasses import asdict, dataclass
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -72,42 +72,32 @@ class ImageTransform:
         return torch.stack([(each.float() / 255 - mean) / std for each, mean, std in channels], -3)
 
     def fitted(self, source: ImageSource) -> Image.Image:
-        """The image (size x size, RGB) as an encoder sees it; what attention is drawn upon."""
+        """The image (size x size, RGB) as an encoder sees it; attention is drawn over it."""
         # Twice the final size, so that decoding a huge JPEG at a fraction costs no visible detail.
         image = open_image(source, size=2 * self.size)
-        if self.fit == "pad":
-            return self._padded(image)
-        width, height = image.size
-        side = min(image.size)
-        left, top = (width - side) / 2, (height - side) / 2
-        box = (left, top, left + side, top + side) if self.fit == "crop" else None
-        return self._resized(image, (self.size, self.size), box)
-
-    def _padded(self, image: Image.Image) -> Image.Image:
-        scale = self.size / max(image.size)
-        width, height = (max(1, round(side * scale)) for side in image.size)
-        canvas = Image.new("RGB", (self.size, self.size), self._mean_colour())
-        inner = self._resized(image, (width, height), None)
-        canvas.paste(inner, ((self.size - width) // 2, (self.size - height) // 2))
-        return canvas
-
-    def _mean_colour(self) -> tuple[int, int, int]:
-        red, green, blue = (min(255, max(0, round(255 * value))) for value in self.mean)
-        return red, green, blue
-
-    @staticmethod
-    def _resized(
-        image: Image.Image, size: tuple[int, int], box: tuple[float, float, float, float] | None
-    ) -> Image.Image:
+        box, target = None, (self.size, self.size)
+        if self.fit == "crop":
+            side, (width, height) = min(image.size), image.size
+            left, top = (width - side) / 2, (height - side) / 2
+            box = (left, top, left + side, top + side)
+        elif self.fit == "pad":
+            scale = self.size / max(image.size)
+            target = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
         # Pillow filters before it shrinks (antialiasing); reducing_gap makes that fast on huge
         # images, at a gap (3) where the result is hardly distinguishable.
-        return image.resize(size, Image.Resampling.BILINEAR, box=box, reducing_gap=3.0)
+        inner = image.resize(target, Image.Resampling.BILINEAR, box=box, reducing_gap=3.0)
+        red, green, blue = (min(255, max(0, round(255 * value))) for value in self.mean)
+        result = Image.new("RGB", (self.size, self.size), (red, green, blue))
+        result.paste(inner, ((self.size - inner.width) // 2, (self.size - inner.height) // 2))
+        return result
 
     @property
     def digest(self) -> str:
         """Sixteen characters that change with anything that changes the pixels."""
-        method = "pillow bilinear 1"  # the method's name and version: part of what is digested
-        mean, std = ([float(value) for value in values] for values in (self.mean, self.std))
-        values = {"fit": self.fit, "mean": mean, "size": self.size, "std": std}
-        text = json.dumps([method, values])
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        method = "pillow bilinear 1"  # the method's name and version
+        return short_digest([method, asdict(self)])
+
+
+def short_digest(value: Any) -> str:
+    """Sixteen characters that identify a JSON value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,12 +1,12 @@
-"""The whole of Unroll in a few minutes, on data that it makes itself: `make demo`.
+"""Both pipelines in a few minutes, on generated data: `make demo`.
 
 A small CNN and an LSTM learn, from scratch and together, to describe pictures of coloured shapes. Two
 GRU translators learn to turn English into Korean, one with attention and one from the context vector
-alone. What they write can be checked: a caption is true of its picture or not, and each sentence has
-exactly one right translation. All are tested on combinations that training never showed.
+alone. Their outputs can be checked: a caption is true of its picture or not, and each sentence has
+exactly one right translation. All are tested on combinations that did not occur in training.
 
-The three trainings run side by side where there are cores, each on one of them. How long they will
-take is judged from the first steps of each.
+The three trainings run in parallel, one on each available core. Their time is estimated from the first
+steps of each.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ FOLDER = Path("runs/demo")
 
 @dataclass(frozen=True)
 class Plan:
-    """How much data is made, and how many passes over it are trained.
+    """Sizes of the generated data and of the trainings.
 
     Args:
-        scenes, scene_epochs: training pictures, and passes of the captioner over them.
+        scenes, scene_epochs: training pictures, and epochs of the captioner.
         pairs: training sentences.
-        attention_epochs, context_epochs: passes of the translators over them.
+        attention_epochs, context_epochs: epochs of the translators.
         tested: examples of each split that is evaluated.
-        validated: those of them that a validation after an epoch takes.
+        validated: those of them that are used after each epoch.
         device: as `--device` of the trainings.
         seed: of the trainings, not of the data.
     """
@@ -105,12 +105,12 @@ def run(folder: Path, plan: Plan) -> None:
 
 
 def make_data(folder: Path, plan: Plan) -> None:
-    """Write the scenes and the phrases, unless they are there; others of an earlier demo go."""
+    """Write the scenes and the phrases; those of an earlier demo with other sizes are replaced."""
     from common.synthetic.phrases import write_phrases
     from common.synthetic.scenes import write_scenes
 
     counts: dict[str, Any] = {"val": plan.tested, "held_out": plan.tested}
-    with redirect_stderr(io.StringIO()):  # no bars: the demo has one of its own
+    with redirect_stderr(io.StringIO()):  # without their progress bars
         replacing(
             folder / "scenes", "scenes.jsonl",
             lambda path: write_scenes(path, train=plan.scenes, fewest=2, **counts),
@@ -122,7 +122,7 @@ def make_data(folder: Path, plan: Plan) -> None:
 
 
 def replacing(folder: Path, sign: str, write: Callable[[Path], object]) -> None:
-    """Write a generated data set, in the place of another one that the file `sign` tells."""
+    """Write a generated data set; replace another one, which is recognised by the file `sign`."""
     try:
         write(folder)
     except UserError:
@@ -136,9 +136,9 @@ def of_training(report: Report, portion: float) -> Callable[[int, int | None], N
     """Reports the progress of a training as that of its whole job.
 
     Args:
-        report: takes the fraction of the job that is done.
-        portion: of the job's time that updates take; validations, evaluations and pictures take
-            the rest.
+        report: takes the finished fraction of the job.
+        portion: fraction of the job's time that updates take; the rest is for validations,
+            evaluations and pictures.
     """
 
     def on_progress(updates: int, at_most: int | None) -> None:
@@ -148,7 +148,7 @@ def of_training(report: Report, portion: float) -> Callable[[int, int | None], N
 
 
 def learn_captions(report: Report, folder: Path, plan: Plan) -> dict[str, Any]:
-    """Train the captioner on the scenes; its scores."""
+    """Train the captioner on the scenes and return its scores."""
     from captioning.options import EncoderOptions, TrainOptions
     from captioning.train import evaluate_run, train
     from common.decoding.options import DecoderOptions, SearchOptions
@@ -165,13 +165,13 @@ def learn_captions(report: Report, folder: Path, plan: Plan) -> dict[str, Any]:
             encoder="small", weights="none", image_size=64, memory_size=0, vector_size=0,
             feature_dropout=0.0,
         ),
-        # Attention after the step: the word just written ("blue") tells it which region to name next.
+        # Attention after the step: the previous word ("blue") determines which region comes next.
         decoder=DecoderOptions(
             cell="lstm", inject=("init",), attention="general", attend="after", embedding_size=64,
             hidden_size=128, word_dropout=0.1, embedding_dropout=0.0, layer_dropout=0.0,
             output_dropout=0.1, initialization="orthogonal",
-            # With it attention learnt what to read with every seed tried; without it, one of five
-            # never did.
+            # With it, attention learnt to align with every seed that was tried; without it, with four
+            # of five.
             deep_output=True,
         ),
         search=SearchOptions(beam_size=5, length_penalty=0.0, max_length=30),
@@ -199,7 +199,7 @@ def learn_captions(report: Report, folder: Path, plan: Plan) -> dict[str, Any]:
 def learn_translation(
     report: Report, folder: Path, plan: Plan, kind: Literal["attention", "context"]
 ) -> dict[str, Any]:
-    """Train one of the translators on the phrases; its scores on combinations never seen."""
+    """Train one of the translators on the phrases and return its scores on unseen combinations."""
     from common.decoding.options import DecoderOptions, SearchOptions
     from common.models.options import LossOptions
     from common.training.options import TrainingOptions
@@ -214,7 +214,7 @@ def learn_translation(
             cell="gru", inject=("init",), attention="additive", attention_size=64,
             embedding_size=64, hidden_size=size, embedding_dropout=0.1, output_dropout=0.2,
         )  # fmt: skip
-    else:  # the only way from one language to the other is the last state of the encoder
+    else:  # the last state of the encoder is all that the decoder receives
         size, epochs = 160, plan.context_epochs
         decoder = DecoderOptions(
             cell="gru", inject=("init", "every"), embedding_size=64, hidden_size=size,
@@ -249,14 +249,14 @@ def learn_translation(
 
 
 def precision_of(run: Path) -> str:
-    """The precision that a training chose: the one that is faster here."""
+    """The precision that a training chose, the faster one on this machine."""
     from common.runs.run import Run
 
     return Run.open(run).config["training"]["precision"]
 
 
 def draw_captions(folder: Path, device: str) -> None:
-    """Write a contact sheet and the attention, word by word, over a few new pictures."""
+    """Write a contact sheet of new pictures, and attention overlays of a few of them."""
     from captioning.captioner import Captioner
     from captioning.data import load
     from captioning.evaluation import overlaid
@@ -276,7 +276,7 @@ def draw_captions(folder: Path, device: str) -> None:
 
 
 def draw_alignments(folder: Path, device: str) -> None:
-    """Write which English words were read while each Korean word was written."""
+    """Write heat maps of the attention of Korean words to English ones."""
     from common.evaluation.pictures import stacked
     from seq2seq.data import load
     from seq2seq.evaluation import alignment
@@ -293,7 +293,7 @@ def draw_alignments(folder: Path, device: str) -> None:
 
 
 def show(summary: dict[str, dict[str, Any]], folder: Path) -> None:
-    """Print the table of scores, what they cost, and where to look."""
+    """Print the table of scores and costs, and the folders of the results."""
     captions, translations, cost = (summary[name] for name in ("captioning", "translation", "cost"))
     rows = [
         ("captioning: true captions of new scenes", f"{captions['true_captions_seen']:.1%}"),

@@ -11,7 +11,7 @@ from common.config.changes import MAY_CHANGE, MayChange
 from common.config.marks import BASIC, POSITIONAL, File, Folder, Group, Metavar
 from common.decoding.options import CellName, DecoderOptions, SearchOptions
 from common.errors import UserError
-from common.evaluation.names import Tokenization
+from common.evaluation.translation import Tokenization, tokenization_for
 from common.models.options import EvaluationOptions, WriterRunOptions, WritingOptions
 from seq2seq.names import Summary
 
@@ -145,8 +145,6 @@ class TrainOptions(WriterRunOptions):
 
     def scoring(self) -> dict[str, Any]:
         """How BLEU sees the text, as `evaluate` takes it."""
-        from common.evaluation.translation import tokenization_for
-
         tokenize = self.bleu_tokenize or tokenization_for(self.target)
         return {"lowercase": self.text.lowercase, "tokenize": tokenize}
 

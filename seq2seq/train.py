@@ -15,8 +15,7 @@ import torch
 
 from common.cli.command_line import check_file
 from common.errors import UserError
-from common.evaluation.names import Tokenization
-from common.evaluation.translation import check_tokenization
+from common.evaluation.translation import Tokenization, bleu_metric
 from common.models.encoder_decoder import Batch, EncoderDecoder
 from common.models.evaluating import Evaluated, evaluate_written, with_teacher_forced, writing_task
 from common.runs.kept import Kept
@@ -49,7 +48,7 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
     Raises:
         UserError: the data or the options cannot be used.
     """
-    check_tokenization(options.scoring()["tokenize"])
+    bleu_metric(options.scoring()["tokenize"])  # refuses one whose library is not installed
     if kept.new:  # before text is read, which may take long
         check_file(options.encoder.source_embeddings, "--source-embeddings")
         check_file(options.encoder.target_embeddings, "--target-embeddings")

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
-import hashlib
-import io
-import json
 import os
 import shutil
 import sys
@@ -23,13 +19,12 @@ from tqdm import tqdm
 from captioning.backbone import Backbone
 from captioning.features.folder import ARRAY, MIRRORED, NAMES, FeatureFolder
 from captioning.image_batches import image_batches
-from captioning.transform import ImageTransform
+from captioning.transform import ImageTransform, short_digest
 from common.compute.device import naming_batch_size, to_host, upload
 from common.compute.precision import arithmetic
 from common.errors import UserError
 from common.files import atomic_write, read_json, write_json
 
-CHUNK = 256  # images after which progress is recorded: the most that a kill costs
 LARGEST = torch.finfo(torch.float16).max
 
 
@@ -42,33 +37,33 @@ def cached_features(
     names: Sequence[str] | None = None,
     grid: bool = True,
     mirror: bool = False,
-    batch_size: int = 32,
+    batch_size: int = 64,
 ) -> tuple[FeatureFolder, dict[int, str]]:
     """The features of these images by this network: opened if they are there, else computed.
 
-    Each network, each state of its weights, each transform, list of images, and each of the options
-    but the last has a folder of its own. A build that was killed goes on where it stopped, and one
-    process at a time builds. Where an image file has changed since, all are computed again; one that
-    is gone keeps its features. The network computes in float32, the same on every device: a GPU does
-    not round to TensorFloat-32. Features are stored in float16.
+    There is one folder for each network, state of its weights, transform, list of images, and value
+    of the options except the last. A build that was killed is resumed, and one process at a time
+    builds. If an image file has changed since, all features are computed again; those of a deleted
+    one are kept. The network computes in float32 on every device: a GPU does not round to
+    TensorFloat-32. Features are stored in float16.
 
     Args:
         directory: of all caches; each is a folder in it.
         paths: (N,) the images. One that cannot be read has no features.
-        backbone: the network, as it is now, where it is now.
-        transform: from a picture to the network's input.
-        names: (N,) of the images, for others who read the folder; the paths by default.
-        grid: keep every region, for attention; or only their mean, a fiftieth of the space.
-        mirror: compute every image flipped left to right as well.
-        batch_size: images that go through the network together.
+        backbone: the network, as it is now, on its device.
+        transform: from an image to the network's input.
+        names: (N,) of the images, for other readers of the folder; the paths by default.
+        grid: keep every region, for attention; False: only their mean, a fiftieth of the space.
+        mirror: also compute every image flipped left to right.
+        batch_size: images that go through the network together; progress is recorded after each.
 
     Returns:
         The folder, whose rows are those of `paths`, and for each image without features its row and
-        one line that says why.
+        one line with the reason.
 
     Raises:
         UserError: no space on the disk or in the device's memory, images too small for the network,
-            or features that are no numbers. What has been computed is kept.
+            or features that are not finite. What has been computed is kept.
     """
     if not len(paths):
         raise ValueError("there are no images to compute features of")
@@ -80,135 +75,116 @@ def cached_features(
         "backbone": backbone.name,
         "weights": backbone.digest,
         "transform": transform.digest,
-        "images": _digest([files, names]),
+        "images": short_digest([files, names]),
         "shape": [len(files), *([rows * columns] if grid else []), backbone.feature_size],
         "mirrored": mirror,
     }
-    build = _Build(Path(directory) / f"{backbone.name}-{_digest(key)}", key, _stamps(files))
+    build = _Build(Path(directory) / f"{backbone.name}-{short_digest(key)}", key, files)
     build.folder.mkdir(parents=True, exist_ok=True)
     if not build.finished():
-        with _alone(build.folder):
-            if not build.finished():  # whoever had to wait finds it finished
+        with _locked(build.folder):
+            if not build.finished():  # another process may have finished it meanwhile
                 build.begin()
-                _compute(build, files, backbone, transform, batch_size)
+                network = backbone.inference_copy()
+                with tqdm(
+                    total=len(files), initial=build.done, desc=f"features of {network.name}",
+                    unit=" images", disable=None,
+                ) as bar:  # fmt: skip
+                    for batch in image_batches(files, transform, batch_size, start=build.done):
+                        values = np.zeros(1, np.float16)
+                        if batch.indices:
+                            values = _features(network, transform, batch.pixels, grid, mirror)
+                        bar.update(build.append(values, batch.indices, batch.problems))
                 build.finish(names)
     return FeatureFolder(build.folder), build.damaged
 
 
-def _compute(
-    build: _Build,
-    files: Sequence[str],
-    backbone: Backbone,
-    transform: ImageTransform,
-    batch_size: int,
-) -> None:
-    """Append the features of the images that are still to come."""
-    network = backbone.inference_copy()
-    with tqdm(
-        total=len(files), initial=build.done, desc=f"features of {network.name}",
-        unit=" images", disable=None,
-    ) as bar:  # fmt: skip
-        for batch in image_batches(files, transform, CHUNK, start=build.done):
-            count = len(batch.indices) + len(batch.problems)
-            values = np.zeros((len(build.files), count, *build.shape[1:]), np.float16)
-            places = np.array(batch.indices, np.int64) - build.done
-            for first in range(0, len(places), batch_size):
-                part = slice(first, first + batch_size)
-                found = _features(network, transform, batch.pixels[part], values.shape)
-                values[:, places[part]] = found
-                bar.update(len(found[0]))
-            build.append([each.tobytes() for each in values], count, dict(batch.problems))
-            bar.update(len(batch.problems))
-
-
 class _Build:
-    """What a cache folder is to hold, and how much of it is there: `record.json` says it.
+    """The features in a cache's folder, all or the first of them; `record.json` counts them.
 
     Args:
         folder: of the cache.
-        key: all that the features depend on but the contents of the image files.
-        stamps: (N, 2) of the image files as they are now; see `_stamps`.
+        key: all that the features depend on, except the contents of the image files.
+        images: the image files; `images.npy` keeps their sizes and times.
 
     Attributes:
-        done: how many images are there, from the first on.
-        damaged: the row of each image that could not be read, and what is wrong with it.
+        done: number of images in the files, from the first on.
+        damaged: row of each image that could not be read, and the reason.
     """
 
-    def __init__(self, folder: Path, key: dict[str, Any], stamps: np.ndarray) -> None:
-        self.folder, self.key, self.stamps = folder, key, stamps
+    def __init__(self, folder: Path, key: dict[str, Any], images: Sequence[str]) -> None:
+        self.folder, self.key, self.shape = folder, key, tuple(key["shape"])
+        self.stamps = np.array([_stamp(image) for image in images], np.int64)
         self.done, self.damaged = 0, dict[int, str]()
-        self.shape = tuple(key["shape"])
         self.files = [folder / name for name in (ARRAY, MIRRORED)[: 1 + key["mirrored"]]]
-        header = io.BytesIO()
-        layout = {"descr": "<f2", "fortran_order": False, "shape": self.shape}
-        np.lib.format.write_array_header_1_0(header, layout)
-        self.header = header.getvalue()  # what the files begin with
-
-    def offset(self, image: int) -> int:
-        """Where in a file the features of an image begin, in bytes."""
-        return len(self.header) + 2 * image * prod(self.shape[1:])
 
     def finished(self) -> bool:
-        """Read how much is there; whether it is all."""
+        """Read the record; whether all features are there."""
         self.done, self.damaged = 0, {}
-        # A record that makes no sense is one of nothing.
-        with suppress(UserError, OSError, EOFError, LookupError, TypeError, ValueError,
-                      AttributeError):  # fmt: skip
+        with suppress(Exception):  # a damaged record, or file, counts as none
             record = read_json(self.folder / "record.json")
             damaged = {int(row): str(line) for row, line in record["damaged"].items()}
             before = np.load(self.folder / "images.npy")
             changed = (before != self.stamps).any(1) & (self.stamps[:, 0] >= 0)
-            if record["key"] == self.key and not changed.any() and self._holds(record["done"]):
+            arrays = [np.load(path, mmap_mode="r") for path in self.files]
+            whole = all(a.shape == self.shape and a.dtype == np.float16 for a in arrays)
+            if record["key"] == self.key and whole and not changed.any():
                 self.done, self.damaged = record["done"], damaged
         return self.done == len(self.stamps) and (self.folder / NAMES).is_file()
 
-    def _holds(self, images: int) -> bool:
-        """Whether so many images are in the files."""
-        for path in self.files:
-            with open(path, "rb") as file:
-                header, size = file.read(len(self.header)), path.stat().st_size
-            if header != self.header or size < self.offset(images):
-                return False
-        return 0 <= images <= len(self.stamps)
-
     def begin(self) -> None:
-        """Make ready for the features that are still to come.
+        """Prepare the files for the remaining features.
 
         Raises:
             UserError: the disk is too small for them.
         """
-        (self.folder / NAMES).unlink(missing_ok=True)  # nobody must take it for finished
+        (self.folder / NAMES).unlink(missing_ok=True)  # without it, the folder counts as unfinished
         if not self.done:
             with atomic_write(self.folder / "images.npy", "wb") as file:
                 np.save(file, self.stamps)
-            # Whoever still reads an old file goes on reading it: it is unlinked, not overwritten.
+            # Unlinked, not overwritten: another process may still read the old files.
             for path in (self.folder / "record.json", *self.files):
                 path.unlink(missing_ok=True)
-        needed = (self.offset(len(self.stamps)) - self.offset(self.done)) * len(self.files)
+        needed = 2 * prod(self.shape[1:]) * (len(self.stamps) - self.done) * len(self.files)
         if needed > (free := shutil.disk_usage(self.folder).free):
             raise UserError(
                 f"the features need {needed / 1e9:.2f} GB in {self.folder}, where {free / 1e9:.2f} "
                 "GB are free. Free some space, or choose another folder for the cache."
             )
-        for path in self.files:
-            with open(path, "ab") as file:
-                file.truncate(self.offset(self.done) if self.done else 0)
-                file.write(b"" if self.done else self.header)
+        for path in self.files if not self.done else ():  # of full size, but sparse
+            np.lib.format.open_memmap(path, "w+", np.float16, self.shape)
 
-    def append(self, features: list[bytes], images: int, damaged: dict[int, str]) -> None:
-        """Add so many images to the files: first their features, then the record of them."""
-        for path, data in zip(self.files, features, strict=True):
-            with open(path, "ab") as file:
-                file.write(data)
+    def append(
+        self, features: np.ndarray, images: list[int], problems: list[tuple[int, str]]
+    ) -> int:
+        """Add a batch: first its features to the files, then the record.
+
+        Args:
+            features: (files, B, ...) float16; anything if all images are damaged.
+            images: (B,) their rows, the first ones of those that are not done, without damaged ones.
+            problems: row and reason of each damaged image among them.
+
+        Returns:
+            The number of images, damaged ones included.
+        """
+        count = len(images) + len(problems)
+        rows = np.zeros((len(self.files), count, *self.shape[1:]), np.float16)
+        rows[:, np.array(images, int) - self.done] = features
+        for path, values in zip(self.files, rows, strict=True):
+            array = np.load(path, mmap_mode="r")
+            with open(path, "r+b") as file:  # a full disk is an error here, and a crash in a memmap
+                file.seek(array.offset + self.done * array.strides[0])
+                file.write(values.tobytes())
                 file.flush()
                 os.fsync(file.fileno())
-        self.done += images
-        self.damaged |= damaged
+        self.done += count
+        self.damaged |= dict(problems)
         content = {"key": self.key, "done": self.done, "damaged": self.damaged}
         write_json(self.folder / "record.json", content)
+        return count
 
     def finish(self, names: Sequence[str]) -> None:
-        """Name the rows: images without features have no name, and no name has a line end."""
+        """Name the rows, each on one line; rows without features have an empty name."""
         with atomic_write(self.folder / NAMES) as file:
             for row, name in enumerate(names):
                 shown = "" if row in self.damaged else name
@@ -217,35 +193,32 @@ class _Build:
 
 @torch.inference_mode()
 def _features(
-    network: Backbone, transform: ImageTransform, pixels: torch.Tensor, shape: tuple[int, ...]
+    network: Backbone, transform: ImageTransform, pixels: torch.Tensor, grid: bool, mirror: bool
 ) -> np.ndarray:
-    """(1, B, S, C) or (1, B, C) float16 of images, or (2, ...) with the mirrored ones; as in shape."""
+    """float16 of (1, B, S, C), of (1, B, C) without the grid; (2, ...) with the mirrored images."""
     device = next(network.parameters()).device
     with naming_batch_size(len(pixels)), arithmetic(device, "fp32"):
         images = transform.normalize(upload(pixels, device))
-        sides = [network(each).float() for each in (images, images.flip(-1))[: shape[0]]]
-        result = torch.stack([each if len(shape) == 4 else each.mean(1) for each in sides])
-        # Beyond float16: the largest of its numbers.
-        features, sound = to_host((result.clamp(-LARGEST, LARGEST).half(), result.isfinite().all()))
-    if not sound:
-        raise UserError(
-            f"{network.name} gives features that are no finite numbers: damaged weights?"
-        )
+        sides = [network(each).float() for each in (images, images.flip(-1))[: 1 + mirror]]
+        result = torch.stack([each if grid else each.mean(1) for each in sides])
+        half = result.clamp(-LARGEST, LARGEST).half()
+        features, finite = to_host((half, result.isfinite().all()))
+    if not finite:
+        raise UserError(f"{network.name} gives features that are not finite: damaged weights?")
     return features.numpy()
 
 
-def _stamps(paths: Sequence[str]) -> np.ndarray:
-    """(N, 2) size in bytes and modification time in ns of each file, -1 where there is none."""
-    stamps = np.full((len(paths), 2), -1, np.int64)
-    for index, path in enumerate(paths):
-        with suppress(OSError):
-            state = os.stat(path)
-            stamps[index] = state.st_size, state.st_mtime_ns
-    return stamps
+def _stamp(path: str) -> tuple[int, int]:
+    """Size in bytes and modification time in ns of a file, -1 where there is none."""
+    try:
+        state = os.stat(path)
+    except OSError:
+        return -1, -1
+    return state.st_size, state.st_mtime_ns
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _locked(folder: Path) -> Iterator[None]:
     """Let one process at a time work on a folder; the lock ends with the process that holds it."""
     with open(folder / "lock", "w") as file:
         try:
@@ -253,13 +226,6 @@ def _alone(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             print(f"another process is computing {folder}: waiting for it", file=sys.stderr)
             fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError as error:
-            # Some network file systems know no locks; a single process works there all the same.
-            if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
-                raise
+        except OSError:
+            pass  # some network file systems have no locks; a single process still works there
         yield
-
-
-def _digest(value: Any) -> str:
-    """Sixteen characters that stand for a JSON value."""
-    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]

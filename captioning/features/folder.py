@@ -19,32 +19,33 @@ ARRAY, MIRRORED, NAMES = "features.npy", "features-mirrored.npy", "names.txt"
 
 
 class FeatureFolder:
-    """Features of images, read from disk as they are needed: of CLIP, of bottom-up attention, of
-    any network. A folder has one of two layouts:
+    """Features of images by any network (CLIP, bottom-up attention, ...), read from disk as needed.
+
+    A folder has one of two layouts:
 
         features.npy            (N, S, C), or (N, C): S regions, or one vector, for each image
-        names.txt               N lines in UTF-8, the image of each row; an empty line: of none
-        features-mirrored.npy   the same for the images flipped left to right; may be missing
+        names.txt               N lines in UTF-8, the image of each row; an empty line: no image
+        features-mirrored.npy   the same for the images flipped left to right; optional
 
-    or a file for each image, named as the image is, with its ending or without:
+    or a file for each image, with the image's name, with or without its suffix:
 
-        123.npy, 123.jpg.npy    (S, C), or (C,); S may differ from image to image
-        123.npz                 the same: its only array, or the one that is called features
+        123.npy, 123.jpg.npy    (S, C), or (C,); S may differ between images
+        123.npz                 the same: its only array, or the one with the name features
 
-    Numbers are float16 or float32. Arrays are memory-mapped (a .npz cannot be), and nothing that is
-    pickled is loaded. An image val/123.jpg is looked for as val/123.jpg, val/123, 123.jpg and 123.
+    Numbers are float16 or float32. Arrays are memory-mapped (a .npz cannot be), and nothing pickled
+    is loaded. An image val/123.jpg is searched as val/123.jpg, val/123, 123.jpg and 123.
 
     Args:
         path: of the folder.
 
     Attributes:
-        names: (N,) of the images, as the folder writes them; "" for a row of none.
+        names: (N,) of the images, as the folder writes them; "" for a row of no image.
         feature_size: C.
         regions: whether the features are of regions, (S, C), and not one vector for each image.
         mirrored: whether there are features of the mirrored images.
 
     Raises:
-        UserError: there is no such folder, neither layout is in it, or it is damaged.
+        UserError: there is no such folder, it has neither layout, or it is damaged.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -61,10 +62,10 @@ class FeatureFolder:
         if len(self._rows) < len(self.names) - self.names.count(""):
             twice = next(n for row, n in enumerate(self.names) if n and self._rows[n] != row)
             raise UserError(f"{self.path} has features of {twice} twice. Remove one of them.")
-        self._finite = np.zeros((2, len(self.names)), bool)  # whether a row was found to be so
+        self._finite = np.zeros((2, len(self.names)), bool)  # rows that were checked
 
     def __reduce__(self) -> tuple[type[FeatureFolder], tuple[Path]]:
-        # Another process opens the files itself, instead of being sent all of them.
+        # Pickled as its path: another process opens the files itself.
         return FeatureFolder, (self.path,)
 
     def locate(self, name: str) -> int | None:
@@ -82,7 +83,7 @@ class FeatureFolder:
 
         Returns:
             The positions in `names` of those that have features, their rows (F,) here, and for each
-            of the others its position and one line that says what is wrong.
+            of the others its position and one line with the reason.
         """
         positions, rows, problems = [], [], []
         for position, name in enumerate(names):
@@ -100,18 +101,18 @@ class FeatureFolder:
     def read(
         self, rows: Sequence[int] | np.ndarray, mirrored: Sequence[bool] | np.ndarray | None = None
     ) -> tuple[Tensor, ...]:
-        """What the encoder is called with for some images.
+        """The encoder's arguments for some images.
 
         Args:
             rows: (B,) their rows; at least one.
-            mirrored: (B,) which of them are wanted flipped left to right; None: none.
+            mirrored: (B,) those to flip left to right; None: none.
 
         Returns:
             The features (B, S, C) or (B, C), float16 where all of them are, else float32. Where
             images differ in S, also a mask (B, S): True at regions, False at padding.
 
         Raises:
-            UserError: a file is damaged, or holds what is no finite number.
+            UserError: a file is damaged, or a number is not finite.
             ValueError: there are no mirrored images.
             IndexError: there is no such row.
         """
@@ -126,13 +127,13 @@ class FeatureFolder:
         half = all(each.dtype == np.float16 for each in values)
         shape = np.max([each.shape for each in values], axis=0)
         result = np.zeros((len(rows), *shape), np.float16 if half else np.float32)
-        for place in np.argsort(rows):  # in the order of the disk
+        for place in np.argsort(rows):  # in the order on the disk
             result[place, : len(values[place])] = values[place]
         new = np.flatnonzero(~self._finite[sides, rows])
         if not np.isfinite(result[new]).all():
             row = next(int(rows[k]) for k in new if not np.isfinite(result[k]).all())
             where = self._files[row] if self._files else f"{self.path}: {self.names[row]}"
-            raise UserError(f"{where}: its features are no finite numbers. Compute them again.")
+            raise UserError(f"{where}: its features are not finite. Compute them again.")
         self._finite[sides, rows] = True
         lengths = torch.tensor([len(each) for each in values])
         if not self.regions or int(lengths.min()) == shape[0]:
@@ -140,7 +141,7 @@ class FeatureFolder:
         return torch.from_numpy(result), torch.arange(shape[0]) < lengths.unsqueeze(1)
 
     def _values(self, row: int, side: int) -> np.ndarray:
-        """Those of one image; Damage if its file is damaged, or not like the others."""
+        """Those of one image; Damage if its file is damaged, or of another shape than the others."""
         if self._arrays:
             return self._arrays[side][row]
         values = _load(self._files[row])
@@ -159,18 +160,17 @@ class FeatureFolder:
         found = read_text(names).removesuffix("\n").split("\n")
         files = [self.path / name for name in (ARRAY, MIRRORED) if (self.path / name).is_file()]
         try:
-            # A plain array finds its rows faster than the memmap that it looks through.
+            # A plain view of the memory map, which is faster to index.
             self._arrays = [np.asarray(_load(file)) for file in files]
         except Damage as damage:
             raise UserError(f"{damage}. Write it again.") from None
-        shape = (len(found), *self._arrays[0].shape[1:])
+        self._shape = self._arrays[0].shape[1:]
         for file, array in zip(files, self._arrays, strict=True):
-            if array.ndim not in (2, 3) or array.shape != shape:
+            if array.ndim not in (2, 3) or array.shape != (len(found), *self._shape):
                 raise UserError(
                     f"{file} is of shape {array.shape}: it must be (N, S, C) or (N, C) for the "
                     f"{len(found)} lines of {NAMES}, and {MIRRORED} of the shape of {ARRAY}."
                 )
-        self._shape = shape[1:]
         return [name.rstrip("\r") for name in found]
 
     def _open_files(self) -> list[str]:
@@ -180,12 +180,12 @@ class FeatureFolder:
             f"{self.path} holds no features: neither {ARRAY} with {NAMES}, nor a .npy or .npz file "
             "for each image"
         )
-        for file in self._files:
+        for file in self._files:  # the first undamaged one determines the shape
             try:
                 self._shape = _load(file).shape
                 if len(self._shape) < 3:
                     return [os.path.splitext(name)[0] for name in names]
-                raise Damage(f"{file} is of shape {self._shape}, and not (S, C) or (C,)")
+                problem = f"{file} is of shape {self._shape}, and not (S, C) or (C,)"
             except Damage as damage:
                 problem = str(damage)
         raise UserError(f"{problem}.")
@@ -203,14 +203,11 @@ def _load(file: Path) -> np.ndarray:
             with found:
                 several = "features" in found or len(found.files) != 1
                 found = found["features" if several else found.files[0]]
-    # Bytes of any kind: numpy and zipfile meet them with whatever exception lies nearest.
-    except Exception as error:
+    except Exception as error:  # damaged bytes make numpy and zipfile raise almost anything
         raise Damage(
-            f"{file} cannot be read as an array: it is damaged, has no array called features, or "
-            f"holds pickled objects, which are never loaded ({one_line(error)})"
+            f"{file} cannot be read as an array: it is damaged, has no array with the name features, "
+            f"or holds pickled objects, which are never loaded ({one_line(error)})"
         ) from None
     if found.dtype.kind != "f" or not found.ndim or not found.size:
-        raise Damage(
-            f"{file} holds {found.dtype} of shape {found.shape}, and no features in floats"
-        )
+        raise Damage(f"{file} has {found.dtype} of shape {found.shape}, not features in floats")
     return found

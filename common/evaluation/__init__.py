@@ -1,4 +1,4 @@
-"""What a model's answers are worth, and pictures of them."""
+"""Metrics of captions and translations, and pictures of results."""
 
 from typing import TYPE_CHECKING
 

@@ -1,85 +1,72 @@
 """Pictures of results: images with their captions, attention over an image, alignments of words.
 
-Every function returns a new PIL image and changes nothing else: no figure stays open, no global
-setting of matplotlib is touched, and the images that come in are left as they are.
+Every function returns a new PIL image: no figure stays open, no global setting of matplotlib is
+changed, and the images that come in are left as they are.
 """
 
 from __future__ import annotations
 
+import functools
+import io
+import math
+import textwrap
+import unicodedata
 from collections.abc import Iterable, Sequence
-from itertools import zip_longest
+from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ft2font import FT2Font
 from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw, ImageFont
 
-from common.evaluation.lettering import (
-    PAPER,
-    fit_line,
-    font_of,
-    line_height,
-    slanted,
-    text_block,
-    wrapped,
-)
-
-INK = (28, 30, 36)
-FAINT = (118, 122, 132)
-RULE = (222, 224, 230)
+PAPER, INK = (255, 255, 255), (28, 30, 36)
 MARGIN = 16
+FONT = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
 
 
 def contact_sheet(
-    images: Iterable[Image.Image],
-    captions: Sequence[str],
-    references: Sequence[str] | None = None,
-    *,
-    columns: int = 4,
-    tile: int = 240,
-    title: str = "",
+    images: Iterable[Image.Image], captions: Sequence[str], *, columns: int = 4, tile: int = 240
 ) -> Image.Image:
     """Images in a grid, each with its caption below it.
 
     Args:
-        images: of any size and 8-bit mode; a generator keeps memory low, each is made small first.
+        images: of any size and 8-bit mode; a generator keeps memory low.
         captions: one for each image.
-        references: a second, fainter text for each image, such as what people wrote.
         columns: images in a row.
         tile: width and greatest height of an image in pixels; small images are enlarged.
-        title: a line above all.
 
     Raises:
-        ValueError: there is no image, there are not as many captions or references as images, or
-            `columns` or `tile` is too small.
+        ValueError: there is no image, there are not as many captions as images, or `columns` or
+            `tile` is too small.
     """
     if columns < 1 or tile < 16:
         raise ValueError(f"columns must be at least 1 and tile at least 16, not {columns}, {tile}")
-    pictures, below = [], []
-    caption_font, reference_font = (
-        font_of(max(12, tile // 16 + 1)),
-        font_of(max(11, tile // 20 + 1)),
-    )
-    others = captions if references is None else references
-    for image, caption, reference in zip_longest(images, captions, others):
-        if image is None or caption is None or reference is None:
-            raise ValueError("there must be one caption, and one reference if any, for each image")
-        pictures.append(_fitted(image, tile))
-        texts = [(caption, caption_font, INK), (reference, reference_font, FAINT)]
-        below.append(text_block(texts if references is not None else texts[:1], tile))
-    if not pictures:
+    font = ImageFont.truetype(str(FONT), max(12, tile // 16 + 1))
+    cells = [
+        (_fitted(image, tile), wrapped(caption, font, tile))
+        for image, caption in zip(images, captions, strict=True)
+    ]
+    if not cells:
         raise ValueError("there are no images to show")
-    cells = []
-    for start in range(0, len(pictures), columns):
-        row = slice(start, start + columns)
-        # In a row the captions begin at one height, and the pictures stand on them.
-        foot = max(picture.height for picture in pictures[row])
-        for picture, text in zip(pictures[row], below[row], strict=True):
-            cell = Image.new("RGB", (tile, foot + 8 + text.height), PAPER)
-            cell.paste(picture, ((tile - picture.width) // 2, foot - picture.height))
-            cell.paste(text, (0, foot + 8))
-            cells.append(cell)
-    return _grid(cells, columns, title)
+    width = MARGIN + min(columns, len(cells)) * (tile + MARGIN)
+    strips, leading = [], round(1.3 * font.size)
+    for start in range(0, len(cells), columns):
+        row = cells[start : start + columns]
+        # In a row, the images end and the captions begin at one height.
+        foot = MARGIN + max(picture.height for picture, _ in row)
+        height = foot + 8 + leading * max(len(lines) for _, lines in row)
+        strip = Image.new("RGB", (width, height), PAPER)
+        draw = ImageDraw.Draw(strip)
+        for column, (picture, lines) in enumerate(row):
+            left = MARGIN + column * (tile + MARGIN)
+            strip.paste(picture, (left + (tile - picture.width) // 2, foot - picture.height))
+            for number, line in enumerate(lines):
+                draw.text((left, foot + 8 + number * leading), line, fill=INK, font=font)
+        strips.append(strip)
+    return stacked([*strips, Image.new("RGB", (width, MARGIN), PAPER)])
 
 
 def attention_overlay(
@@ -91,103 +78,83 @@ def attention_overlay(
     regions: slice = slice(None),
     columns: int = 5,
     tile: int = 200,
-    title: str = "",
 ) -> Image.Image:
-    """The image, and once more for each word, lit where the decoder looked when it said the word.
+    """The image, and once more for each word, bright where the decoder attended for this word.
 
-    A region is lit in proportion to its weight; the largest weight of a word is fully lit, unless
-    the word looks nearly everywhere alike (then all of it is dim, not bright).
+    The brightness of a region is proportional to its weight. The largest weight of a word is shown
+    fully bright, unless the weights are nearly uniform (then the whole image is dim).
 
     Args:
         image: what the encoder saw (after cropping), of any size and mode.
-        words: T words, as said.
-        weights: (T, S), not negative: how much each word looks at each region, row by row.
+        words: the T predicted words.
+        weights: (T, S), not negative: attention of each word to each region, row by row.
         grid: (rows, columns) of the regions; their product is the number of regions.
         regions: which of the S positions are regions: slice(1, None) where the first is a token for
             the whole image, slice(0, 49) where others come last. The rest is not shown.
         columns: pictures in a row.
         tile: width and greatest height of one picture in pixels.
-        title: a line above all.
 
     Raises:
         ValueError: the shapes do not fit together, a weight is negative or not finite, or `columns`
             or `tile` is too small.
     """
-    if columns < 1 or tile < 16:
-        raise ValueError(f"columns must be at least 1 and tile at least 16, not {columns}, {tile}")
     shown = np.asarray(weights)[..., regions]
     values = _checked(shown, len(words), grid[0] * grid[1], "rows and columns of the grid")
     picture = _fitted(image, tile)
-    font = font_of(tile // 13 + 1, bold=True)
-    cells = [_headed(picture, "", font, tile)]
-    for word, row in zip(words, values, strict=True):
-        full = max(row.max(), 3 / row.size)
-        heat = Image.fromarray((row / full).reshape(grid).astype(np.float32))
+    pixels = np.asarray(picture, np.float32)
+    dim = 0.42 * (0.75 * pixels.mean(axis=2, keepdims=True) + 0.25 * pixels)  # nearly grey
+    warm = pixels + 0.32 * (np.array((255, 140, 0), np.float32) - pixels)
+    pictures = [picture]
+    for row in values:
+        heat = Image.fromarray((row / max(row.max(), 3 / row.size)).reshape(grid).astype("f4"))
         light = np.asarray(heat.resize(picture.size, Image.Resampling.BICUBIC)).clip(0, 1)
-        cells.append(_headed(_lit(picture, light), word, font, tile))
-    return _grid(cells, columns, title)
+        lit = dim + light[:, :, None] * (warm - dim)
+        pictures.append(Image.fromarray(lit.clip(0, 255).astype(np.uint8)))
+    return contact_sheet(pictures, ["", *words], columns=columns, tile=tile)
 
 
-def heat_map(
-    weights: ArrayLike,
-    rows: Sequence[str],
-    columns: Sequence[str],
-    *,
-    title: str = "",
-) -> Image.Image:
-    """A table of weights as colours: which source token each target token looked at.
+def heat_map(weights: ArrayLike, rows: Sequence[str], columns: Sequence[str]) -> Image.Image:
+    """A table of weights as colours: to which source token each target token attended.
 
     Args:
         weights: (T, S), not negative and finite; the darkest colour is the largest of them.
         rows: T target tokens, written at the left.
         columns: S source tokens, written above.
-        title: a line above all.
 
     Raises:
         ValueError: the shapes do not fit together, one is empty, or a weight is negative or not
             finite.
     """
     values = _checked(weights, len(rows), len(columns), "columns")
-    cell = int(np.clip(1400 / max(values.shape), 4, 34))
-    font = font_of(int(np.clip(cell * 0.55, 11, 17)))
-    most = 12 * font.size
-    every = -(-round(font.size * 1.15) // cell)  # labels that would touch each other are left out
-    left = [fit_line(text, font, most) if k % every == 0 else "" for k, text in enumerate(rows)]
-    above = [slanted(text, font, most) for text in columns]
-    wide, high = cell * len(columns), cell * len(rows)
-    x = MARGIN + round(max(font.getlength(text) for text in left)) + 8
-    y = MARGIN + max(label.height for label in above[::every])
-    right = max(k * cell + label.width for k, label in enumerate(above) if k % every == 0)
-    width = x + max(right, wide + 28 + round(font.getlength("0.00"))) + MARGIN
-
-    sheet = Image.new("RGB", (width, y + max(high, 5 * round(font.size)) + MARGIN), PAPER)
-    draw = ImageDraw.Draw(sheet)
-    table = _colours("Blues", values / (values.max() or 1.0))
-    sheet.paste(Image.fromarray(table).resize((wide, high), Image.Resampling.NEAREST), (x, y))
-    if cell >= 8:
-        for k in range(len(rows) + 1):
-            draw.line((x, y + k * cell, x + wide, y + k * cell), fill=RULE)
-        for k in range(len(columns) + 1):
-            draw.line((x + k * cell, y, x + k * cell, y + high), fill=RULE)
-    for k, text in enumerate(left):
-        draw.text((x - 8, y + (k + 0.5) * cell), text, fill=INK, font=font, anchor="rm")
-    for k, label in enumerate(above):
-        if k % every == 0:
-            place = (x + round((k + 0.5) * cell) - round(font.size * 0.4), y - label.height - 3)
-            sheet.paste(INK, place, label)
-    _scale(sheet, x + wide + 14, y, font, float(values.max()))
-    return _titled(sheet, title)
-
-
-# --- parts ----------------------------------------------------------------------------------------
+    cell = min(max(14 / max(values.shape), 0.04), 0.34)  # inches of 100 pixels
+    width, height = cell * len(columns), cell * len(rows)
+    figure = Figure((width, height), dpi=100)
+    axes = figure.add_axes((0, 0, 1, 1))
+    table = axes.pcolormesh(
+        values, cmap="Blues", vmin=0, vmax=values.max() or 1,
+        edgecolors="#dee0e6" if cell >= 0.08 else "none", linewidth=0.7,
+    )  # fmt: skip
+    axes.invert_yaxis()
+    axes.xaxis.tick_top()
+    every = math.ceil(0.17 / cell)  # labels that would overlap are left out
+    style: dict[str, Any] = {"fontfamily": "DejaVu Sans", "fontsize": min(max(40 * cell, 8), 12)}
+    slant: dict[str, Any] = {"rotation": 50, "rotation_mode": "anchor", "ha": "left"}
+    for axis, texts, more in ((axes.xaxis, columns, slant), (axes.yaxis, rows, {})):
+        labels = [_label(text) for text in texts[::every]]
+        places = np.arange(0, len(texts), every) + 0.5
+        axis.set_ticks(places, labels, parse_math=False, **style, **more)
+    axes.tick_params(length=0)
+    scale = figure.add_axes((1 + 0.14 / width, 1 - 0.7 / height, 0.1 / width, 0.7 / height))
+    figure.colorbar(table, cax=scale, ticks=[0, table.norm.vmax], format="%.2g")
+    file = io.BytesIO()
+    figure.savefig(file, format="png", bbox_inches="tight", pad_inches=MARGIN / 100)
+    return Image.open(file).convert("RGB")
 
 
 def stacked(pictures: Sequence[Image.Image]) -> Image.Image:
     """Pictures one below the other on white; at least one."""
-    sheet = Image.new(
-        "RGB", (max(p.width for p in pictures), sum(p.height for p in pictures)), PAPER
-    )
-    top = 0
+    size = max(p.width for p in pictures), sum(p.height for p in pictures)
+    sheet, top = Image.new("RGB", size, PAPER), 0
     for picture in pictures:
         sheet.paste(picture, (0, top))
         top += picture.height
@@ -207,84 +174,51 @@ def _checked(weights: ArrayLike, rows: int, columns: int, what: str) -> np.ndarr
 
 
 def _fitted(image: Image.Image, side: int) -> Image.Image:
-    """The image as RGB, as large as it can be in a square, with transparency over white."""
-    width, height = image.size
-    scale = side / max(width, height)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    if scale < 0.25:
-        # A huge image is made small before anything else, in its own mode, to spare memory.
-        smooth = (
-            Image.Resampling.NEAREST if image.mode in ("1", "P", "PA") else Image.Resampling.BOX
-        )
-        image = image.resize((4 * size[0], 4 * size[1]), smooth)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, PAPER), image)
-    return image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+    """The image in RGB, as large as it can be in a square, with transparency over white."""
+    scale = side / max(image.size)
+    width, height = (max(1, round(scale * each)) for each in image.size)
+    layer = image.convert("RGBA")
+    picture = Image.new("RGB", image.size, PAPER)
+    picture.paste(layer, mask=layer)
+    return picture.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0)
 
 
-def _lit(picture: Image.Image, light: np.ndarray) -> Image.Image:
-    """The picture, warm where there is light, dim and grey elsewhere; light: (H, W) in 0..1."""
-    pixels = np.asarray(picture, np.float32)
-    grey = pixels.mean(axis=2, keepdims=True)
-    amount = light[:, :, None]
-    dim = 0.42 * (0.75 * grey + 0.25 * pixels)
-    warm = pixels + 0.32 * (np.array((255, 140, 0), np.float32) - pixels)
-    return Image.fromarray((dim + amount * (warm - dim)).clip(0, 255).astype(np.uint8))
+# --- text
 
 
-def _headed(
-    picture: Image.Image, word: str, font: ImageFont.FreeTypeFont, tile: int
-) -> Image.Image:
-    """The picture with a word above it."""
-    head = line_height(font) + 4
-    cell = Image.new("RGB", (tile, head + picture.height), PAPER)
-    cell.paste(picture, ((tile - picture.width) // 2, head))
-    text = fit_line(word, font, tile)
-    ImageDraw.Draw(cell).text((tile / 2, head / 2), text, fill=INK, font=font, anchor="mm")
-    return cell
+def wrapped(text: str, font: ImageFont.FreeTypeFont, width: int, most: int = 8) -> list[str]:
+    """The text in lines that fit into so many pixels; "…" ends the last if there are too many."""
+    text = drawable(text[: width * most])
+    lines: list[str] = []
+    for characters in range(3 * width // round(font.size), 0, -1):
+        lines = textwrap.wrap(text, characters, max_lines=most, placeholder="…")
+        if all(font.getlength(line) <= width for line in lines):
+            break
+    return lines
 
 
-def _grid(cells: Sequence[Image.Image], columns: int, title: str) -> Image.Image:
-    """Cells of one width in rows, each row as high as its highest cell."""
-    columns = min(columns, len(cells))
-    rows = [cells[start : start + columns] for start in range(0, len(cells), columns)]
-    heights = [max(cell.height for cell in row) for row in rows]
-    width = columns * (cells[0].width + MARGIN) + MARGIN
-    sheet = Image.new("RGB", (width, sum(heights) + (len(rows) + 1) * MARGIN), PAPER)
-    y = MARGIN
-    for row, height in zip(rows, heights, strict=True):
-        for k, cell in enumerate(row):
-            sheet.paste(cell, (MARGIN + k * (cell.width + MARGIN), y))
-        y += height + MARGIN
-    return _titled(sheet, title)
+def _label(text: str) -> str:
+    text = " ".join(drawable(text).split())
+    return text if len(text) <= 20 else text[:19] + "…"
 
 
-def _titled(sheet: Image.Image, title: str) -> Image.Image:
-    if not title:
-        return sheet
-    font = font_of(18, bold=True)
-    lines = wrapped(title, font, sheet.width - 2 * MARGIN)
-    head = MARGIN + len(lines) * line_height(font)
-    result = Image.new("RGB", (sheet.width, head + sheet.height), PAPER)
-    draw = ImageDraw.Draw(result)
-    for k, line in enumerate(lines):
-        draw.text((MARGIN, MARGIN + k * line_height(font)), line, fill=INK, font=font)
-    result.paste(sheet, (0, head))
-    return result
+def drawable(text: str) -> str:
+    """The text in letters of DejaVu Sans; one that it lacks by the sound in its Unicode name.
+
+        개를 -> gaereul
+
+    A sign without such a name becomes an empty box.
+    """
+    text = unicodedata.normalize("NFC", text)
+    return "".join(c if ord(c) in _glyphs() or c.isspace() else _sound(c) for c in text)
 
 
-def _colours(name: str, values: np.ndarray) -> np.ndarray:
-    """Values in 0..1 as colours of one of matplotlib's maps: (..., 3), uint8."""
-    return matplotlib.colormaps[name](values, bytes=True)[..., :3]
+@functools.cache
+def _glyphs() -> frozenset[int]:
+    return frozenset(FT2Font(str(FONT)).get_charmap())
 
 
-def _scale(sheet: Image.Image, x: int, y: int, font: ImageFont.FreeTypeFont, most: float) -> None:
-    """A strip of the colours from 0 at its foot to the largest weight at its top."""
-    high = 5 * round(font.size)
-    strip = _colours("Blues", np.linspace(1, 0, high)[:, None])
-    sheet.paste(Image.fromarray(strip).resize((10, high)), (x, y))
-    draw = ImageDraw.Draw(sheet)
-    draw.rectangle((x, y, x + 9, y + high - 1), outline=RULE)
-    draw.text((x + 14, y), f"{most:.2g}", fill=FAINT, font=font, anchor="lt")
-    draw.text((x + 14, y + high), "0", fill=FAINT, font=font, anchor="lb")
+def _sound(character: str) -> str:
+    name = unicodedata.name(character, "")
+    spelt = " SYLLABLE " in name or " LETTER " in name
+    return name.rsplit(" ", 1)[1].lower() if spelt else "\u25a1"

@@ -1,7 +1,7 @@
-"""Beam search: batched over sentences and hypotheses, finished sentences leaving, against one by one.
+"""Beam search: batched, finished sentences pruned, against one sentence at a time.
 
-Every sentence has a length of its own, as captions have, at which it must end; both ways must find
-the same captions, which is checked.
+Every sentence has its own maximum length, as captions do; both must find the same captions, which is
+checked.
 """
 
 from __future__ import annotations

@@ -164,7 +164,7 @@ def _serve(threads: int, device_name: str) -> None:
     found: list[tuple[str, str, int]] = []
 
     def collect(title: str, variants: dict, *, items: int = 0, **_: object) -> harness.Comparison:
-        """In the place of `harness.compare`: keep the work, to be timed when it is asked for."""
+        """In the place of `harness.compare`: keep the work, to be timed later."""
         for variant, work in variants.items():
             rows[title, variant] = work, torch.is_grad_enabled()
             found.append((title, variant, items))

@@ -1,7 +1,7 @@
-"""A corpus larger than memory is meant for: millions of pairs, generated, prepared and trained on.
+"""A corpus of millions of generated pairs: prepared once, then opened and trained on.
 
-The preparation happens once; what is measured is a process that starts after it, as every later run
-does: how long until the first batch, and how much memory it ever needs.
+The measured process starts after the preparation, as every later run does: the time until its first
+batch, and its peak memory.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from seq2seq.train import load_data, training_examples
 
 @dataclass(frozen=True)
 class Footprint:
-    """What training on a corpus takes.
+    """Time and memory of training on a corpus.
 
     Args:
         pairs: of the training split.
         write_seconds: to generate them.
         prepare_seconds: to turn them into token ids, once.
         start_seconds: of a later process, from its imports to its first batch.
-        steps: updates it then made.
-        peak_gib: its greatest resident memory.
+        steps: its updates.
+        peak_gib: its peak resident memory.
     """
 
     pairs: int
@@ -55,7 +55,7 @@ class Footprint:
 
 
 def footprint(folder: Path, pairs: int, steps: int = 300) -> Footprint:
-    """Generate a corpus in a folder, prepare it, and train on it in a fresh process."""
+    """Generate a corpus in a folder, prepare it, and train on it in a new process."""
     start = time.perf_counter()
     write_phrases(folder / "phrases", train=pairs, val=500, held_out=500)
     written = time.perf_counter()
@@ -84,7 +84,7 @@ def _train(options: TrainOptions, steps: int, threads: int, called: float) -> tu
     examples = training_examples(prepared, options)
     batches = examples.batches(0, batch_size=options.training.batch_size)
     batches[0]
-    # perf_counter counts from the start of the machine: in every process alike.
+    # perf_counter counts from the start of the machine, the same in every process.
     seconds = time.perf_counter() - called
     Trainer(
         model, options.training.make_optimizer(model), lambda epoch: batches, max_steps=steps

@@ -1,8 +1,8 @@
-"""The teacher-forced decoder: what can leave the loop over time has left it.
+"""The teacher-forced decoder, which hoists out of the loop over time what it can, against a naive loop.
 
-The naive loop is how tutorials write an attention decoder: at every step it looks up the embedding,
-projects the memory for attention, runs a cell, scores the whole vocabulary, padding included. Both
-compute the same loss from the same weights, which is checked before anything is timed.
+The naive loop is that of tutorials: at every step it looks up the embedding, projects the memory for
+attention, runs a cell, and computes the logits, padding included. Both compute the same loss from the
+same weights, which is checked before anything is timed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def naive_loss(decoder: RecurrentDecoder, context: Context, targets: Tensor) -> 
     state = decoder.start(context)
     logits = []
     for token in targets[:, :-1].unbind(1):
-        # An unprepared context: attention projects the memory again at every step.
+        # The context is not prepared: attention projects the memory again at every step.
         step_logits, state, _ = decoder.step(token, state, context)
         logits.append(step_logits)
     return F.cross_entropy(

@@ -1,9 +1,8 @@
-"""Timing that can be trusted on a shared machine: interleaved rounds, ratios of the fastest.
+"""Timing on a shared machine: interleaved rounds, ratios of the fastest.
 
 One round runs every variant once, in turn, so that a machine whose speed drifts slows all of them
-alike. What is reported is the ratio of the fastest rounds (noise only ever adds time), beside the
-median. Times are of the process (CPU seconds) on a CPU, of the wall on a GPU, after a synchronisation.
-A GPU is used, and named, only where one is asked for.
+alike. The result is the ratio of the fastest rounds (noise only adds time), with the median. Times are
+CPU seconds of the process on a CPU, and wall time after a synchronisation on a GPU.
 """
 
 from __future__ import annotations
@@ -34,19 +33,27 @@ class Timing:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Variants of one piece of work, the first being what the others are compared with."""
+    """Variants of the same work; the others are compared with the first.
+
+    Args:
+        title: what is timed.
+        timings: of each variant.
+        bar: what the ratio should reach, in words.
+        items, unit: the number of items in the work, for a rate per second; none by default.
+        note: a line below the table.
+    """
 
     title: str
     timings: list[Timing]
     bar: str = ""
-    items: int = 0  # that the work has of what is counted
+    items: int = 0
     unit: str = ""
-    note: str = ""  # a line below the table
+    note: str = ""
 
     def ratio(self, name: str) -> float:
-        """How many times faster than the baseline (the first variant) `name` is, fastest to fastest."""
-        by_name = {timing.name: timing for timing in self.timings}
-        return self.timings[0].fastest / by_name[name].fastest
+        """The fastest time of the first variant over that of `name`."""
+        (fastest,) = (timing.fastest for timing in self.timings if timing.name == name)
+        return self.timings[0].fastest / fastest
 
     def table(self) -> str:
         rows = [f"{self.title}" + (f"   (bar: {self.bar})" if self.bar else "")]
@@ -61,16 +68,8 @@ class Comparison:
         return "\n".join([*rows, f"  {self.note}"] if self.note else rows)
 
     def to_dict(self) -> dict:
-        return {
-            "title": self.title,
-            "bar": self.bar,
-            "items": self.items,
-            "unit": self.unit,
-            "note": self.note,
-            "timings": [
-                asdict(timing) | {"speed_up": self.ratio(timing.name)} for timing in self.timings
-            ],
-        }
+        timings = [asdict(each) | {"speed_up": self.ratio(each.name)} for each in self.timings]
+        return asdict(self) | {"timings": timings}
 
 
 def compare(
@@ -78,7 +77,6 @@ def compare(
     variants: dict[str, Callable[[], object]],
     *,
     rounds: int = 7,
-    warm_up: int = 1,
     bar: str = "",
     items: int = 0,
     unit: str = "",
@@ -87,42 +85,35 @@ def compare(
     """Time variants of the same work in interleaved rounds.
 
     Args:
-        title: what is timed.
+        title, bar, items, unit: as in `Comparison`.
         variants: name -> the work; the first is the baseline.
-        rounds: counted rounds.
-        warm_up: rounds before them that are not counted.
-        bar: what the ratio should reach, in words.
-        items, unit: how much of what the work has, for a rate a second; nothing by default.
-        device: where the work is done; a GPU is waited for before the clock is read.
+        rounds: measured rounds, after one that is not counted.
+        device: of the work; a GPU is synchronised before the clock is read.
     """
     seconds: dict[str, list[float]] = {name: [] for name in variants}
-    for number in range(-warm_up, rounds):
+    for _ in range(1 + rounds):
         for name, work in variants.items():
-            elapsed = _time_once(work, device)
-            if number >= 0:
-                seconds[name].append(elapsed)
+            seconds[name].append(_time_once(work, device))
     timings = [
         Timing(name, min(times), statistics.median(times), max(times))
-        for name, times in seconds.items()
+        for name, (_, *times) in seconds.items()
     ]
     return Comparison(title, timings, bar, items, unit)
 
 
 def _time_once(work: Callable[[], object], device: torch.device) -> float:
-    if is_gpu(device):
-        module = torch.get_device_module(device)
-        module.synchronize(device)
-        start = time.perf_counter()
-        work()
-        module.synchronize(device)
-        return time.perf_counter() - start
-    start = time.process_time()
+    on_gpu = is_gpu(device)
+    clock = time.perf_counter if on_gpu else time.process_time
+    wait = torch.get_device_module(device).synchronize if on_gpu else lambda device: None
+    wait(device)
+    start = clock()
     work()
-    return time.process_time() - start
+    wait(device)
+    return clock() - start
 
 
 def machine(device: torch.device = CPU) -> dict[str, object]:
-    """What the figures were measured on; the GPU only if it was used."""
+    """The machine of a measurement; its GPU only if it was used."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),

@@ -9,20 +9,19 @@ from typing import Annotated, Literal, TypeAlias, get_args
 from common.config.bounds import Positive
 from common.config.marks import POSITIONAL, File, Folder, Metavar
 
-Timed: TypeAlias = Literal["recurrent", "decoder", "beam", "translator", "precision"]
+Timed: TypeAlias = Literal["recurrent", "decoder", "beam", "translator", "captioner"]
 Name: TypeAlias = Literal[Timed, "padding", "corpus"]
 
 
 @dataclass(frozen=True)
 class BenchmarkOptions:
-    """Measure the speed of the parts that training and decoding spend their time in.
-
+    """Measure the speed of the parts in which training and decoding spend their time.
 
     `compare OTHER_CHECKOUT` measures it against another version of the code.
     """
 
     names: Annotated[tuple[Name, ...], POSITIONAL, Metavar("NAME")] = (*get_args(Timed), "padding")
-    """recurrent, decoder, beam, translator, precision, padding, or corpus, which takes some minutes and
+    """recurrent, decoder, beam, translator, captioner, padding, or corpus, which takes some minutes and
     2 GB of disk and is measured only if it is named."""
     threads: Positive = 1
     """CPU threads; one gives the steadiest ratios."""
@@ -46,7 +45,7 @@ class CompareOptions:
     other: Annotated[Path, POSITIONAL]
     """The root folder of the other checkout."""
     names: Annotated[tuple[Timed, ...], POSITIONAL, Metavar("NAME")] = get_args(Timed)
-    """Which benchmarks: recurrent, decoder, beam, translator, precision."""
+    """Which benchmarks: recurrent, decoder, beam, translator, captioner."""
     rounds: Positive = 15
     """Measured rounds of each row."""
     threads: Positive = 1

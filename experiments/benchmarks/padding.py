@@ -1,4 +1,4 @@
-"""How much of a training batch is padding: padded cells over real tokens."""
+"""Padding of training batches: padded positions over real tokens."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from common.text.tokenizer import WordTokenizer
 
 @dataclass(frozen=True)
 class Waste:
-    """Padded cells over real tokens of one epoch."""
+    """Padded positions over real tokens of one epoch."""
 
     title: str
     bucketed: float
@@ -29,10 +29,10 @@ class Waste:
 
 
 def caption_padding(folder: Path | None = None, batch_size: int = 64) -> Waste:
-    """The waste of the training captions in a folder, or of lengths like theirs."""
+    """The padding of the training captions in a folder, or of random lengths like theirs."""
     if folder is None:
         lengths = np.random.default_rng(0).gamma(13, 0.85, 30_000).round().clip(2, 38).astype(int)
-        title = "30,000 captions of made-up lengths"
+        title = "30,000 captions of random lengths"
     else:
         tokenizer = WordTokenizer()
         images = load(folder).split("train")

@@ -12,10 +12,10 @@ from common.compute.device import choose_device
 from common.files import write_json
 from experiments.benchmarks import (
     beam,
+    captioner,
     corpus,
     decoder,
     padding,
-    precision,
     recurrent,
     translator,
 )
@@ -30,12 +30,7 @@ def comparisons(name: str, device: torch.device) -> Iterator[Comparison]:
         "decoder": [decoder.attention_decoder, decoder.context_decoder],
         "beam": [beam.batched_beam],
         "translator": [translator.training, translator.decoding],
-        "precision": [
-            precision.translator_training,
-            precision.translator_search,
-            precision.captioner_training,
-            precision.captioner_search,
-        ],
+        "captioner": [captioner.training, captioner.decoding],
     }
     for each in work.get(name, []):
         yield each(device=device)
@@ -50,13 +45,13 @@ def run(options: BenchmarkOptions) -> None:
         for comparison in comparisons(name, device):
             print(comparison.table() + "\n", flush=True)
             results.append(comparison.to_dict())
+        other: padding.Waste | corpus.Footprint | None = None
         if name == "padding":
-            waste = padding.caption_padding(options.data)
-            print(waste.line() + "\n", flush=True)
-            results.append(dataclasses.asdict(waste))
-        if name == "corpus":
-            taken = corpus.footprint(options.corpus_dir, options.corpus_pairs)
-            print(taken.line() + "\n", flush=True)
-            results.append(dataclasses.asdict(taken))
+            other = padding.caption_padding(options.data)
+        elif name == "corpus":
+            other = corpus.footprint(options.corpus_dir, options.corpus_pairs)
+        if other is not None:
+            print(other.line() + "\n", flush=True)
+            results.append(dataclasses.asdict(other))
     if options.json is not None:
         write_json(options.json, {"machine": machine(device), "results": results})

@@ -1,36 +1,30 @@
-"""A translator of a common size: how fast it learns and how fast it writes, in float32 and in bfloat16.
+"""A translator of a common size: how fast it is trained and how fast it writes, in each precision.
 
-The size is that which other toolkits' small recurrent translators have, so that their figures can be
-put beside these: one bidirectional GRU layer of 256, a GRU decoder of 256 with additive attention,
-embeddings of 256, words, batches of 80; beam 5 over 64 sentences.
+The size is that of other toolkits' small recurrent translators, so that their figures can be compared:
+one bidirectional GRU layer of 256, a GRU decoder of 256 with additive attention, embeddings of 256,
+words, batches of 80; beam 5 over 64 sentences.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
-
 import torch
-from torch import nn
 
 from common.cli.command_line import parse_options
-from common.compute.device import tensor_float32
-from common.compute.precision import Chosen, arithmetic
+from common.compute.precision import Chosen
 from common.decoding import BeamSearch
 from common.models.encoder_decoder import Batch, EncoderDecoder
 from common.text.vocabulary import SPECIALS, Vocabulary
-from common.training.options import TrainingOptions
-from experiments.benchmarks.harness import CPU, Comparison, compare
+from experiments.benchmarks.harness import CPU, Comparison
+from experiments.benchmarks.precision import compare_precisions, training_epoch
 from seq2seq.building import build_model
 from seq2seq.examples import source_batch
 from seq2seq.options import TrainOptions
 
 SOURCE_WORDS, TARGET_WORDS = 8_000, 6_000
-PRECISIONS: tuple[Chosen, ...] = ("fp32", "bf16")
 
 
 def vocabulary(size: int) -> Vocabulary:
-    """So many words, the special ones included."""
+    """A vocabulary of this size, the special tokens included."""
     return Vocabulary([f"w{number}" for number in range(size - len(SPECIALS))])
 
 
@@ -49,72 +43,38 @@ def random_sentences(count: int, words: int) -> list[list[int]]:
     return [torch.randint(4, words, (length,)).tolist() for length in sorted(lengths)]
 
 
-def training_batches(batches: int, batch_size: int, device: torch.device) -> list[Batch]:
-    """Pairs of sentences for the small translator."""
-    sources = random_sentences(batches * batch_size, SOURCE_WORDS)
-    targets = random_sentences(batches * batch_size, TARGET_WORDS)
-    made = []
-    for at in range(0, len(sources), batch_size):
-        tokens, lengths = source_batch(sources[at : at + batch_size])
-        batch = Batch.collate((tokens,), targets[at : at + batch_size], lengths=lengths)
-        made.append(batch.to(device))
-    return made
-
-
-def epoch_of(
-    model: nn.Module, batches: Sequence[Batch], device: torch.device
-) -> Callable[[Chosen], None]:
-    """What makes the updates of an epoch in a precision: forward, backward and AdamW."""
-    optimizer = TrainingOptions().make_optimizer(model.train())
-
-    def epoch(precision: Chosen) -> None:
-        for batch in batches:
-            with tensor_float32(device, allowed=precision == "bf16"):
-                with arithmetic(device, precision):
-                    loss = model.loss(batch).value  # type: ignore[operator]
-                loss.backward()
-            optimizer.step()
-            optimizer.zero_grad()
-
-    return epoch
-
-
 def training(
     batches: int = 6, batch_size: int = 80, rounds: int = 5, device: torch.device = CPU
 ) -> Comparison:
     """Whole updates: forward, backward and AdamW."""
-    model = small_translator().to(device)
-    made = training_batches(batches, batch_size, device)
-    epoch = epoch_of(model, made, device)
-    return compare(
-        f"small translator, training, batch {batch_size}",
-        {precision: partial(epoch, precision) for precision in PRECISIONS},
-        rounds=rounds,
-        items=sum(len(batch.positions) for batch in made),
-        unit="target words",
-        device=device,
-    )
+    model, made = small_translator().to(device), []
+    sources = random_sentences(batches * batch_size, SOURCE_WORDS)
+    targets = random_sentences(batches * batch_size, TARGET_WORDS)
+    for at in range(0, len(sources), batch_size):
+        tokens, lengths = source_batch(sources[at : at + batch_size])
+        batch = Batch.collate((tokens,), targets[at : at + batch_size], lengths=lengths)
+        made.append(batch.to(device))
+    return compare_precisions(
+        f"small translator, training, batch {batch_size}", model,
+        training_epoch(model, made, device), rounds, device,
+        sum(len(batch.positions) for batch in made), "target words",
+    )  # fmt: skip
 
 
 def decoding(
     sentences: int = 64, beam_size: int = 5, rounds: int = 3, device: torch.device = CPU
 ) -> Comparison:
-    """Beam search, the encoder included; each sentence ends at a length of its own."""
+    """Beam search, the encoder included; each sentence ends at its own length."""
     model = small_translator().to(device).eval()
     sources = random_sentences(sentences, SOURCE_WORDS)
     tokens, lengths = source_batch(sources)
-    inputs = tokens.to(device), lengths
-    longest = [len(source) for source in sources]
+    inputs, longest = (tokens.to(device), lengths), [len(source) for source in sources]
 
     def write(precision: Chosen) -> None:
         search = BeamSearch(beam_size=beam_size)
         model.generate(*inputs, search=search, precision=precision, max_length=longest)
 
-    return compare(
-        f"small translator, beam {beam_size}, {sentences} sentences",
-        {precision: partial(write, precision) for precision in PRECISIONS},
-        rounds=rounds,
-        items=sentences,
-        unit="sentences",
-        device=device,
-    )
+    return compare_precisions(
+        f"small translator, beam {beam_size}, {sentences} sentences", model, write, rounds, device,
+        sentences, "sentences",
+    )  # fmt: skip

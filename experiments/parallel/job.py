@@ -1,4 +1,4 @@
-"""A job, and what it does in a process of its own: it reports how far it has come, and what it gives.
+"""A job in a process of its own, which sends its progress and its result.
 
 Importing this module imports no torch.
 """
@@ -21,10 +21,10 @@ from typing import Any, TypeAlias
 
 from common.errors import UserError, describe_os_error, one_line
 
-Report: TypeAlias = Callable[[float], None]  # takes the fraction of a job that is done
+Report: TypeAlias = Callable[[float], None]  # takes the finished fraction of a job
 
-_WARM_UP = 10  # steps before the clock starts: the first of them compile kernels
-_TIMED = 30  # steps that are timed
+_WARM_UP = 10  # steps before the timed ones: the first of them compile kernels
+_TIMED = 30
 _SECONDS_BETWEEN_REPORTS = 0.5
 
 
@@ -33,11 +33,11 @@ class Job:
     """Work for a process of its own.
 
     Args:
-        name: stands in the line of an error, and names the log.
-        function: called as function(report, *arguments) in a new process, so it is a function of a
-            module. It calls `report` after every step with the fraction of the job that is done;
-            `report` may wait there for a free core. It returns something that can be pickled.
-        arguments: can be pickled.
+        name: used in error messages, and for the log file.
+        function: called as function(report, *arguments) in a new process, so it must be a function
+            of a module. It calls `report` after every step with the finished fraction of the job;
+            `report` may block until a core is free. What it returns must be picklable.
+        arguments: must be picklable.
     """
 
     name: str
@@ -46,39 +46,39 @@ class Job:
 
 
 class _Reporter:
-    """Sends how far a job has come, and waits after its first steps until it may go on."""
+    """Sends the progress of a job, and blocks after its first steps until it may continue."""
 
     def __init__(self, pipe: Connection) -> None:
         self.pipe = pipe
         self.steps = 0
-        self.seconds = 0.0  # of the whole job, estimated
-        self._clock = (0.0, 0.0)  # time and fraction when it started
+        self.seconds = 0.0  # estimate for the whole job
+        self._start = (0.0, 0.0)  # time and fraction after the warm-up
         self._sent = 0.0
 
     def __call__(self, fraction: float) -> None:
         self.steps += 1
         now = time.perf_counter()
         if self.steps == _WARM_UP:
-            self._clock = now, fraction
+            self._start = now, fraction
         elif self.steps == _WARM_UP + _TIMED:
             self._estimate(now, fraction)
             self.pipe.send(("timed", self.seconds))
             self.pipe.recv()
             waited = time.perf_counter() - now
-            self._clock = self._clock[0] + waited, self._clock[1]
+            self._start = self._start[0] + waited, self._start[1]
         elif self.steps > _WARM_UP + _TIMED and now - self._sent > _SECONDS_BETWEEN_REPORTS:
             self._sent = now
             self._estimate(now, fraction)
             self.pipe.send(("progress", (fraction, self.seconds)))
 
     def _estimate(self, now: float, fraction: float) -> None:
-        started, before = self._clock
+        started, before = self._start
         if fraction > before:
             self.seconds = (now - started) / (fraction - before)
 
 
 def work(job: Job, pipe: Connection, logs: Path) -> None:
-    """Do a job and send what it returns, or one line that says what went wrong."""
+    """Do a job and send its result, or a one-line error."""
     _leave_with_parent()
     log = log_of(logs, job)
     with open(log, "w", buffering=1, encoding="utf-8") as file:
@@ -104,14 +104,14 @@ def log_of(logs: Path, job: Job) -> Path:
 
 
 def send(pipe: Connection | None, kind: str, value: Any = None) -> None:
-    """Send a message; nothing where the other end is gone."""
+    """Send a message, unless the other end is closed."""
     if pipe is not None:
         with suppress(OSError):
             pipe.send((kind, value))
 
 
 def _leave_with_parent() -> None:
-    """Make this process the head of a group of its own, and end the group with its parent."""
+    """Make this process the leader of a process group, which is killed when its parent ends."""
     if hasattr(os, "setsid"):
         os.setsid()
     parent = multiprocessing.parent_process()

@@ -1,8 +1,8 @@
-"""Jobs in processes of their own, side by side where there are cores.
+"""Jobs in processes of their own, in parallel on the available cores.
 
-One bar shows all of them, and how long they will take is judged from the first steps of each. The
-first error ends them all in one line; whatever ends this process ends theirs. Importing this module
-imports no torch.
+One progress bar shows all of them; the total time is estimated from the first steps of each. The first
+error ends all jobs with one line, and they end with this process. Importing this module imports no
+torch.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _SECONDS_BETWEEN_LINES = 30.0  # where standard error is no terminal
 
 @dataclass
 class _Running:
-    """A job, and what its process has sent.
+    """A job and its process.
 
     Attributes:
         state: "new"; "first steps"; "paused" after them; "running"; "done".
-        seconds: how long all of the job takes, estimated; None before its first steps are timed.
-        fraction: of it that is done.
+        seconds: estimate for the whole job; None before its first steps are timed.
+        fraction: finished fraction of the job.
     """
 
     job: Job
@@ -53,7 +53,7 @@ class _Running:
 
     @property
     def left(self) -> float:
-        """Seconds of work that are left."""
+        """Remaining seconds."""
         return (self.seconds or 0.0) * (1 - self.fraction)
 
 
@@ -68,7 +68,7 @@ def time_left(jobs: Sequence[float], at_once: int) -> float:
     """Seconds until all jobs are done.
 
     Args:
-        jobs: seconds of work that each has left.
+        jobs: remaining seconds of each.
         at_once: jobs that run at the same time; the longest begin first.
     """
     cores = [0.0] * max(1, at_once)
@@ -78,7 +78,7 @@ def time_left(jobs: Sequence[float], at_once: int) -> float:
 
 
 def in_words(seconds: float) -> str:
-    """A length of time as a person says it, as "about 2 min 30 s"."""
+    """A rounded duration, as "about 2 min 30 s"."""
     if seconds < 57.5:
         return f"about {max(5, 5 * round(seconds / 5))} s"
     minutes, rest = divmod(10 * round(seconds / 10), 60)
@@ -92,20 +92,19 @@ def run_side_by_side(
     at_once: int | None = None,
     announce: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """Run all jobs, and show one bar for them on standard error; where that is no terminal, a line
-    now and then.
+    """Run all jobs with one progress bar on standard error, or, where that is no terminal, a line
+    every 30 seconds.
 
-    The first steps of all jobs come first; those that must wait for a core then wait. So the time
-    that all take is known early, and is announced.
+    The first steps of all jobs are done first, so that the total time is known, and announced, early.
 
     Args:
         jobs: at least one, with different names.
-        logs: folder for what each job prints: `<name>.log`.
-        at_once: jobs that run at the same time; as many as there are cores by default.
-        announce: takes the line that says how long it will take.
+        logs: folder for the output of each job, in `<name>.log`.
+        at_once: jobs that run at the same time; the number of cores by default.
+        announce: takes the line with the estimated time.
 
     Returns:
-        What each job returned, by its name.
+        The result of each job, by its name.
 
     Raises:
         UserError: a job failed; the others were ended.
@@ -146,7 +145,7 @@ class _Together:
             self._show()
 
     def _fill_cores(self) -> None:
-        """Start what is new, then go on with what is paused, the longest first."""
+        """Start new jobs, then continue paused ones, the longest first."""
         while sum(running.active for running in self.all) < self.at_once:
             new = [running for running in self.all if running.state == "new"]
             paused = [running for running in self.all if running.state == "paused"]
@@ -160,7 +159,7 @@ class _Together:
                 return
 
     def _start(self, running: _Running) -> None:
-        # Of a process that is ended, Python would report the semaphores.
+        # Otherwise Python warns of the semaphores of a killed process.
         os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker")
         context = multiprocessing.get_context("spawn")
         running.pipe, theirs = context.Pipe()
@@ -182,7 +181,7 @@ class _Together:
             raise UserError(
                 f"{running.job.name}: its process ended before its work, with exit code {code}"
                 f"{' (out of memory?)' if code == -signal.SIGKILL else ''}; "
-                f"see {self._log(running)}."
+                f"see {log_of(self.logs, running.job)}."
             ) from None
         if kind == "failed":
             raise UserError(f"{running.job.name}: {value}")
@@ -193,11 +192,8 @@ class _Together:
         else:
             running.result, running.fraction, running.state = value, 1.0, "done"
 
-    def _log(self, running: _Running) -> Path:
-        return log_of(self.logs, running.job)
-
     def _show(self) -> None:
-        """Move the bar on; where there is none, print a line now and then."""
+        """Update the bar, or print a line every 30 seconds."""
         if any(running.seconds is None and running.state != "done" for running in self.all):
             self.bar.refresh()
             return
@@ -218,7 +214,7 @@ class _Together:
             print(f"{done:.0%} done, {in_words(left)} left", file=sys.stderr)
 
     def end(self) -> None:
-        """End all processes that are left, with those that they started."""
+        """End all remaining processes and their children."""
         self.bar.close()
         for running in self.all:
             if running.process is not None:
@@ -231,7 +227,7 @@ class _Together:
 
 @contextmanager
 def _ctrl_c_blocked() -> Iterator[None]:
-    """A process that is started within never receives Ctrl-C; this one receives it afterwards."""
+    """A process that is started inside never receives Ctrl-C; this one receives it afterwards."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -243,8 +239,8 @@ def _ctrl_c_blocked() -> Iterator[None]:
 
 
 def _kill(process: SpawnProcess) -> None:
-    """End a process and those that it started."""
+    """End a process and its children."""
     if hasattr(os, "killpg") and process.pid is not None:
-        with suppress(ProcessLookupError):  # it has not become the head of its group yet
+        with suppress(ProcessLookupError):  # it is not the leader of its group yet
             os.killpg(process.pid, signal.SIGKILL)
     process.kill()

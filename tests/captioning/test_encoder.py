@@ -77,14 +77,14 @@ def test_padded_regions_reach_nothing() -> None:
 
 def test_a_projection_is_linear_and_activated() -> None:
     sizes = {"feature_size": 5, "vector_size": 4, "memory_size": 4}
-    encoder = ImageEncoder(**sizes, activation="tanh").double()
+    encoder = ImageEncoder(**sizes).double()
     features = torch.randn(2, 3, 5, dtype=torch.double)
     for given, got, projection in [
         (features, encoder(features).memory, encoder.memory_projection),
         (features.mean(1), encoder(features).vector, encoder.vector_projection),
     ]:
         expected = given @ projection[0].weight.T + projection[0].bias
-        torch.testing.assert_close(got, expected.tanh())
+        torch.testing.assert_close(got, expected.relu())
 
 
 def test_dropout_only_while_training() -> None:
@@ -120,6 +120,15 @@ def test_an_encoder_says_what_it_cannot_take() -> None:
         ImageEncoder()
     with pytest.raises(ValueError, match="has 16 features, not 5"):
         ImageEncoder(SmallCNN(feature_size=16), feature_size=5)
+
+
+@pytest.mark.parametrize("weights", ["none", "imagenet"])
+def test_a_resumed_run_adapts_batch_norm_as_it_did_at_its_begin(weights: str) -> None:
+    """Its own weights are loaded in the place of those that it began with."""
+    encoder = EncoderOptions(encoder="resnet18", weights=weights, fine_tune_from="1")
+    options = TrainOptions(data="data", run_dir=Path("run"), encoder=encoder)
+    resumed = build_model(options, Vocabulary.build([["a"]]), weights="none")
+    assert resumed.train().encoder.cnn.network.layer4[0].bn1.training == (weights == "none")
 
 
 def test_the_network_normalises_pixels_by_the_transform_of_the_run(monkeypatch) -> None:

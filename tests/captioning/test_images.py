@@ -248,20 +248,17 @@ def test_garbage_never_ends_in_another_error(tmp_path: Path) -> None:
                     assert "\n" not in str(error)
 
 
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [(b"", "the file is empty"), (b"not an image", "not an image, or of an unknown format")],
-)
-def test_files_that_are_no_image(tmp_path: Path, content: bytes, reason: str) -> None:
+@pytest.mark.parametrize("content", [b"", b"not an image"])
+def test_files_that_are_no_image(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.jpg"
     path.write_bytes(content)
-    with pytest.raises(ImageError, match=f"a.jpg: cannot be read as an image \\({reason}\\)"):
+    with pytest.raises(ImageError, match=r"a\.jpg: cannot be read as an image \(cannot identify"):
         open_image(path)
 
 
 def test_missing_files_and_folders(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="gone.jpg: there is no such file"):
+    with pytest.raises(ImageError, match=r"gone\.jpg: .* \(No such file"):
         open_image(tmp_path / "gone.jpg")
-    with pytest.raises(ImageError, match="a folder, not an image"):
+    with pytest.raises(ImageError, match=r"\(Is a directory"):
         open_image(tmp_path)
     assert issubclass(ImageError, UserError)

@@ -266,7 +266,7 @@ def looking(positions: int, at: int) -> Sentence:
 def lit(sheet: Image.Image) -> tuple[float, float]:
     """Where the second picture of a sheet is brightest: from its left and its top, in 0..1."""
     pixels = np.asarray(sheet, int).sum(2)
-    picture = pixels[-16 - 200 : -16, 16 + 216 : 16 + 216 + 200]
+    picture = pixels[16 : 16 + 200, 16 + 216 : 16 + 216 + 200]
     row, column = np.unravel_index(picture.argmax(), picture.shape)
     return column / 200, row / 200
 

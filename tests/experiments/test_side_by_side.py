@@ -79,7 +79,7 @@ def test_time_left_is_that_of_the_fullest_core() -> None:
     assert time_left([0, 0], 2) == 0
 
 
-def test_times_are_said_in_round_numbers() -> None:
+def test_durations_are_rounded() -> None:
     assert in_words(2) == "about 5 s"
     assert in_words(33) == "about 35 s"
     assert in_words(59) == "about 1 min"
@@ -89,11 +89,11 @@ def test_times_are_said_in_round_numbers() -> None:
 
 @pytest.mark.parametrize("at_once", [1, 3])
 def test_each_job_returns_its_result_and_the_time_is_announced(tmp_path, at_once) -> None:
-    said: list[str] = []
+    lines: list[str] = []
     jobs = [Job(f"job {n}", count, (tmp_path / str(n), 60 + n, 0.02)) for n in range(3)]
-    found = run_side_by_side(jobs, tmp_path / "logs", at_once=at_once, announce=said.append)
+    found = run_side_by_side(jobs, tmp_path / "logs", at_once=at_once, announce=lines.append)
     assert found == {"job 0": 60, "job 1": 61, "job 2": 62}
-    assert len(said) == 1 and said[0].startswith("this will take about 5 s")
+    assert len(lines) == 1 and lines[0].startswith("this will take about 5 s")
     times = [list(map(float, (tmp_path / str(n)).read_text().split())) for n in range(3)]
     steps = sorted((moment, n) for n, moments in enumerate(times) for moment in moments)
     order = [n for _, n in steps]

@@ -22,7 +22,7 @@ def build(
     directory: Path, paths: Sequence[Path], backbone: Backbone, transform=TRANSFORM, **options: Any
 ) -> FeatureFolder:
     """A cache without damage."""
-    cache, damaged = cached_features(directory, paths, backbone, transform, batch_size=3, **options)
+    cache, damaged = cached_features(directory, paths, backbone, transform, batch_size=4, **options)
     assert damaged == {}
     return cache
 

@@ -1,4 +1,4 @@
-"""A small network, a few pictures, and caches that record their progress often."""
+"""A small network and a few pictures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from PIL import Image
 from torch import nn
 
 from captioning.backbone import Backbone
-from captioning.features import cache
 from tests.captioning.features.caches import COUNT
 
 
@@ -44,9 +43,3 @@ def paths(tmp_path: Path) -> list[Path]:
         size = (60 + 7 * (index % 3), 70)
         Image.fromarray(pixels).resize(size).save(folder / f"{index:02}.jpg", quality=95)
     return sorted(folder.glob("*.jpg"))
-
-
-@pytest.fixture(autouse=True)
-def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Progress is recorded every four images."""
-    monkeypatch.setattr(cache, "CHUNK", 4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -78,7 +79,7 @@ def test_values_beyond_fp16_stay_finite_and_broken_weights_are_refused(
     assert read(cache, range(4)).max() == torch.finfo(torch.float16).max
     with torch.no_grad():
         last.expand1x1.weight[0] = torch.nan
-    with pytest.raises(UserError, match="no finite numbers"):
+    with pytest.raises(UserError, match="not finite"):
         build(tmp_path, paths[:4], backbone)
 
 
@@ -137,7 +138,9 @@ def test_damaged_images_are_listed_and_repaired_ones_get_features(
     paths[3].write_bytes(paths[3].read_bytes()[:200])
     paths[4].write_text("no picture")
     paths[21].unlink()
-    cache, damaged = cached_features(tmp_path, paths, backbone, TRANSFORM, mirror=True)
+    cache, damaged = cached_features(
+        tmp_path, paths, backbone, TRANSFORM, mirror=True, batch_size=1
+    )
     assert list(damaged) == [3, 4, 21]
     assert all(str(paths[row]) in line for row, line in damaged.items())
     good = [row for row in range(COUNT) if row not in damaged]
@@ -217,20 +220,20 @@ def interrupt_after(backbone: Backbone, batches: int) -> Backbone:
     return backbone
 
 
-@pytest.mark.parametrize("batches", [0, 2, 7])
-def test_a_build_goes_on_after_the_last_complete_chunk(
+@pytest.mark.parametrize("batches", [0, 2, 5])
+def test_a_build_goes_on_after_the_last_complete_batch(
     tmp_path, backbone, weights, paths, batches: int
 ) -> None:
     failing = interrupt_after(Backbone("squeezenet1_1", weights=weights), batches)
-    expected, chunks = computed(backbone, paths), batches // 2  # 3 images, and 1
+    expected = computed(backbone, paths)
     with pytest.raises(Interrupted):
         build(tmp_path / "cache", paths, failing)
     (folder,) = (tmp_path / "cache").iterdir()
     with pytest.raises(UserError, match=r"names\.txt is missing"):
         FeatureFolder(folder)
-    with open(folder / "features.npy", "ab") as file:
-        file.write(b"torn")
-    for path in paths[: 4 * chunks]:
+    if batches:
+        np.load(folder / "features.npy", "r+")[4 * batches :] = np.nan  # a torn write
+    for path in paths[: 4 * batches]:
         path.unlink()  # were they computed again, they would be missing
     cache = build(tmp_path / "cache", paths, backbone)
     assert cache.path == folder and done(folder) == COUNT
@@ -241,19 +244,17 @@ SLOW_BUILD = """
 import sys, time
 from pathlib import Path
 from captioning.backbone import Backbone
-from captioning.features import cache, cached_features
+from captioning.features import cached_features
 from captioning.transform import ImageTransform
 
-cache.CHUNK = 4
 forward = Backbone.forward
 def slow(self, images):
     time.sleep(float(sys.argv[4]))
     return forward(self, images)
 Backbone.forward = slow
 paths = sorted(Path(sys.argv[1]).glob("*.jpg"))
-cached_features(
-    sys.argv[2], paths, Backbone("squeezenet1_1", weights=sys.argv[3]), ImageTransform(size=64)
-)
+backbone = Backbone("squeezenet1_1", weights=sys.argv[3])
+cached_features(sys.argv[2], paths, backbone, ImageTransform(size=64), batch_size=4)
 """
 
 
@@ -273,7 +274,7 @@ def wait_for(folder: Path, images: int) -> None:
     raise TimeoutError
 
 
-def test_a_killed_process_leaves_its_chunks_to_one_that_waits(
+def test_a_killed_process_leaves_its_batches_to_one_that_waits(
     tmp_path, backbone, weights, paths, capfd
 ) -> None:
     process = subprocess.Popen(
@@ -322,10 +323,8 @@ run_command(main)
 """
 
 
-def test_when_the_disk_fills_up_what_was_computed_is_kept(
-    tmp_path, backbone, weights, paths
-) -> None:
-    """A limit of file size stands for the full disk: an error from the same call."""
+def test_a_file_that_cannot_be_written_is_one_line(tmp_path, backbone, weights, paths) -> None:
+    """A limit of file size stands for the full disk: an error of the operating system."""
     code = LIMITED.format(build=SLOW_BUILD)
     result = subprocess.run(
         [sys.executable, "-c", code, *arguments(tmp_path, weights, delay=0)],
@@ -333,9 +332,30 @@ def test_when_the_disk_fills_up_what_was_computed_is_kept(
     )  # fmt: skip
     assert result.returncode == 1
     assert result.stderr.startswith("error: File too large") and result.stderr.count("\n") == 1
-    for path in paths[:8]:
+    assert_same(read(build(tmp_path / "cache", paths, backbone)), computed(backbone, paths))
+
+
+def test_when_the_disk_fills_up_what_was_computed_is_kept(
+    tmp_path, backbone, paths, monkeypatch
+) -> None:
+    synchronize, left = os.fsync, 6  # of images.npy, and of features and record of each batch
+
+    def fsync(file: int) -> None:
+        nonlocal left
+        if not left:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        left -= 1
+        synchronize(file)
+
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="No space"):
+        patched.setattr(os, "fsync", fsync)
+        build(tmp_path / "cache", paths, backbone)
+    (record,) = (tmp_path / "cache").glob("*/record.json")
+    kept = done(record.parent)
+    assert kept
+    for path in paths[:kept]:
         path.unlink()
     cache = build(tmp_path / "cache", paths, backbone)
-    assert_same(read(cache, range(8, COUNT)), computed(backbone, paths[8:]))
-    record = json.loads((cache.path / "record.json").read_text())
-    assert record["key"]["backbone"] == "squeezenet1_1" and record["damaged"] == {}
+    assert_same(read(cache, range(kept, COUNT)), computed(backbone, paths[kept:]))
+    content = json.loads((cache.path / "record.json").read_text())
+    assert content["key"]["backbone"] == "squeezenet1_1" and content["damaged"] == {}

@@ -185,10 +185,10 @@ def test_numbers_that_are_none_are_refused_where_they_are_read(tmp_path: Path, w
     folder = as_array(tmp_path / "array", values)
     folder.read([0, 1, 3])
     for _ in range(2):
-        with pytest.raises(UserError, match=r"c\.png: its features are no finite numbers"):
+        with pytest.raises(UserError, match=r"c\.png: its features are not finite"):
             folder.read([0, 2])
     files = as_files(tmp_path / "files", list(values), [f"{k}.npy" for k in range(4)])
-    with pytest.raises(UserError, match=r"2\.npy: its features are no finite numbers"):
+    with pytest.raises(UserError, match=r"2\.npy: its features are not finite"):
         files.read([0, 2])
 
 

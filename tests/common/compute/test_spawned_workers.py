@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from captioning.backbone import Backbone
 from captioning.examples import CaptionExamples
 from captioning.features import cached_features
-from captioning.inputs import Features, Pixels
+from captioning.inputs import feature_inputs, pixel_inputs
 from captioning.transform import ImageTransform
 from common.compute.device import map_tensors
 from seq2seq.examples import TranslationExamples
@@ -42,7 +42,7 @@ def captioned(inputs, epoch: int):
 
 
 @pytest.fixture(scope="module")
-def cached(tmp_path_factory) -> Features:
+def cached(tmp_path_factory) -> partial:
     folder: Path = tmp_path_factory.mktemp("pictures")
     paths = [folder / f"{number}.png" for number in range(2)]
     for number, path in enumerate(paths):
@@ -50,12 +50,12 @@ def cached(tmp_path_factory) -> Features:
     cache, _ = cached_features(
         folder / "cache", paths, Backbone("mobilenet_v2"), ImageTransform(32), mirror=True
     )
-    return Features(cache, [0, 1])
+    return partial(feature_inputs, cache, np.array([0, 1]))
 
 
 @pytest.mark.parametrize("kind", ["translation", "resampled", "pixels", "features"])
 def test_a_spawned_worker_makes_the_same_batches(kind, cached):
-    pixels = Pixels(torch.randint(0, 255, (2, 3, 8, 8), dtype=torch.uint8))
+    pixels = partial(pixel_inputs, torch.randint(0, 255, (2, 3, 8, 8), dtype=torch.uint8))
     batches = {
         "translation": translation,
         "resampled": resampled,

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
+
 import matplotlib
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFont
 
-from common.evaluation.lettering import PAPER
 from common.evaluation.pictures import (
-    FAINT,
-    INK,
+    FONT,
     MARGIN,
+    PAPER,
     attention_overlay,
     contact_sheet,
+    drawable,
     heat_map,
+    wrapped,
 )
 
 GREEN = (40, 160, 60)
@@ -68,15 +71,6 @@ def test_pictures_of_a_row_stand_on_their_captions():
     assert where(sheet, GREEN)[3] == where(sheet, (200, 40, 60))[3]
 
 
-def test_references_are_smaller_and_fainter_and_below():
-    sheet = pixels(contact_sheet([plain()], ["HHHH"], ["HHHH"], tile=160))[MARGIN + 160 :]
-    darkest = sheet.max(axis=2).min(axis=1)
-    written = np.flatnonzero(darkest < 200)
-    caption, reference = np.split(written, np.flatnonzero(np.diff(written) > 1) + 1)
-    assert len(caption) > len(reference)
-    assert darkest[caption].min() <= max(INK) + 20 < max(FAINT) - 20 <= darkest[reference].min()
-
-
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "F"])
 @pytest.mark.parametrize("side", [20, 2000])
 def test_images_of_every_mode_are_shown(mode: str, side: int):
@@ -98,24 +92,10 @@ def test_images_may_come_one_by_one():
     assert sheet.tobytes() == contact_sheet([plain()] * 3, ["a", "b", "c"], tile=50).tobytes()
 
 
-def test_a_title_adds_a_line_above():
-    sheet, titled = (
-        contact_sheet([plain()], ["a"], tile=200, title=title) for title in ("", "Scenes")
-    )
-    assert titled.width == sheet.width
-    assert titled.crop((0, titled.height - sheet.height, *titled.size)).tobytes() == sheet.tobytes()
-
-
-@pytest.mark.parametrize(
-    ("images", "captions", "references"), [(0, 0, None), (2, 1, None), (1, 2, None), (2, 2, 1)]
-)
-def test_texts_that_do_not_match_the_images_are_refused(images, captions, references):
+@pytest.mark.parametrize(("images", "captions"), [(0, 0), (2, 1), (1, 2)])
+def test_captions_that_do_not_match_the_images_are_refused(images: int, captions: int):
     with pytest.raises(ValueError):
-        contact_sheet(
-            [plain()] * images,
-            ["a"] * captions,
-            None if references is None else ["b"] * references,
-        )
+        contact_sheet([plain()] * images, ["a"] * captions)
 
 
 @pytest.mark.parametrize("options", [{"columns": 0}, {"tile": 2}])
@@ -130,14 +110,13 @@ def test_impossible_layouts_are_refused(options):
 
 
 def tiles_of(sheet: Image.Image, count: int, columns: int, tile: int) -> list[np.ndarray]:
-    """The pictures of an overlay without the words above them. Each (tile, tile, 3)."""
+    """The pictures of an overlay without the words below them. Each (tile, tile, 3)."""
     rows = -(-count // columns)
     high = (sheet.height - MARGIN) // rows
     found = []
     for k in range(count):
-        x = MARGIN + (k % columns) * (tile + MARGIN)
-        bottom = MARGIN + (k // columns) * high + high - MARGIN
-        found.append(pixels(sheet)[bottom - tile : bottom, x : x + tile])
+        x, y = MARGIN + (k % columns) * (tile + MARGIN), MARGIN + (k // columns) * high
+        found.append(pixels(sheet)[y : y + tile, x : x + tile])
     return found
 
 
@@ -234,13 +213,12 @@ def test_weights_that_do_not_fit_are_refused(words, weights, grid):
 
 def cells_of(picture: Image.Image, rows: int, columns: int) -> np.ndarray:
     """The colour in the middle of each cell: (rows, columns, 3)."""
-    edge = np.abs(pixels(picture) - (222, 224, 230)).max(axis=2) == 0  # the lines between cells
-    lines = np.flatnonzero(edge.sum(axis=1) >= 8 * columns)
-    columns_at = np.flatnonzero(edge[:, :].sum(axis=0) >= 8 * rows)[: columns + 1]
-    y, x = lines[: rows + 1], columns_at
-    assert len(y) == rows + 1 and len(x) == columns + 1
-    middles = np.ix_((y[:-1] + y[1:]) // 2, (x[:-1] + x[1:]) // 2)
-    return pixels(picture)[middles]
+    black = pixels(picture).max(axis=2) < 10  # the frame of the table
+    top, bottom = np.flatnonzero(black.sum(axis=1) > 20 * columns)[[0, -1]]
+    left, right = np.flatnonzero(black.sum(axis=0) > 20 * rows)[[0, -1]]
+    y = np.linspace(top, bottom, 2 * rows + 1)[1::2].round().astype(int)
+    x = np.linspace(left, right, 2 * columns + 1)[1::2].round().astype(int)
+    return pixels(picture)[np.ix_(y, x)]
 
 
 def test_darker_cells_have_more_weight():
@@ -254,8 +232,8 @@ def test_darker_cells_have_more_weight():
 
 
 def test_all_labels_stay_inside_the_picture():
-    words = ["W" * 40, "a", "schläft", "$_{x}$", "w" * 400]
-    picture = heat_map(np.ones((5, 5)), words, words, title="A title " * 30)
+    words = ["W" * 40, "a", "\n", "$_{x}$", "w" * 400]
+    picture = heat_map(np.ones((5, 5)), words, words)
     border = np.concatenate(
         [
             pixels(picture)[edge].reshape(-1, 3)
@@ -286,9 +264,55 @@ def test_tables_that_do_not_fit_are_refused(shape, rows, columns):
         heat_map(np.ones(shape), ["a"] * rows, ["b"] * columns)
 
 
-def test_nothing_of_matplotlib_is_changed_or_left_open():
+def test_labels_in_letters_that_the_font_lacks_are_drawn_without_a_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        heat_map(np.eye(2), ["개를", "\U0001f415"], ["", "a\tb"])
+
+
+def test_nothing_of_matplotlib_is_changed():
     settings = dict(matplotlib.rcParams)
     contact_sheet([plain()], ["a"])
     attention_overlay(plain(), ["a"], np.ones((1, 49)))
     heat_map(np.eye(2), ["a", "b"], ["c", "d"])
     assert dict(matplotlib.rcParams) == settings
+
+
+# --- text
+
+TEXTS = [
+    "",
+    "a dog",
+    "a brown dog runs along the beach with a red ball in its mouth",
+    "Donaudampfschifffahrtsgesellschaftskapitänsmütze " * 2,
+    "a" * 300,
+    "\n a\tb \n",
+    "собака бежит по пляжу, ο σκύλος τρέχει",
+]
+LETTERS = ImageFont.truetype(str(FONT), 13)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("width", [60, 150])
+def test_wrapped_text_is_whole_and_no_line_is_too_wide(text: str, width: int):
+    lines = wrapped(text, LETTERS, width, most=1000)
+    assert all(LETTERS.getlength(line) <= width for line in lines)
+    assert "".join("".join(lines).split()) == "".join(text.split())
+    if text == TEXTS[2]:
+        assert " ".join(lines) == text  # words are kept whole where they fit
+
+
+@pytest.mark.parametrize("text", ["word " * 500, "w" * 5000])
+def test_text_without_end_is_cut_with_a_mark(text: str):
+    lines = wrapped(text, LETTERS, 100, most=3)
+    assert len(lines) == 3 and lines[-1].endswith("…")
+    assert all(LETTERS.getlength(line) <= 100 for line in lines)
+
+
+def test_letters_that_the_font_lacks_are_spelt_by_their_sound():
+    assert drawable("개를 먹었다.") == "gaereul meogeossda."
+    assert drawable("\u1100\u1162") == "gae"  # decomposed
+    assert drawable("ひらがな") == "hiragana"
+    assert drawable("\U0001f9aa\n") == "\u25a1\n"
+    for text in ("a dog, été, ß", "собака", "ο σκύλος"):
+        assert drawable(text) == text

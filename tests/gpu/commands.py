@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+import runpy
 import sys
-from importlib import import_module
 from typing import Any
 
 import pytest
 
-from common.errors import run_command
-
 
 def command(package: str, *arguments: Any) -> None:
-    """Run `python -m PACKAGE ARGUMENTS`; a lists of words in a string are several arguments."""
+    """Run `python -m PACKAGE ARGUMENTS`; a list of words in a string are several arguments."""
     words = [word for each in arguments for word in (str(each).split() or [""])]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", [package, *words])
-        run_command(import_module(f"{package}.__main__").main)
+        runpy.run_module(package, run_name="__main__")
 
 
 def options(**values: Any) -> str:

@@ -94,13 +94,15 @@ def test_dependencies_have_no_upper_bounds():
         assert re.fullmatch(r"[A-Za-z0-9-]+(>=[0-9.]+)?", requirement), requirement
 
 
-def test_every_third_party_import_is_a_dependency():
+def test_every_third_party_import_is_a_dependency_and_every_dependency_is_imported():
     distributions = {"PIL": "pillow"}
     declared = {re.split(r"[^A-Za-z0-9-]", r)[0] for r in project()["project"]["dependencies"]}
     known = {*sys.stdlib_module_names, *PACKAGES}
+    used = set()
     for file in source_files():
-        for name in {name.split(".")[0] for name in imported_modules(file)} - known:
-            assert distributions.get(name, name) in declared, f"{file}: {name}"
+        names = {name.split(".")[0] for name in imported_modules(file)} - known
+        used |= {distributions.get(name, name) for name in names}
+    assert used == declared
 
 
 def test_every_package_is_installed_checked_and_importable():

@@ -6,6 +6,8 @@ A GRU reads 3 to 12 symbols; another, with attention, writes them from the last 
 is what a beam search writes for new sequences, where it looked, and how often it is right.
 """
 
+import sys
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -76,4 +78,4 @@ def main(count: int = 8000, epochs: int = 5, size: int = 64) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    print(__doc__) if sys.argv[1:] else main()

@@ -2,8 +2,7 @@
 
     python -m experiments.copy_task
 
-A GRU reads 3 to 12 symbols; another, with attention, writes them from the last to the first. Printed
-is what a beam search writes for new sequences, where it looked, and how often it is right.
+A GRU reads 3 to 12 symbols, another writes them from the last to the first; it prints where it looked.
 """
 
 import sys
@@ -40,14 +39,15 @@ class Reader(nn.Module):
 
 def sequences(count: int, seed: int) -> list[list[int]]:
     draw = np.random.default_rng(seed)
-    low, high = len(SPECIALS), len(SYMBOLS)
-    return [draw.integers(low, high, length).tolist() for length in draw.integers(3, 13, count)]
+    lengths, ids = draw.integers(3, 13, count), (len(SPECIALS), len(SYMBOLS))
+    return [draw.integers(*ids, length).tolist() for length in lengths]
 
 
 def collate(sources: list[list[int]]) -> Batch:
     lengths = torch.tensor([len(source) for source in sources])
-    targets = [source[::-1] for source in sources]
-    return Batch.collate((pad_sequences(sources, PAD),), targets, lengths=lengths)
+    return Batch.collate(
+        (pad_sequences(sources, PAD),), [source[::-1] for source in sources], lengths=lengths
+    )
 
 
 def batches(sources: list[list[int]], epoch: int = 0) -> Batches[Batch]:
@@ -72,9 +72,9 @@ def main(count: int = 8000, epochs: int = 5, size: int = 64) -> float:
     for source, best in zip(test[:3], found, strict=False):
         looked = [] if best.attention is None else best.attention.argmax(1).tolist()
         print(*SYMBOLS.decode(source), "->", *SYMBOLS.decode(best.tokens), " looked at", *looked)
-    right = np.mean([best.tokens == source[::-1] for source, best in zip(test, found, strict=True)])
-    print(f"{right:.1%} of {len(test)} new sequences are reversed without a mistake")
-    return float(right)
+    right = [best.tokens == source[::-1] for source, best in zip(test, found, strict=True)]
+    print(f"{np.mean(right):.1%} of {len(test)} new sequences are reversed without a mistake")
+    return float(np.mean(right))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ def command(package: str, *arguments: Any) -> None:
     words = [word for each in arguments for word in (str(each).split() or [""])]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", [package, *words])
-        runpy.run_module(package, run_name="__main__")
+        runpy.run_module(package, run_name="__main__", alter_sys=True)
 
 
 def options(**values: Any) -> str:

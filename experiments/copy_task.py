@@ -45,9 +45,8 @@ def sequences(count: int, seed: int) -> list[list[int]]:
 
 def collate(sources: list[list[int]]) -> Batch:
     lengths = torch.tensor([len(source) for source in sources])
-    return Batch.collate(
-        (pad_sequences(sources, PAD),), [source[::-1] for source in sources], lengths=lengths
-    )
+    targets = [source[::-1] for source in sources]
+    return Batch.collate((pad_sequences(sources, PAD),), targets, lengths=lengths)
 
 
 def batches(sources: list[list[int]], epoch: int = 0) -> Batches[Batch]:

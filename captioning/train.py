@@ -81,6 +81,7 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
 
     def batches(epoch: int) -> Sequence[Batch]:
         check_data(options, data(), kept)
+        examples(model, "val")  # pictures that cannot be used are refused before training begins
         return examples(model, "train")[0].batches(
             epoch, batch_size=options.training.batch_size, seed=options.training.seed,
             together=learns_images(model), per_image=options.captions_per_image,

@@ -69,6 +69,7 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
     def learnt() -> TranslationExamples:
         validation = data().split("val").digest
         kept.same("data.json", {"train": data().split("train").digest, "val": validation})
+        scored("val")  # pairs that cannot be scored are refused before training begins
         return training_examples(prepared(), options)
 
     @cache

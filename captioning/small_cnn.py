@@ -38,7 +38,8 @@ class SmallCNN(nn.Module):
             _convolution(16, 32, stride=2),
             _convolution(32, shapes, stride=2),
         )
-        self.block = nn.Sequential(_convolution(shapes + 2, 32, size=1), _convolution(32, shapes))
+        block = nn.Sequential(_convolution(shapes + 2, 32, size=1), _convolution(32, shapes))
+        self.blocks = nn.ModuleList([block])  # a list, so that weights of earlier versions load
         self.mix = _convolution(shapes + 2, shapes, size=1)
         self.colours = nn.Sequential(
             _convolution(3, part, stride=2), _convolution(part, part, size=1)
@@ -52,7 +53,7 @@ class SmallCNN(nn.Module):
         images = images.contiguous(memory_format=torch.channels_last)
         shapes = self.reduce(images.mean(1, keepdim=True))
         places = _coordinates(shapes)
-        shapes = shapes + self.block(torch.cat([shapes, places], 1))
+        shapes = shapes + self.blocks[0](torch.cat([shapes, places], 1))
         shapes = self.mix(torch.cat([shapes, places], 1))
         blocks = F.interpolate(images, size=[2 * side for side in shapes.shape[2:]], mode="area")
         layout = self.layout(_moments(self.maps(shapes).relu()))

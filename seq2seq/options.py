@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from common.config.bounds import Amount, Bounds, Count, DropoutRate, Fraction, Positive
+from common.config.bounds import Bounds, Count, DropoutRate, Fraction, Positive
 from common.config.changes import MAY_CHANGE, MayChange
 from common.config.marks import BASIC, POSITIONAL, File, Folder, Group, Metavar
 from common.decoding.options import CellName, DecoderOptions, SearchOptions
@@ -39,10 +39,6 @@ class TextOptions:
     """How subwords are learnt: byte-pair encoding or a unigram language model."""
     joint: bool = False
     """One tokenizer and one vocabulary for both languages."""
-    subword_sampling: Amount = 0.0
-    """Segment the training text anew in every epoch: a unigram model draws a segmentation of
-    probability P with P to the power of this (Kudo 2018; try 0.3), byte-pair encoding leaves out each
-    merge with this probability (Provilkov et al. 2020; try 0.1); 0 to segment it always alike."""
 
 
 @dataclass(frozen=True)
@@ -135,13 +131,15 @@ class TrainOptions(WriterRunOptions):
             raise UserError(
                 "--share-embeddings has one matrix: name one file of embeddings, not two."
             )
-        if text.subword_sampling and text.tokenizer != "subwords":
-            raise UserError("--subword-sampling draws subwords: add --tokenizer subwords.")
-        if text.subword_sampling > 1 and text.subword_model == "bpe":
-            raise UserError(
-                f"--subword-sampling {text.subword_sampling} is no probability, which it is of merges "
-                "(bpe): take 0 to 1."
-            )
+
+    @classmethod
+    def of_format(cls, format: int, config: dict[str, Any]) -> dict[str, Any]:
+        """As of any writer; in format 1 subwords could also be drawn anew in every epoch."""
+        config = super().of_format(format, config)
+        if format == 1:
+            config["text"] = {**config.get("text", {})}
+            config["text"].pop("subword_sampling", None)
+        return config
 
     def scoring(self) -> dict[str, Any]:
         """How BLEU sees the text, as `evaluate` takes it."""

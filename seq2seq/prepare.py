@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
 
@@ -81,9 +81,7 @@ def usable_pairs(sources: Corpus, targets: Corpus, max_length: int) -> np.ndarra
 
 def _key(train: ParallelText, options: TextOptions) -> str:
     """A digest of all that the files in a cache folder depend on."""
-    # Sampling changes nothing here: the files hold the best segmentation.
-    kept = asdict(replace(options, subword_sampling=0.0))
-    parts = json.dumps([VERSION, train.digest, kept], sort_keys=True)
+    parts = json.dumps([VERSION, train.digest, asdict(options)], sort_keys=True)
     return hashlib.sha256(parts.encode()).hexdigest()[:16]
 
 
@@ -105,7 +103,7 @@ def _language(
 
     tokenizer: Tokenizer
     # Every character and subword is kept, however rare: without it, its text could not be written.
-    # Some subwords are only steps to longer ones; rare words and sampled segmentations need them.
+    # Some subwords are only steps to longer ones; rare words need them.
     always: tuple[str, ...] = ()
     if options.tokenizer == "words":
         tokenizer = WordTokenizer(lowercase=options.lowercase, punctuation=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, Unpack
@@ -21,7 +21,7 @@ from common.models.evaluating import Evaluated, evaluate_written, with_teacher_f
 from common.runs.kept import Kept
 from common.text.embeddings import start_from_pretrained
 from common.text.language import Language
-from common.text.vocabulary import UNK, Vocabulary
+from common.text.vocabulary import Vocabulary
 from common.training import session
 from common.training.task import Evaluation, Task
 from common.training.trainer import OnProgress
@@ -176,29 +176,7 @@ def training_examples(prepared: Prepared, options: TrainOptions) -> TranslationE
                 file=sys.stderr,
             )
     lengths = np.stack([sources.lengths, targets.lengths], 1)
-    resample = None
-    if options.text.subword_sampling:
-        resample = partial(_segment_anew, prepared, options.text.subword_sampling)
-    return TranslationExamples(sources, targets, lengths=lengths, usable=usable, resample=resample)
-
-
-def _segment_anew(
-    prepared: Prepared, alpha: float, pair: int, generator: np.random.Generator
-) -> tuple[list[int], list[int]]:
-    """A pair in subwords that are drawn from the model of each language."""
-    drawn = []
-    for language, corpus in (
-        (prepared.source, prepared.sources),
-        (prepared.target, prepared.targets),
-    ):
-        ids = corpus[pair].tolist()
-        if UNK in ids:  # what it stands for is not known here
-            drawn.append(ids)
-            continue
-        text = language.decode(ids)
-        pieces = language.tokenizer.sample(text, generator, alpha=alpha)  # type: ignore[attr-defined]
-        drawn.append(language.vocabulary.encode(pieces))
-    return drawn[0], drawn[1]
+    return TranslationExamples(sources, targets, lengths=lengths, usable=usable)
 
 
 def encoded(pairs: Sequence[Pair], source: Language, target: Language) -> TranslationExamples:

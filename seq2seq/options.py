@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from common.config.bounds import Bounds, Count, DropoutRate, Fraction, Positive
 from common.config.changes import MAY_CHANGE, MayChange
@@ -13,11 +13,12 @@ from common.decoding.options import CellName, DecoderOptions, SearchOptions
 from common.errors import UserError
 from common.evaluation.translation import Tokenization, tokenization_for
 from common.models.options import EvaluationOptions, WriterRunOptions, WritingOptions
-from seq2seq.names import Summary
 
 KIND = "translator"
 """What a run of this pipeline is called in its config.json."""
 
+Summary: TypeAlias = Literal["last", "max", "mean"]
+"""What the context vector of a sentence is; see `SentenceEncoder`."""
 
 Format = Literal["lines", "tabs", "jsonl", "csv", "phrases"]
 
@@ -117,17 +118,19 @@ class TrainOptions(WriterRunOptions):
     def check(self) -> None:
         super().check()
         encoder, text = self.encoder, self.text
-        if encoder.share_embeddings and not text.joint:
+        if not encoder.share_embeddings:
+            return
+        if not text.joint:
             raise UserError(
-                "--share-embeddings needs one vocabulary for both languages: add --joint."
+                "--share-embeddings needs one vocabulary of both languages: add --joint."
             )
         sizes = encoder.source_embedding_size, self.decoder.embedding_size
-        if encoder.share_embeddings and sizes[0] != sizes[1]:
+        if sizes[0] != sizes[1]:
             raise UserError(
                 "--share-embeddings has one matrix: --source-embedding-size and --embedding-size are "
                 f"{sizes[0]} and {sizes[1]}; make them equal."
             )
-        if encoder.share_embeddings and encoder.source_embeddings and encoder.target_embeddings:
+        if encoder.source_embeddings and encoder.target_embeddings:
             raise UserError(
                 "--share-embeddings has one matrix: name one file of embeddings, not two."
             )
@@ -159,10 +162,6 @@ class EvaluateOptions(EvaluationOptions):
     """Language to translate into; as in training by default."""
     bleu_tokenize: Tokenization | None = None
     """How BLEU finds words; as in training by default."""
-
-    def arguments(self) -> dict[str, Any]:
-        names = ("format", "source", "target", "bleu_tokenize")
-        return super().arguments() | {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True, kw_only=True)

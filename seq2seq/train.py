@@ -25,14 +25,13 @@ from common.text.vocabulary import Vocabulary
 from common.training import session
 from common.training.task import Evaluation, Task
 from common.training.trainer import OnProgress
-from seq2seq.building import build_model
 from seq2seq.data import Pair, ParallelData, load
 from seq2seq.encoder import SentenceEncoder
 from seq2seq.evaluation import evaluate, show_translations
 from seq2seq.examples import TranslationExamples
 from seq2seq.options import KIND, TrainOptions
-from seq2seq.prepare import Prepared, prepare, usable_pairs
-from seq2seq.translator import MAX_READ, Translator
+from seq2seq.prepare import Prepared, prepare
+from seq2seq.translator import MAX_READ, Translator, build_model
 
 LONGEST_SCORED = 1000  # tokens of a side; a teacher-forced pass holds scores of all words for each
 
@@ -148,18 +147,16 @@ def evaluate_run(
 def load_data(options: TrainOptions) -> ParallelData:
     """The data set of a run."""
     return load(
-        options.data,
-        options.format,
-        source=options.source,
-        target=options.target,
+        options.data, options.format, source=options.source, target=options.target,
         max_problems=options.max_problems,
-    )
+    )  # fmt: skip
 
 
 def training_examples(prepared: Prepared, options: TrainOptions) -> TranslationExamples:
     """The training pairs, without those that are too long or have an empty side."""
     sources, targets = prepared.sources, prepared.targets
-    usable = usable_pairs(sources, targets, options.max_tokens)
+    lengths = np.stack([sources.lengths, targets.lengths], 1)
+    usable = np.flatnonzero(((lengths > 0) & (lengths <= options.max_tokens)).all(1))
     if not len(usable):
         raise UserError(
             f"no training pair has between 1 and {options.max_tokens} tokens on both sides. "
@@ -175,7 +172,6 @@ def training_examples(prepared: Prepared, options: TrainOptions) -> TranslationE
                 "--tokenizer subwords or characters.",
                 file=sys.stderr,
             )
-    lengths = np.stack([sources.lengths, targets.lengths], 1)
     return TranslationExamples(sources, targets, lengths=lengths, usable=usable)
 
 

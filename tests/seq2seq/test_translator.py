@@ -22,14 +22,14 @@ from common.decoding.options import DecoderOptions, SearchOptions
 from common.errors import UserError
 from common.models.options import LossOptions
 from common.runs.run import Run
-from common.text.vocabulary import UNK
+from common.text.vocabulary import UNK, Vocabulary
 from common.training.options import TrainingOptions
 from seq2seq import Translator
-from seq2seq.building import build_model
 from seq2seq.commands import read_lines
 from seq2seq.evaluation import alignment
 from seq2seq.options import EncoderOptions, TextOptions, TrainOptions
 from seq2seq.train import evaluate_run, train
+from seq2seq.translator import build_model
 from tests.commands import ROOT, on_the_cpu, run_here, run_module
 from tests.tolerances import assert_same_sums, same_log_probability
 
@@ -629,3 +629,20 @@ def test_a_run_of_format_1_is_read_without_the_options_that_are_gone(data, tmp_p
     assert Translator.from_run(tmp_path / "run").translate(["ein hund rennt."]) == before
     read = Run.open(tmp_path / "run", "translator").read_config(TrainOptions)
     assert read.text == CHARACTERS and read.loss == options.loss
+
+
+def test_what_is_asked_for_is_what_is_built_and_one_matrix_for_both_languages():
+    options = TrainOptions(
+        data="d", run_dir=Path("r"),
+        encoder=EncoderOptions(encoder_size=8, source_embedding_size=8, share_embeddings=True),
+        decoder=DecoderOptions(
+            embedding_size=8, hidden_size=8, tie_embeddings=True, attention="additive"
+        ),
+        loss=LossOptions(label_smoothing=0.2, coverage=0.5),
+    )  # fmt: skip
+    words = Vocabulary(["one", "two", "three"])
+    model = build_model(options, words, words)
+    assert (model.label_smoothing, model.coverage) == (0.2, 0.5)
+    assert model.decoder.output.weight is model.decoder.embedding.weight
+    assert model.encoder.embedding.weight is model.decoder.embedding.weight
+    assert len({id(parameter) for parameter in model.parameters()}) == len(list(model.parameters()))

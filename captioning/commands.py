@@ -6,27 +6,24 @@ import json
 import sys
 from pathlib import Path
 
-from captioning import train as training
 from captioning.captioner import Captioner
 from captioning.evaluation import overlaid
 from captioning.image_files import list_images
 from captioning.images import open_image
-from captioning.options import CaptionOptions, EvaluateOptions, TrainOptions
+from captioning.options import CaptionOptions, EvaluateOptions
+from captioning.train import evaluate_run, train
 from common.cli.command_line import check_picture, print_metrics
 from common.errors import UserError
 from common.evaluation.pictures import contact_sheet, stacked
 from common.files import atomic_write
 from common.models.writer import Sentence
 
-
-def train(options: TrainOptions) -> None:
-    """Train in a run folder, which then holds all that there is to see."""
-    training.train(options)
+__all__ = ["caption", "evaluate", "train"]
 
 
 def evaluate(options: EvaluateOptions) -> None:
     """Print the scores of a split."""
-    evaluation = training.evaluate_run(options.run, **options.arguments())
+    evaluation = evaluate_run(options.run, **options.arguments())
     print_metrics(evaluation.metrics, evaluation.signatures)
 
 
@@ -59,7 +56,14 @@ def caption(options: CaptionOptions) -> None:
             print(_line(path, captions, options), flush=True)
             described.append((path, captions))
     if options.picture is not None and described:
-        _draw(options.picture, captioner, described, attention=options.attention)
+        if options.attention:
+            fitted = captioner.transform.fitted
+            sheet = stacked([overlaid(fitted(image), best[0]) for image, best in described])
+        else:
+            images = [open_image(image, size=512) for image, _ in described]
+            sheet = contact_sheet(images, [best[0].text for _, best in described])
+        with atomic_write(options.picture, "wb") as file:
+            sheet.save(file, format="PNG")
     if damaged == len(paths):
         raise UserError("none of the pictures could be read.")
 
@@ -73,20 +77,3 @@ def _line(path: Path, captions: list[Sentence], options: CaptionOptions) -> str:
     if len(captions) == 1:
         return f"{path}\t{captions[0].text}"
     return "\n".join(f"{path}\t{each.score:.3f}\t{each.text}" for each in captions)
-
-
-def _draw(
-    path: Path,
-    captioner: Captioner,
-    described: list[tuple[Path, list[Sentence]]],
-    *,
-    attention: bool,
-) -> None:
-    if attention:
-        fitted = captioner.transform.fitted
-        sheet = stacked([overlaid(fitted(image), best[0]) for image, best in described])
-    else:
-        images = [open_image(image, size=512) for image, _ in described]
-        sheet = contact_sheet(images, [best[0].text for _, best in described])
-    with atomic_write(path, "wb") as file:
-        sheet.save(file, format="PNG")

@@ -14,8 +14,7 @@ from typing import Any, ClassVar
 
 from captioning.entries import Entry, Read, Reading
 from captioning.formats import FORMATS, TEXT_FOLDERS, text_files
-from captioning.image_files import is_image_name
-from captioning.image_folder import ImageFolder
+from captioning.image_files import ImageFolder, is_image_name
 from common.data.damage import Damage
 from common.data.dataset import DataSet
 from common.data.formats import Format, find_format
@@ -100,15 +99,13 @@ def load(
     root = Path(images) if images is not None else _root(path)
     if not root.is_dir():
         raise UserError(f"{root}: there is no such folder of images.")
-    splits = _assemble(
-        reading,
-        root,
-        source=found.files[0].name,
-        split_of=lambda name: seeded_split(name, seed, val_fraction, test_fraction),
-    )
-    data = CaptionData(
-        found.name, found.format.name, splits, reading.problems, [*found.notes(), *reading.notes]
-    )
+
+    def split_of(name: str) -> str:
+        return seeded_split(name, seed, val_fraction, test_fraction)
+
+    splits = _assemble(reading, root, found.files[0].name, split_of)
+    notes = [*found.notes(), *reading.notes]
+    data = CaptionData(found.name, found.format.name, splits, reading.problems, notes)
     data.check(path, max_problems)
     return data
 
@@ -125,14 +122,14 @@ def _assemble(
 ) -> dict[str, list[CaptionedImage]]:
     """Find each entry's file and keep each image once; whatever fails is added to the problems."""
     folder = ImageFolder(root)
-    kept: dict[str, tuple[Entry, CaptionedImage]] = {}
+    kept: dict[str, Entry] = {}  # by file
     mentioned: set[str] = set()
     for entry in reading.entries:
         with reading.reporting(entry.where):
-            name, file = folder.locate(entry.image, entry.folder)
+            entry.image, file = folder.locate(entry.image, entry.folder)
             mentioned.add(file)
-            entry.split = split_of(name) if entry.split is None else entry.split
-            _keep(kept, file, entry, CaptionedImage(name, root / file, entry.captions, entry.facts))
+            entry.split = split_of(entry.image) if entry.split is None else entry.split
+            _keep(kept, file, entry)
     if reading.entries and not mentioned:
         raise UserError(
             f"none of the {len(reading.entries):,} images that {source} names is in {root} "
@@ -141,37 +138,36 @@ def _assemble(
         )
     reading.notes += _notes(reading, folder, mentioned)
     splits: dict[str, list[CaptionedImage]] = {}
-    for entry, image in kept.values():
+    for file, entry in kept.items():
+        image = CaptionedImage(entry.image, root / file, entry.captions, entry.facts)
         splits.setdefault(entry.split or "", []).append(image)
     return splits
 
 
-def _keep(
-    kept: dict[str, tuple[Entry, CaptionedImage]], file: str, entry: Entry, image: CaptionedImage
-) -> None:
-    """Add an image to those that are kept, unless something is wrong with it.
+def _keep(kept: dict[str, Entry], file: str, entry: Entry) -> None:
+    """Add an entry to those that are kept, unless something is wrong with it.
 
     Raises:
         Damage: it has no caption, or it is there already. An image of two splits is kept in test
             rather than val, and in val rather than train, so that nothing leaks into training.
     """
     if not entry.captions:
-        raise Damage(f"{image.id} has no caption")
+        raise Damage(f"{entry.image} has no caption")
     if not re.fullmatch(r"\w[\w.-]*", entry.split or ""):
-        raise Damage(f"{image.id} is in no split, or in one without a usable name: {entry.split!r}")
-    if file not in kept:
-        kept[file] = (entry, image)
+        split = repr(entry.split)
+        raise Damage(f"{entry.image} is in no split, or in one without a usable name: {split}")
+    earlier = kept.setdefault(file, entry)
+    if earlier is entry:
         return
-    earlier = kept[file][0]
     if entry.split == earlier.split:
-        raise Damage(f"{image.id} is there twice (first at {earlier.where})")
+        raise Damage(f"{entry.image} is there twice (first at {earlier.where})")
     order = {"train": 0, "val": 2, "test": 3}
     winner = max(earlier, entry, key=lambda each: order.get(each.split or "", 1))
     if winner is entry:
         del kept[file]  # so that it takes its place in the order of its own split
-        kept[file] = (entry, image)
+        kept[file] = entry
     raise Damage(
-        f"{image.id} is in {entry.split} and in {earlier.split} ({earlier.where}): "
+        f"{entry.image} is in {entry.split} and in {earlier.split} ({earlier.where}): "
         f"kept in {winner.split} only"
     )
 

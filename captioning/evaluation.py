@@ -69,12 +69,8 @@ def evaluate(
         metrics["true_captions"] = true_fraction({name: texts[name] for name in scenes}, scenes)
     metrics["tokens"] = float(np.mean([len(best[0].tokens) for best in captions.values()]))
     metrics["seconds"] = seconds
-    return Evaluation(
-        metrics,
-        files={"captions.jsonl": _lines(images, captions)},
-        recorded=captioner.recorded(search, call),
-        outputs=captions,
-    )
+    files, recorded = {"captions.jsonl": _lines(images, captions)}, captioner.recorded(search, call)
+    return Evaluation(metrics, files=files, recorded=recorded, outputs=captions)
 
 
 def generated_scenes(images: Sequence[CaptionedImage]) -> dict[str, Scene]:
@@ -97,16 +93,12 @@ def generated_scenes(images: Sequence[CaptionedImage]) -> dict[str, Scene]:
 
 def _lines(images: Sequence[CaptionedImage], captions: Mapping[str, Sequence[Sentence]]) -> str:
     """A line of JSON for each image."""
-    lines = [
-        {
-            "image": image.id,
-            "caption": captions[image.id][0].text,
-            "score": captions[image.id][0].score,
-            "references": image.captions,
-        }
-        for image in images
-    ]
-    return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    lines = []
+    for image in images:
+        best = captions[image.id][0]
+        line = {"image": image.id, "caption": best.text, "score": best.score}
+        lines.append(json.dumps(line | {"references": image.captions}, ensure_ascii=False) + "\n")
+    return "".join(lines)
 
 
 def show_captions(
@@ -138,8 +130,7 @@ def show_captions(
     )
     for image, picture, caption in list(zip(images, seen, best, strict=True))[:MOST_ATTENTION]:
         if caption.attention is not None:
-            overlay = overlaid(picture, caption)
-            tracker.images(f"attention/{image.id}", overlay)
+            tracker.images(f"attention/{image.id}", overlaid(picture, caption))
 
 
 def overlaid(

@@ -19,9 +19,8 @@ from captioning.data import CaptionData, CaptionedImage
 from captioning.encoder import ImageEncoder
 from captioning.examples import Inputs
 from captioning.features import FeatureFolder, cached_features
-from captioning.image_batches import image_batches
 from captioning.options import EncoderOptions
-from captioning.transform import ImageTransform
+from captioning.transform import ImageTransform, image_batches
 from common.data.damage import check_problems
 from common.errors import UserError
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, TypeAlias
 
-from captioning.names import Fit
 from common.config.bounds import Bounds, Count, DropoutRate, Fraction, Positive, Rate
 from common.config.changes import MAY_CHANGE
 from common.config.marks import BASIC, HIDDEN, POSITIONAL, File, Folder, Group, Metavar
@@ -15,6 +14,8 @@ from common.models.options import EvaluationOptions, WriterRunOptions, WritingOp
 KIND = "captioner"
 """What a run of this pipeline is called in its config.json."""
 
+Fit: TypeAlias = Literal["squash", "crop", "pad"]
+"""How a picture becomes a square; see `ImageTransform`."""
 
 Format = Literal["flickr", "csv", "karpathy", "coco", "jsonl", "scenes"]
 
@@ -100,10 +101,6 @@ class EvaluateOptions(EvaluationOptions):
     """Format of the data, if it is not recognised."""
     features: Folder | None = None
     """Folder of features, if it is no longer where the run was trained on it."""
-
-    def arguments(self) -> dict[str, Any]:
-        names = ("images", "format", "features")
-        return super().arguments() | {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True, kw_only=True)

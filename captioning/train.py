@@ -13,8 +13,7 @@ import torch
 from torch import nn
 
 from captioning.backbone import Backbone
-from captioning.building import build_model, make_transform
-from captioning.captioner import Captioner
+from captioning.captioner import Captioner, build_model, make_transform
 from captioning.data import CaptionData, CaptionedImage, captions_digest, load
 from captioning.encoder import ImageEncoder
 from captioning.evaluation import evaluate, generated_scenes, show_captions
@@ -65,10 +64,12 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
         images = data().split(split)
         if split == "val":
             images = images[: options.validation_images]
-        captioner = Captioner(model, transform, language, features=features)  # type: ignore[arg-type]
-        return make_examples(
-            captioner, options, images, mirror=options.encoder.mirror and split == "train"
-        )
+        mirror = options.encoder.mirror and split == "train"
+        return make_examples(captioner_of(model), options, images, mirror)
+
+    def captioner_of(model: Any) -> Captioner:
+        precision = options.search.precision_of_training(kept.precision)
+        return Captioner(model, transform, language, options.search.strategy(), precision, features)
 
     language = kept.get_several(
         "", Language, lambda: build_language(data().split("train"), options.min_count)
@@ -78,21 +79,20 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
     transform = make_transform(options.encoder)
     if kept.new:
         initialize(model, options, language)
+    assert isinstance(model.encoder, ImageEncoder)
+    cnn = model.encoder.cnn
+    learns_images = cnn is not None and any(each.requires_grad for each in cnn.parameters())
 
     def batches(epoch: int) -> Sequence[Batch]:
         check_data(options, data(), kept)
         examples(model, "val")  # pictures that cannot be used are refused before training begins
         return examples(model, "train")[0].batches(
             epoch, batch_size=options.training.batch_size, seed=options.training.seed,
-            together=learns_images(model), per_image=options.captions_per_image,
+            together=learns_images, per_image=options.captions_per_image,
         )  # fmt: skip
 
     def evaluate_split(model: EncoderDecoder, split: str, **how: Any) -> Evaluation:
-        precision = options.search.precision_of_training(kept.precision)
-        captioner = Captioner(
-            model, transform, language, options.search.strategy(), precision, features
-        )
-        captions, images = examples(model, split)
+        captioner, (captions, images) = captioner_of(model), examples(model, split)
         shown = images[: options.shown_images]
         evaluation = evaluate(captioner, images, captions.inputs, shown=len(shown), **how)
         batches = captions.batches(0, batch_size=2 * options.training.batch_size, shuffle=False)
@@ -102,7 +102,12 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
             show=lambda tracker: show_captions(tracker, captioner, shown, evaluation.outputs),
         )
 
-    optimizer = make_optimizer(model, options)
+    optimizer = options.training.make_optimizer(
+        model,
+        # A pretrained network that is learnt further has a learning rate of its own.
+        slower=list(cnn.parameters()) if isinstance(cnn, Backbone) else (),
+        slower_rate=options.encoder.encoder_learning_rate,
+    )
     return writing_task(options, model, optimizer, batches, evaluate_split, options.monitor)
 
 
@@ -170,10 +175,7 @@ def build_language(images: Sequence[CaptionedImage], min_count: int) -> Language
 
 
 def make_examples(
-    captioner: Captioner,
-    options: TrainOptions,
-    images: Sequence[CaptionedImage],
-    mirror: bool = False,
+    captioner: Captioner, options: TrainOptions, images: Sequence[CaptionedImage], mirror: bool
 ) -> tuple[CaptionExamples, list[CaptionedImage]]:
     """Every caption of some images with the inputs of the encoder, and the images without damage."""
     inputs, usable = make_inputs(
@@ -201,24 +203,3 @@ def initialize(model: EncoderDecoder, options: TrainOptions, language: Language)
             model.decoder.embedding, options.word_embeddings, language.vocabulary, lowercase=True
         )
         print(found, file=sys.stderr)
-
-
-def learns_images(model: EncoderDecoder) -> bool:
-    """Whether the network that looks at the pictures is learnt too."""
-    cnn = cnn_of(model)
-    return cnn is not None and any(p.requires_grad for p in cnn.parameters())
-
-
-def make_optimizer(model: EncoderDecoder, options: TrainOptions) -> torch.optim.Optimizer:
-    """AdamW, with a learning rate of its own for a pretrained network that is learnt further."""
-    cnn = cnn_of(model)
-    return options.training.make_optimizer(
-        model,
-        slower=list(cnn.parameters()) if isinstance(cnn, Backbone) else (),
-        slower_rate=options.encoder.encoder_learning_rate,
-    )
-
-
-def cnn_of(model: EncoderDecoder) -> nn.Module | None:
-    assert isinstance(model.encoder, ImageEncoder)
-    return model.encoder.cnn

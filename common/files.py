@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import secrets
@@ -121,3 +122,8 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         raise UserError(
             f"{path}: not usable JSON (nested too deeply, or a number too long)."
         ) from None
+
+
+def short_digest(value: Any) -> str:
+    """Sixteen characters that identify a JSON value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

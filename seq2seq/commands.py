@@ -18,22 +18,19 @@ from common.errors import UserError
 from common.evaluation.pictures import stacked
 from common.files import atomic_write
 from common.models.writer import Sentence
-from seq2seq import train as training
 from seq2seq.evaluation import alignment
-from seq2seq.options import EvaluateOptions, TrainOptions, TranslateOptions
-from seq2seq.translator import Translator
+from seq2seq.options import EvaluateOptions, TranslateOptions
+from seq2seq.train import evaluate_run, train
+from seq2seq.translator import Translating, Translator
+
+__all__ = ["evaluate", "read_lines", "train", "translate"]
 
 SHOWN_ALIGNMENTS = 12
 
 
-def train(options: TrainOptions) -> None:
-    """Train in a run folder, which then holds all that there is to see."""
-    training.train(options)
-
-
 def evaluate(options: EvaluateOptions) -> None:
     """Print the scores of a split, each BLEU with its signature."""
-    evaluation = training.evaluate_run(options.run, **options.arguments())
+    evaluation = evaluate_run(options.run, **options.arguments())
     print_metrics(evaluation.metrics, evaluation.signatures)
 
 
@@ -50,8 +47,11 @@ def translate(options: TranslateOptions) -> None:
     ):
         if given and not translator.has_attention:
             raise UserError(f"{option} needs attention, and this translator has none.")
-    search, call = options.search.strategy(), options.call(translator.device)
-    call["keep_attention"] = options.alignments is not None
+    search = options.search.strategy()
+    how: Translating = {
+        **options.call(translator.device), "keep_attention": options.alignments is not None,
+        "batch_size": options.batch_size, "replace_unknown": options.replace_unknown,
+    }  # fmt: skip
     interactive = options.file == "-" and sys.stdin is not None and sys.stdin.isatty()
     if interactive:
         print("Write a sentence and press Enter; Ctrl-D ends.", file=sys.stderr)
@@ -59,13 +59,7 @@ def translate(options: TranslateOptions) -> None:
     lines = read_lines(options.file)
     # At a terminal each line is answered at once; otherwise many together, which is far faster.
     while chunk := list(islice(lines, 1 if interactive else 8 * options.batch_size)):
-        found = translator.translations(
-            chunk,
-            search,
-            batch_size=options.batch_size,
-            replace_unknown=options.replace_unknown,
-            **call,
-        )
+        found = translator.translations(chunk, search, **how)
         for text, best in zip(chunk, found, strict=True):
             for translation in best:
                 print(_line(translation, options))

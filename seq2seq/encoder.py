@@ -11,7 +11,7 @@ from common.recurrent import Recurrent, RecurrentState
 from common.recurrent.dropout import Dropout
 from common.recurrent.layer import CellFactory, StandardCell
 from common.text.vocabulary import PAD
-from seq2seq.names import Summary
+from seq2seq.options import Summary
 
 
 class SentenceEncoder(nn.Module):

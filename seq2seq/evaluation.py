@@ -69,14 +69,10 @@ def evaluate(
     tokens = float(np.mean([len(best[0].tokens) for best in found])) if found else 0.0
     metrics = scores.metrics | {"tokens": tokens, "seconds": seconds}
     lines = "".join(text.replace("\n", " ") + "\n" for text in written)
-    files = {"translations.txt": lines}
     return Evaluation(
-        metrics,
-        scores.signatures,
-        files=files,
-        recorded=translator.recorded(search, call),
-        outputs=found,
-    )
+        metrics, scores.signatures, files={"translations.txt": lines},
+        recorded=translator.recorded(search, call), outputs=found,
+    )  # fmt: skip
 
 
 def show_translations(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,9 +13,6 @@ from common.data.batching import Batches, bucketed_batches, pad_sequences
 from common.data.corpus import Corpus
 from common.models.encoder_decoder import Batch
 from common.text.vocabulary import BOS, EOS, PAD
-
-Resample = Callable[[int, np.random.Generator], tuple[Sequence[int], Sequence[int]]]
-"""(pair, generator) -> its source and target, as another segmentation into subwords."""
 
 
 def source_batch(sentences: Sequence[Sequence[int] | np.ndarray]) -> tuple[Tensor, Tensor]:
@@ -36,7 +32,6 @@ class TranslationExamples:
             disk, which is read batch by batch.
         lengths: (N, 2) words of each source and target; counted if not given, which reads them all.
         usable: indices of the pairs to learn from; all by default.
-        resample: segments a pair again each time that it is used in training; None: never.
     """
 
     def __init__(
@@ -46,14 +41,12 @@ class TranslationExamples:
         *,
         lengths: np.ndarray | None = None,
         usable: np.ndarray | None = None,
-        resample: Resample | None = None,
     ) -> None:
         if len(sources) != len(targets):
             raise ValueError(f"{len(sources)} sources, but {len(targets)} targets")
         self.sources: Any = sources
         self.targets: Any = targets
         self.usable = np.arange(len(sources)) if usable is None else usable
-        self.resample = resample
         if lengths is None:
             pairs = zip(sources, targets, strict=True)
             lengths = np.array([(len(source), len(target)) for source, target in pairs])
@@ -79,30 +72,23 @@ class TranslationExamples:
             batch_size: pairs in a batch.
             max_tokens: at most so many on either side of a batch, padding included, where its
                 sentences are long.
-            seed: of their order, and of `resample`.
-            shuffle: False for evaluation, without `resample`.
+            seed: of their order.
+            shuffle: False for evaluation.
         """
         indices = bucketed_batches(
             self.lengths, batch_size, max_tokens=max_tokens, seed=seed, epoch=epoch, shuffle=shuffle
         )
-        return Batches(indices, partial(self._collate, key=(seed, epoch) if shuffle else None))
+        return Batches(indices, self._collate)
 
-    def _collate(self, rows: np.ndarray, *, key: tuple[int, int] | None) -> Batch:
-        """The batch of some rows; `key`: the seed and the epoch of `resample`."""
+    def _collate(self, rows: np.ndarray) -> Batch:
         pairs = self.usable[rows]
-        if self.resample is not None and key is not None:
-            generator = np.random.default_rng([*key, int(pairs[0])])
-            sampled = [self.resample(int(pair), generator) for pair in pairs]
-            sources, targets = [s for s, _ in sampled], [t for _, t in sampled]
-        elif isinstance(self.sources, Corpus) and isinstance(self.targets, Corpus):
+        if isinstance(self.sources, Corpus) and isinstance(self.targets, Corpus):
             # Whole batches at a time, several times faster than sentence by sentence.
             tokens = self.sources.padded(pairs, eos=EOS)
             lengths = torch.from_numpy(self.sources.lengths[pairs] + 1).long()
             return Batch.of(
                 (tokens,), self.targets.padded(pairs, bos=BOS, eos=EOS), lengths=lengths
             )
-        else:
-            sources = [self.sources[pair] for pair in pairs]
-            targets = [self.targets[pair] for pair in pairs]
-        tokens, lengths = source_batch(sources)
+        tokens, lengths = source_batch([self.sources[pair] for pair in pairs])
+        targets = [self.targets[pair] for pair in pairs]
         return Batch.collate((tokens,), targets, lengths=lengths)

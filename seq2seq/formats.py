@@ -271,17 +271,10 @@ FORMATS: tuple[Format[Read], ...] = (
     Format("lines", "train.de and train.en, plain or .gz", _find_lines, read_lines),
     Format("jsonl", 'a .jsonl file: {"en": ..., "de": ...}', _find_jsonl, read_jsonl, (".jsonl",)),
     Format(
-        name="csv",
-        looks_like='a .csv file, first line "en,de"',
-        find=_find_csv,
-        read=read_csv,
-        suffixes=(".csv", ".tsv", ".txt"),
+        "csv", 'a .csv file, first line "en,de"', _find_csv, read_csv, (".csv", ".tsv", ".txt")
     ),
     Format(
-        name="tabs",
-        looks_like="a .txt or .tsv file: Hello.<TAB>Hallo.",
-        find=_find_tabs,
-        read=read_tabs,
-        suffixes=(".txt", ".tsv", ".tab"),
+        "tabs", "a .txt or .tsv file: Hello.<TAB>Hallo.", _find_tabs, read_tabs,
+        (".txt", ".tsv", ".tab"),
     ),
-)
+)  # fmt: skip

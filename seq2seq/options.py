@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
-from common.config.bounds import Amount, Bounds, Count, DropoutRate, Fraction, Positive
+from common.config.bounds import Bounds, Count, DropoutRate, Fraction, Positive
 from common.config.changes import MAY_CHANGE, MayChange
 from common.config.marks import BASIC, POSITIONAL, File, Folder, Group, Metavar
 from common.decoding.options import CellName, DecoderOptions, SearchOptions
 from common.errors import UserError
 from common.evaluation.translation import Tokenization, tokenization_for
 from common.models.options import EvaluationOptions, WriterRunOptions, WritingOptions
-from seq2seq.names import Summary
 
 KIND = "translator"
 """What a run of this pipeline is called in its config.json."""
 
+Summary: TypeAlias = Literal["last", "max", "mean"]
+"""What the context vector of a sentence is; see `SentenceEncoder`."""
 
 Format = Literal["lines", "tabs", "jsonl", "csv", "phrases"]
 
@@ -39,10 +40,6 @@ class TextOptions:
     """How subwords are learnt: byte-pair encoding or a unigram language model."""
     joint: bool = False
     """One tokenizer and one vocabulary for both languages."""
-    subword_sampling: Amount = 0.0
-    """Segment the training text anew in every epoch: a unigram model draws a segmentation of
-    probability P with P to the power of this (Kudo 2018; try 0.3), byte-pair encoding leaves out each
-    merge with this probability (Provilkov et al. 2020; try 0.1); 0 to segment it always alike."""
 
 
 @dataclass(frozen=True)
@@ -121,27 +118,31 @@ class TrainOptions(WriterRunOptions):
     def check(self) -> None:
         super().check()
         encoder, text = self.encoder, self.text
-        if encoder.share_embeddings and not text.joint:
+        if not encoder.share_embeddings:
+            return
+        if not text.joint:
             raise UserError(
-                "--share-embeddings needs one vocabulary for both languages: add --joint."
+                "--share-embeddings needs one vocabulary of both languages: add --joint."
             )
         sizes = encoder.source_embedding_size, self.decoder.embedding_size
-        if encoder.share_embeddings and sizes[0] != sizes[1]:
+        if sizes[0] != sizes[1]:
             raise UserError(
                 "--share-embeddings has one matrix: --source-embedding-size and --embedding-size are "
                 f"{sizes[0]} and {sizes[1]}; make them equal."
             )
-        if encoder.share_embeddings and encoder.source_embeddings and encoder.target_embeddings:
+        if encoder.source_embeddings and encoder.target_embeddings:
             raise UserError(
                 "--share-embeddings has one matrix: name one file of embeddings, not two."
             )
-        if text.subword_sampling and text.tokenizer != "subwords":
-            raise UserError("--subword-sampling draws subwords: add --tokenizer subwords.")
-        if text.subword_sampling > 1 and text.subword_model == "bpe":
-            raise UserError(
-                f"--subword-sampling {text.subword_sampling} is no probability, which it is of merges "
-                "(bpe): take 0 to 1."
-            )
+
+    @classmethod
+    def of_format(cls, format: int, config: dict[str, Any]) -> dict[str, Any]:
+        """As of any writer; in format 1 subwords could also be drawn anew in every epoch."""
+        config = super().of_format(format, config)
+        if format == 1:
+            config["text"] = {**config.get("text", {})}
+            config["text"].pop("subword_sampling", None)
+        return config
 
     def scoring(self) -> dict[str, Any]:
         """How BLEU sees the text, as `evaluate` takes it."""
@@ -161,10 +162,6 @@ class EvaluateOptions(EvaluationOptions):
     """Language to translate into; as in training by default."""
     bleu_tokenize: Tokenization | None = None
     """How BLEU finds words; as in training by default."""
-
-    def arguments(self) -> dict[str, Any]:
-        names = ("format", "source", "target", "bleu_tokenize")
-        return super().arguments() | {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True, kw_only=True)

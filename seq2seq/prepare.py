@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from common.data.corpus import Corpus, write_corpus
-from common.files import write_json
+from common.files import short_digest, write_json
 from common.text.language import Language
 from common.text.subword import SubwordTokenizer
 from common.text.tokenizer import CharacterTokenizer, Tokenizer, WordTokenizer
@@ -55,44 +52,22 @@ def prepare(data: ParallelData, options: TextOptions, cache: Path) -> Prepared:
     """
     train = data.split("train")
     names = f"{data.name}-{data.source_language}-{data.target_language}"
-    folder = cache / f"{names}-{_key(train, options)}"
+    key = short_digest([VERSION, train.digest, asdict(options)])  # all that the files depend on
+    folder = cache / f"{names}-{key}"
     marker = folder / "prepared.json"
     if not all((folder / name).is_file() for name in (marker.name, *FILES)):
         folder.mkdir(parents=True, exist_ok=True)
-        source, target = _languages(train, options)
-        for side, language in zip(SIDES, (source, target), strict=True):
+        if options.joint:
+            languages = [_language(train, SIDES, "both languages", options)] * 2
+        else:
+            languages = [_language(train, (side,), side, options) for side in SIDES]
+        for side, language in zip(SIDES, languages, strict=True):
             ids = map(language.encode, _texts(train, side, f"{side} as ids"))
             write_corpus(folder / side, ids, len(language.vocabulary))
             _counted(language, Corpus(folder / side)).save(folder, f"{side}_")
         write_json(marker, {"version": VERSION, "pairs": len(train), "options": asdict(options)})
-    return Prepared(
-        Language.load(folder.joinpath, "source_"),
-        Language.load(folder.joinpath, "target_"),
-        Corpus(folder / "source"),
-        Corpus(folder / "target"),
-    )
-
-
-def usable_pairs(sources: Corpus, targets: Corpus, max_length: int) -> np.ndarray:
-    """Indices of the pairs to train on: no side is empty or too long."""
-    lengths = np.stack([sources.lengths, targets.lengths])
-    return np.flatnonzero(((lengths > 0) & (lengths <= max_length)).all(0))
-
-
-def _key(train: ParallelText, options: TextOptions) -> str:
-    """A digest of all that the files in a cache folder depend on."""
-    # Sampling changes nothing here: the files hold the best segmentation.
-    kept = asdict(replace(options, subword_sampling=0.0))
-    parts = json.dumps([VERSION, train.digest, kept], sort_keys=True)
-    return hashlib.sha256(parts.encode()).hexdigest()[:16]
-
-
-def _languages(train: ParallelText, options: TextOptions) -> tuple[Language, Language]:
-    if options.joint:
-        both = _language(train, SIDES, "both languages", options)
-        return both, both
-    source, target = (_language(train, (side,), side, options) for side in SIDES)
-    return source, target
+    source, target = (Language.load(folder.joinpath, f"{side}_") for side in SIDES)
+    return Prepared(source, target, *(Corpus(folder / side) for side in SIDES))
 
 
 def _language(
@@ -105,7 +80,7 @@ def _language(
 
     tokenizer: Tokenizer
     # Every character and subword is kept, however rare: without it, its text could not be written.
-    # Some subwords are only steps to longer ones; rare words and sampled segmentations need them.
+    # Some subwords are only steps to longer ones; rare words need them.
     always: tuple[str, ...] = ()
     if options.tokenizer == "words":
         tokenizer = WordTokenizer(lowercase=options.lowercase, punctuation=True)

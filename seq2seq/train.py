@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, Unpack
@@ -21,18 +21,17 @@ from common.models.evaluating import Evaluated, evaluate_written, with_teacher_f
 from common.runs.kept import Kept
 from common.text.embeddings import start_from_pretrained
 from common.text.language import Language
-from common.text.vocabulary import UNK, Vocabulary
+from common.text.vocabulary import Vocabulary
 from common.training import session
 from common.training.task import Evaluation, Task
 from common.training.trainer import OnProgress
-from seq2seq.building import build_model
 from seq2seq.data import Pair, ParallelData, load
 from seq2seq.encoder import SentenceEncoder
 from seq2seq.evaluation import evaluate, show_translations
 from seq2seq.examples import TranslationExamples
 from seq2seq.options import KIND, TrainOptions
-from seq2seq.prepare import Prepared, prepare, usable_pairs
-from seq2seq.translator import MAX_READ, Translator
+from seq2seq.prepare import Prepared, prepare
+from seq2seq.translator import MAX_READ, Translator, build_model
 
 LONGEST_SCORED = 1000  # tokens of a side; a teacher-forced pass holds scores of all words for each
 
@@ -149,18 +148,16 @@ def evaluate_run(
 def load_data(options: TrainOptions) -> ParallelData:
     """The data set of a run."""
     return load(
-        options.data,
-        options.format,
-        source=options.source,
-        target=options.target,
+        options.data, options.format, source=options.source, target=options.target,
         max_problems=options.max_problems,
-    )
+    )  # fmt: skip
 
 
 def training_examples(prepared: Prepared, options: TrainOptions) -> TranslationExamples:
     """The training pairs, without those that are too long or have an empty side."""
     sources, targets = prepared.sources, prepared.targets
-    usable = usable_pairs(sources, targets, options.max_tokens)
+    lengths = np.stack([sources.lengths, targets.lengths], 1)
+    usable = np.flatnonzero(((lengths > 0) & (lengths <= options.max_tokens)).all(1))
     if not len(usable):
         raise UserError(
             f"no training pair has between 1 and {options.max_tokens} tokens on both sides. "
@@ -176,30 +173,7 @@ def training_examples(prepared: Prepared, options: TrainOptions) -> TranslationE
                 "--tokenizer subwords or characters.",
                 file=sys.stderr,
             )
-    lengths = np.stack([sources.lengths, targets.lengths], 1)
-    resample = None
-    if options.text.subword_sampling:
-        resample = partial(_segment_anew, prepared, options.text.subword_sampling)
-    return TranslationExamples(sources, targets, lengths=lengths, usable=usable, resample=resample)
-
-
-def _segment_anew(
-    prepared: Prepared, alpha: float, pair: int, generator: np.random.Generator
-) -> tuple[list[int], list[int]]:
-    """A pair in subwords that are drawn from the model of each language."""
-    drawn = []
-    for language, corpus in (
-        (prepared.source, prepared.sources),
-        (prepared.target, prepared.targets),
-    ):
-        ids = corpus[pair].tolist()
-        if UNK in ids:  # what it stands for is not known here
-            drawn.append(ids)
-            continue
-        text = language.decode(ids)
-        pieces = language.tokenizer.sample(text, generator, alpha=alpha)  # type: ignore[attr-defined]
-        drawn.append(language.vocabulary.encode(pieces))
-    return drawn[0], drawn[1]
+    return TranslationExamples(sources, targets, lengths=lengths, usable=usable)
 
 
 def encoded(pairs: Sequence[Pair], source: Language, target: Language) -> TranslationExamples:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from common.compute import Precision
 from common.compute.device import upload
 from common.data.batching import bucketed_batches
+from common.decoding.options import cell_by_name
 from common.decoding.search import BeamSearch, Search
 from common.errors import UserError
 from common.models.encoder_decoder import EncoderDecoder
@@ -19,16 +20,46 @@ from common.models.ensemble import EnsembleModel
 from common.models.writer import IN_CODE, Call, Sentence, Writer, search_of
 from common.runs.run import Run
 from common.text.language import Language
-from common.text.vocabulary import UNK
-from seq2seq.building import build_model
+from common.text.vocabulary import UNK, Vocabulary
+from seq2seq.encoder import SentenceEncoder
 from seq2seq.examples import source_batch
 from seq2seq.options import KIND, TrainOptions
+
+
+def build_model(options: TrainOptions, source: Vocabulary, target: Vocabulary) -> EncoderDecoder:
+    """The network of these options for two vocabularies."""
+    chosen = options.encoder
+    encoder = SentenceEncoder(
+        len(source), chosen.source_embedding_size, chosen.encoder_size,
+        cell=cell_by_name(chosen.encoder_cell), num_layers=chosen.encoder_layers,
+        bidirectional=chosen.bidirectional, summary=chosen.summary,
+        attention=options.decoder.attention != "none", reverse=chosen.reverse_source,
+        embedding_dropout=chosen.source_dropout, layer_dropout=chosen.encoder_dropout,
+        output_dropout=chosen.encoder_dropout,
+    )  # fmt: skip
+    decoder = options.decoder.build(len(target), encoder.context_size, encoder.memory_size)
+    if chosen.share_embeddings:
+        encoder.embedding.weight = decoder.embedding.weight
+    return options.loss.make_model(encoder, decoder)
+
 
 MAX_SOURCE = 400  # tokens of a sentence: longer lines are translated in parts
 MAX_READ = 8_192  # tokens of a batch: of long sentences fewer are translated at a time
 
 
 NOTHING = Sentence("", [], 0.0, 0.0)
+
+
+class Translating(Call, total=False):
+    """How sentences are translated, by name: a `Call`, and besides
+
+    batch_size: sentences translated at a time, at most; 64 by default.
+    replace_unknown: allow the unknown word, and put the source word in its place that the decoder
+        looked at most; needs attention. Otherwise the unknown word is never written.
+    """
+
+    batch_size: int
+    replace_unknown: bool
 
 
 class Translator(Writer):
@@ -75,28 +106,13 @@ class Translator(Writer):
         return [*self.source.files("source_"), *self.target.files("target_")]
 
     def translate(
-        self,
-        texts: Sequence[str],
-        search: Search | None = None,
-        *,
-        batch_size: int = 64,
-        replace_unknown: bool = False,
-        **call: Unpack[Call],
+        self, texts: Sequence[str], search: Search | None = None, **how: Unpack[Translating]
     ) -> list[str]:
         """The best translation of each text, blank for a blank one; arguments as in `translations`."""
-        found = self.translations(
-            texts, search, batch_size=batch_size, replace_unknown=replace_unknown, **call
-        )
-        return [best[0].text for best in found]
+        return [best[0].text for best in self.translations(texts, search, **how)]
 
     def translations(
-        self,
-        texts: Sequence[str],
-        search: Search | None = None,
-        *,
-        batch_size: int = 64,
-        replace_unknown: bool = False,
-        **call: Unpack[Call],
+        self, texts: Sequence[str], search: Search | None = None, **how: Unpack[Translating]
     ) -> list[list[Sentence]]:
         """Translations of each text, best first: always as many as the search is to return.
 
@@ -105,10 +121,7 @@ class Translator(Writer):
         Args:
             texts: one sentence each; one of more than a few hundred tokens is translated in parts.
             search: the strategy; that of the translator by default.
-            batch_size: sentences translated at a time, at most.
-            replace_unknown: allow the unknown word, and put the source word in its place that the
-                decoder looked at most; needs attention. Otherwise the unknown word is never written.
-            call: precision, constraints, generator, ...; see `common.models.writer.Call`.
+            how: batch_size, replace_unknown, precision, ...; see `Translating`.
         """
         if isinstance(texts, str):
             raise TypeError("texts is a list of sentences, not one string")
@@ -120,9 +133,7 @@ class Translator(Writer):
             pieces = [tokens[at : at + MAX_SOURCE] for at in range(0, len(tokens), MAX_SOURCE)]
             parts += pieces
             owners += [number] * len(pieces)
-        found = self.translate_tokens(
-            parts, search, batch_size=batch_size, replace_unknown=replace_unknown, **call
-        )
+        found = self.translate_tokens(parts, search, **how)
         by_text: list[list[list[Sentence]]] = [[] for _ in texts]
         for owner, best in zip(owners, found, strict=True):
             by_text[owner].append(best)

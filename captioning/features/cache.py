@@ -18,12 +18,11 @@ from tqdm import tqdm
 
 from captioning.backbone import Backbone
 from captioning.features.folder import ARRAY, MIRRORED, NAMES, FeatureFolder
-from captioning.image_batches import image_batches
-from captioning.transform import ImageTransform, short_digest
+from captioning.transform import ImageTransform, image_batches
 from common.compute.device import naming_batch_size, to_host, upload
 from common.compute.precision import arithmetic
 from common.errors import UserError
-from common.files import atomic_write, read_json, write_json
+from common.files import atomic_write, read_json, short_digest, write_json
 
 LARGEST = torch.finfo(torch.float16).max
 

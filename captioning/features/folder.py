@@ -85,18 +85,18 @@ class FeatureFolder:
             The positions in `names` of those that have features, their rows (F,) here, and for each
             of the others its position and one line with the reason.
         """
-        positions, rows, problems = [], [], []
+        rows: dict[int, int] = {}  # by position
+        problems = []
         for position, name in enumerate(names):
             try:
                 row = self.locate(name)
                 if row is None:
                     raise Damage(f"{self.path} has no features of {name}")
                 self._values(row, 0)
-                positions.append(position)
-                rows.append(row)
+                rows[position] = row
             except Damage as damage:
                 problems.append((position, str(damage)))
-        return positions, np.array(rows, np.int64), problems
+        return [*rows], np.array([*rows.values()], np.int64), problems
 
     def read(
         self, rows: Sequence[int] | np.ndarray, mirrored: Sequence[bool] | np.ndarray | None = None

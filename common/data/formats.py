@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -96,6 +97,11 @@ def find_format(
     best, its_files = found[0]
     others = [each.name for each, other_files in found[1:] if other_files != its_files]
     return Found(path.resolve().name if path.is_dir() else path.stem, best, its_files, others)
+
+
+def named(pattern: str | re.Pattern[str]) -> Callable[[Sequence[Path]], list[Path]]:
+    """Selects the files whose whole names match a pattern; a `find` of `Format`."""
+    return lambda files: [file for file in files if re.fullmatch(pattern, file.name)]
 
 
 def plain_name(file: Path) -> str:

@@ -167,7 +167,7 @@ class EvaluationOptions(WritingOptions):
         """As the pipelines' `evaluate_run` takes them, after the run."""
         from common.compute.device import choose_device
 
-        names = ("split", "ensemble", "data", "batch_size", "device")
+        names = {each.name for each in fields(self)} - {"run", "seed", "search"}
         call = self.call(choose_device(self.device))
         return {name: getattr(self, name) for name in names} | {
             "search": self.search.strategy(), **call

@@ -12,7 +12,6 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
-import numpy as np
 import sentencepiece
 
 from common.errors import UserError
@@ -129,28 +128,6 @@ class SubwordTokenizer:
     def decode(self, tokens: Sequence[str]) -> str:
         """The text of pieces; any sequence of them is valid."""
         return " ".join("".join(tokens).replace(SPACE, " ").split())
-
-    def sample(self, text: str, generator: np.random.Generator, alpha: float = 0.2) -> list[str]:
-        """A sampled segmentation of a text: subword regularisation.
-
-        Unigram (Kudo 2018, section 3.3): a segmentation of probability P is sampled with probability
-        proportional to P^alpha. BPE (BPE-dropout, Provilkov et al. 2020): each merge is skipped with
-        probability `alpha`, and not tried again as in the paper.
-
-        Args:
-            text: as for `encode`.
-            generator: seeds SentencePiece's own: the same state gives the same pieces.
-            alpha: unigram: 0 samples uniformly, a large value nearly always gives the best. BPE: 0
-                gives the best pieces, 1 characters; the paper uses 0.1. At 0.2 German sentences have
-                30 % (unigram) or 75 % (BPE) more pieces than in their best segmentation.
-
-        Raises:
-            ValueError: alpha is negative.
-        """
-        if alpha < 0:
-            raise ValueError(f"alpha {alpha} is negative")
-        sentencepiece.set_random_generator_seed(int(generator.integers(1 << 32)))
-        return self._processor.SampleEncodeAsPieces(_normalised(text, self.lowercase), -1, alpha)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON for `tokenizer_from_dict`, with the model as base64."""

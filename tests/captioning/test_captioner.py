@@ -14,7 +14,7 @@ from PIL import Image
 from torch import nn
 
 from captioning import Captioner
-from captioning.building import build_model
+from captioning.captioner import build_model
 from captioning.data import load
 from captioning.evaluation import overlaid
 from captioning.options import EncoderOptions, TrainOptions
@@ -24,6 +24,7 @@ from common.decoding.options import DecoderOptions, SearchOptions
 from common.errors import UserError
 from common.models.options import LossOptions
 from common.synthetic.scenes import write_scenes
+from common.text.vocabulary import Vocabulary
 from common.training.options import TrainingOptions
 from tests.commands import run_here, run_module
 from tests.tolerances import assert_same_sums, rounding, same_log_probability
@@ -405,3 +406,16 @@ def test_damaged_runs_are_named(run, tmp_path):
     (unknown / "config.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match="warp"):
         Captioner.from_run(unknown, device="cpu")
+
+
+def test_what_is_asked_for_is_what_is_built():
+    options = TrainOptions(
+        data="d", run_dir=Path("r"), encoder=EncoderOptions(encoder="small"),
+        decoder=DecoderOptions(
+            embedding_size=8, hidden_size=8, tie_embeddings=True, attention="additive"
+        ),
+        loss=LossOptions(label_smoothing=0.2, coverage=0.5),
+    )  # fmt: skip
+    model = build_model(options, Vocabulary(["one", "two", "three"]), weights="none")
+    assert (model.label_smoothing, model.coverage) == (0.2, 0.5)
+    assert model.decoder.output.weight is model.decoder.embedding.weight

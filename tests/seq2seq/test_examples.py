@@ -23,14 +23,9 @@ def on_disk(path: Path, text: list[list[int]]) -> Corpus:
 
 
 @pytest.mark.parametrize("shuffle", [False, True])
-@pytest.mark.parametrize("resampled", [False, True])
-def test_a_corpus_on_disk_gives_the_batches_of_lists(tmp_path, shuffle, resampled):
+def test_a_corpus_on_disk_gives_the_batches_of_lists(tmp_path, shuffle):
     sources, targets = sentences(1), sentences(2)
-
-    def resample(pair: int, generator: np.random.Generator) -> tuple[list[int], list[int]]:
-        return generator.permutation(sources[pair]).tolist(), targets[pair]
-
-    options = {"usable": np.arange(3, 40), "resample": resample if resampled else None}
+    options = {"usable": np.arange(3, 40)}
     lists = TranslationExamples(sources, targets, **options)
     disk = TranslationExamples(
         on_disk(tmp_path / "source", sources), on_disk(tmp_path / "target", targets), **options

@@ -21,14 +21,15 @@ from common.decoding import BeamSearch, Greedy
 from common.decoding.options import DecoderOptions, SearchOptions
 from common.errors import UserError
 from common.models.options import LossOptions
-from common.text.vocabulary import UNK
+from common.runs.run import Run
+from common.text.vocabulary import UNK, Vocabulary
 from common.training.options import TrainingOptions
 from seq2seq import Translator
-from seq2seq.building import build_model
 from seq2seq.commands import read_lines
 from seq2seq.evaluation import alignment
 from seq2seq.options import EncoderOptions, TextOptions, TrainOptions
 from seq2seq.train import evaluate_run, train
+from seq2seq.translator import build_model
 from tests.commands import ROOT, on_the_cpu, run_here, run_module
 from tests.tolerances import assert_same_sums, same_log_probability
 
@@ -233,7 +234,6 @@ def test_a_run_repeats_and_a_resumed_one_ends_the_same(data, tmp_path, attention
         (
             TextOptions(
                 tokenizer="subwords", vocabulary_size=40, joint=True, subword_model="unigram",
-                subword_sampling=0.2,
             ),
             "general",
         ),
@@ -398,7 +398,6 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
         (("train", "--data", "nowhere", "--run-dir", "NEW"), "nowhere"),
         (("train", "--data", "DATA", "--run-dir", "OLD"), "holds a run already"),
         (("train", "--data", "DATA", "--run-dir", "NEW", "--share-embeddings"), "--joint"),
-        (("train", "--data", "DATA", "--run-dir", "NEW", "--subword-sampling", 0.1), "subwords"),
         (("train", "--data", "DATA", "--run-dir", "NEW", "--teacher-forcing", "linear"), "below 1"),
         (
             ("train", "--data", "DATA", "--run-dir", "NEW", "--schedule", "plateau",
@@ -406,11 +405,6 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
             "has no warm-up",
         ),
         (("train", "--data", "DATA", "--run-dir", "NEW", "--vocabulary-size", 3), "at least 5"),
-        (
-            ("train", "--data", "DATA", "--run-dir", "NEW", "--tokenizer", "subwords",
-             "--subword-sampling", 2),
-            "no probability",
-        ),
         (
             ("train", "--data", "DATA", "--run-dir", "NEW", "--joint", "--share-embeddings",
              "--source-embeddings", "a", "--target-embeddings", "b"),
@@ -620,3 +614,35 @@ def test_a_measured_precision_is_printed_kept_and_resumed_with(data, tmp_path, m
     assert took("test") == "fp32"  # a search measures anew
     with pytest.raises(UserError, match=r'precision = "bf16", not "fp32"'):
         train(replace(options, training=replace(training, precision="fp32"), resume=True))
+
+
+def test_a_run_of_format_1_is_read_without_the_options_that_are_gone(data, tmp_path):
+    options = tiny_options(data, tmp_path / "run", text=CHARACTERS)
+    train(options)
+    before = Translator.from_run(tmp_path / "run").translate(["ein hund rennt."])
+    path = tmp_path / "run/config.json"
+    stored = json.loads(path.read_text())
+    config = stored["config"]
+    config["text"]["subword_sampling"] = 0.1
+    config["training"] |= {"average_best": 3, **config.pop("loss")}
+    path.write_text(json.dumps(stored | {"format": 1}))
+    assert Translator.from_run(tmp_path / "run").translate(["ein hund rennt."]) == before
+    read = Run.open(tmp_path / "run", "translator").read_config(TrainOptions)
+    assert read.text == CHARACTERS and read.loss == options.loss
+
+
+def test_what_is_asked_for_is_what_is_built_and_one_matrix_for_both_languages():
+    options = TrainOptions(
+        data="d", run_dir=Path("r"),
+        encoder=EncoderOptions(encoder_size=8, source_embedding_size=8, share_embeddings=True),
+        decoder=DecoderOptions(
+            embedding_size=8, hidden_size=8, tie_embeddings=True, attention="additive"
+        ),
+        loss=LossOptions(label_smoothing=0.2, coverage=0.5),
+    )  # fmt: skip
+    words = Vocabulary(["one", "two", "three"])
+    model = build_model(options, words, words)
+    assert (model.label_smoothing, model.coverage) == (0.2, 0.5)
+    assert model.decoder.output.weight is model.decoder.embedding.weight
+    assert model.encoder.embedding.weight is model.decoder.embedding.weight
+    assert len({id(parameter) for parameter in model.parameters()}) == len(list(model.parameters()))

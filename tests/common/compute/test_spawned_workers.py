@@ -23,17 +23,8 @@ from seq2seq.examples import TranslationExamples
 SENTENCES = [[4, 5], [6], [7, 8, 9]]
 
 
-def doubled(pair: int, generator: np.random.Generator) -> tuple[list[int], list[int]]:
-    return [4 + pair] * int(generator.integers(1, 5)), [4]
-
-
 def translation(epoch: int):
     return TranslationExamples(SENTENCES, SENTENCES[::-1]).batches(epoch, batch_size=2)
-
-
-def resampled(epoch: int):
-    examples = TranslationExamples(SENTENCES, SENTENCES, resample=doubled)
-    return examples.batches(epoch, batch_size=2, seed=3)
 
 
 def captioned(inputs, epoch: int):
@@ -53,12 +44,11 @@ def cached(tmp_path_factory) -> partial:
     return partial(feature_inputs, cache, np.array([0, 1]))
 
 
-@pytest.mark.parametrize("kind", ["translation", "resampled", "pixels", "features"])
+@pytest.mark.parametrize("kind", ["translation", "pixels", "features"])
 def test_a_spawned_worker_makes_the_same_batches(kind, cached):
     pixels = partial(pixel_inputs, torch.randint(0, 255, (2, 3, 8, 8), dtype=torch.uint8))
     batches = {
         "translation": translation,
-        "resampled": resampled,
         "pixels": partial(captioned, pixels),
         "features": partial(captioned, cached),
     }[kind](0)

@@ -7,12 +7,9 @@ import itertools
 import json
 import pickle
 import unicodedata
-from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import pytest
-import sentencepiece
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -157,81 +154,6 @@ def test_a_long_line_is_learnt_from_and_an_error_of_the_reader_comes_through() -
 
     with pytest.raises(UserError, match="181"):
         SubwordTokenizer.train(damaged(), 100)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_draw_is_a_function_of_the_generator(
-    tokenizers: dict[str, SubwordTokenizer], kind: str
-) -> None:
-    tokenizer = tokenizers[kind]
-
-    def drawn(seed: int) -> list[list[str]]:
-        generator = np.random.default_rng(seed)
-        return [tokenizer.sample(text, generator, 0.3) for text in TEXTS]
-
-    assert drawn(1) == drawn(1) != drawn(2)
-    for text, pieces in zip(TEXTS, drawn(3), strict=True):
-        assert tokenizer.decode(pieces) == text
-        assert set(pieces) <= set(tokenizer.pieces)
-    generator = np.random.default_rng(0)
-    for text in ("", "Ж日 Park", "a" * 100_000, f"<s>{SPACE}"):
-        again = tokenizer.decode(tokenizer.encode(text))
-        assert tokenizer.decode(tokenizer.sample(text, generator)) == again
-
-
-def test_drawn_segmentations_have_their_probabilities(
-    tokenizers: dict[str, SubwordTokenizer],
-) -> None:
-    tokenizer, alpha = tokenizers["unigram"], 0.4
-    # All segmentations by definition: every way to cut, kept where each piece is one.
-    processor = sentencepiece.SentencePieceProcessor()
-    processor.LoadFromSerializedProto(tokenizer.model)
-    score = {
-        processor.IdToPiece(n): processor.GetScore(n) for n in range(1, processor.GetPieceSize())
-    }
-    word = SPACE + "parla."
-    weights = {}
-    for cuts in range(1 << (len(word) - 1)):
-        pieces, start = [], 0
-        for end in range(1, len(word) + 1):
-            if end == len(word) or cuts >> (end - 1) & 1:
-                pieces.append(word[start:end])
-                start = end
-        if all(piece in score for piece in pieces):
-            weights[tuple(pieces)] = np.exp(alpha * sum(score[piece] for piece in pieces))
-    assert 6 <= len(weights) <= 64
-    generator, draws = np.random.default_rng(0), 20_000
-    counts = Counter(tuple(tokenizer.sample("parla.", generator, alpha)) for _ in range(draws))
-    assert set(counts) <= set(weights)
-    for pieces, weight in weights.items():
-        share = weight / sum(weights.values())
-        assert counts[pieces] / draws == pytest.approx(
-            share, abs=5 * (share * (1 - share) / draws) ** 0.5
-        )
-
-
-def test_a_sure_draw_is_the_best_segmentation(tokenizers: dict[str, SubwordTokenizer]) -> None:
-    generator = np.random.default_rng(0)
-    for text in [*TEXTS, "Hundin, parkone", "wheelwright"]:
-        bpe, unigram = tokenizers["bpe"], tokenizers["unigram"]
-        assert bpe.sample(text, generator, 0) == bpe.encode(text)
-        characters = [piece for word in text.split() for piece in (SPACE, *word)]
-        assert bpe.sample(text, generator, 1) == characters
-        assert unigram.sample(text, generator, 1e3) == unigram.encode(text)
-    with pytest.raises(ValueError, match="alpha"):
-        unigram.sample("a", generator, -1)
-
-
-def test_dropped_merges_have_their_probabilities() -> None:
-    # All three outcomes by hand: "ab" is merged or not; then the blank to it, or not.
-    tokenizer = SubwordTokenizer.train(["ab", "ab"], 9)
-    assert set(tokenizer.pieces) == {SPACE, "a", "b", "ab", SPACE + "ab"}
-    generator, draws = np.random.default_rng(0), 10_000
-    counts = Counter(tuple(tokenizer.sample("ab", generator, 0.3)) for _ in range(draws))
-    expected = {(SPACE, "a", "b"): 0.3, (SPACE, "ab"): 0.7 * 0.3, (SPACE + "ab",): 0.7 * 0.7}
-    assert set(counts) == set(expected)
-    for pieces, share in expected.items():
-        assert counts[pieces] / draws == pytest.approx(share, abs=0.025)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 from itertools import islice
 
 import torch
@@ -12,6 +13,7 @@ from common.training.progress import Progress
 from common.training.tracking import Tracker
 
 
+@dataclass(eq=False)
 class Reports:
     """Figures for the tracker, and lines for who watches.
 
@@ -23,26 +25,21 @@ class Reports:
         monitor: the metric that chooses the best weights; None if none does.
     """
 
-    def __init__(
-        self,
-        tracker: Tracker,
-        meter: Meter,
-        optimizer: torch.optim.Optimizer,
-        progress: Progress,
-        monitor: str | None = None,
-    ) -> None:
-        self.tracker = tracker
-        self.meter = meter
-        self.optimizer = optimizer
-        self.progress = progress
-        self.monitor = monitor
-        self._newest_loss = math.nan
+    tracker: Tracker
+    meter: Meter
+    optimizer: torch.optim.Optimizer
+    progress: Progress
+    monitor: str | None = None
+    _newest_loss: float = field(default=math.nan, init=False)
 
     def training(self, device: torch.device) -> None:
         """Report the updates since the last report; this waits for the device."""
         figures, speeds = self.meter.report()
         self._newest_loss = figures["loss"]
-        named = {f"train/{name}": value for name, value in (figures | self._rates()).items()}
+        # The learning rates of the next update, one for all groups that share it.
+        rates = enumerate(dict.fromkeys(group["lr"] for group in self.optimizer.param_groups))
+        named = figures | {f"learning_rate{f'_{n}' if n else ''}": rate for n, rate in rates}
+        named = {f"train/{name}": value for name, value in named.items()}
         named |= {f"speed/{name}": value for name, value in speeds.items()}
         self._track(named | memory_in_use(device))
         shown = {name: f"{value:.4g}" for name, value in figures.items() if name != "gradient_norm"}
@@ -72,14 +69,6 @@ class Reports:
         progress = self.progress
         best = f", best at step {progress.best_step}" if self.monitor else ""
         self.tracker.say(f"finished after step {progress.step}: {progress.finished}{best}")
-
-    def _rates(self) -> dict[str, float]:
-        """The learning rates of the next update by name, one for all groups that share it."""
-        rates = dict.fromkeys(group["lr"] for group in self.optimizer.param_groups)
-        return {
-            f"learning_rate{f'_{number}' if number else ''}": rate
-            for number, rate in enumerate(rates)
-        }
 
     def _track(self, figures: dict[str, float]) -> None:
         if figures:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack, nullcontext
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Literal, TypeAlias
 
 from torch import Tensor, nn
@@ -23,13 +24,14 @@ from common.training.progress import Progress
 Validate: TypeAlias = Callable[[], dict[str, float]]
 
 
+@dataclass(eq=False)
 class Selection:
     """Validates, keeps the best weights, and puts them into the model at the end.
 
     Args:
         model: what is trained.
         progress: notes which weights are the best so far.
-        validate: gives the metrics by name, and may draw random numbers; None: there are none.
+        measure: gives the metrics by name, and may draw random numbers; None: there are none.
         every: steps between validations; None for once after every epoch.
         monitor: the metric that is compared; None: the newest weights are the best.
         mode: whether "max" or "min" of it is best.
@@ -42,34 +44,23 @@ class Selection:
         ValueError: a metric of no validation, or an unknown mode.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        progress: Progress,
-        validate: Validate | None = None,
-        *,
-        every: int | None = None,
-        monitor: str | None = None,
-        mode: Literal["max", "min"] = "max",
-        average: WeightAverage | None = None,
-        run: Run | None = None,
-        world: World | None = None,
-        interruption: Interruption | None = None,
-    ) -> None:
-        if monitor is not None and validate is None:
+    model: nn.Module
+    progress: Progress
+    measure: Validate | None = None
+    _: KW_ONLY
+    every: int | None = None
+    monitor: str | None = None
+    mode: Literal["max", "min"] = "max"
+    average: WeightAverage | None = None
+    run: Run | None = None
+    world: World = World()
+    interruption: Interruption = field(default_factory=Interruption)
+
+    def __post_init__(self) -> None:
+        if self.monitor is not None and self.measure is None:
             raise ValueError("monitor needs validate, which gives the metrics")
-        if mode not in ("max", "min"):
-            raise ValueError(f'mode is "max" or "min", not {mode!r}')
-        self.model = model
-        self.progress = progress
-        self.measure = validate
-        self.every = every
-        self.monitor = monitor
-        self.mode = mode
-        self.average = average
-        self.run = run
-        self.world = world or World()
-        self.interruption = interruption or Interruption()
+        if self.mode not in ("max", "min"):
+            raise ValueError(f'mode is "max" or "min", not {self.mode!r}')
         self._weights: dict[str, Tensor] = {}  # the best, where there is no run
 
     def is_due(self) -> bool:
@@ -123,7 +114,7 @@ class Selection:
     def keep(self) -> None:
         """Keep the present weights as the best."""
         if self.world.rank == 0:
-            with self._averaged():
+            with self.average.applied() if self.average else nullcontext():
                 if self.run is not None:
                     self.run.save_model(self.model)
                 else:
@@ -139,10 +130,6 @@ class Selection:
             else:
                 load_state_dict(self.model, self._weights)
 
-    def _averaged(self) -> AbstractContextManager[None]:
-        """Within the block, the model has its averaged weights, if there are any."""
-        return nullcontext() if self.average is None else self.average.applied()
-
     def _undisturbed(self, measure: Validate) -> dict[str, float] | None:
         """The metrics, while nothing changes that the training depends on; None after Ctrl-C."""
         device = next(self.model.parameters()).device
@@ -153,7 +140,8 @@ class Selection:
                 # One of several processes cannot stop alone: there, Ctrl-C waits for the next report.
                 if self.world.size == 1:
                     stack.enter_context(self.interruption.immediate())
-                stack.enter_context(self._averaged())
+                if self.average is not None:
+                    stack.enter_context(self.average.applied())
                 return {name: float(value) for name, value in measure().items()}
         except KeyboardInterrupt:
             if self.world.size > 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -26,7 +27,6 @@ from common.runs.contents import (
 from common.runs.origin import what_makes_it
 from common.runs.state import read_state, save_state
 from common.runs.weights import (
-    check_same_architecture,
     load_state_dict,
     load_weights,
     save_weights,
@@ -35,6 +35,7 @@ from common.runs.weights import (
 FORMAT = 2  # of the run folder; a folder of a higher format is refused, of a lower one read
 
 
+@dataclass(eq=False)
 class Run:
     """One folder that holds all that a result needs, and can be moved anywhere.
 
@@ -53,23 +54,14 @@ class Run:
     that format is not resumed.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        kind: str,
-        config: dict[str, Any],
-        created: str | None = None,
-        digests: dict[str, str] | None = None,
-        made_by: dict[str, Any] | None = None,
-        format: int = FORMAT,
-    ) -> None:
-        self.path = path
-        self.kind = kind
-        self.config = config
-        self.created = created or datetime.now(UTC).isoformat(timespec="seconds")
-        self.digests = digests or {}  # SHA-256 of what `keep` has written, by name
-        self.made_by = what_makes_it() if made_by is None else made_by
-        self.format = format
+    path: Path
+    kind: str
+    config: dict[str, Any]
+    created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    digests: dict[str, str] = field(default_factory=dict)
+    """SHA-256 of what `keep` has written, by name."""
+    made_by: dict[str, Any] = field(default_factory=what_makes_it)
+    format: int = FORMAT
 
     @classmethod
     def create(
@@ -99,11 +91,8 @@ class Run:
             UserError: the folder holds a run or other files, or a run that cannot be resumed.
         """
         path, config = Path(path), plain(config)
-        cls.check(
-            path, kind, config, resume=resume, overwrite=overwrite, may_change=may_change
-        )  # fmt: skip
-        if is_run(path) and resume:
-            run = cls.open(path, kind)
+        run = cls.check(path, kind, config, resume, overwrite, may_change)
+        if run is not None:
             for name, write in keep.items():  # first: where they differ, nothing is changed
                 run.keep(name, write)
             if config != run.config:
@@ -126,22 +115,19 @@ class Run:
     def check(
         cls,
         path: str | Path,
-        kind: str | None = None,
-        config: Any = None,
-        *,
+        kind: str,
+        config: Any,
         resume: bool = False,
         overwrite: bool = False,
         may_change: Collection[str] = (),
-    ) -> None:
+    ) -> Run | None:
         """Refuse what `create` would refuse, before anything slow is done for the run.
 
-        Args:
-            path, kind, config, resume, overwrite, may_change: as `create` takes them; a kind or a
-                configuration that is not known yet is None.
+        The arguments are those of `create`. Returns the run that is to be continued, if one is.
 
         Raises:
             UserError: the folder holds other files, or a run that is neither resumed nor replaced,
-                or one that was begun with other settings.
+                or one of an older format or that was begun with other settings.
         """
         path = Path(path)
         if resume and overwrite:
@@ -153,9 +139,18 @@ class Run:
                     "replace it (--overwrite), or name another folder."
                 )
             if resume:
-                cls.open(path, kind)._refuse_to_resume(config, may_change)
+                run = cls.open(path, kind)
+                if run.format != FORMAT:
+                    raise UserError(
+                        f"{path} was begun by an earlier version of unroll (format {run.format}): it "
+                        "can be evaluated and used, but not resumed. Resume it with that version, or "
+                        "start another run."
+                    )
+                refuse_changes(str(path), run.config, plain(config), may_change)
+                return run
         elif path.exists() and not (path.is_dir() and all(map(is_beginning, path.iterdir()))):
             raise UserError(f"{path} exists and is not a run folder. Name another folder.")
+        return None
 
     @classmethod
     def open(cls, path: str | Path, kind: str | None = None) -> Run:
@@ -179,11 +174,12 @@ class Run:
             )
         if kind is not None and stored["kind"] != kind:
             raise UserError(f"{path} holds a {stored['kind']}, not a {kind}.")
-        digests, made_by = (_as_dict(stored.get(name)) for name in ("digests", "made_by"))
-        return cls(
-            path, stored["kind"], stored["config"], stored.get("created"), digests, made_by,
-            stored["format"],
-        )  # fmt: skip
+        digests, made_by = (
+            found if isinstance(found := stored.get(name), dict) else {}
+            for name in ("digests", "made_by")
+        )
+        created, format = str(stored.get("created", "")), stored["format"]
+        return cls(path, stored["kind"], stored["config"], created, digests, made_by, format)
 
     def read_config(self, options: type[Options]) -> Options:
         """The configuration as the dataclass of options that it was made of; see `of_today`.
@@ -273,13 +269,15 @@ class Run:
             UserError: the state is missing, damaged or of another architecture.
         """
         path = self.path / "training.pt"
-        weights = read_state(path).get("model", {})
-        check_same_architecture(path, weights, model)
-        load_state_dict(model, weights)
+        load_state_dict(model, read_state(path).get("model", {}), path)
 
     def save_training_state(self, state: dict[str, Any]) -> None:
         """Write a dict of tensors and plain values, from which training can resume."""
         save_state(self.file("training.pt"), state)
+
+    def has_training_state(self) -> bool:
+        """Whether there is a state from which training goes on, whatever the weights began as."""
+        return (self.path / "training.pt").is_file()
 
     def load_training_state(self) -> dict[str, Any] | None:
         """The last training state, tensors on the CPU; None if none was written yet.
@@ -287,41 +285,11 @@ class Run:
         Raises:
             UserError: the file is damaged.
         """
-        path = self.path / "training.pt"
-        return read_state(path) if path.is_file() else None
-
-    @staticmethod
-    def continues(path: str | Path, resume: bool) -> bool:
-        """Whether a training in the folder goes on from a state, whatever its weights began as."""
-        return resume and (Path(path) / "training.pt").is_file()
+        return read_state(self.path / "training.pt") if self.has_training_state() else None
 
     def _write_config(self) -> None:
-        content = {
-            "format": self.format,
-            "kind": self.kind,
-            "created": self.created,
-            "made_by": self.made_by,
-            "config": self.config,
-            "digests": self.digests,
-        }
-        write_json(self.path / "config.json", content)
-
-    def _refuse_to_resume(self, config: Any, may_change: Collection[str]) -> None:
-        """Refuse a run of an older format, and settings that are not those of the run, but for those
-        that may change."""
-        if self.format != FORMAT:
-            raise UserError(
-                f"{self.path} was begun by an earlier version of unroll (format {self.format}): it "
-                "can be evaluated and used, but not resumed. Resume it with that version, or start "
-                "another run."
-            )
-        if config is None:
-            return
-        refuse_changes(str(self.path), self.config, plain(config), may_change)
-
-
-def _as_dict(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
+        names = ("format", "kind", "created", "made_by", "config", "digests")
+        write_json(self.path / "config.json", {name: getattr(self, name) for name in names})
 
 
 def _digest(path: Path) -> str:

@@ -72,13 +72,16 @@ def load_weights(path: str | os.PathLike[str], model: nn.Module) -> None:
     Raises:
         UserError: the file is missing, damaged, or of another architecture.
     """
-    weights = read_weights(path)
-    check_same_architecture(path, weights, model)
-    load_state_dict(model, weights)
+    load_state_dict(model, read_weights(path), path)
 
 
-def load_state_dict(model: nn.Module, weights: dict[str, Tensor]) -> None:
-    """`model.load_state_dict(weights)`, with one transfer for all tensors of a type."""
+def load_state_dict(
+    model: nn.Module, weights: dict[str, Tensor], where: str | os.PathLike[str] = ""
+) -> None:
+    """`model.load_state_dict(weights)`, with one transfer for all tensors of a type; weights of another
+    architecture are refused, as of the file `where`, if one is named."""
+    if where:
+        check_same_architecture(where, weights, model)
     first = next(model.parameters(), None)
     model.load_state_dict(weights if first is None else moved(weights, first.device))
 
@@ -88,17 +91,14 @@ def check_same_architecture(
 ) -> None:
     """Compare names and shapes; a `UserError` names the first that differ."""
     expected = model.state_dict()
-    for name, tensor in expected.items():
+    for name in [*expected, *weights]:
         if name not in weights:
             problem = f"it has no {name}"
-        elif weights[name].shape != tensor.shape:
-            there, here = tuple(weights[name].shape), tuple(tensor.shape)
+        elif name not in expected:
+            problem = f"it has {name}, unknown here"
+        elif weights[name].shape != expected[name].shape:
+            there, here = tuple(weights[name].shape), tuple(expected[name].shape)
             problem = f"{name} is {there} there and {here} here"
         else:
             continue
         raise UserError(f"{where} is a checkpoint of another architecture: {problem}.")
-    for name in weights:
-        if name not in expected:
-            raise UserError(
-                f"{where} is a checkpoint of another architecture: it has {name}, unknown here."
-            )

@@ -55,10 +55,10 @@ def train(
     check_bounds(options)
     options.check()
     how: dict[str, Any] = {"resume": options.resume, "overwrite": options.overwrite}
-    how["may_change"] = set(may_change(options))
-    Run.check(options.run_dir, kind, options, **how)
-    continues = Run.continues(options.run_dir, options.resume)
-    begun = Run.open(options.run_dir, kind) if continues else None
+    how["may_change"] = may_change(options)
+    begun = Run.check(options.run_dir, kind, options, **how)
+    if begun is not None and not begun.has_training_state():
+        begun = None  # it was stopped before it had learnt anything
     before = None if begun is None else begun.read_config(type(options)).training
     device = options.training.begin()
     kept = Kept(begun)

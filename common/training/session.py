@@ -89,8 +89,7 @@ def train(
         trainer.fit()
     with without_gradients():
         evaluation = task.evaluate(task.model.eval(), "val")
-    data = getattr(options, "data", None)
-    write_evaluation(run, Subject.of_run(run.path, "val", trained_on=data), evaluation)
+    write_evaluation(run, Subject.of_run(run.path, "val", options), evaluation)
     return evaluation
 
 
@@ -131,9 +130,8 @@ def evaluate(
     run = Run.open(folder, kind)
     trained = run.read_config(options)
     subject = Subject.of_run(
-        folder, split, trained_on=getattr(trained, "data", None), data=data,
-        ensemble=tuple(ensemble), changed=changed or {},
-    )  # fmt: skip
+        folder, split, trained, data, ensemble=tuple(ensemble), changed=changed or {}
+    )
     now = dict(changes or {}) | ({} if data is None else {"data": data})
     if unknown := now.keys() - {each.name for each in fields(trained)}:
         raise UserError(

@@ -31,31 +31,24 @@ class Subject:
 
     @classmethod
     def of_run(
-        cls,
-        run: Path,
-        split: str,
-        *,
-        trained_on: str | Path | None,
-        data: str | Path | None = None,
-        **others: Any,
+        cls, run: Path, split: str, options: Any, data: str | Path | None = None, **others: Any
     ) -> Subject:
         """A split of the data that are named, or of those that the run was trained on.
 
         Args:
             run: its folder, for the message.
-            split, trained_on, others: as the class takes them.
+            options: those of the run; their `data`, if they have it, is what it was trained on.
             data: a folder; None: where the run's own are.
+            split, others: as the class takes them.
 
         Raises:
             UserError: none is named, and the run's are not where they were.
         """
-        if data is None and trained_on is not None and not Path(trained_on).exists():
-            raise UserError(
-                f"{trained_on}, the data of {run}, is no longer there. Say where: --data."
-            )
-        ours = None if trained_on is None else Path(trained_on)
-        theirs = ours if data is None else Path(data)
-        return cls(split, ours, theirs, **others)
+        ours = getattr(options, "data", None)
+        ours = None if ours is None else Path(ours)
+        if data is None and ours is not None and not ours.exists():
+            raise UserError(f"{ours}, the data of {run}, is no longer there. Say where: --data.")
+        return cls(split, ours, ours if data is None else Path(data), **others)
 
     @property
     def name(self) -> str:

@@ -23,9 +23,8 @@ from common.training.checkpoint import Checkpoint
 from common.training.distributed import World
 from common.training.interruption import Interruption
 from common.training.loss import Figures, mean_of_sums
-from common.training.meter import Meter
+from common.training.meter import Meter, Reports
 from common.training.progress import Limits, Progress
-from common.training.reports import Reports
 from common.training.selection import Selection, Validate
 from common.training.tracking import Tracker
 from common.training.update import Update

@@ -59,12 +59,9 @@ class LossOptions:
         from common.models.encoder_decoder import EncoderDecoder
 
         return EncoderDecoder(
-            encoder,
-            decoder,
-            label_smoothing=self.label_smoothing,
-            coverage=self.coverage,
+            encoder, decoder, label_smoothing=self.label_smoothing, coverage=self.coverage,
             scheduled_sampling=self.make_scheduled_sampling(),
-        )
+        )  # fmt: skip
 
     def make_scheduled_sampling(self) -> ScheduledSampling | None:
         """What feeds the decoder its own predictions while it trains; None under teacher forcing."""
@@ -80,15 +77,14 @@ class LossOptions:
         floor, steps = self.teacher_forcing_ratio, self.teacher_forcing_steps
         if floor == 1:
             return None
+        ratios = {
+            "constant": lambda: constant_ratio(floor),
+            "linear": lambda: linear_ratio(2 * steps, floor),
+            "exponential": lambda: exponential_ratio(0.5 ** (1 / max(1, steps)), floor),
+            "inverse_sigmoid": lambda: inverse_sigmoid_ratio(steps, floor),
+        }
         try:
-            if self.teacher_forcing == "constant":
-                ratio = constant_ratio(floor)
-            elif self.teacher_forcing == "linear":
-                ratio = linear_ratio(2 * steps, floor)
-            elif self.teacher_forcing == "exponential":
-                ratio = exponential_ratio(0.5 ** (1 / max(1, steps)), floor)
-            else:
-                ratio = inverse_sigmoid_ratio(steps, floor)
+            ratio = ratios[self.teacher_forcing]()
             return ScheduledSampling(ratio, per=self.teacher_forcing_per, forbidden=(PAD, BOS))
         except ValueError as error:
             raise UserError(f"--teacher-forcing {self.teacher_forcing}: {error}.") from None

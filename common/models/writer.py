@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeAlias, TypedDict, Unpack
+from typing import Any, ClassVar, Self, TypeAlias, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from common.compute import Precision
 from common.compute.device import choose_device
 from common.config.plain import dotted, from_dict
-from common.decoding.constraints import Constraint, Forbidden, Lengths
+from common.decoding.constraints import Forbidden
 from common.decoding.hypotheses import Hypothesis
 from common.decoding.options import SearchOptions
 from common.decoding.search import Search
 from common.errors import UserError
-from common.models.encoder_decoder import EncoderDecoder
+from common.models.encoder_decoder import EncoderDecoder, SearchCall
 from common.models.ensemble import EnsembleModel
 from common.runs.run import Run
 from common.text.language import Language
@@ -51,26 +51,17 @@ class Sentence:
 
     def to_dict(self) -> dict[str, Any]:
         """Its fields that JSON can hold."""
-        names = ("text", "tokens", "score", "log_probability")
-        return {name: getattr(self, name) for name in names}
+        return {name: each for name, each in vars(self).items() if name != "attention"}
 
 
-class Call(TypedDict, total=False):
-    """What belongs to one call of a search, by name.
+class Call(SearchCall, total=False):
+    """What belongs to one call of a search by a writer: a `SearchCall` (by default the token of unknown
+    words is never generated), and besides
 
     precision: arithmetic of the search; that of the writer by default.
-    constraints: on the tokens; by default the token of unknown words is never generated.
-    max_length, min_length: bounds for each sentence, instead of the strategy's own.
-    generator: source of random numbers, on the model's device.
-    keep_attention: return the attention weights of each sentence.
     """
 
     precision: Precision
-    constraints: Sequence[Constraint]
-    max_length: Lengths | None
-    min_length: Lengths | None
-    generator: torch.Generator | None
-    keep_attention: bool
 
 
 class Writer:

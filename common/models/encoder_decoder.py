@@ -50,23 +50,15 @@ class Batch:
     def collate(
         cls,
         inputs: tuple[Tensor, ...],
-        sentences: Sequence[Sequence[int]],
+        sentences: Sequence[Sequence[int]] | Tensor,
         rows: Tensor | None = None,
         lengths: Tensor | None = None,
     ) -> Batch:
-        """Make a batch of sentences given as word ids without start and end token."""
-        targets = pad_sequences([[BOS, *sentence, EOS] for sentence in sentences], PAD)
-        return cls.of(inputs, targets, rows, lengths)
-
-    @classmethod
-    def of(
-        cls,
-        inputs: tuple[Tensor, ...],
-        targets: Tensor,
-        rows: Tensor | None = None,
-        lengths: Tensor | None = None,
-    ) -> Batch:
-        """Make a batch of a matrix (B, T + 1) of sentences, as in `targets`."""
+        """Make a batch of sentences: ids without start and end token, or as in `targets`."""
+        if isinstance(sentences, Tensor):
+            targets = sentences
+        else:
+            targets = pad_sequences([[BOS, *sentence, EOS] for sentence in sentences], PAD)
         positions = (targets[:, 1:] != PAD).flatten().nonzero().squeeze(1)
         return cls(inputs, targets, positions, rows, lengths)
 

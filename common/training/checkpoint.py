@@ -72,14 +72,11 @@ class Checkpoint:
     """Saves the parts of a training, and the random generators, in its run; and restores them.
 
     Args:
-        run: the folder; None saves nothing.
+        run, world, seed: as `Trainer` takes them; the generators of each process are kept.
         progress: how far the training has come.
         parts: the others by name, each with `state_dict` and `load_state_dict`; the model as "model";
             None for one that this training has not.
-        world: the processes that train together: the state of the generators of each is kept.
-        every_steps, every_minutes: how often the state is to be saved within an epoch; None for
-            never.
-        seed: seeds the generators where the run has no state yet; None leaves them.
+        every_steps, every_minutes: how often the state is to be saved within an epoch; None: never.
         device: that of the training, whose own generator is kept with the others.
         say: called with one line about what of a state cannot be restored here.
     """

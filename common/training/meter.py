@@ -117,11 +117,9 @@ class Reports:
     """Figures for the tracker, and lines for who watches.
 
     Args:
-        tracker: where they go.
+        tracker, optimizer, monitor: as `Trainer` takes them.
         meter: has the losses of the updates since the last report.
-        optimizer: its learning rates are reported.
         progress: when it is.
-        monitor: the metric that chooses the best weights; None if none does.
     """
 
     tracker: Tracker

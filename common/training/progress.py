@@ -53,11 +53,7 @@ class Limits:
     """Training stops at the first limit that is reached; None for no such limit.
 
     Args:
-        epochs: passes over the training data.
-        steps: updates of the weights.
-        minutes: of training, validation included.
-        patience: validations without improvement.
-        monitor: the metric that is to improve.
+        epochs, steps, minutes, patience, monitor: as `Trainer` takes them.
 
     Raises:
         ValueError: no limit at all, or patience with nothing to monitor.

@@ -29,15 +29,12 @@ class Selection:
     """Validates, keeps the best weights, and puts them into the model at the end.
 
     Args:
-        model: what is trained.
+        model, monitor, mode, run, world: as `Trainer` takes them; without a run the best weights are
+            kept in memory, and process 0 of the world validates and keeps for all.
         progress: notes which weights are the best so far.
         measure: gives the metrics by name, and may draw random numbers; None: there are none.
         every: steps between validations; None for once after every epoch.
-        monitor: the metric that is compared; None: the newest weights are the best.
-        mode: whether "max" or "min" of it is best.
         average: where there is one, its weights are what is validated and kept.
-        run: the folder to keep the best weights in; None keeps them in memory.
-        world: the processes that train together; process 0 validates and keeps for all.
         interruption: Ctrl-C stops a validation at once.
 
     Raises:

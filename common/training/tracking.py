@@ -127,9 +127,11 @@ class Tracker:
         from PIL.Image import Image
 
         step = self.step if step is None else step
-        pictures = {"": images} if isinstance(images, Image) else dict(enumerate(images))
-        for tag, image in pictures.items():
-            tag = name if tag == "" else f"{name}/{tag}"
+        if isinstance(images, Image):
+            named = {name: images}
+        else:
+            named = {f"{name}/{number}": image for number, image in enumerate(images)}
+        for tag, image in named.items():
             self._writer.add_image(tag, np.asarray(image.convert("RGB")), step, dataformats="HWC")
 
     def figure(self, name: str, figure: Figure, step: int | None = None) -> None:

@@ -21,12 +21,8 @@ class Update:
     """Changes the weights once: forward, backward, clip, step. Nothing waits for the device.
 
     Args:
-        model: has `loss(batch) -> Loss`.
-        optimizer: over its parameters.
-        clip_norm: gradients are scaled down to this norm, all together; None leaves them.
-        accumulate: how many batches of a process there may be in a group.
+        model, optimizer, clip_norm, accumulate, world: as `Trainer` takes them.
         precision: "fp32" or "bf16".
-        world: the processes that train together.
     """
 
     model: nn.Module

@@ -26,11 +26,7 @@ from common.runs.contents import (
 )
 from common.runs.origin import what_makes_it
 from common.runs.state import read_state, save_state
-from common.runs.weights import (
-    load_state_dict,
-    load_weights,
-    save_weights,
-)
+from common.runs.weights import load_state_dict, load_weights, save_weights
 
 FORMAT = 2  # of the run folder; a folder of a higher format is refused, of a lower one read
 

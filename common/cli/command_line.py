@@ -41,8 +41,7 @@ def parse(
 
     Args:
         commands: the options of each command; those of "train" are what a run keeps.
-        kind: of the runs.
-        prog, description: of the help.
+        kind, prog, description: as `parse_options` takes them.
         configs: presets that commands begin with where no `--config` is given.
 
     Raises:
@@ -185,22 +184,13 @@ def run_program(
 
 
 def print_metrics(metrics: Mapping[str, float], signatures: Mapping[str, str] = {}) -> None:
-    """Print each metric with its signature: how it was computed.
-
-    Args:
-        metrics: by name.
-        signatures: of some of them, by the same names.
-    """
+    """Print each metric by its name, with its signature, if it has one: how it was computed."""
     for name, value in metrics.items():
         print(f"{name:<18}{value:>10.4f}  {signatures.get(name, '')}".rstrip())
 
 
 def check_file(path: Path | None, option: str) -> None:
-    """Refuse a file that is not there, before the work that comes before it is read.
-
-    Raises:
-        UserError: there is none.
-    """
+    """Refuse a file that is not there by a `UserError`, before the work that precedes reading it."""
     if path is not None and not path.is_file():
         raise UserError(f"{option} {path}: there is no such file.")
 

@@ -15,12 +15,7 @@ Options = TypeVar("Options")
 
 
 def from_dict(options: type[Options], values: Any, where: str) -> Options:
-    """Rebuild a dataclass of options from its JSON: nested ones, paths and tuples restored.
-
-    Args:
-        options: the dataclass.
-        values: what `dataclasses.asdict` gave and JSON kept.
-        where: the file, for the message.
+    """Rebuild a dataclass of options from its JSON; the arguments are those of `restored`.
 
     Raises:
         UserError: names are missing or unknown, or values impossible: the file is of another

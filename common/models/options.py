@@ -41,11 +41,7 @@ class LossOptions:
     """Weight of doubly stochastic attention (Show, Attend and Tell used 1)."""
 
     def check(self, decoder: DecoderOptions) -> None:
-        """Refuse options that do not go together, before anything slow is done.
-
-        Raises:
-            UserError: they do not.
-        """
+        """Refuse options that do not go together, by a `UserError`, before anything slow is done."""
         if self.coverage and decoder.attention == "none":
             raise UserError("--coverage regularises attention: choose one, or leave it out.")
         if self.teacher_forcing != "constant" and self.teacher_forcing_ratio == 1:
@@ -99,11 +95,7 @@ class WriterRunOptions(RunOptions):
     loss: LossOptions = LossOptions()
 
     def check(self) -> None:
-        """Refuse options that do not go together, before anything slow is done.
-
-        Raises:
-            UserError: they do not.
-        """
+        """Refuse options that do not go together, by a `UserError`, before anything slow is done."""
         super().check()
         self.loss.check(self.decoder)
         self.search.strategy()

@@ -128,8 +128,7 @@ class Writer:
             member.model = member.model.to(choose_device(device)).eval()
             members.append(member)
         if more:
-            models = [each.model for each in members if isinstance(each.model, EncoderDecoder)]
-            members[0].model = EnsembleModel(models).eval()
+            members[0].model = EnsembleModel([each.model for each in members]).eval()  # type: ignore
         return members[0]
 
     def save(self, folder: PathLike, *, overwrite: bool = False) -> None:
@@ -142,12 +141,10 @@ class Writer:
         Raises:
             UserError: there is a run already, or other files.
         """
-        settings = self._settings() | {
-            "search": asdict(SearchOptions.of(self.search, self.precision)), IN_CODE: True
-        }  # fmt: skip
-        run = Run.create(
-            Path(folder), self.KIND, settings, overwrite=overwrite, keep=dict(self._files())
-        )
+        search = asdict(SearchOptions.of(self.search, self.precision))
+        settings = self._settings() | {"search": search, IN_CODE: True}
+        kept = dict(self._files())
+        run = Run.create(Path(folder), self.KIND, settings, overwrite=overwrite, keep=kept)
         run.save_model(self.model)
 
     @classmethod
@@ -193,30 +190,23 @@ class Writer:
 
     def recorded(self, search: Search | None, call: Call) -> dict[str, Any]:
         """The search and its precision, as `Evaluation.recorded` takes them."""
-        return {
-            "search": (search or self.search).to_dict(),
-            "precision": call.get("precision", self.precision),
-        }
+        precision = call.get("precision", self.precision)
+        return {"search": (search or self.search).to_dict(), "precision": precision}
 
     def sentence(self, hypothesis: Hypothesis) -> Sentence:
         """A hypothesis as text."""
         tokens = [self.language.vocabulary.tokens[token] for token in hypothesis.tokens]
         text = self.language.tokenizer.decode(tokens)
-        return Sentence(
-            text, tokens, hypothesis.score, hypothesis.log_probability, hypothesis.attention
-        )
+        scores = hypothesis.score, hypothesis.log_probability
+        return Sentence(text, tokens, *scores, hypothesis.attention)
 
     def attention_while_writing(
         self, inputs: tuple[Tensor, ...], tokens: Sequence[str]
     ) -> Tensor | None:
-        """The attention weights of given tokens for one input.
-
-        Returns:
-            (T + 1, S) with a row for the end token, float32 on the host; None without attention.
-        """
-        weights = self.model.attention_weights(
-            inputs, [self.language.vocabulary.encode(list(tokens))]
-        )
+        """The attention weights of given tokens for one input: (T + 1, S) with a row for the end token,
+        float32 on the host; None without attention."""
+        ids = self.language.vocabulary.encode(list(tokens))
+        weights = self.model.attention_weights(inputs, [ids])
         return None if weights is None else weights[0]
 
 

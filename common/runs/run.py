@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -16,17 +16,9 @@ from common.config.changes import refuse_changes
 from common.config.plain import Options, from_dict, of_today, plain
 from common.errors import UserError
 from common.files import read_json, write_json
-from common.runs.contents import (
-    delete_contents,
-    describes_run,
-    is_beginning,
-    is_run,
-    is_unfinished,
-    record,
-)
+from common.runs import contents
 from common.runs.origin import what_makes_it
-from common.runs.state import read_state, save_state
-from common.runs.weights import load_state_dict, load_weights, save_weights
+from common.runs.weights import load_state_dict, load_weights, read_state, save_state, save_weights
 
 FORMAT = 2  # of the run folder; a folder of a higher format is refused, of a lower one read
 
@@ -94,14 +86,14 @@ class Run:
             if config != run.config:
                 run.config = config
                 run._write_config()
-            for unfinished in filter(is_unfinished, path.iterdir()):  # by a killed process
+            for unfinished in filter(contents.is_unfinished, path.iterdir()):  # by a killed process
                 unfinished.unlink()
             return run
-        if is_run(path):
-            delete_contents(path)
+        if contents.is_run(path):
+            contents.delete(path)
         path.mkdir(parents=True, exist_ok=True)
         run = cls(path, kind, config)
-        record(path, "config.json")
+        contents.record(path, "config.json")
         run._write_config()
         for name, write in keep.items():
             run.keep(name, write)
@@ -109,14 +101,9 @@ class Run:
 
     @classmethod
     def check(
-        cls,
-        path: str | Path,
-        kind: str,
-        config: Any,
-        resume: bool = False,
-        overwrite: bool = False,
-        may_change: Collection[str] = (),
-    ) -> Run | None:
+        cls, path: str | Path, kind: str, config: Any, resume: bool = False,
+        overwrite: bool = False, may_change: Collection[str] = (),
+    ) -> Run | None:  # fmt: skip
         """Refuse what `create` would refuse, before anything slow is done for the run.
 
         The arguments are those of `create`. Returns the run that is to be continued, if one is.
@@ -128,7 +115,7 @@ class Run:
         path = Path(path)
         if resume and overwrite:
             raise UserError("--resume goes on with a run, and --overwrite replaces it: choose one.")
-        if is_run(path):
+        if contents.is_run(path):
             if not (resume or overwrite):
                 raise UserError(
                     f"{path} holds a run already. Resume it (--resume), "
@@ -144,7 +131,9 @@ class Run:
                     )
                 refuse_changes(str(path), run.config, plain(config), may_change)
                 return run
-        elif path.exists() and not (path.is_dir() and all(map(is_beginning, path.iterdir()))):
+        elif path.exists() and not (
+            path.is_dir() and all(map(contents.is_beginning, path.iterdir()))
+        ):
             raise UserError(f"{path} exists and is not a run folder. Name another folder.")
         return None
 
@@ -161,7 +150,7 @@ class Run:
         if not (path / "config.json").is_file():
             raise UserError(f"{path} is not a run folder: it has no config.json.")
         stored = read_json(path / "config.json")
-        if not describes_run(stored):
+        if not contents.describes_run(stored):
             raise UserError(f"{path / 'config.json'} is not the configuration of a run.")
         if stored["format"] > FORMAT:
             raise UserError(
@@ -170,12 +159,10 @@ class Run:
             )
         if kind is not None and stored["kind"] != kind:
             raise UserError(f"{path} holds a {stored['kind']}, not a {kind}.")
-        digests, made_by = (
-            found if isinstance(found := stored.get(name), dict) else {}
-            for name in ("digests", "made_by")
-        )
-        created, format = str(stored.get("created", "")), stored["format"]
-        return cls(path, stored["kind"], stored["config"], created, digests, made_by, format)
+        stored = {"created": ""} | stored
+        for each in ("digests", "made_by"):
+            stored[each] = stored[each] if isinstance(stored.get(each), dict) else {}
+        return cls(path, **{each.name: stored[each.name] for each in fields(cls)[1:]})
 
     def read_config(self, options: type[Options]) -> Options:
         """The configuration as the dataclass of options that it was made of; see `of_today`.
@@ -193,7 +180,7 @@ class Run:
         """
         path = self.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        record(self.path, Path(name).parts[0])
+        contents.record(self.path, Path(name).parts[0])
         return path
 
     def keep(self, name: str, write: Callable[[Path], None]) -> None:

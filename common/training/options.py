@@ -66,11 +66,7 @@ class TrainingOptions:
     """CPU threads of the arithmetic; PyTorch's choice by default."""
 
     def check(self) -> None:
-        """Refuse options that do not go together, before anything slow is done.
-
-        Raises:
-            UserError: they do not.
-        """
+        """Refuse options that do not go together, by a `UserError`, before anything slow is done."""
         if self.schedule == "plateau" and self.warmup_steps:
             raise UserError(
                 "--schedule plateau has no warm-up: leave --warmup-steps out, or choose another."
@@ -197,10 +193,6 @@ class RunOptions:
     """Replace the run in the folder."""
 
     def check(self) -> None:
-        """Refuse options that do not go together, before anything slow is done; an experiment may have
-        more to refuse.
-
-        Raises:
-            UserError: they do not.
-        """
+        """Refuse options that do not go together, by a `UserError`, before anything slow is done; an
+        experiment may have more to refuse."""
         self.training.check()

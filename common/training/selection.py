@@ -1,27 +1,80 @@
-"""Which of all the weights that a training goes through it ends with."""
+"""Which of all the weights that a training goes through it ends with: an average, the best."""
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
-from contextlib import ExitStack, nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Literal, TypeAlias
 
+import torch
 from torch import Tensor, nn
 
 from common.compute.device import to_host
 from common.compute.precision import without_gradients
 from common.runs.run import Run
 from common.runs.weights import load_state_dict
-from common.training.averaging import WeightAverage
 from common.training.checkpoint import random_state, restore_random_state
 from common.training.distributed import World
 from common.training.interruption import Interruption
 from common.training.progress import Progress
 
 Validate: TypeAlias = Callable[[], dict[str, float]]
+
+
+class WeightAverage:
+    """Averages the parameters over the updates (Polyak and Juditsky 1992, exponentially).
+
+        average = d * average + (1 - d) * parameter,    d = min(decay, (1 + n) / (10 + n))
+
+    after update number n, counted from 0: the first averages forget the initial weights quickly.
+
+    Args:
+        parameters: what is averaged; each parameter once.
+        decay: how much of the average stays at each update, as 0.999.
+    """
+
+    def __init__(self, parameters: Iterable[Tensor], decay: float) -> None:
+        if not 0 <= decay < 1:
+            raise ValueError(f"decay must be at least 0 and below 1, not {decay}")
+        self.parameters = list(parameters)
+        self.decay = decay
+        self.updates = 0
+        self.averages = [parameter.detach().clone() for parameter in self.parameters]
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take the present parameters into the average."""
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        torch._foreach_lerp_(self.averages, self.parameters, 1 - decay)
+        self.updates += 1
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Within the block, the parameters are the averages; after it, what they were."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    @torch.no_grad()
+    def _swap(self) -> None:
+        for parameter, average in zip(self.parameters, self.averages, strict=True):
+            held = parameter.clone()
+            parameter.copy_(average)
+            average.copy_(held)
+
+    def state_dict(self) -> dict:
+        return {"updates": self.updates, "averages": self.averages}
+
+    @torch.no_grad()
+    def load_state_dict(self, state: dict) -> None:
+        self.updates = state["updates"]
+        for average, saved in zip(self.averages, state["averages"], strict=True):
+            average.copy_(saved)
 
 
 @dataclass(eq=False)

@@ -17,7 +17,6 @@ from common.compute import Precision
 from common.compute.precision import choose_precision
 from common.errors import UserError
 from common.runs.run import Run
-from common.training.averaging import WeightAverage
 from common.training.batches import grouped
 from common.training.checkpoint import Checkpoint
 from common.training.distributed import World
@@ -25,7 +24,7 @@ from common.training.interruption import Interruption
 from common.training.loss import Figures, mean_of_sums
 from common.training.meter import Meter, Reports
 from common.training.progress import Limits, Progress
-from common.training.selection import Selection, Validate
+from common.training.selection import Selection, Validate, WeightAverage
 from common.training.tracking import Tracker
 from common.training.update import Update
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from common.errors import UserError
-from common.training.subject import Subject
+from common.training.session import Subject
 
 
 @pytest.fixture

@@ -61,27 +61,22 @@ class LossOptions:
 
     def make_scheduled_sampling(self) -> ScheduledSampling | None:
         """What feeds the decoder its own predictions while it trains; None under teacher forcing."""
-        from common.decoding.scheduled_sampling import (
-            ScheduledSampling,
-            constant_ratio,
-            exponential_ratio,
-            inverse_sigmoid_ratio,
-            linear_ratio,
-        )
+        from common.decoding import scheduled_sampling as sampling
         from common.text.vocabulary import BOS, PAD
 
         floor, steps = self.teacher_forcing_ratio, self.teacher_forcing_steps
         if floor == 1:
             return None
         ratios = {
-            "constant": lambda: constant_ratio(floor),
-            "linear": lambda: linear_ratio(2 * steps, floor),
-            "exponential": lambda: exponential_ratio(0.5 ** (1 / max(1, steps)), floor),
-            "inverse_sigmoid": lambda: inverse_sigmoid_ratio(steps, floor),
+            "constant": lambda: sampling.constant_ratio(floor),
+            "linear": lambda: sampling.linear_ratio(2 * steps, floor),
+            "exponential": lambda: sampling.exponential_ratio(0.5 ** (1 / max(1, steps)), floor),
+            "inverse_sigmoid": lambda: sampling.inverse_sigmoid_ratio(steps, floor),
         }
         try:
             ratio = ratios[self.teacher_forcing]()
-            return ScheduledSampling(ratio, per=self.teacher_forcing_per, forbidden=(PAD, BOS))
+            per = self.teacher_forcing_per
+            return sampling.ScheduledSampling(ratio, per=per, forbidden=(PAD, BOS))
         except ValueError as error:
             raise UserError(f"--teacher-forcing {self.teacher_forcing}: {error}.") from None
 

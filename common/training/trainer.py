@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
@@ -172,11 +172,7 @@ class Trainer:
                 batches = self._enter_epoch()
                 if self.selection.is_due():  # Ctrl-C had interrupted it
                     self._validate()
-                groups = grouped(  # of what is left of the epoch, one for each update
-                    batches, progress.batch, accumulate=self.accumulate, world=self.world,
-                    workers=self.workers, seed=progress.epoch, device=self.device,
-                )  # fmt: skip
-                with closing(groups):
+                with closing(self._groups(batches)) as groups:
                     for group, size in groups:
                         self._update(group)
                         progress.step += 1
@@ -219,6 +215,13 @@ class Trainer:
         progress.epoch_batches = len(batches)
         self.tracker.begin_epoch(progress.epoch, len(batches), progress.batch)
         return batches
+
+    def _groups(self, batches: Sequence[Any]) -> Generator[tuple[Iterator[Any], int], None, None]:
+        """What is left of the epoch, in groups of batches: one group for each update."""
+        return grouped(
+            batches, self.progress.batch, accumulate=self.accumulate, world=self.world,
+            workers=self.workers, seed=self.progress.epoch, device=self.device,
+        )  # fmt: skip
 
     def _update(self, group: Iterable[Any]) -> None:
         """Change the weights once, and all that follows them. Nothing waits for the device."""

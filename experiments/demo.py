@@ -133,18 +133,9 @@ def replacing(folder: Path, sign: str, write: Callable[[Path], object]) -> None:
 
 
 def of_training(report: Report, portion: float) -> Callable[[int, int | None], None]:
-    """Reports the progress of a training as that of its whole job.
-
-    Args:
-        report: takes the finished fraction of the job.
-        portion: fraction of the job's time that updates take; the rest is for validations,
-            evaluations and pictures.
-    """
-
-    def on_progress(updates: int, at_most: int | None) -> None:
-        report(portion * updates / (at_most or updates))
-
-    return on_progress
+    """Reports the progress of a training as that of its whole job, of whose time updates take a
+    portion; the rest is for validations, evaluations and pictures."""
+    return lambda updates, at_most: report(portion * updates / (at_most or updates))
 
 
 def learn_captions(report: Report, folder: Path, plan: Plan) -> dict[str, Any]:
@@ -191,8 +182,7 @@ def learn_captions(report: Report, folder: Path, plan: Plan) -> dict[str, Any]:
         "true_captions_held_out": held_out["true_captions"],
         "bleu4": seen["bleu4"],
         "cider_d": seen["cider_d"],
-        "precision": precision_of(run),
-        "seconds": round(time.perf_counter() - start, 1),
+        **costs(run, start),
     }
 
 
@@ -241,18 +231,16 @@ def learn_translation(
     metrics = evaluate_run(run, "val_held_out", device=plan.device).metrics
     if kind == "attention":
         draw_alignments(folder, plan.device)
-    return {
-        "exact_match": metrics["exact_match"],
-        "precision": precision_of(run),
-        "seconds": round(time.perf_counter() - start, 1),
-    }
+    return {"exact_match": metrics["exact_match"], **costs(run, start)}
 
 
-def precision_of(run: Path) -> str:
-    """The precision that a training chose, the faster one on this machine."""
+def costs(run: Path, start: float) -> dict[str, Any]:
+    """The precision that a training chose, the faster one on this machine; and the seconds since its
+    start."""
     from common.runs.run import Run
 
-    return Run.open(run).config["training"]["precision"]
+    precision = Run.open(run).config["training"]["precision"]
+    return {"precision": precision, "seconds": round(time.perf_counter() - start, 1)}
 
 
 def draw_captions(folder: Path, device: str) -> None:

@@ -86,7 +86,7 @@ class TranslationExamples:
             # Whole batches at a time, several times faster than sentence by sentence.
             tokens = self.sources.padded(pairs, eos=EOS)
             lengths = torch.from_numpy(self.sources.lengths[pairs] + 1).long()
-            return Batch.of(
+            return Batch.collate(
                 (tokens,), self.targets.padded(pairs, bos=BOS, eos=EOS), lengths=lengths
             )
         tokens, lengths = source_batch([self.sources[pair] for pair in pairs])

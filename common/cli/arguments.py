@@ -15,14 +15,13 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import partial
 from itertools import pairwise
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from common.config.bounds import Bounds
 from common.config.changes import MayChange
-from common.config.marks import Basic, Group, Hidden, Metavar, Positional, marks
+from common.config.marks import BASIC, HIDDEN, POSITIONAL, Group, Metavar, Place, marks
 
 FIRST, OTHER = "basic options", "other options"
 
@@ -48,7 +47,7 @@ class Option:
 
     @property
     def positional(self) -> bool:
-        return any(marks(self.marked, Positional))
+        return POSITIONAL in marks(self.marked, Place)
 
     @property
     def name(self) -> str:
@@ -89,22 +88,33 @@ class Option:
         notes += [mark.text for mark in marks(self.marked, MayChange) if mark.text]
         text = self.text + (f" ({'; '.join(notes)})" if notes else "")
         how: dict[str, Any] = {"default": argparse.SUPPRESS, "help": text.replace("%", "%%")}
-        if self.positional:
-            read = partial(_read, self.kind, self.one)
-            nargs = "*" if self.several else "?"
-            group.add_argument(self.path, type=read, metavar=self.metavar, nargs=nargs, **how)
-        elif self.one is not bool:
-            read = partial(_read, self.kind, self.one)
-            how |= {"type": read, "metavar": self.metavar, "nargs": "*" if self.several else None}
-            group.add_argument(self.name, dest=self.path, **how)
+        if not self.positional:
+            how["dest"] = self.path
+        if self.one is not bool:
+            nargs = "*" if self.several else "?" if self.positional else None
+            how |= {"type": self.read, "metavar": self.metavar, "nargs": nargs}
+            group.add_argument(self.name or self.path, **how)
         elif default is True:
-            group.add_argument(
-                self.name, dest=self.path, action=argparse.BooleanOptionalAction, **how
-            )
+            group.add_argument(self.name, action=argparse.BooleanOptionalAction, **how)
         else:  # the help has no word for turning off what is off
-            group.add_argument(self.name, dest=self.path, action="store_true", **how)
+            group.add_argument(self.name, action="store_true", **how)
             how["help"] = argparse.SUPPRESS
-            group.add_argument(f"--no-{self.name[2:]}", dest=self.path, action="store_false", **how)
+            group.add_argument(f"--no-{self.name[2:]}", action="store_false", **how)
+
+    def read(self, text: str) -> Any:
+        """One value from the command line."""
+        if text == argparse.SUPPRESS:  # passes here, and must come out as what it is
+            return text
+        if text == "None" and NoneType in get_args(self.kind):
+            return None
+        try:
+            if get_origin(self.one) is not Literal:
+                return self.one(text)
+            return get_args(self.one)[get_args(self.one).index(text)]
+        except ValueError:
+            names = f"none of {', '.join(map(str, get_args(self.one)))}"
+            what = {int: "no whole number", float: "no number"}.get(self.one, names)
+            raise argparse.ArgumentTypeError(f"{text!r} is {what}") from None
 
 
 def options_of(
@@ -113,20 +123,19 @@ def options_of(
     """The options of a dataclass: those of its own class first, then those that it inherits."""
     kinds = get_type_hints(options)
     marked = get_type_hints(options, include_extras=True)
-    if not prefix and any(any(marks(kind, Basic)) for kind in marked.values()):
+    if not prefix and any(BASIC in marks(kind, Place) for kind in marked.values()):
         group = OTHER
     for name, text in _explained(options).items():
         if dataclasses.is_dataclass(kinds[name]):
             about = inspect.cleandoc(kinds[name].__doc__ or "").partition("\n\n")[0]
             yield from options_of(kinds[name], f"{prefix}{name}.", f"{name} options", about)
             continue
-        if any(marks(marked[name], Hidden)):
-            continue
         for mark in marks(marked[name], Group):
             group = f"{mark.title} options"
-        first = [*marks(marked[name], Basic), *marks(marked[name], Positional)]
-        place = (FIRST, "") if first else (group, about)
-        yield Option(prefix + name, kinds[name], marked[name], text, *place)
+        places = marks(marked[name], Place)
+        if HIDDEN not in places:
+            shown = (FIRST, "") if places else (group, about)
+            yield Option(prefix + name, kinds[name], marked[name], text, *shown)
 
 
 def read_arguments(
@@ -168,10 +177,8 @@ def read_arguments(
     found, unknown = parser.parse_known_intermixed_args(list(arguments))
     if unknown:
         names = [option.name for option in options]
-        close = {each: get_close_matches(each, names, 1) for each in unknown}
-        hinted = [
-            f"{each} (perhaps {close[each][0]}?)" if close[each] else each for each in unknown
-        ]
+        close = [(each, get_close_matches(each, names, 1)) for each in unknown]
+        hinted = (each + (f" (perhaps {names[0]}?)" if names else "") for each, names in close)
         parser.error(f"unknown: {', '.join(hinted)}")
     given = vars(found)
     if lacking := [each for each in needed if given.get(each.path, []) == []]:
@@ -193,22 +200,6 @@ class _Formatter(argparse.HelpFormatter):
 
     def _format_args(self, action: argparse.Action, default_metavar: str) -> str:
         return str(action.metavar)
-
-
-def _read(kind: Any, one: Any, text: str) -> Any:
-    """One value of an option from the command line."""
-    if text == argparse.SUPPRESS:  # passes here, and must come out as what it is
-        return argparse.SUPPRESS
-    if text == "None" and NoneType in get_args(kind):
-        return None
-    try:
-        if get_origin(one) is not Literal:
-            return one(text)
-        return get_args(one)[get_args(one).index(text)]
-    except ValueError:
-        what = {int: "no whole number", float: "no number"}
-        names = f"none of {', '.join(map(str, get_args(one)))}"
-        raise argparse.ArgumentTypeError(f"{text!r} is {what.get(one, names)}") from None
 
 
 def _explained(options: type) -> dict[str, str]:

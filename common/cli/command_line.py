@@ -11,14 +11,22 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
-from common.cli.arguments import options_of, read_arguments
-from common.cli.configuration import CONFIG, about_preset, presets, read_config
-from common.config.plain import defaults, dotted, from_dict, nested
+from common.cli.arguments import Option, options_of, read_arguments
+from common.config.marks import File
+from common.config.plain import defaults, dotted, from_dict, nested, of_today, restored
 from common.errors import UserError, run_command
+from common.files import read_json
 from common.models.options import WritingOptions
+from common.runs.contents import describes_run
 from common.training.options import RunOptions
 
 Options = TypeVar("Options")
+
+CONFIG = Option(
+    "config", Path, File,
+    "Values in the place of the defaults: the name of a preset, a run's config.json, or a JSON file "
+    "with a part of one. The command line overrides them.",
+)  # fmt: skip
 
 
 def parse(
@@ -33,8 +41,7 @@ def parse(
 
     Args:
         commands: the options of each command; those of "train" are what a run keeps.
-        kind: of the runs.
-        prog, description: of the help.
+        kind, prog, description: as `parse_options` takes them.
         configs: presets that commands begin with where no `--config` is given.
 
     Raises:
@@ -49,8 +56,8 @@ def parse(
     parser = argparse.ArgumentParser(prog, f"{prog} COMMAND ...", description)
     listed = parser.add_argument_group("commands, each with a --help of its own")
     for each, options in commands.items():
-        preset = presets(options).get(configs.get(each, ""))
-        listed.add_argument(each, help=about_preset(preset) if preset else inspect.getdoc(options))
+        about = about_presets(options).get(configs.get(each, ""))
+        listed.add_argument(each, help=about or inspect.getdoc(options))
     if name in ("-h", "--help"):
         parser.print_help()
         sys.exit()
@@ -92,7 +99,7 @@ def parse_options(
             start |= dotted(read_config(config, options, kind))
         start["config"] = config
         found.insert(0, CONFIG)
-        lines = [f"{name:<20}  {about_preset(path)}" for name, path in presets(options).items()]
+        lines = [f"{name:<20}  {about}" for name, about in about_presets(options).items()]
         remarks = {"presets, for --config": "\n".join(lines)} if lines else {}
     elif issubclass(options, WritingOptions):
         start = {name: value for name, value in start.items() if not name.startswith("search.")}
@@ -111,6 +118,49 @@ def parse_options(
     if isinstance(made, WritingOptions):
         made.search.strategy()
     return made
+
+
+def presets(options: type) -> dict[str, Path]:
+    """Those of a training, by name: the JSON files in `presets`, beside the module of its options.
+
+    Each has the text `about`, and the values `config`, nested as in a run's config.json.
+    """
+    folder = Path(inspect.getfile(options)).parent / "presets"
+    return {path.stem: path for path in sorted(folder.glob("*.json"))}
+
+
+def about_presets(options: type) -> dict[str, str]:
+    """What each preset is, in a line."""
+    return {name: str(read_json(path)["about"]) for name, path in presets(options).items()}
+
+
+def read_config(name: str, options: type, kind: str | None = None) -> dict[str, Any]:
+    """The values of a preset or a file, nested; those of a run without what is that run's alone.
+
+    Args:
+        name: of a preset, or a path.
+        options: of the training.
+        kind: of its runs.
+
+    Raises:
+        UserError: there is none, a name in it is unknown, or a value impossible.
+    """
+    path = presets(options).get(name, Path(name))
+    if not path.is_file():
+        listed = ", ".join(presets(options))
+        known = f", and presets are {listed}" if listed else ""
+        raise UserError(f"--config {name}: there is no such file{known}.")
+    values = read_json(path)
+    if describes_run(values):
+        if kind not in (None, values["kind"]):
+            raise UserError(f"{path} is of a {values['kind']}, not of a {kind}.")
+        values = dict(of_today(options, values["format"], values["config"]))
+        # Another run has a folder of its own, and its own command line says what it replaces.
+        for own in ("run_dir", "resume", "overwrite"):
+            values.pop(own, None)
+    elif isinstance(values, dict) and "config" in values:
+        values = values["config"]
+    return restored(options, values, str(path))
 
 
 def run_program(
@@ -134,22 +184,13 @@ def run_program(
 
 
 def print_metrics(metrics: Mapping[str, float], signatures: Mapping[str, str] = {}) -> None:
-    """Print each metric with its signature: how it was computed.
-
-    Args:
-        metrics: by name.
-        signatures: of some of them, by the same names.
-    """
+    """Print each metric by its name, with its signature, if it has one: how it was computed."""
     for name, value in metrics.items():
         print(f"{name:<18}{value:>10.4f}  {signatures.get(name, '')}".rstrip())
 
 
 def check_file(path: Path | None, option: str) -> None:
-    """Refuse a file that is not there, before the work that comes before it is read.
-
-    Raises:
-        UserError: there is none.
-    """
+    """Refuse a file that is not there by a `UserError`, before the work that precedes reading it."""
     if path is not None and not path.is_file():
         raise UserError(f"{option} {path}: there is no such file.")
 

@@ -156,20 +156,21 @@ def detached(value: Value) -> Value:
     return map_tensors(value, Tensor.detach) if graphs else value
 
 
-def map_tensors(value: Any, function: Callable[[Tensor], Tensor]) -> Any:
-    """A value of dicts, lists, tuples, dataclasses and plain values with each of its tensors mapped."""
-    if isinstance(value, Tensor):
+def map_tensors(value: Any, function: Callable[[Any], Any], kind: type = Tensor) -> Any:
+    """A value of dicts, lists, tuples, dataclasses and plain values with each of its tensors mapped, or
+    each object of another kind."""
+    if isinstance(value, kind):
         return function(value)
     if isinstance(value, dict):
-        return {name: map_tensors(each, function) for name, each in value.items()}
+        return {name: map_tensors(each, function, kind) for name, each in value.items()}
     if isinstance(value, tuple) and hasattr(value, "_fields"):  # a NamedTuple
-        return type(value)(*(map_tensors(each, function) for each in value))
+        return type(value)(*(map_tensors(each, function, kind) for each in value))
     if isinstance(value, list | tuple):
-        return type(value)(map_tensors(each, function) for each in value)
+        return type(value)(map_tensors(each, function, kind) for each in value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = [field.name for field in dataclasses.fields(value) if field.init]
         return dataclasses.replace(
-            value, **{name: map_tensors(getattr(value, name), function) for name in fields}
+            value, **{name: map_tensors(getattr(value, name), function, kind) for name in fields}
         )
     return value
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeAlias, get_type_hints
+from typing import Annotated, Any, TypeAlias
 
-from common.config.marks import marks
+from common.config.marks import marks, settings
 from common.errors import UserError
 
 
@@ -37,26 +36,20 @@ Decay: TypeAlias = Annotated[float, Bounds(0, 0.999999)]
 DropoutRate: TypeAlias = Annotated[float, Bounds(0, 0.95)]
 
 
-def check_bounds(options: Any, where: str = "") -> None:
-    """Refuse numbers that are out of the bounds of their fields, in nested dataclasses as well.
-
-    Args:
-        options: a dataclass.
-        where: the file that it is from; without one, names are those of the command line.
+def check_bounds(options: Any) -> None:
+    """Refuse numbers of a dataclass, or of one in it, that are out of the bounds of their fields.
 
     Raises:
         UserError: a number is out of bounds, infinite or none at all.
     """
-    for name, kind in get_type_hints(type(options), include_extras=True).items():
-        value = getattr(options, name)
-        if dataclasses.is_dataclass(value):
-            check_bounds(value, where)
-        else:
-            check_value(name, kind, value, where)
+    for path, kind, owner in settings(options):
+        name = path.rpartition(".")[2]
+        check_value(name, kind, getattr(owner, name))
 
 
-def check_value(name: str, kind: Any, value: Any, where: str) -> None:
-    """Refuse one number that is out of the bounds beside its type; see `check_bounds`."""
+def check_value(name: str, kind: Any, value: Any, where: str = "") -> None:
+    """Refuse one number that is out of the bounds beside its type; it is named as in the file `where`,
+    or without one as on the command line."""
     for bounds in marks(kind, Bounds):
         if value is not None and value not in bounds:
             named = f"{where}: {name}" if where else f"--{name.replace('_', '-')}"

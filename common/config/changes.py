@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any, get_type_hints
+from typing import Any
 
-from common.config.marks import marks
+from common.config.marks import marks, settings
 from common.config.plain import dotted
 from common.errors import UserError
 
@@ -29,19 +28,13 @@ class MayChange:
 MAY_CHANGE = MayChange()
 
 
-def may_change(options: Any, prefix: str = "") -> Iterator[str]:
-    """The names, dotted if nested, of the options that a resumed run may change.
-
-    Args:
-        options: a dataclass, those of the command that resumes.
-        prefix: of the names.
-    """
-    for name, kind in get_type_hints(type(options), include_extras=True).items():
-        value = getattr(options, name)
-        if dataclasses.is_dataclass(value):
-            yield from may_change(value, f"{prefix}{name}.")
-        elif any(mark.when is None or mark.when(options) for mark in marks(kind, MayChange)):
-            yield prefix + name
+def may_change(options: Any) -> set[str]:
+    """The names, dotted if nested, of the options of a dataclass that a resumed run may change."""
+    return {
+        name
+        for name, kind, owner in settings(options)
+        if any(mark.when is None or mark.when(owner) for mark in marks(kind, MayChange))
+    }
 
 
 def refuse_changes(

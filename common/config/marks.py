@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias, TypeVar, get_args
+from typing import Annotated, Any, TypeAlias, TypeVar, get_args, get_type_hints
 
 Mark = TypeVar("Mark")
+
+
+class Place(Enum):
+    """Where an option stands."""
+
+    BASIC = "in the first group of the help, which a newcomer reads"
+    POSITIONAL = "without its name, in its place on the command line"
+    HIDDEN = "nowhere on the command line: a program finds its value"
+
+
+BASIC, POSITIONAL, HIDDEN = Place
 
 
 @dataclass(frozen=True)
@@ -22,42 +35,33 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Basic:
-    """The option stands in the first group, which a newcomer reads."""
-
-
-@dataclass(frozen=True)
-class Positional:
-    """The option is written without its name, in its place."""
-
-
-@dataclass(frozen=True)
-class Hidden:
-    """The option is none of the command line: a program finds its value."""
-
-
-@dataclass(frozen=True)
 class Metavar:
     """What stands for the option's value: DIR, FILE, RUN."""
 
     name: str
 
 
-BASIC = Basic()
-POSITIONAL = Positional()
-HIDDEN = Hidden()
-
 Folder: TypeAlias = Annotated[Path, Metavar("DIR")]
 File: TypeAlias = Annotated[Path, Metavar("FILE")]
 
 
-def marks(kind: Any, of: type[Mark]) -> Iterator[Mark]:
+def marks(kind: Any, of: type[Mark]) -> list[Mark]:
     """The marks of one class beside a type and inside it, as beside `Positive` in `Positive | None`.
 
     Args:
         kind: a field's type, as `get_type_hints(..., include_extras=True)` gives it.
         of: the class.
     """
-    yield from (mark for mark in getattr(kind, "__metadata__", ()) if isinstance(mark, of))
-    for part in get_args(kind):
-        yield from marks(part, of)
+    beside = [mark for mark in getattr(kind, "__metadata__", ()) if isinstance(mark, of)]
+    return beside + [mark for part in get_args(kind) for mark in marks(part, of)]
+
+
+def settings(options: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """The options of a dataclass and of those in it: dotted name, type with its marks, and the
+    dataclass object that has it."""
+    for name, kind in get_type_hints(type(options), include_extras=True).items():
+        value = getattr(options, name)
+        if dataclasses.is_dataclass(value):
+            yield from settings(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, kind, options

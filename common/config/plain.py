@@ -15,18 +15,20 @@ Options = TypeVar("Options")
 
 
 def from_dict(options: type[Options], values: Any, where: str) -> Options:
-    """Rebuild a dataclass of options from its JSON: nested ones, paths and tuples restored.
-
-    Args:
-        options: the dataclass.
-        values: what `dataclasses.asdict` gave and JSON kept.
-        where: the file, for the message.
+    """Rebuild a dataclass of options from its JSON; the arguments are those of `restored`.
 
     Raises:
         UserError: names are missing or unknown, or values impossible: the file is of another
             version, or was edited.
     """
-    return _build(options, restored(options, values, where), where)
+    found, kinds = restored(options, values, where), get_type_hints(options)
+    for name, value in found.items():
+        if dataclasses.is_dataclass(kinds[name]):
+            found[name] = from_dict(cast(type, kinds[name]), value, where)
+    try:
+        return options(**found)
+    except TypeError as error:
+        raise UserError(f"{where}: incomplete {options.__name__}: {error}.") from None
 
 
 def restored(options: type, values: Any, where: str) -> dict[str, Any]:
@@ -87,19 +89,6 @@ def _restored(kind: Any, value: Any) -> Any:
     if isinstance(value, list) and get_origin(kind) is tuple:
         return tuple(_restored(get_args(kind)[0], each) for each in value)
     return Path(value) if isinstance(value, str) and Path in (kind, *get_args(kind)) else value
-
-
-def _build(options: type[Options], values: Mapping[str, Any], where: str) -> Options:
-    kinds = get_type_hints(options)
-    inner: dict[str, Any] = {
-        name: _build(cast(type, kinds[name]), value, where)
-        for name, value in values.items()
-        if dataclasses.is_dataclass(kinds[name])
-    }
-    try:
-        return options(**(dict(values) | inner))
-    except TypeError as error:
-        raise UserError(f"{where}: incomplete {options.__name__}: {error}.") from None
 
 
 def of_today(options: type, format: int, config: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -50,23 +50,15 @@ class Batch:
     def collate(
         cls,
         inputs: tuple[Tensor, ...],
-        sentences: Sequence[Sequence[int]],
+        sentences: Sequence[Sequence[int]] | Tensor,
         rows: Tensor | None = None,
         lengths: Tensor | None = None,
     ) -> Batch:
-        """Make a batch of sentences given as word ids without start and end token."""
-        targets = pad_sequences([[BOS, *sentence, EOS] for sentence in sentences], PAD)
-        return cls.of(inputs, targets, rows, lengths)
-
-    @classmethod
-    def of(
-        cls,
-        inputs: tuple[Tensor, ...],
-        targets: Tensor,
-        rows: Tensor | None = None,
-        lengths: Tensor | None = None,
-    ) -> Batch:
-        """Make a batch of a matrix (B, T + 1) of sentences, as in `targets`."""
+        """Make a batch of sentences: ids without start and end token, or as in `targets`."""
+        if isinstance(sentences, Tensor):
+            targets = sentences
+        else:
+            targets = pad_sequences([[BOS, *sentence, EOS] for sentence in sentences], PAD)
         positions = (targets[:, 1:] != PAD).flatten().nonzero().squeeze(1)
         return cls(inputs, targets, positions, rows, lengths)
 
@@ -88,6 +80,22 @@ class Batch:
         return len(self.targets)
 
 
+class SearchCall(TypedDict, total=False):
+    """What belongs to one call of a search, by name; see `Search.__call__`.
+
+    constraints: on the tokens.
+    max_length, min_length: bounds for each sentence, instead of the strategy's own.
+    generator: source of random numbers, on the model's device.
+    keep_attention: return the attention weights of each sentence.
+    """
+
+    constraints: Sequence[Constraint]
+    max_length: Lengths | None
+    min_length: Lengths | None
+    generator: torch.Generator | None
+    keep_attention: bool
+
+
 class SentenceWriter(nn.Module):
     """A model that encodes its inputs and generates a sentence for each, by search.
 
@@ -105,11 +113,7 @@ class SentenceWriter(nn.Module):
         *inputs: Tensor,
         search: Search = BeamSearch(),
         precision: Precision = "fp32",
-        constraints: Sequence[Constraint] = (),
-        max_length: Lengths | None = None,
-        min_length: Lengths | None = None,
-        generator: torch.Generator | None = None,
-        keep_attention: bool = False,
+        **call: Unpack[SearchCall],
     ) -> list[list[Hypothesis]]:
         """Generate a sentence for each input.
 
@@ -118,7 +122,7 @@ class SentenceWriter(nn.Module):
             search: the strategy: `BeamSearch`, `Greedy` or `Sampling` of common.decoding.
             precision: "bf16" multiplies matrices in bfloat16, which is faster on some hardware; "auto"
                 measures whether it is. Probabilities are still summed up in float32.
-            constraints, max_length, min_length, generator, keep_attention: see `Search.__call__`.
+            call: see `SearchCall`.
 
         Returns:
             For each input its hypotheses, best first.
@@ -129,18 +133,8 @@ class SentenceWriter(nn.Module):
         device = inputs[0].device
         chosen = choose_precision(precision, self, device)
         with naming_batch_size(len(inputs[0])), arithmetic(device, chosen):
-            return search(
-                self.decoder,
-                self.encode(*inputs),
-                bos=BOS,
-                eos=EOS,
-                pad=PAD,
-                constraints=constraints,
-                max_length=max_length,
-                min_length=min_length,
-                generator=generator,
-                keep_attention=keep_attention,
-            )
+            context = self.encode(*inputs)
+            return search(self.decoder, context, bos=BOS, eos=EOS, pad=PAD, **call)
 
 
 class EncoderDecoder(SentenceWriter):

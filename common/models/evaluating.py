@@ -77,12 +77,7 @@ def writing_task(
     evaluate: Callable[..., Evaluation],
     monitor: str,
 ) -> Task:
-    """The task of learning to write sentences: its figures and charts are those of tokens.
-
-    Args:
-        options: what the run keeps.
-        model, optimizer, batches, evaluate, monitor: as `Task` takes them.
-    """
+    """The `Task` of learning to write sentences: its figures and charts are those of tokens."""
     return Task(
         model=model, optimizer=optimizer, batches=batches, evaluate=evaluate, monitor=monitor,
         figures=token_figures, unit="tokens", charts=TOKEN_CHARTS, options=options,
@@ -92,13 +87,9 @@ def writing_task(
 def with_teacher_forced(
     evaluation: Evaluation, model: nn.Module, batches: Sequence[Batch], tokens: str
 ) -> Evaluation:
-    """An evaluation of what a model wrote, with the loss and the figures of the references besides.
+    """An evaluation by a search, with the loss and the figures of a model on the references besides.
 
-    Args:
-        evaluation: by a search.
-        model: that of the search.
-        batches: of the references.
-        tokens: per what the perplexity is: those of different tokens cannot be compared.
+    `tokens` names what the perplexity is per: those of different tokens cannot be compared.
     """
     signatures = dict.fromkeys(TEACHER_FORCED, "teacher-forced")
     signatures["perplexity"] += f", per token of {tokens}"

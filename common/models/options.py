@@ -41,11 +41,7 @@ class LossOptions:
     """Weight of doubly stochastic attention (Show, Attend and Tell used 1)."""
 
     def check(self, decoder: DecoderOptions) -> None:
-        """Refuse options that do not go together, before anything slow is done.
-
-        Raises:
-            UserError: they do not.
-        """
+        """Refuse options that do not go together, by a `UserError`, before anything slow is done."""
         if self.coverage and decoder.attention == "none":
             raise UserError("--coverage regularises attention: choose one, or leave it out.")
         if self.teacher_forcing != "constant" and self.teacher_forcing_ratio == 1:
@@ -59,37 +55,28 @@ class LossOptions:
         from common.models.encoder_decoder import EncoderDecoder
 
         return EncoderDecoder(
-            encoder,
-            decoder,
-            label_smoothing=self.label_smoothing,
-            coverage=self.coverage,
+            encoder, decoder, label_smoothing=self.label_smoothing, coverage=self.coverage,
             scheduled_sampling=self.make_scheduled_sampling(),
-        )
+        )  # fmt: skip
 
     def make_scheduled_sampling(self) -> ScheduledSampling | None:
         """What feeds the decoder its own predictions while it trains; None under teacher forcing."""
-        from common.decoding.scheduled_sampling import (
-            ScheduledSampling,
-            constant_ratio,
-            exponential_ratio,
-            inverse_sigmoid_ratio,
-            linear_ratio,
-        )
+        from common.decoding import scheduled_sampling as sampling
         from common.text.vocabulary import BOS, PAD
 
         floor, steps = self.teacher_forcing_ratio, self.teacher_forcing_steps
         if floor == 1:
             return None
+        ratios = {
+            "constant": lambda: sampling.constant_ratio(floor),
+            "linear": lambda: sampling.linear_ratio(2 * steps, floor),
+            "exponential": lambda: sampling.exponential_ratio(0.5 ** (1 / max(1, steps)), floor),
+            "inverse_sigmoid": lambda: sampling.inverse_sigmoid_ratio(steps, floor),
+        }
         try:
-            if self.teacher_forcing == "constant":
-                ratio = constant_ratio(floor)
-            elif self.teacher_forcing == "linear":
-                ratio = linear_ratio(2 * steps, floor)
-            elif self.teacher_forcing == "exponential":
-                ratio = exponential_ratio(0.5 ** (1 / max(1, steps)), floor)
-            else:
-                ratio = inverse_sigmoid_ratio(steps, floor)
-            return ScheduledSampling(ratio, per=self.teacher_forcing_per, forbidden=(PAD, BOS))
+            ratio = ratios[self.teacher_forcing]()
+            per = self.teacher_forcing_per
+            return sampling.ScheduledSampling(ratio, per=per, forbidden=(PAD, BOS))
         except ValueError as error:
             raise UserError(f"--teacher-forcing {self.teacher_forcing}: {error}.") from None
 
@@ -103,11 +90,7 @@ class WriterRunOptions(RunOptions):
     loss: LossOptions = LossOptions()
 
     def check(self) -> None:
-        """Refuse options that do not go together, before anything slow is done.
-
-        Raises:
-            UserError: they do not.
-        """
+        """Refuse options that do not go together, by a `UserError`, before anything slow is done."""
         super().check()
         self.loss.check(self.decoder)
         self.search.strategy()

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeAlias, TypedDict, Unpack
+from typing import Any, ClassVar, Self, TypeAlias, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from common.compute import Precision
 from common.compute.device import choose_device
 from common.config.plain import dotted, from_dict
-from common.decoding.constraints import Constraint, Forbidden, Lengths
+from common.decoding.constraints import Forbidden
 from common.decoding.hypotheses import Hypothesis
 from common.decoding.options import SearchOptions
 from common.decoding.search import Search
 from common.errors import UserError
-from common.models.encoder_decoder import EncoderDecoder
+from common.models.encoder_decoder import EncoderDecoder, SearchCall
 from common.models.ensemble import EnsembleModel
 from common.runs.run import Run
 from common.text.language import Language
@@ -51,26 +51,17 @@ class Sentence:
 
     def to_dict(self) -> dict[str, Any]:
         """Its fields that JSON can hold."""
-        names = ("text", "tokens", "score", "log_probability")
-        return {name: getattr(self, name) for name in names}
+        return {name: each for name, each in vars(self).items() if name != "attention"}
 
 
-class Call(TypedDict, total=False):
-    """What belongs to one call of a search, by name.
+class Call(SearchCall, total=False):
+    """What belongs to one call of a search by a writer: a `SearchCall` (by default the token of unknown
+    words is never generated), and besides
 
     precision: arithmetic of the search; that of the writer by default.
-    constraints: on the tokens; by default the token of unknown words is never generated.
-    max_length, min_length: bounds for each sentence, instead of the strategy's own.
-    generator: source of random numbers, on the model's device.
-    keep_attention: return the attention weights of each sentence.
     """
 
     precision: Precision
-    constraints: Sequence[Constraint]
-    max_length: Lengths | None
-    min_length: Lengths | None
-    generator: torch.Generator | None
-    keep_attention: bool
 
 
 class Writer:
@@ -137,8 +128,7 @@ class Writer:
             member.model = member.model.to(choose_device(device)).eval()
             members.append(member)
         if more:
-            models = [each.model for each in members if isinstance(each.model, EncoderDecoder)]
-            members[0].model = EnsembleModel(models).eval()
+            members[0].model = EnsembleModel([each.model for each in members]).eval()  # type: ignore
         return members[0]
 
     def save(self, folder: PathLike, *, overwrite: bool = False) -> None:
@@ -151,12 +141,10 @@ class Writer:
         Raises:
             UserError: there is a run already, or other files.
         """
-        settings = self._settings() | {
-            "search": asdict(SearchOptions.of(self.search, self.precision)), IN_CODE: True
-        }  # fmt: skip
-        run = Run.create(
-            Path(folder), self.KIND, settings, overwrite=overwrite, keep=dict(self._files())
-        )
+        search = asdict(SearchOptions.of(self.search, self.precision))
+        settings = self._settings() | {"search": search, IN_CODE: True}
+        kept = dict(self._files())
+        run = Run.create(Path(folder), self.KIND, settings, overwrite=overwrite, keep=kept)
         run.save_model(self.model)
 
     @classmethod
@@ -202,30 +190,23 @@ class Writer:
 
     def recorded(self, search: Search | None, call: Call) -> dict[str, Any]:
         """The search and its precision, as `Evaluation.recorded` takes them."""
-        return {
-            "search": (search or self.search).to_dict(),
-            "precision": call.get("precision", self.precision),
-        }
+        precision = call.get("precision", self.precision)
+        return {"search": (search or self.search).to_dict(), "precision": precision}
 
     def sentence(self, hypothesis: Hypothesis) -> Sentence:
         """A hypothesis as text."""
         tokens = [self.language.vocabulary.tokens[token] for token in hypothesis.tokens]
         text = self.language.tokenizer.decode(tokens)
-        return Sentence(
-            text, tokens, hypothesis.score, hypothesis.log_probability, hypothesis.attention
-        )
+        scores = hypothesis.score, hypothesis.log_probability
+        return Sentence(text, tokens, *scores, hypothesis.attention)
 
     def attention_while_writing(
         self, inputs: tuple[Tensor, ...], tokens: Sequence[str]
     ) -> Tensor | None:
-        """The attention weights of given tokens for one input.
-
-        Returns:
-            (T + 1, S) with a row for the end token, float32 on the host; None without attention.
-        """
-        weights = self.model.attention_weights(
-            inputs, [self.language.vocabulary.encode(list(tokens))]
-        )
+        """The attention weights of given tokens for one input: (T + 1, S) with a row for the end token,
+        float32 on the host; None without attention."""
+        ids = self.language.vocabulary.encode(list(tokens))
+        weights = self.model.attention_weights(inputs, [ids])
         return None if weights is None else weights[0]
 
 

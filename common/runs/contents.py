@@ -74,7 +74,7 @@ def is_beginning(item: Path) -> bool:
     return item.name == RECORD or is_unfinished(item)
 
 
-def delete_contents(folder: Path) -> None:
+def delete(folder: Path) -> None:
     """Delete what a run wrote, and leave any other file; config.json late, so that a killed deletion
     still leaves a run folder."""
     order = {"config.json": 1, RECORD: 2}

@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from common.compute import Precision
 from common.files import write_json
 from common.runs.run import Run
 
-
-class OneFile(Protocol):
-    """A class whose objects are one file each, as `Vocabulary`."""
-
-    def save(self, path: Any, /) -> None: ...
-
-    @classmethod
-    def load(cls, path: Any, /) -> Any: ...
-
-
-class SeveralFiles(Protocol):
-    """A class whose objects are several files each, as `Language`."""
-
-    def files(self, name: str = "") -> Iterable[tuple[str, Callable[[Path], None]]]: ...
-
-    @classmethod
-    def load(cls, locate: Callable[[str], Path], name: str = "") -> Any: ...
-
-
-One = TypeVar("One", bound=OneFile)
-Several = TypeVar("Several", bound=SeveralFiles)
+Value = TypeVar("Value")
 
 
 class Kept:
@@ -55,12 +35,13 @@ class Kept:
         """Whether the run is yet to begin."""
         return self.run is None
 
-    def get(self, name: str, kind: type[One], build: Callable[[], One]) -> One:
+    def get(self, name: str, kind: Any, build: Callable[[], Value]) -> Value:
         """The object of one file.
 
         Args:
             name: of the file.
-            kind: reads it.
+            kind: its class, as `Vocabulary`: `kind.load(path)` reads the file, and `save(path)` of an
+                object writes it.
             build: makes the object of a new run.
 
         Raises:
@@ -68,15 +49,19 @@ class Kept:
         """
         if self.run is not None:
             return kind.load(self.run.existing(name))
-        built = build()
+        built: Any = build()
         self.writers[name] = built.save
         return built
 
-    def get_several(self, name: str, kind: type[Several], build: Callable[[], Several]) -> Several:
-        """The object of several files, whose names begin with `name`; else as `get`."""
+    def get_several(self, name: str, kind: Any, build: Callable[[], Value]) -> Value:
+        """The object of several files, whose names begin with `name`; else as `get`.
+
+        Its class, as `Language`, has `load(locate, name)`, and its objects `files(name)`: the names of
+        the files, each with what writes it to a path.
+        """
         if self.run is not None:
             return kind.load(self.run.existing, name)
-        built = build()
+        built: Any = build()
         self.writers |= dict(built.files(name))
         return built
 

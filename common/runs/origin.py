@@ -6,6 +6,7 @@ import platform
 import shlex
 import subprocess
 import sys
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -18,7 +19,7 @@ def what_makes_it() -> dict[str, object]:
         "command": command_line(),
         "commit": commit(),
         "platform": platform.platform(),
-        "versions": {"python": platform.python_version()} | _versions(),
+        "versions": {"python": platform.python_version()} | versions(),
     }
 
 
@@ -46,11 +47,10 @@ def commit() -> str | None:
     return found.stdout.strip() or None
 
 
-def _versions() -> dict[str, str]:
-    versions = {}
+def versions() -> dict[str, str]:
+    """Those of the libraries that are installed."""
+    found = {}
     for name in LIBRARIES:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return versions
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found

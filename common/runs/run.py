@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -15,26 +16,14 @@ from common.config.changes import refuse_changes
 from common.config.plain import Options, from_dict, of_today, plain
 from common.errors import UserError
 from common.files import read_json, write_json
-from common.runs.contents import (
-    delete_contents,
-    describes_run,
-    is_beginning,
-    is_run,
-    is_unfinished,
-    record,
-)
+from common.runs import contents
 from common.runs.origin import what_makes_it
-from common.runs.state import read_state, save_state
-from common.runs.weights import (
-    check_same_architecture,
-    load_state_dict,
-    load_weights,
-    save_weights,
-)
+from common.runs.weights import load_state_dict, load_weights, read_state, save_state, save_weights
 
 FORMAT = 2  # of the run folder; a folder of a higher format is refused, of a lower one read
 
 
+@dataclass(eq=False)
 class Run:
     """One folder that holds all that a result needs, and can be moved anywhere.
 
@@ -53,23 +42,14 @@ class Run:
     that format is not resumed.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        kind: str,
-        config: dict[str, Any],
-        created: str | None = None,
-        digests: dict[str, str] | None = None,
-        made_by: dict[str, Any] | None = None,
-        format: int = FORMAT,
-    ) -> None:
-        self.path = path
-        self.kind = kind
-        self.config = config
-        self.created = created or datetime.now(UTC).isoformat(timespec="seconds")
-        self.digests = digests or {}  # SHA-256 of what `keep` has written, by name
-        self.made_by = what_makes_it() if made_by is None else made_by
-        self.format = format
+    path: Path
+    kind: str
+    config: dict[str, Any]
+    created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    digests: dict[str, str] = field(default_factory=dict)
+    """SHA-256 of what `keep` has written, by name."""
+    made_by: dict[str, Any] = field(default_factory=what_makes_it)
+    format: int = FORMAT
 
     @classmethod
     def create(
@@ -99,24 +79,21 @@ class Run:
             UserError: the folder holds a run or other files, or a run that cannot be resumed.
         """
         path, config = Path(path), plain(config)
-        cls.check(
-            path, kind, config, resume=resume, overwrite=overwrite, may_change=may_change
-        )  # fmt: skip
-        if is_run(path) and resume:
-            run = cls.open(path, kind)
+        run = cls.check(path, kind, config, resume, overwrite, may_change)
+        if run is not None:
             for name, write in keep.items():  # first: where they differ, nothing is changed
                 run.keep(name, write)
             if config != run.config:
                 run.config = config
                 run._write_config()
-            for unfinished in filter(is_unfinished, path.iterdir()):  # by a killed process
+            for unfinished in filter(contents.is_unfinished, path.iterdir()):  # by a killed process
                 unfinished.unlink()
             return run
-        if is_run(path):
-            delete_contents(path)
+        if contents.is_run(path):
+            contents.delete(path)
         path.mkdir(parents=True, exist_ok=True)
         run = cls(path, kind, config)
-        record(path, "config.json")
+        contents.record(path, "config.json")
         run._write_config()
         for name, write in keep.items():
             run.keep(name, write)
@@ -124,38 +101,41 @@ class Run:
 
     @classmethod
     def check(
-        cls,
-        path: str | Path,
-        kind: str | None = None,
-        config: Any = None,
-        *,
-        resume: bool = False,
-        overwrite: bool = False,
-        may_change: Collection[str] = (),
-    ) -> None:
+        cls, path: str | Path, kind: str, config: Any, resume: bool = False,
+        overwrite: bool = False, may_change: Collection[str] = (),
+    ) -> Run | None:  # fmt: skip
         """Refuse what `create` would refuse, before anything slow is done for the run.
 
-        Args:
-            path, kind, config, resume, overwrite, may_change: as `create` takes them; a kind or a
-                configuration that is not known yet is None.
+        The arguments are those of `create`. Returns the run that is to be continued, if one is.
 
         Raises:
             UserError: the folder holds other files, or a run that is neither resumed nor replaced,
-                or one that was begun with other settings.
+                or one of an older format or that was begun with other settings.
         """
         path = Path(path)
         if resume and overwrite:
             raise UserError("--resume goes on with a run, and --overwrite replaces it: choose one.")
-        if is_run(path):
+        if contents.is_run(path):
             if not (resume or overwrite):
                 raise UserError(
                     f"{path} holds a run already. Resume it (--resume), "
                     "replace it (--overwrite), or name another folder."
                 )
             if resume:
-                cls.open(path, kind)._refuse_to_resume(config, may_change)
-        elif path.exists() and not (path.is_dir() and all(map(is_beginning, path.iterdir()))):
+                run = cls.open(path, kind)
+                if run.format != FORMAT:
+                    raise UserError(
+                        f"{path} was begun by an earlier version of unroll (format {run.format}): it "
+                        "can be evaluated and used, but not resumed. Resume it with that version, or "
+                        "start another run."
+                    )
+                refuse_changes(str(path), run.config, plain(config), may_change)
+                return run
+        elif path.exists() and not (
+            path.is_dir() and all(map(contents.is_beginning, path.iterdir()))
+        ):
             raise UserError(f"{path} exists and is not a run folder. Name another folder.")
+        return None
 
     @classmethod
     def open(cls, path: str | Path, kind: str | None = None) -> Run:
@@ -170,7 +150,7 @@ class Run:
         if not (path / "config.json").is_file():
             raise UserError(f"{path} is not a run folder: it has no config.json.")
         stored = read_json(path / "config.json")
-        if not describes_run(stored):
+        if not contents.describes_run(stored):
             raise UserError(f"{path / 'config.json'} is not the configuration of a run.")
         if stored["format"] > FORMAT:
             raise UserError(
@@ -179,11 +159,10 @@ class Run:
             )
         if kind is not None and stored["kind"] != kind:
             raise UserError(f"{path} holds a {stored['kind']}, not a {kind}.")
-        digests, made_by = (_as_dict(stored.get(name)) for name in ("digests", "made_by"))
-        return cls(
-            path, stored["kind"], stored["config"], stored.get("created"), digests, made_by,
-            stored["format"],
-        )  # fmt: skip
+        stored = {"created": ""} | stored
+        for each in ("digests", "made_by"):
+            stored[each] = stored[each] if isinstance(stored.get(each), dict) else {}
+        return cls(path, **{each.name: stored[each.name] for each in fields(cls)[1:]})
 
     def read_config(self, options: type[Options]) -> Options:
         """The configuration as the dataclass of options that it was made of; see `of_today`.
@@ -201,7 +180,7 @@ class Run:
         """
         path = self.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        record(self.path, Path(name).parts[0])
+        contents.record(self.path, Path(name).parts[0])
         return path
 
     def keep(self, name: str, write: Callable[[Path], None]) -> None:
@@ -273,13 +252,15 @@ class Run:
             UserError: the state is missing, damaged or of another architecture.
         """
         path = self.path / "training.pt"
-        weights = read_state(path).get("model", {})
-        check_same_architecture(path, weights, model)
-        load_state_dict(model, weights)
+        load_state_dict(model, read_state(path).get("model", {}), path)
 
     def save_training_state(self, state: dict[str, Any]) -> None:
         """Write a dict of tensors and plain values, from which training can resume."""
         save_state(self.file("training.pt"), state)
+
+    def has_training_state(self) -> bool:
+        """Whether there is a state from which training goes on, whatever the weights began as."""
+        return (self.path / "training.pt").is_file()
 
     def load_training_state(self) -> dict[str, Any] | None:
         """The last training state, tensors on the CPU; None if none was written yet.
@@ -287,41 +268,11 @@ class Run:
         Raises:
             UserError: the file is damaged.
         """
-        path = self.path / "training.pt"
-        return read_state(path) if path.is_file() else None
-
-    @staticmethod
-    def continues(path: str | Path, resume: bool) -> bool:
-        """Whether a training in the folder goes on from a state, whatever its weights began as."""
-        return resume and (Path(path) / "training.pt").is_file()
+        return read_state(self.path / "training.pt") if self.has_training_state() else None
 
     def _write_config(self) -> None:
-        content = {
-            "format": self.format,
-            "kind": self.kind,
-            "created": self.created,
-            "made_by": self.made_by,
-            "config": self.config,
-            "digests": self.digests,
-        }
-        write_json(self.path / "config.json", content)
-
-    def _refuse_to_resume(self, config: Any, may_change: Collection[str]) -> None:
-        """Refuse a run of an older format, and settings that are not those of the run, but for those
-        that may change."""
-        if self.format != FORMAT:
-            raise UserError(
-                f"{self.path} was begun by an earlier version of unroll (format {self.format}): it "
-                "can be evaluated and used, but not resumed. Resume it with that version, or start "
-                "another run."
-            )
-        if config is None:
-            return
-        refuse_changes(str(self.path), self.config, plain(config), may_change)
-
-
-def _as_dict(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
+        names = ("format", "kind", "created", "made_by", "config", "digests")
+        write_json(self.path / "config.json", {name: getattr(self, name) for name in names})
 
 
 def _digest(path: Path) -> str:

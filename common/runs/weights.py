@@ -1,12 +1,15 @@
-"""Weights on disk, as safetensors: written atomically, read without running any code."""
+"""Weights and the state of a training on disk: written atomically, read without running any code."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
@@ -72,13 +75,16 @@ def load_weights(path: str | os.PathLike[str], model: nn.Module) -> None:
     Raises:
         UserError: the file is missing, damaged, or of another architecture.
     """
-    weights = read_weights(path)
-    check_same_architecture(path, weights, model)
-    load_state_dict(model, weights)
+    load_state_dict(model, read_weights(path), path)
 
 
-def load_state_dict(model: nn.Module, weights: dict[str, Tensor]) -> None:
-    """`model.load_state_dict(weights)`, with one transfer for all tensors of a type."""
+def load_state_dict(
+    model: nn.Module, weights: dict[str, Tensor], where: str | os.PathLike[str] = ""
+) -> None:
+    """`model.load_state_dict(weights)`, with one transfer for all tensors of a type; weights of another
+    architecture are refused, as of the file `where`, if one is named."""
+    if where:
+        check_same_architecture(where, weights, model)
     first = next(model.parameters(), None)
     model.load_state_dict(weights if first is None else moved(weights, first.device))
 
@@ -88,17 +94,44 @@ def check_same_architecture(
 ) -> None:
     """Compare names and shapes; a `UserError` names the first that differ."""
     expected = model.state_dict()
-    for name, tensor in expected.items():
+    for name in [*expected, *weights]:
         if name not in weights:
             problem = f"it has no {name}"
-        elif weights[name].shape != tensor.shape:
-            there, here = tuple(weights[name].shape), tuple(tensor.shape)
+        elif name not in expected:
+            problem = f"it has {name}, unknown here"
+        elif weights[name].shape != expected[name].shape:
+            there, here = tuple(weights[name].shape), tuple(expected[name].shape)
             problem = f"{name} is {there} there and {here} here"
         else:
             continue
         raise UserError(f"{where} is a checkpoint of another architecture: {problem}.")
-    for name in weights:
-        if name not in expected:
-            raise UserError(
-                f"{where} is a checkpoint of another architecture: it has {name}, unknown here."
-            )
+
+
+def save_state(path: str | os.PathLike[str], state: dict[str, Any]) -> None:
+    """Write a nested dict of tensors and plain values with `torch.save`, atomically."""
+    buffer = io.BytesIO()  # in memory first: torch's writer does not report a full disk as OSError
+    torch.save(state, buffer)
+    with atomic_write(path, "wb") as file:
+        file.write(buffer.getbuffer())
+
+
+def read_state(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The dict that `save_state` wrote, tensors on the CPU; nothing in the file can run code.
+
+    Raises:
+        UserError: the file is missing, damaged, or holds more than tensors and plain values.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path} does not exist.")
+    data = io.BytesIO(path.read_bytes())
+    try:
+        state = torch.load(data, map_location="cpu", weights_only=True)
+    except Exception:  # what torch raises for a damaged file can be anything
+        state = None
+    if not isinstance(state, dict):
+        raise UserError(
+            f"{path} is damaged, or is no training state. Put a copy of it there, or start the "
+            "run anew (--overwrite)."
+        )
+    return state

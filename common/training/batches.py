@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence, Sized
+from collections.abc import Generator, Iterator, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields, is_dataclass, replace
+from contextlib import closing
+from dataclasses import fields, is_dataclass
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -53,29 +54,19 @@ def grouped(
     groups = [range(start, min(start + size, len(batches))) for start in starts]
     mine = [group[rank::processes] for group in groups]
     order = [position for group in mine for position in group]
+    stream = (batches[position] for position in order)
     if workers:
-        # With a generator of its own: the loader would draw from the global one.
-        generator = torch.Generator()
-        generator.manual_seed(seed)
-        stream: Iterator[Batch] = iter(
-            DataLoader(
-                batches,  # type: ignore[arg-type]
-                batch_size=None,
-                sampler=order,
-                num_workers=workers,
-                generator=generator,
-                worker_init_fn=leave_to_parent,
-            )
-        )
-    else:
-        stream = (batches[position] for position in order)
-    ahead = _made_ahead(stream, device) if device is not None and is_gpu(device) else None
-    try:
+        loader: Any = DataLoader(
+            batches, batch_size=None, sampler=order, num_workers=workers,  # type: ignore[arg-type]
+            # Of its own: the loader would draw from the global one.
+            generator=torch.Generator().manual_seed(seed), worker_init_fn=leave_to_parent,
+        )  # fmt: skip
+        stream = (batch for batch in loader)
+    if device is not None and is_gpu(device):
+        stream = _made_ahead(stream, device)
+    with closing(stream):
         for group, part in zip(groups, mine, strict=True):
-            yield islice(ahead or stream, len(part)), len(group)
-    finally:
-        if ahead is not None:
-            ahead.close()
+            yield islice(stream, len(part)), len(group)
 
 
 def _made_ahead(batches: Iterator[Batch], device: torch.device) -> Generator[Batch, None, None]:
@@ -85,8 +76,13 @@ def _made_ahead(batches: Iterator[Batch], device: torch.device) -> Generator[Bat
     for the batch in the making, and ends the thread.
     """
 
+    def pin(batch: Any) -> Any:
+        if hasattr(batch, "pin_memory") and not isinstance(batch, Tensor):
+            return batch.pin_memory()
+        return map_tensors(batch, lambda tensor: pinned(tensor, device))
+
     def make() -> tuple[Batch, ...]:
-        return tuple(_pinned(batch, device) for batch in islice(batches, 1))
+        return tuple(pin(batch) for batch in islice(batches, 1))
 
     with ThreadPoolExecutor(1, "batches") as thread:
         future = thread.submit(make)
@@ -95,29 +91,21 @@ def _made_ahead(batches: Iterator[Batch], device: torch.device) -> Generator[Bat
             yield made[0]
 
 
-def _pinned(batch: Any, device: torch.device) -> Any:
-    if hasattr(batch, "pin_memory") and not isinstance(batch, Tensor):
-        return batch.pin_memory()
-    return map_tensors(batch, lambda tensor: pinned(tensor, device))
+@runtime_checkable
+class Movable(Protocol):
+    """A tensor, or a batch that knows which of its tensors go to a device."""
+
+    def to(self, device: torch.device) -> Any: ...
 
 
 def to_device(batch: Any, device: torch.device) -> Any:
     """The batch with its tensors on `device`; what is nested is a dict, a tuple, a list, or a
     dataclass, unless it has a `to` of its own."""
-    if isinstance(batch, Tensor):
-        return upload(batch, device)
-    if hasattr(batch, "to"):
-        return batch.to(device)
-    if isinstance(batch, dict):
-        return {name: to_device(value, device) for name, value in batch.items()}
-    if isinstance(batch, tuple) and hasattr(batch, "_fields"):  # a NamedTuple
-        return type(batch)(*(to_device(value, device) for value in batch))
-    if isinstance(batch, list | tuple):
-        return type(batch)(to_device(value, device) for value in batch)
-    if is_dataclass(batch) and not isinstance(batch, type):
-        moved = {name: to_device(value, device) for name, value in _fields(batch).items()}
-        return replace(batch, **moved)
-    return batch
+
+    def move(value: Movable) -> Any:
+        return upload(value, device) if isinstance(value, Tensor) else value.to(device)
+
+    return map_tensors(batch, move, Movable)
 
 
 def count_examples(batch: Any) -> int:
@@ -125,19 +113,12 @@ def count_examples(batch: Any) -> int:
     the first tensor in it, or 0 without one."""
     if isinstance(batch, Tensor):
         return batch.shape[0] if batch.ndim else 1
-    if is_dataclass(batch) and isinstance(batch, Sized):
-        return len(batch)
-    if isinstance(batch, dict):
-        parts: Iterable[Any] = batch.values()
-    elif isinstance(batch, list | tuple):
-        parts = batch
-    else:
-        parts = _fields(batch).values()
-    return next((count for count in map(count_examples, parts) if count), 0)
-
-
-def _fields(value: Any) -> dict[str, Any]:
-    """The fields of a dataclass by name; none of anything else."""
-    if not is_dataclass(value):
-        return {}
-    return {field.name: getattr(value, field.name) for field in fields(value)}
+    if is_dataclass(batch):
+        if isinstance(batch, Sized):
+            return len(batch)
+        batch = [getattr(batch, field.name) for field in fields(batch)]
+    elif isinstance(batch, dict):
+        batch = batch.values()
+    elif not isinstance(batch, list | tuple):
+        return 0
+    return next((count for count in map(count_examples, batch) if count), 0)

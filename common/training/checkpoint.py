@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from dataclasses import KW_ONLY, dataclass
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from common.compute.device import (
     generator_state,
@@ -42,12 +42,11 @@ def random_state(device: torch.device = HOST) -> dict[str, Any]:
     Of plain values and tensors of the host. The generators of other devices are not touched: a
     training on the CPU starts no GPU.
     """
-    version, words, python_gauss = random.getstate()
-    algorithm, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
-    words_of_numpy = torch.from_numpy(np.asarray(keys, np.int64))
+    version, words, gauss = random.getstate()
+    algorithm, keys, *others = np.random.get_state(legacy=True)
     return {
-        "python": (version, torch.tensor(words), python_gauss),
-        "numpy": (algorithm, words_of_numpy, position, has_gauss, gauss),
+        "python": (version, torch.tensor(words), gauss),
+        "numpy": (algorithm, torch.from_numpy(np.asarray(keys, np.int64)), *others),
         "torch": torch.get_rng_state(),
         "device": generator_state(device),
     }
@@ -60,65 +59,42 @@ def restore_random_state(state: dict[str, Any], device: torch.device = HOST) -> 
         Whether the device's own generator is among them: False if the state is of a training on
         another kind of device.
     """
-    version, words, python_gauss = state["python"]
-    random.setstate((version, tuple(words.tolist()), python_gauss))
-    algorithm, keys, position, has_gauss, gauss = state["numpy"]
-    np.random.set_state((algorithm, keys.numpy().astype(np.uint32), position, has_gauss, gauss))
+    version, words, gauss = state["python"]
+    random.setstate((version, tuple(words.tolist()), gauss))
+    algorithm, keys, *others = state["numpy"]
+    np.random.set_state((algorithm, keys.numpy().astype(np.uint32), *others))
     torch.set_rng_state(state["torch"])
-    if "device" in state:
-        return set_generator_state(device, state["device"])
-    # A state of an earlier version has the generators of all GPUs, in their order.
-    of_gpus = state["cuda"] if device.type == "cuda" else []
-    index = device.index or 0
-    return set_generator_state(device, of_gpus[index] if index < len(of_gpus) else None)
+    return set_generator_state(device, state["device"])
 
 
-class Stateful(Protocol):
-    """A part of a training: what an optimiser, a scheduler or another part must offer."""
-
-    def state_dict(self) -> dict[str, Any]: ...
-
-    def load_state_dict(self, state: Any, /) -> Any: ...
-
-
+@dataclass(eq=False)
 class Checkpoint:
     """Saves the parts of a training, and the random generators, in its run; and restores them.
 
     Args:
-        run: the folder; None saves nothing.
+        run, world, seed: as `Trainer` takes them; the generators of each process are kept.
         progress: how far the training has come.
-        parts: the others by name, the model as "model"; None for one that this training has not.
-        world: the processes that train together: the state of the generators of each is kept.
-        every_steps, every_minutes: how often the state is to be saved within an epoch; None for
-            never.
-        seed: seeds the generators where the run has no state yet; None leaves them.
+        parts: the others by name, each with `state_dict` and `load_state_dict`; the model as "model";
+            None for one that this training has not.
+        every_steps, every_minutes: how often the state is to be saved within an epoch; None: never.
         device: that of the training, whose own generator is kept with the others.
         say: called with one line about what of a state cannot be restored here.
     """
 
-    def __init__(
-        self,
-        run: Run | None,
-        progress: Progress,
-        parts: Mapping[str, Stateful | None],
-        *,
-        world: World,
-        every_steps: int | None = None,
-        every_minutes: float | None = None,
-        seed: int | None = None,
-        device: torch.device = HOST,
-        say: Callable[[str], None] | None = None,
-    ) -> None:
-        self.run = run
-        self.progress = progress
-        given = {name: part for name, part in parts.items() if part is not None}
-        self.parts: dict[str, Stateful] = {"progress": progress, **given}
-        self.world = world
-        self.every_steps = every_steps
-        self.every_minutes = every_minutes
-        self.seed = seed
-        self.device = device
-        self.say = say
+    run: Run | None
+    progress: Progress
+    parts: Mapping[str, Any]
+    _: KW_ONLY
+    world: World
+    every_steps: int | None = None
+    every_minutes: float | None = None
+    seed: int | None = None
+    device: torch.device = HOST
+    say: Callable[[str], None] = print
+
+    def __post_init__(self) -> None:
+        given = {name: part for name, part in self.parts.items() if part is not None}
+        self.parts = {"progress": self.progress, **given}
         self._saved_at = 0.0  # seconds of training
 
     def is_due(self) -> bool:
@@ -135,9 +111,7 @@ class Checkpoint:
         Raises:
             UserError: a weight is NaN or infinite: the last state stays.
         """
-        model = self.parts["model"]
-        assert isinstance(model, nn.Module)
-        learnt = [weights for weights in model.parameters() if weights.requires_grad]
+        learnt = [each for each in self.parts["model"].parameters() if each.requires_grad]
         # Asked once for all: each answer would make the host wait.
         if not torch.stack([weights.isfinite().all() for weights in learnt]).all():
             raise diverged("weight", math.nan, self.progress.step)
@@ -155,13 +129,12 @@ class Checkpoint:
         Raises:
             UserError: the state is damaged, or not of these parts.
         """
-        state = None if self.run is None else self.run.load_training_state()
-        if self.run is None or state is None:
+        if self.run is None or (state := self.run.load_training_state()) is None:
             self._seed(0)
             return False
         where = self.run.path / "training.pt"
         try:
-            check_same_architecture(where, state["model"], self.parts["model"])  # type: ignore
+            check_same_architecture(where, state["model"], self.parts["model"])
             generators = state.pop("generators")
             state = self._on_device(state)
             for name, part in self.parts.items():
@@ -178,24 +151,22 @@ class Checkpoint:
         elif not restore_random_state(generators[self.world.rank], self.device):
             if self.seed is not None:
                 seed_generator(self.device, self.seed + step + self.world.rank)
-            if self.say is not None:
-                self.say(
-                    f"{where} was not saved on {self.device}: random numbers are drawn otherwise "
-                    "from here on than in a training that was never interrupted"
-                )
+            self.say(
+                f"{where} was not saved on {self.device}: random numbers are drawn otherwise from "
+                "here on than in a training that was never interrupted"
+            )
         return True
 
     def _on_device(self, state: dict[str, Any]) -> dict[str, Any]:
         """The state on the device of the training, in a fixed number of transfers."""
         if not is_gpu(self.device):
             return state
-        others = {name: part for name, part in state.items() if name != "optimizer"}
-        optimizer = state.get("optimizer", {})
+        optimizer = state.pop("optimizer", {})
         # Unless it is fused, an optimiser counts its steps on the host, in scalars.
         groups = optimizer.get("param_groups", ())
         scalars = any(group.get("fused") or group.get("capturable") for group in groups)
         optimizer = moved(optimizer, self.device, scalars=scalars)
-        return moved(others, self.device) | {"optimizer": optimizer}
+        return moved(state, self.device) | {"optimizer": optimizer}
 
     def _seed(self, step: int) -> None:
         if self.seed is not None:

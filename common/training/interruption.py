@@ -27,12 +27,10 @@ class Interruption:
     @contextmanager
     def listening(self) -> Iterator[Interruption]:
         # Only the main thread may set signal handlers; elsewhere Ctrl-C stays what it was.
-        if threading.current_thread() is not threading.main_thread():
-            yield self
-            return
+        is_main = threading.current_thread() is threading.main_thread()
         self.requested = False
         self._process = os.getpid()
-        before = {number: signal.signal(number, self._note) for number in SIGNALS}
+        before = {number: signal.signal(number, self._note) for number in SIGNALS if is_main}
         try:
             yield self
         finally:

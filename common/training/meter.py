@@ -1,4 +1,4 @@
-"""The losses of the last updates: kept on the device, and read only now and then."""
+"""What a training reports: the losses of the last updates, read from the device only now and then."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import math
 import os
 import sys
 import time
+from dataclasses import dataclass, field
+from itertools import islice
+from operator import mul
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,8 @@ from torch import Tensor
 from common.compute.device import peak_memory, to_host
 from common.errors import UserError
 from common.training.loss import Figures, Loss, mean_of_sums
+from common.training.progress import Progress
+from common.training.tracking import Tracker
 
 
 class Meter:
@@ -31,7 +36,9 @@ class Meter:
         self.figures = figures
         self.unit = unit
         self._unread: list[tuple[Loss, Tensor, int, int]] = []
-        self.rows: list[dict[str, Any]] = []  # what is known of each update
+        # Of each update: its examples, loss, norm, count, and the sums by these names.
+        self.rows: list[tuple[float, ...]] = []
+        self.names: list[str] = []
         self._clocked = 0  # the rows from here on are of the time since _started
         self._started = time.perf_counter()
 
@@ -48,22 +55,21 @@ class Meter:
         Raises:
             UserError: a loss or a gradient is NaN or infinite; the first such step is named.
         """
-        if not self._unread:
-            return
         unread, self._unread = self._unread, []
-        names = list(unread[0][0].sums)
+        if not unread:
+            return
+        self.names = list(unread[0][0].sums)
         tensors = [
-            [loss.value, norm, loss.count, *(loss.sums[name] for name in names)]
+            (loss.value, norm, loss.count, *(loss.sums[name] for name in self.names))
             for loss, norm, *_ in unread
         ]
         columns = to_host([torch.stack(column) for column in zip(*tensors, strict=True)])
         numbers = zip(*(column.tolist() for column in columns), strict=True)
-        for (*_, examples, step), (value, norm, count, *sums) in zip(unread, numbers, strict=True):
-            for what, number in (("loss", value), ("gradient", norm)):
+        for (*_, examples, step), row in zip(unread, numbers, strict=True):
+            for what, number in zip(("loss", "gradient"), row, strict=False):
                 if not math.isfinite(number):
                     raise diverged(what, number, step)
-            row = {"value": value, "norm": norm, "count": count, "examples": examples}
-            self.rows.append(row | {"sums": dict(zip(names, sums, strict=True))})
+            self.rows.append((examples, *row))
 
     def restart_clock(self) -> None:
         """Leave out of the speeds what was until now: a validation, the time before a resume."""
@@ -79,32 +85,92 @@ class Meter:
             update was timed.
         """
         self.read()
-        count = math.fsum(row["count"] for row in self.rows)
-        sums = {
-            name: math.fsum(row["sums"][name] for row in self.rows) for name in self.rows[0]["sums"]
+        examples, values, norms, counts, *sums = zip(*self.rows, strict=True)
+        count = math.fsum(counts)
+        named = zip(self.names, map(math.fsum, sums), strict=True)
+        figures = {
+            "loss": math.fsum(map(mul, values, counts)) / max(1, count),
+            **self.figures(dict(named), count),
+            "gradient_norm": math.fsum(norms) / len(norms),
         }
-        total = math.fsum(row["value"] * row["count"] for row in self.rows)
-        figures = {"loss": total / max(1, count), **self.figures(sums, count)}
-        norms = math.fsum(row["norm"] for row in self.rows)
-        figures["gradient_norm"] = norms / len(self.rows)
         seconds = time.perf_counter() - self._started
-        clocked = self.rows[self._clocked :]
         speeds = {
-            f"{unit}_per_second": sum(row[column] for row in clocked) / seconds
-            for unit, column in ((self.unit, "count"), ("examples", "examples"))
-            if clocked
+            f"{unit}_per_second": sum(column[self._clocked :]) / seconds
+            for unit, column in ((self.unit, counts), ("examples", examples))
+            if column[self._clocked :]
         }
         self.rows.clear()
-        self._clocked, self._started = 0, time.perf_counter()
+        self.restart_clock()
         return figures, speeds
 
     def state_dict(self) -> dict[str, Any]:
         self.read()
-        return {"rows": self.rows}
+        return {"rows": self.rows, "names": self.names}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.rows, self._unread = [dict(row) for row in state["rows"]], []
+        self.rows, self.names, self._unread = list(state["rows"]), state["names"], []
         self.restart_clock()
+
+
+@dataclass(eq=False)
+class Reports:
+    """Figures for the tracker, and lines for who watches.
+
+    Args:
+        tracker, optimizer, monitor: as `Trainer` takes them.
+        meter: has the losses of the updates since the last report.
+        progress: when it is.
+    """
+
+    tracker: Tracker
+    meter: Meter
+    optimizer: torch.optim.Optimizer
+    progress: Progress
+    monitor: str | None = None
+    _newest_loss: float = field(default=math.nan, init=False)
+
+    def training(self, device: torch.device) -> None:
+        """Report the updates since the last report; this waits for the device."""
+        figures, speeds = self.meter.report()
+        self._newest_loss = figures["loss"]
+        # The learning rates of the next update, one for all groups that share it.
+        rates = enumerate(dict.fromkeys(group["lr"] for group in self.optimizer.param_groups))
+        named = figures | {f"learning_rate{f'_{n}' if n else ''}": rate for n, rate in rates}
+        named = {f"train/{name}": value for name, value in named.items()}
+        named |= {f"speed/{name}": value for name, value in speeds.items()}
+        self._track(named | memory_in_use(device))
+        shown = {name: f"{value:.4g}" for name, value in figures.items() if name != "gradient_norm"}
+        unit = self.meter.unit
+        speed = {unit: f"{speeds.get(f'{unit}_per_second', 0):,.0f}/s"}
+        self.tracker.show(**dict(islice(shown.items(), 3)) | speed)  # the loss and two figures
+
+    def validation(self, metrics: dict[str, float], *, improved: bool) -> None:
+        """Report a validation.
+
+        Args:
+            metrics: what it gave; empty if there is nothing to validate with.
+            improved: whether these are the best so far.
+        """
+        self._track({f"validation/{name}": value for name, value in metrics.items()})
+        if metrics and improved:
+            self.tracker.best(metrics)
+        listed = "".join(f"  {name} {value:.4g}" for name, value in metrics.items())
+        self.tracker.say(
+            f"epoch {self.progress.epoch + 1}  step {self.progress.step}"
+            f"  training loss {self._newest_loss:.4g}{'  |  validation' if metrics else ''}{listed}"
+            f"{'  (best so far)' if improved and self.monitor else ''}"
+        )
+
+    def end(self) -> None:
+        """Say why training ended, and with which weights."""
+        progress = self.progress
+        best = f", best at step {progress.best_step}" if self.monitor else ""
+        self.tracker.say(f"finished after step {progress.step}: {progress.finished}{best}")
+
+    def _track(self, figures: dict[str, float]) -> None:
+        if figures:
+            seconds = round(self.progress.seconds, 2)
+            self.tracker.scalars(figures, epoch=self.progress.epoch + 1, seconds=seconds)
 
 
 def diverged(what: str, value: float, step: int) -> UserError:

@@ -22,19 +22,18 @@ if TYPE_CHECKING:
 
     from common.training.trainer import Trainer
 
+UNLESS_COSINE = MayChange(
+    lambda o: o.schedule != "cosine", "may change on resume unless --schedule is cosine"
+)
+TAKES_THE_RUNS = MayChange(lambda o: o.precision == "auto", "auto on resume takes the run's")
+
 
 @dataclass(frozen=True)
 class TrainingOptions:
     """How the weights are learnt."""
 
     # A cosine falls to its end with the last epoch: with more of them, every rate is another.
-    epochs: Annotated[
-        Positive,
-        BASIC,
-        MayChange(
-            lambda o: o.schedule != "cosine", "may change on resume unless --schedule is cosine"
-        ),
-    ] = 30
+    epochs: Annotated[Positive, BASIC, UNLESS_COSINE] = 30
     """Most passes over the training data; a cosine schedule ends with the last."""
     batch_size: Annotated[Positive, BASIC] = 64
     """Examples in a batch."""
@@ -57,11 +56,7 @@ class TrainingOptions:
     """Epochs without a better validation score after which training ends; 0 for no such end."""
     max_minutes: Annotated[Amount | None, MAY_CHANGE] = None
     """Minutes after which training ends; no limit by default."""
-    precision: Annotated[
-        Precision,
-        BASIC,
-        MayChange(lambda o: o.precision == "auto", "auto on resume takes the run's"),
-    ] = "auto"
+    precision: Annotated[Precision, BASIC, TAKES_THE_RUNS] = "auto"
     """Arithmetic of the matrix products; auto takes the one that is measured to be faster here."""
     device: Annotated[str, BASIC, MAY_CHANGE, Metavar("DEVICE")] = "auto"
     """cpu, cuda, cuda:1, mps, or any other device of PyTorch; auto takes a GPU if there is one."""
@@ -71,11 +66,7 @@ class TrainingOptions:
     """CPU threads of the arithmetic; PyTorch's choice by default."""
 
     def check(self) -> None:
-        """Refuse options that do not go together, before anything slow is done.
-
-        Raises:
-            UserError: they do not.
-        """
+        """Refuse options that do not go together, by a `UserError`, before anything slow is done."""
         if self.schedule == "plateau" and self.warmup_steps:
             raise UserError(
                 "--schedule plateau has no warm-up: leave --warmup-steps out, or choose another."
@@ -109,12 +100,11 @@ class TrainingOptions:
         """
         from common.compute.precision import choose_precision, describe_choice
 
-        if self.precision == "auto" and resumed is not None:
-            precision = choose_precision(resumed.precision, model)
-        else:
-            precision = choose_precision(self.precision, model)
-            print(describe_choice(self.precision, model), file=sys.stderr)
-        return dataclasses.replace(self, precision=precision)
+        again = self.precision == "auto" and resumed is not None
+        wanted = resumed.precision if resumed is not None and again else self.precision
+        if not again:
+            print(describe_choice(wanted, model), file=sys.stderr)
+        return dataclasses.replace(self, precision=choose_precision(wanted, model))
 
     def make_optimizer(
         self, model: nn.Module, slower: Collection[nn.Parameter] = (), slower_rate: float = 0.0
@@ -135,13 +125,12 @@ class TrainingOptions:
                 rate = slower_rate if id(parameter) in apart else self.learning_rate
                 decay = self.weight_decay if parameter.ndim > 1 else 0.0
                 groups.setdefault((rate, decay), []).append(parameter)
-        return torch.optim.AdamW(
-            [
-                {"params": parameters, "lr": rate, "weight_decay": decay}
-                for (rate, decay), parameters in groups.items()
-            ],
-            fused=True,  # one pass over the weights instead of a dozen
-        )
+        settings = [
+            {"params": parameters, "lr": rate, "weight_decay": decay}
+            for (rate, decay), parameters in groups.items()
+        ]
+        # Fused: one pass over the weights instead of a dozen.
+        return torch.optim.AdamW(settings, fused=True)
 
     def make_scheduler(
         self, optimizer: torch.optim.Optimizer, steps_per_epoch: int, mode: Literal["max", "min"]
@@ -157,14 +146,13 @@ class TrainingOptions:
             return ReduceLROnPlateau(
                 optimizer, mode, factor=0.5, patience=1, threshold=0.0, min_lr=floors
             )
-        if self.schedule == "cosine":
-            total = max(self.warmup_steps + 1, self.epochs * steps_per_epoch)
-            factor = cosine(total, self.warmup_steps)
-        elif self.schedule == "inverse_sqrt":
-            factor = inverse_sqrt(self.warmup_steps or 4000)
-        else:
-            factor = constant(self.warmup_steps)
-        return LambdaLR(optimizer, factor)
+        total = max(self.warmup_steps + 1, self.epochs * steps_per_epoch)
+        factors = {
+            "constant": constant(self.warmup_steps),
+            "cosine": cosine(total, self.warmup_steps),
+            "inverse_sqrt": inverse_sqrt(self.warmup_steps or 4000),
+        }
+        return LambdaLR(optimizer, factors[self.schedule])
 
     def make_trainer(
         self, model: nn.Module, optimizer: torch.optim.Optimizer, batches, **arguments: Any
@@ -184,20 +172,12 @@ class TrainingOptions:
             )
         steps = -(-len(first) // self.accumulate)  # of an epoch
         return Trainer(
-            model,
-            optimizer,
-            batches,
-            max_epochs=self.epochs,
-            max_minutes=self.max_minutes,
-            patience=self.patience or None,
+            model, optimizer, batches,
+            max_epochs=self.epochs, max_minutes=self.max_minutes, patience=self.patience or None,
             scheduler=self.make_scheduler(optimizer, steps, arguments.get("mode", "max")),
-            clip_norm=self.clip_norm or None,
-            accumulate=self.accumulate,
-            precision=self.precision,
-            average_decay=self.average_decay or None,
-            seed=self.seed,
-            **arguments,
-        )
+            clip_norm=self.clip_norm or None, accumulate=self.accumulate, precision=self.precision,
+            average_decay=self.average_decay or None, seed=self.seed, **arguments,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,10 +193,6 @@ class RunOptions:
     """Replace the run in the folder."""
 
     def check(self) -> None:
-        """Refuse options that do not go together, before anything slow is done; an experiment may have
-        more to refuse.
-
-        Raises:
-            UserError: they do not.
-        """
+        """Refuse options that do not go together, by a `UserError`, before anything slow is done; an
+        experiment may have more to refuse."""
         self.training.check()

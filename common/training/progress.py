@@ -53,11 +53,7 @@ class Limits:
     """Training stops at the first limit that is reached; None for no such limit.
 
     Args:
-        epochs: passes over the training data.
-        steps: updates of the weights.
-        minutes: of training, validation included.
-        patience: validations without improvement.
-        monitor: the metric that is to improve.
+        epochs, steps, minutes, patience, monitor: as `Trainer` takes them.
 
     Raises:
         ValueError: no limit at all, or patience with nothing to monitor.
@@ -77,23 +73,17 @@ class Limits:
 
     def most_steps(self, epoch_steps: int) -> int | None:
         """Updates at most, where an epoch has `epoch_steps`; None if no limit counts them."""
-        limits = [] if self.steps is None else [self.steps]
-        if self.epochs is not None:
-            limits.append(self.epochs * epoch_steps)
-        return min(limits, default=None)
+        epochs = None if self.epochs is None else self.epochs * epoch_steps
+        return min((each for each in (self.steps, epochs) if each is not None), default=None)
 
     def reached(self, progress: Progress) -> str:
         """Why training is to stop now, in words; empty if it is not."""
         if self.epochs is not None and progress.epoch >= self.epochs:
-            return _counted(self.epochs, "epoch")
+            return f"{self.epochs} epoch{'s' * (self.epochs != 1)}"
         if self.steps is not None and progress.step >= self.steps:
-            return _counted(self.steps, "step")
+            return f"{self.steps} step{'s' * (self.steps != 1)}"
         if self.minutes is not None and progress.seconds >= 60 * self.minutes:
             return f"{self.minutes:g} minutes"
         if self.patience is not None and progress.without_improvement >= self.patience:
             return f"no better {self.monitor} in {self.patience} validations"
         return ""
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -1,20 +1,21 @@
-"""Which of all the weights that a training goes through it ends with."""
+"""Which of all the weights that a training goes through it ends with: an average, the best."""
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Literal, TypeAlias
 
+import torch
 from torch import Tensor, nn
 
 from common.compute.device import to_host
 from common.compute.precision import without_gradients
 from common.runs.run import Run
 from common.runs.weights import load_state_dict
-from common.training.averaging import WeightAverage
 from common.training.checkpoint import random_state, restore_random_state
 from common.training.distributed import World
 from common.training.interruption import Interruption
@@ -23,53 +24,93 @@ from common.training.progress import Progress
 Validate: TypeAlias = Callable[[], dict[str, float]]
 
 
+class WeightAverage:
+    """Averages the parameters over the updates (Polyak and Juditsky 1992, exponentially).
+
+        average = d * average + (1 - d) * parameter,    d = min(decay, (1 + n) / (10 + n))
+
+    after update number n, counted from 0: the first averages forget the initial weights quickly.
+
+    Args:
+        parameters: what is averaged; each parameter once.
+        decay: how much of the average stays at each update, as 0.999.
+    """
+
+    def __init__(self, parameters: Iterable[Tensor], decay: float) -> None:
+        if not 0 <= decay < 1:
+            raise ValueError(f"decay must be at least 0 and below 1, not {decay}")
+        self.parameters = list(parameters)
+        self.decay = decay
+        self.updates = 0
+        self.averages = [parameter.detach().clone() for parameter in self.parameters]
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take the present parameters into the average."""
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        torch._foreach_lerp_(self.averages, self.parameters, 1 - decay)
+        self.updates += 1
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Within the block, the parameters are the averages; after it, what they were."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    @torch.no_grad()
+    def _swap(self) -> None:
+        for parameter, average in zip(self.parameters, self.averages, strict=True):
+            held = parameter.clone()
+            parameter.copy_(average)
+            average.copy_(held)
+
+    def state_dict(self) -> dict:
+        return {"updates": self.updates, "averages": self.averages}
+
+    @torch.no_grad()
+    def load_state_dict(self, state: dict) -> None:
+        self.updates = state["updates"]
+        for average, saved in zip(self.averages, state["averages"], strict=True):
+            average.copy_(saved)
+
+
+@dataclass(eq=False)
 class Selection:
     """Validates, keeps the best weights, and puts them into the model at the end.
 
     Args:
-        model: what is trained.
+        model, monitor, mode, run, world: as `Trainer` takes them; without a run the best weights are
+            kept in memory, and process 0 of the world validates and keeps for all.
         progress: notes which weights are the best so far.
-        validate: gives the metrics by name, and may draw random numbers; None: there are none.
+        measure: gives the metrics by name, and may draw random numbers; None: there are none.
         every: steps between validations; None for once after every epoch.
-        monitor: the metric that is compared; None: the newest weights are the best.
-        mode: whether "max" or "min" of it is best.
         average: where there is one, its weights are what is validated and kept.
-        run: the folder to keep the best weights in; None keeps them in memory.
-        world: the processes that train together; process 0 validates and keeps for all.
         interruption: Ctrl-C stops a validation at once.
 
     Raises:
         ValueError: a metric of no validation, or an unknown mode.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        progress: Progress,
-        validate: Validate | None = None,
-        *,
-        every: int | None = None,
-        monitor: str | None = None,
-        mode: Literal["max", "min"] = "max",
-        average: WeightAverage | None = None,
-        run: Run | None = None,
-        world: World | None = None,
-        interruption: Interruption | None = None,
-    ) -> None:
-        if monitor is not None and validate is None:
+    model: nn.Module
+    progress: Progress
+    measure: Validate | None = None
+    _: KW_ONLY
+    every: int | None = None
+    monitor: str | None = None
+    mode: Literal["max", "min"] = "max"
+    average: WeightAverage | None = None
+    run: Run | None = None
+    world: World = World()
+    interruption: Interruption = field(default_factory=Interruption)
+
+    def __post_init__(self) -> None:
+        if self.monitor is not None and self.measure is None:
             raise ValueError("monitor needs validate, which gives the metrics")
-        if mode not in ("max", "min"):
-            raise ValueError(f'mode is "max" or "min", not {mode!r}')
-        self.model = model
-        self.progress = progress
-        self.measure = validate
-        self.every = every
-        self.monitor = monitor
-        self.mode = mode
-        self.average = average
-        self.run = run
-        self.world = world or World()
-        self.interruption = interruption or Interruption()
+        if self.mode not in ("max", "min"):
+            raise ValueError(f'mode is "max" or "min", not {self.mode!r}')
         self._weights: dict[str, Tensor] = {}  # the best, where there is no run
 
     def is_due(self) -> bool:
@@ -123,7 +164,7 @@ class Selection:
     def keep(self) -> None:
         """Keep the present weights as the best."""
         if self.world.rank == 0:
-            with self._averaged():
+            with self.average.applied() if self.average else nullcontext():
                 if self.run is not None:
                     self.run.save_model(self.model)
                 else:
@@ -139,10 +180,6 @@ class Selection:
             else:
                 load_state_dict(self.model, self._weights)
 
-    def _averaged(self) -> AbstractContextManager[None]:
-        """Within the block, the model has its averaged weights, if there are any."""
-        return nullcontext() if self.average is None else self.average.applied()
-
     def _undisturbed(self, measure: Validate) -> dict[str, float] | None:
         """The metrics, while nothing changes that the training depends on; None after Ctrl-C."""
         device = next(self.model.parameters()).device
@@ -153,7 +190,8 @@ class Selection:
                 # One of several processes cannot stop alone: there, Ctrl-C waits for the next report.
                 if self.world.size == 1:
                     stack.enter_context(self.interruption.immediate())
-                stack.enter_context(self._averaged())
+                if self.average is not None:
+                    stack.enter_context(self.average.applied())
                 return {name: float(value) for name, value in measure().items()}
         except KeyboardInterrupt:
             if self.world.size > 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
@@ -19,7 +19,6 @@ from common.files import atomic_write, write_json
 from common.runs.kept import Kept
 from common.runs.run import Run
 from common.training.options import RunOptions
-from common.training.subject import Subject
 from common.training.task import Evaluation, Task
 from common.training.tracking import Tracker
 from common.training.trainer import OnProgress
@@ -55,10 +54,10 @@ def train(
     check_bounds(options)
     options.check()
     how: dict[str, Any] = {"resume": options.resume, "overwrite": options.overwrite}
-    how["may_change"] = set(may_change(options))
-    Run.check(options.run_dir, kind, options, **how)
-    continues = Run.continues(options.run_dir, options.resume)
-    begun = Run.open(options.run_dir, kind) if continues else None
+    how["may_change"] = may_change(options)
+    begun = Run.check(options.run_dir, kind, options, **how)
+    if begun is not None and not begun.has_training_state():
+        begun = None  # it was stopped before it had learnt anything
     before = None if begun is None else begun.read_config(type(options)).training
     device = options.training.begin()
     kept = Kept(begun)
@@ -89,8 +88,7 @@ def train(
         trainer.fit()
     with without_gradients():
         evaluation = task.evaluate(task.model.eval(), "val")
-    data = getattr(options, "data", None)
-    write_evaluation(run, Subject.of_run(run.path, "val", trained_on=data), evaluation)
+    write_evaluation(run, Subject.of_run(run.path, "val", options), evaluation)
     return evaluation
 
 
@@ -131,9 +129,8 @@ def evaluate(
     run = Run.open(folder, kind)
     trained = run.read_config(options)
     subject = Subject.of_run(
-        folder, split, trained_on=getattr(trained, "data", None), data=data,
-        ensemble=tuple(ensemble), changed=changed or {},
-    )  # fmt: skip
+        folder, split, trained, data, ensemble=tuple(ensemble), changed=changed or {}
+    )
     now = dict(changes or {}) | ({} if data is None else {"data": data})
     if unknown := now.keys() - {each.name for each in fields(trained)}:
         raise UserError(
@@ -161,3 +158,67 @@ def write_evaluation(run: Run, subject: Subject, evaluation: Evaluation) -> None
         stem, dot, ending = name.rpartition(".")
         with atomic_write(run.file(f"{stem}-{subject.name}{dot}{ending}")) as file:
             file.write(text)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A split of some data, and how it was evaluated.
+
+    Args:
+        split: val, test, ...
+        trained_on: the folder of the data that the run was trained on; None where it has none, as
+            with data that an experiment makes.
+        data: the folder of the data that it is evaluated on.
+        ensemble: runs that take part besides.
+        changed: what is otherwise than in training, by a short name.
+    """
+
+    split: str
+    trained_on: Path | None = None
+    data: Path | None = None
+    ensemble: tuple[Path, ...] = ()
+    changed: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of_run(
+        cls, run: Path, split: str, options: Any, data: str | Path | None = None, **others: Any
+    ) -> Subject:
+        """A split of the data that are named, or of those that the run was trained on.
+
+        Args:
+            run: its folder, for the message.
+            options: those of the run; their `data`, if they have it, is what it was trained on.
+            data: a folder; None: where the run's own are.
+            split, others: as the class takes them.
+
+        Raises:
+            UserError: none is named, and the run's are not where they were.
+        """
+        ours = getattr(options, "data", None)
+        ours = None if ours is None else Path(ours)
+        if data is None and ours is not None and not ours.exists():
+            raise UserError(f"{ours}, the data of {run}, is no longer there. Say where: --data.")
+        return cls(split, ours, ours if data is None else Path(data), **others)
+
+    @property
+    def name(self) -> str:
+        """Of the files: the split for what training itself evaluates, and longer for all else."""
+        parts = [self._data_name(), self.split]
+        if self.ensemble:
+            parts += ["ensemble", *(run.resolve().name for run in self.ensemble)]
+        parts += [f"{option}-{value}" for option, value in sorted(self.changed.items())]
+        return "-".join(part for part in parts if part)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What its file records besides the metrics."""
+        data = None if self.data is None else str(self.data)
+        return {"data": data, "ensemble": [str(run) for run in self.ensemble]}
+
+    def _data_name(self) -> str:
+        """Empty for the data that the run was trained on, also where they were moved."""
+        if self.data is None or self.trained_on is None:
+            return ""
+        ours, theirs = self.trained_on.resolve(), self.data.resolve()
+        if ours == theirs or (ours.name == theirs.name and not ours.exists()):
+            return ""
+        return theirs.name if theirs.name != ours.name else "-".join(theirs.parts[-2:])

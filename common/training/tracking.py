@@ -45,7 +45,7 @@ class Tracker:
     ) -> None:
         self.step = 0
         self._progress = progress
-        self._bar: tqdm | None = None
+        self._bar = tqdm(disable=True)
         self._lines: IO[bytes] | None = None
         self._writer: SummaryWriter | None = None
         self._settings: dict[str, Any] = {}
@@ -63,11 +63,15 @@ class Tracker:
 
             self._earlier_events = list(Path(folder, "tensorboard").glob("events.*"))
             self._writer = SummaryWriter(str(Path(folder) / "tensorboard"))
-            losses = {"loss": ("train/loss", "validation/loss"), **charts}
-            costs = {"per second": ("speed/.*",), "memory": ("memory/.*",)}
-            self._writer.add_custom_scalars(
-                {"training and validation": _multiline(losses), "speed": _multiline(costs)}
-            )
+            pages: dict[str, Mapping[str, Sequence[str]]] = {
+                "training and validation": {"loss": ("train/loss", "validation/loss"), **charts},
+                "speed": {"per second": ("speed/.*",), "memory": ("memory/.*",)},
+            }
+            layout = {
+                page: {title: ["Multiline", list(names)] for title, names in shown.items()}
+                for page, shown in pages.items()
+            }
+            self._writer.add_custom_scalars(layout)
 
     def __enter__(self) -> Tracker:
         return self
@@ -112,7 +116,7 @@ class Tracker:
     def table(self, name: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Write a table of texts, whatever signs are in them."""
         lines = [columns, ["---"] * len(columns)]
-        lines += [[_cell(text) for text in row] for row in rows]
+        lines += [[text.replace("|", "\\|").replace("\n", " ") for text in row] for row in rows]
         self.text(name, "\n".join(f"| {' | '.join(line)} |" for line in lines))
 
     def images(self, name: str, images: Image | Iterable[Image], step: int | None = None) -> None:
@@ -123,12 +127,11 @@ class Tracker:
         from PIL.Image import Image
 
         step = self.step if step is None else step
-        named = (
-            [(name, images)]
-            if isinstance(images, Image)
-            else [(f"{name}/{number}", image) for number, image in enumerate(images)]
-        )
-        for tag, image in named:
+        if isinstance(images, Image):
+            named = {name: images}
+        else:
+            named = {f"{name}/{number}": image for number, image in enumerate(images)}
+        for tag, image in named.items():
             self._writer.add_image(tag, np.asarray(image.convert("RGB")), step, dataformats="HWC")
 
     def figure(self, name: str, figure: Figure, step: int | None = None) -> None:
@@ -200,39 +203,24 @@ class Tracker:
     def begin_epoch(self, epoch: int, batches: int, done: int) -> None:
         """Show a new bar: `epoch` counted from 0, `done` of its batches before now."""
         self.end_epoch()
-        if self._progress:
-            # disable=None: no bar where standard error is a file.
-            self._bar = tqdm(
-                desc=f"epoch {epoch + 1}", total=batches, initial=done, unit=" batches",
-                leave=False, dynamic_ncols=True, disable=None,
-            )  # fmt: skip
+        self._bar = tqdm(
+            desc=f"epoch {epoch + 1}", total=batches, initial=done, unit=" batches", leave=False,
+            dynamic_ncols=True,
+            disable=None if self._progress else True,  # None: no bar where standard error is a file
+        )  # fmt: skip
 
     def advance(self, batches: int) -> None:
         """Move the bar on."""
-        if self._bar is not None:
-            self._bar.update(batches)
+        self._bar.update(batches)
 
     def show(self, **figures: str) -> None:
         """Put the newest figures beside the bar."""
-        if self._bar is not None:
-            self._bar.set_postfix(figures)
+        self._bar.set_postfix(figures)
 
     def end_epoch(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+        self._bar.close()
 
     def say(self, line: str) -> None:
         """Print a line above the bar."""
         if self._progress:
             tqdm.write(line, file=sys.stderr)
-
-
-def _multiline(charts: Mapping[str, Sequence[str]]) -> dict[str, list]:
-    """A section of TensorBoard's custom scalars."""
-    return {title: ["Multiline", list(names)] for title, names in charts.items()}
-
-
-def _cell(text: str) -> str:
-    """A text inside a Markdown table."""
-    return text.replace("|", "\\|").replace("\n", " ")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import KW_ONLY, dataclass, field
+from functools import partial
 from typing import Any, Literal, NoReturn, TypeAlias
 
 import torch
@@ -15,22 +17,21 @@ from common.compute import Precision
 from common.compute.precision import choose_precision
 from common.errors import UserError
 from common.runs.run import Run
-from common.training.averaging import WeightAverage
 from common.training.batches import grouped
-from common.training.checkpoint import Checkpoint, Stateful
+from common.training.checkpoint import Checkpoint
 from common.training.distributed import World
 from common.training.interruption import Interruption
 from common.training.loss import Figures, mean_of_sums
-from common.training.meter import Meter
+from common.training.meter import Meter, Reports
 from common.training.progress import Limits, Progress
-from common.training.reports import Reports
-from common.training.selection import Selection, Validate
+from common.training.selection import Selection, Validate, WeightAverage
 from common.training.tracking import Tracker
 from common.training.update import Update
 
 OnProgress: TypeAlias = Callable[[int, int | None], None]  # updates so far, and at most
 
 
+@dataclass(eq=False, repr=False)
 class Trainer:
     """Trains any module that has `loss(batch) -> Loss`.
 
@@ -71,7 +72,7 @@ class Trainer:
         figures: makes what is reported beside the loss of its sums and its count.
         unit: what the count of a loss counts: "tokens", "sentences"; the speed is reported in it.
         run: the folder to keep everything in; None keeps nothing on disk.
-        tracker: where to report; None reports nowhere.
+        tracker: where to report; nowhere by default.
         seed: seeds all random generators when training starts; None leaves them.
         log_every: steps between reports; only then does training wait for the device.
         checkpoint_minutes, checkpoint_steps: how often the state is saved within an epoch.
@@ -85,81 +86,73 @@ class Trainer:
         ValueError: arguments that do not go together.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        batches: Callable[[int], Sequence[Any]],
-        *,
-        validate: Validate | None = None,
-        monitor: str | None = None,
-        mode: Literal["max", "min"] = "max",
-        patience: int | None = None,
-        max_epochs: int | None = None,
-        max_steps: int | None = None,
-        max_minutes: float | None = None,
-        validate_every: int | None = None,
-        scheduler: LRScheduler | None = None,
-        clip_norm: float | None = None,
-        accumulate: int = 1,
-        precision: Precision = "fp32",
-        average_decay: float | None = None,
-        figures: Figures = mean_of_sums,
-        unit: str = "examples",
-        run: Run | None = None,
-        tracker: Tracker | None = None,
-        seed: int | None = 0,
-        log_every: int = 50,
-        checkpoint_minutes: float = 10.0,
-        checkpoint_steps: int | None = None,
-        workers: int = 0,
-        world: World | None = None,
-        how_to_resume: str = "Run the same command with --resume to go on.",
-        on_progress: OnProgress | None = None,
-    ) -> None:
-        if precision not in ("fp32", "bf16", "auto"):
-            raise ValueError('precision is "fp32", "bf16" or "auto"')
-        if min(accumulate, log_every, validate_every or 1, checkpoint_steps or 1) < 1:
-            raise ValueError("counts of batches and steps must be at least 1")
-        self.plateau = scheduler if isinstance(scheduler, ReduceLROnPlateau) else None
-        if self.plateau is not None and (monitor is None or self.plateau.mode != mode):
-            raise ValueError("ReduceLROnPlateau needs a metric to monitor, and its mode")
-        self.model = model
-        self.optimizer = optimizer
-        self.batches = batches
-        self.monitor = monitor
-        self.scheduler = scheduler
-        self.accumulate = accumulate
-        self.run = run
-        self.tracker = tracker or Tracker(progress=False)
-        self.log_every = log_every
-        self.workers = workers
-        self.world = world or World()
-        self.how_to_resume = how_to_resume
-        self.on_progress = on_progress
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    batches: Callable[[int], Sequence[Any]]
+    _: KW_ONLY
+    validate: Validate | None = None
+    monitor: str | None = None
+    mode: Literal["max", "min"] = "max"
+    patience: int | None = None
+    max_epochs: int | None = None
+    max_steps: int | None = None
+    max_minutes: float | None = None
+    validate_every: int | None = None
+    scheduler: LRScheduler | None = None
+    clip_norm: float | None = None
+    accumulate: int = 1
+    precision: Precision = "fp32"
+    average_decay: float | None = None
+    figures: Figures = mean_of_sums
+    unit: str = "examples"
+    run: Run | None = None
+    tracker: Tracker = field(default_factory=partial(Tracker, progress=False))
+    seed: int | None = 0
+    log_every: int = 50
+    checkpoint_minutes: float = 10.0
+    checkpoint_steps: int | None = None
+    workers: int = 0
+    world: World = World()
+    how_to_resume: str = "Run the same command with --resume to go on."
+    on_progress: OnProgress | None = None
 
-        self.limits = Limits(max_epochs, max_steps, max_minutes, patience, monitor)
+    def __post_init__(self) -> None:
+        if self.precision not in ("fp32", "bf16", "auto"):
+            raise ValueError('precision is "fp32", "bf16" or "auto"')
+        counts = (self.accumulate, self.log_every, self.validate_every, self.checkpoint_steps)
+        if min(1 if count is None else count for count in counts) < 1:
+            raise ValueError("counts of batches and steps must be at least 1")
+        scheduler, monitor, world = self.scheduler, self.monitor, self.world
+        self.plateau = scheduler if isinstance(scheduler, ReduceLROnPlateau) else None
+        if self.plateau is not None and (monitor is None or self.plateau.mode != self.mode):
+            raise ValueError("ReduceLROnPlateau needs a metric to monitor, and its mode")
+        self.limits = Limits(
+            self.max_epochs, self.max_steps, self.max_minutes, self.patience, monitor
+        )
         self.progress = Progress()
         self.interruption = Interruption()
         self.update = Update(
-            model, optimizer, clip_norm=clip_norm, accumulate=accumulate,
-            precision=choose_precision(precision, model), world=self.world,
+            self.model, self.optimizer, clip_norm=self.clip_norm, accumulate=self.accumulate,
+            precision=choose_precision(self.precision, self.model), world=world,
         )  # fmt: skip
         self.device, self.parameters = self.update.device, self.update.parameters
-        self.average = WeightAverage(self.parameters, average_decay) if average_decay else None
-        self.meter = Meter(figures, unit)
-        self.reports = Reports(self.tracker, self.meter, optimizer, self.progress, monitor)
+        decay = self.average_decay
+        self.average = WeightAverage(self.parameters, decay) if decay else None
+        self.meter = Meter(self.figures, self.unit)
+        self.reports = Reports(self.tracker, self.meter, self.optimizer, self.progress, monitor)
         self.selection = Selection(
-            model, self.progress, validate, every=validate_every, monitor=monitor, mode=mode,
-            average=self.average, run=run, world=self.world, interruption=self.interruption,
+            self.model, self.progress, self.validate, every=self.validate_every, monitor=monitor,
+            mode=self.mode, average=self.average, run=self.run, world=world,
+            interruption=self.interruption,
         )  # fmt: skip
-        parts: dict[str, Stateful | None] = {
-            "model": model, "optimizer": optimizer, "scheduler": scheduler, "meter": self.meter,
-            "average": self.average,
+        parts = {
+            "model": self.model, "optimizer": self.optimizer, "scheduler": scheduler,
+            "meter": self.meter, "average": self.average,
         }  # fmt: skip
         self.checkpoint = Checkpoint(
-            run, self.progress, parts, world=self.world, every_steps=checkpoint_steps,
-            every_minutes=checkpoint_minutes, seed=seed, device=self.device, say=self.tracker.say,
+            self.run, self.progress, parts, world=world, every_steps=self.checkpoint_steps,
+            every_minutes=self.checkpoint_minutes, seed=self.seed, device=self.device,
+            say=self.tracker.say,
         )  # fmt: skip
         self._began = 0.0  # seconds
         self._stop = False

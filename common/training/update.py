@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import torch
@@ -15,36 +16,27 @@ from common.training.distributed import World
 from common.training.loss import Loss, check_names, loss_of, no_loss
 
 
+@dataclass(eq=False)
 class Update:
     """Changes the weights once: forward, backward, clip, step. Nothing waits for the device.
 
     Args:
-        model: has `loss(batch) -> Loss`.
-        optimizer: over its parameters.
-        clip_norm: gradients are scaled down to this norm, all together; None leaves them.
-        accumulate: how many batches of a process there may be in a group.
+        model, optimizer, clip_norm, accumulate, world: as `Trainer` takes them.
         precision: "fp32" or "bf16".
-        world: the processes that train together.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        *,
-        clip_norm: float | None,
-        accumulate: int,
-        precision: Chosen,
-        world: World,
-    ) -> None:
-        self.model = model
-        self.optimizer = optimizer
-        self.clip_norm = clip_norm
-        self.precision = precision
-        self.world = world
-        self.several = accumulate * world.size > 1
-        self.device = next(model.parameters()).device
-        self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    _: KW_ONLY
+    clip_norm: float | None
+    accumulate: int
+    precision: Chosen
+    world: World
+
+    def __post_init__(self) -> None:
+        self.several = self.accumulate * self.world.size > 1
+        self.device = next(self.model.parameters()).device
+        self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.names: tuple[str, ...] | None = None  # of the sums of a loss, from the first on
 
     def __call__(self, group: Iterable[Any]) -> tuple[Loss, Tensor, int]:
@@ -72,7 +64,7 @@ class Update:
         total = no_loss(self.names, self.device) if total is None else total
         check_names(self.names, total.sums)
         if self.several:
-            total = self._mean(total, self.names)
+            total = self._mean(total)
             examples *= self.world.size  # nearly: not worth an exchange
 
         with naming_batch_size(examples):  # the first step takes memory for its moments
@@ -94,22 +86,16 @@ class Update:
             (loss.value * loss.count if self.several else loss.value).backward()
         return loss.detach()
 
-    def _mean(self, total: Loss, names: tuple[str, ...]) -> Loss:
+    def _mean(self, total: Loss) -> Loss:
         """Turn gradients that are sums into means over all batches of all processes.
 
-        Args:
-            total: the loss of this process' batches.
-            names: of its sums, in the order in which they are exchanged.
-
-        Returns:
-            The loss of the batches of all processes.
+        Takes the loss of the batches of this process, and returns that of all of them.
         """
+        names = self.names or ()  # the order in which the sums are exchanged
         if self.world.size > 1:
             for parameter in self.parameters:
-                if parameter.grad is None and parameter.requires_grad:
-                    parameter.grad = torch.zeros_like(
-                        parameter
-                    )  # there may have been no batch here
+                if parameter.grad is None and parameter.requires_grad:  # no batch was for this one
+                    parameter.grad = torch.zeros_like(parameter)
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         numbers = [total.value * total.count, total.count, *(total.sums[name] for name in names)]
         exchanged = torch.stack(numbers).float()

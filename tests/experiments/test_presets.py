@@ -11,8 +11,7 @@ import pytest
 
 import captioning.options
 import seq2seq.options
-from common.cli.command_line import parse_options
-from common.cli.configuration import presets
+from common.cli.command_line import parse_options, presets
 from common.config.plain import defaults, dotted
 from common.synthetic.scenes import write_scenes
 from tests.commands import run_module

@@ -32,17 +32,6 @@ def test_a_training_on_the_cpu_never_starts_cuda(monkeypatch):
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_a_state_of_an_earlier_version_is_read():
-    state = random_state()
-    del state["device"]
-    expected = torch.rand(3)
-    assert restore_random_state(state | {"cuda": []}) is True
-    assert torch.equal(torch.rand(3), expected)
-    # Of a training on two GPUs: on the CPU, none of their generators is needed.
-    earlier = state | {"cuda": [torch.zeros(16, dtype=torch.uint8)] * 2}
-    assert restore_random_state(earlier) is True
-
-
 def test_what_cannot_be_restored_is_said(monkeypatch):
     """A state of a GPU that is resumed on the CPU: its masks of dropout go on otherwise."""
 

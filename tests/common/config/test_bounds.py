@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import pytest
 
 from common.config.bounds import Amount, Fraction, Positive, check_bounds
+from common.config.plain import from_dict
 from common.errors import UserError
 
 
@@ -44,4 +45,4 @@ def test_out_of_bounds(options, message):
     with pytest.raises(UserError, match=rf"^{message}\.$"):
         check_bounds(options)
     with pytest.raises(UserError, match="^config.json: "):
-        check_bounds(options, "config.json")
+        from_dict(Outer, asdict(options), "config.json")

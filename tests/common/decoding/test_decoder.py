@@ -186,7 +186,7 @@ def test_padding_of_the_targets_reaches_no_gradient(attend):
         model = make_model({"attention": "additive", "attend": attend, "cell": "lstm"})
         batch = collate(make_inputs(), SENTENCES)
         wide = torch.nn.functional.pad(batch.targets, (0, extra))
-        model.loss(Batch.of(batch.inputs, wide)).value.backward()
+        model.loss(Batch.collate(batch.inputs, wide)).value.backward()
         return {name: weight.grad for name, weight in model.named_parameters()}
 
     narrow, wide = gradients(0), gradients(6)

@@ -166,11 +166,11 @@ def test_resume_with_other_settings(tmp_path):
     with refused('was started with decoder.cell = "gru", not "lstm"'):
         Run.create(tmp_path, "captioner", Settings(decoder=Decoder("lstm")), resume=True)
     with refused("was started with rate = 0.001, not 0.1. Resume it unchanged"):
-        Run.check(tmp_path, config=Settings(rate=0.1), resume=True)
+        Run.check(tmp_path, "captioner", Settings(rate=0.1), resume=True)
     with refused("holds a captioner, not a translator"):
-        Run.check(tmp_path, resume=True, config=Settings(), kind="translator")
+        Run.check(tmp_path, "translator", Settings(), resume=True)
     with refused("of another version of unroll, which had a setting data"):
-        Run.check(tmp_path, resume=True, config={"epochs": 10})
+        Run.check(tmp_path, "captioner", {"epochs": 10}, resume=True)
     assert Run.open(tmp_path).config["rate"] == 0.001
     longer = Settings(epochs=20)
     with refused("was started with epochs = 10, not 20"):

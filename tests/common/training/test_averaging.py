@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from common.training.averaging import WeightAverage
+from common.training.selection import WeightAverage
 from tests.tolerances import rounding
 
 

@@ -9,8 +9,7 @@ import torch
 from torch import nn
 
 from common.errors import UserError
-from common.runs.state import read_state, save_state
-from common.runs.weights import load_weights, read_weights, save_weights
+from common.runs.weights import load_weights, read_state, read_weights, save_state, save_weights
 from common.training.checkpoint import random_state, restore_random_state, seed_everything
 
 

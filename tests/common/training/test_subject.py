@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from common.errors import UserError
-from common.training.subject import Subject
+from common.training.session import Subject
 
 
 @pytest.fixture
@@ -43,8 +44,9 @@ def test_all_that_was_done_otherwise_is_named_and_recorded(own: Path) -> None:
 
 def test_data_are_found_where_they_are_named_or_where_they_were(own: Path) -> None:
     run = Path("run")
-    assert Subject.of_run(run, "val", trained_on=str(own), data=None).data == own
-    elsewhere = Subject.of_run(run, "val", trained_on=str(own), data="other", changed={"n": 1})
+    options = SimpleNamespace(data=str(own))
+    assert Subject.of_run(run, "val", options).data == own
+    elsewhere = Subject.of_run(run, "val", options, "other", changed={"n": 1})
     assert (elsewhere.data, elsewhere.name) == (Path("other"), "other-val-n-1")
     with pytest.raises(UserError, match=r"gone, the data of run, is no longer there.*--data"):
-        Subject.of_run(run, "val", trained_on="gone", data=None)
+        Subject.of_run(run, "val", SimpleNamespace(data="gone"))

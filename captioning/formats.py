@@ -299,9 +299,7 @@ FORMATS: tuple[Format[Read], ...] = (
         "flickr", "Flickr8k.token.txt or results_20130124.token, and Flickr_8k.trainImages.txt",
         find_flickr, read_flickr, (".txt", ".token"),
     ),
-    Format(
-        "coco", "annotations/captions_train2017.json", named(_COCO_FILE), read_coco, (".json",)
-    ),
+    Format("coco", "annotations/captions_train2017.json", named(_COCO_FILE), read_coco, (".json",)),
     Format(
         "csv", 'captions.txt or a .csv file, first line "image,caption"', find_csv, read_csv,
         (".csv", ".tsv", ".txt"),

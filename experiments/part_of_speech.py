@@ -1,0 +1,150 @@
+"""The part of speech of every word, by a recurrent network that reads the whole sentence.
+
+"I work at google" and "I google at work" hold the same words: their places show which is the verb.
+The baseline beside it gives each word its most frequent tag.
+The data are a folder of CoNLL-U files with train and dev in their names; without one, sentences that
+are built in, learnt in seconds.
+
+    python -m experiments.part_of_speech train --data DIR
+    python -m experiments.part_of_speech evaluate runs/part_of_speech
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from itertools import product
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import numpy as np
+import torch
+from nltk.tag import DefaultTagger, UnigramTagger
+from torch import Tensor
+
+from common.cli.experiment import experiment
+from common.config import BASIC, MAY_CHANGE, DropoutRate, Folder, Positive
+from common.data.batching import Batches, bucketed_batches
+from common.data.splits import named_split
+from common.errors import UserError
+from common.evaluation.pictures import heat_map
+from common.files import read_text
+from common.models import SequenceTagger, TaggedBatch
+from common.runs import Kept
+from common.text import UNK, Labels, Vocabulary
+from common.training import Evaluation, RunOptions, Task, Tracker, TrainingOptions, predictions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(RunOptions):
+    """Learn to tag the words of sentences."""
+
+    run_dir: Annotated[Folder, BASIC, MAY_CHANGE] = Path("runs/part_of_speech")
+    """Folder for all that the run writes."""
+    data: Annotated[Folder | None, BASIC, MAY_CHANGE] = None
+    """Folder of CoNLL-U files; sentences that are built in by default."""
+    hidden_size: Annotated[Positive, BASIC] = 128
+    """Features of a hidden state in each direction."""
+    bidirectional: Annotated[bool, BASIC] = True
+    """Read in both directions."""
+    dropout: DropoutRate = 0.5
+    """Probability with which features are dropped while training."""
+    training: TrainingOptions = TrainingOptions(epochs=20, batch_size=32, learning_rate=3e-3)
+
+
+class Sentence(NamedTuple):
+    words: list[str]
+    tags: list[str]
+
+
+def read_conllu(path: Path) -> Iterator[Sentence]:
+    """The sentences of a CoNLL-U file, their words in lower case with universal tags."""
+    sentence = Sentence([], [])
+    for number, line in enumerate([*read_text(path).splitlines(), ""], 1):
+        columns = line.split("\t")
+        if not line and sentence.words:
+            yield sentence
+            sentence = Sentence([], [])
+        elif line and not line.startswith("#"):
+            if len(columns) < 4:
+                raise UserError(f"{path}:{number}: not a line of CoNLL-U: tabs are missing.")
+            if columns[0].isdecimal():  # 3-4 is a word that is two, 5.1 one that nobody wrote
+                sentence.words.append(columns[1].lower())
+                sentence.tags.append(columns[3])
+
+
+def built_in() -> dict[str, list[Sentence]]:
+    """Sentences in which the same word is a verb or a noun; two of them are for validation alone."""
+    words = product(("i", "you", "they"), ("work", "google", "play"), ("work", "google", "play"))
+    tags = ["PRON", "VERB", "ADP", "NOUN"]
+    every = [Sentence([who, verb, "at", noun], tags) for who, verb, noun in words if verb != noun]
+    held_out = [s for s in every if {"i", "work", "google"} <= set(s.words)]
+    return {"train": [s for s in every if s not in held_out], "val": held_out}
+
+
+def read(folder: Path | None) -> dict[str, list[Sentence]]:
+    """The sentences of every split; dev is called val."""
+    if folder is None:
+        return built_in()
+    names = {"train": "train", "val": "dev", "test": "test"}
+    files = {split: sorted(folder.glob(f"*{name}*.conllu")) for split, name in names.items()}
+    return {split: [s for path in files[split] for s in read_conllu(path)] for split in names}
+
+
+def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
+    """What the tagger learns, and how it is judged."""
+    data = read(options.data)
+    train, _ = (named_split(data, split, options.data) for split in ("train", "val"))
+    words = kept.get("words.json", Vocabulary, lambda: Vocabulary.build(s.words for s in train))
+    labels = kept.get("tags.json", Labels, lambda: Labels.of(tag for s in train for tag in s.tags))
+    model = SequenceTagger(
+        len(words), len(labels), hidden_size=options.hidden_size,
+        bidirectional=options.bidirectional, dropout=options.dropout, unknown=UNK, unknown_rate=0.1,
+    ).to(device)  # fmt: skip
+
+    def collate(sentences: Sequence[Sentence], rows: np.ndarray) -> TaggedBatch:
+        chosen = [sentences[row] for row in rows]
+        ids = [words.encode(each.words) for each in chosen]
+        return TaggedBatch.collate(ids, [labels.encode(each.tags) for each in chosen])
+
+    def batches(epoch: int, split: str = "train", shuffle: bool = True) -> Batches[TaggedBatch]:
+        sentences = named_split(data, split, options.data)
+        indices = bucketed_batches(
+            [len(each.words) for each in sentences], options.training.batch_size,
+            seed=options.training.seed, epoch=epoch, shuffle=shuffle,
+        )  # fmt: skip
+        return Batches(indices, partial(collate, sentences))
+
+    @cache
+    def baseline(split: str) -> float:
+        """The accuracy of the most frequent tag of each word."""
+        pairs = [list(zip(*sentence, strict=True)) for sentence in train]
+        counts = UnigramTagger(pairs, backoff=DefaultTagger("NOUN"))
+        return counts.accuracy([list(zip(*sentence, strict=True)) for sentence in data[split]])
+
+    def evaluate(model: SequenceTagger, split: str) -> Evaluation:
+        predicted = predictions(model, batches(0, split, shuffle=False), model.predict)
+        counts, lines = np.zeros((len(labels), len(labels) + 1)), list[str]()
+        for sentence, tags in zip(data[split], map(Tensor.tolist, predicted), strict=True):
+            np.add.at(counts, (tags, labels.encode(sentence.tags)), 1)
+            rows = zip(*sentence, labels.decode(tags), strict=True)
+            lines += [*map("\t".join, rows), ""]
+        accuracy = float(np.trace(counts) / counts.sum())
+        rates = counts[:, :-1] / counts[:, :-1].sum(0).clip(min=1)
+
+        def show(tracker: Tracker) -> None:
+            tracker.images("predicted by tag", heat_map(rates, labels.names, labels.names))
+            tracker.text("tagged", "\n".join(f"    {line}" for line in lines[:60]))
+
+        metrics = {"accuracy": accuracy, "baseline": baseline(split)}
+        return Evaluation(metrics, files={"tagged.tsv": "\n".join(lines)}, show=show)
+
+    return Task(
+        model=model, optimizer=options.training.make_optimizer(model), batches=batches,
+        evaluate=evaluate, monitor="accuracy", unit="words",
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    experiment(Options, make_task)

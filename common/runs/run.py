@@ -110,7 +110,7 @@ class Run:
 
         Raises:
             UserError: the folder holds other files, or a run that is neither resumed nor replaced,
-                or one of an older format or that was begun with other settings.
+                or one of an older format, without its training state, or begun with other settings.
         """
         path = Path(path)
         if resume and overwrite:
@@ -128,6 +128,11 @@ class Run:
                         f"{path} was begun by an earlier version of unroll (format {run.format}): it "
                         "can be evaluated and used, but not resumed. Resume it with that version, or "
                         "start another run."
+                    )
+                if not run.has_training_state() and (path / "model.safetensors").exists():
+                    raise UserError(
+                        f"{path} has weights, but no training.pt to resume from. Copy the whole "
+                        "folder, or replace the run (--overwrite)."
                     )
                 refuse_changes(str(path), run.config, plain(config), may_change)
                 return run

@@ -198,6 +198,8 @@ class Trainer:
         progress.finished = ""
         self.model.train()  # a validation restores it
         self.meter.restart_clock()
+        if not resumed and self.run is not None:
+            self._save()  # before the first weights: a run that has weights can be resumed
         self._began = time.perf_counter() - progress.seconds
 
     def _enter_epoch(self) -> Sequence[Any]:

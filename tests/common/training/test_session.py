@@ -14,6 +14,7 @@ from torch import nn
 from common.config.changes import MAY_CHANGE
 from common.errors import UserError
 from common.runs.kept import Kept
+from common.runs.run import Run
 from common.text.labels import Labels
 from common.training import session
 from common.training.loss import Loss
@@ -158,3 +159,39 @@ def test_overwriting_leaves_nothing_of_the_run_before_and_all_that_is_not_its_ow
     session.train(options(tmp_path / "run", 1, overwrite=True), other, "another")
     left = {path.name for path in (tmp_path / "run").iterdir()}
     assert not left & {"labels.json", "points-val.csv"} and "mine.csv" in left
+
+
+def test_a_run_without_its_training_state_is_not_begun_anew(tmp_path):
+    """training.pt is the largest file: the one that a copy leaves out."""
+    train(tmp_path / "run", epochs=1)
+    (tmp_path / "run" / "training.pt").unlink()
+    before = {
+        path.name: path.read_bytes() for path in (tmp_path / "run").glob("*.*") if path.is_file()
+    }
+    with pytest.raises(UserError, match="has weights, but no training.pt to resume from"):
+        train(tmp_path / "run", resume=True)
+    after = {
+        path.name: path.read_bytes() for path in (tmp_path / "run").glob("*.*") if path.is_file()
+    }
+    assert after == before
+
+
+def test_a_run_that_has_weights_has_a_state_to_resume_from(tmp_path, monkeypatch):
+    """Killed right after its first weights were written, it goes on as if it had not been."""
+    train(tmp_path / "whole", epochs=2)
+    saved = Run.save_model
+
+    def killed(run: Run, model: nn.Module) -> None:
+        saved(run, model)
+        raise KeyboardInterrupt("killed")
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Run, "save_model", killed)
+        train(tmp_path / "part", epochs=2)
+    assert (tmp_path / "part" / "model.safetensors").is_file()
+    train(tmp_path / "part", epochs=2, resume=True)
+    whole, part = (
+        torch.load(tmp_path / name / "training.pt", weights_only=True)["model"]
+        for name in ("whole", "part")
+    )
+    assert all(torch.equal(whole[name], part[name]) for name in whole)

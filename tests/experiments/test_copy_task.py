@@ -8,7 +8,7 @@ from experiments import copy_task
 
 
 @pytest.mark.numerical
-def test_short_sequences_are_reversed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert copy_task.main(count=3000, epochs=6, size=32) > 0.8
+def test_sequences_are_reversed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert copy_task.main() > 0.85  # 0.96 to 0.99 with every instruction set that was tried
     shown = capsys.readouterr().out.splitlines()
     assert "->" in shown[0] and "looked at" in shown[0] and "without a mistake" in shown[-1]

@@ -31,7 +31,7 @@ class TextOptions:
     """Words and punctuation, characters, or SentencePiece subwords that are learnt from the training
     text."""
     lowercase: bool = True
-    """Fold to lower case; scores are then of lower-cased text, and say so."""
+    """Fold to lower case; scores are then of lower-cased text, as their signatures record."""
     min_count: Positive = 2
     """Fewest times that a word must occur in the training text; rarer ones are unknown."""
     vocabulary_size: Annotated[int, Bounds(5)] = 8000

@@ -150,15 +150,15 @@ def test_all_sampled_is_greedy_search(attention):
     decoder = make_decoder(attention)
     context = make_context()
     sampling = ScheduledSampling(constant_ratio(0.0), forbidden=(PAD, BOS))
-    coins = sampling.draw(B, T)
-    assert coins is not None
+    masks = sampling.draw(B, T)
+    assert masks is not None
     predicted: list[Tensor] = []
 
     def choose(logits: Tensor) -> Tensor:
-        predicted.append(coins.choose(logits))
+        predicted.append(masks.choose(logits))
         return predicted[-1]
 
-    decoder.unroll(context, make_tokens(), SampledInputs(coins.where, choose))
+    decoder.unroll(context, make_tokens(), SampledInputs(masks.where, choose))
     options = {"bos": BOS, "eos": EOS, "forbidden": (PAD, BOS), "max_length": T - 1}
     found = greedy(decoder, context, **options)
     lengths = []

@@ -83,10 +83,14 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
     cnn = model.encoder.cnn
     learns_images = cnn is not None and any(each.requires_grad for each in cnn.parameters())
 
-    def batches(epoch: int) -> Sequence[Batch]:
+    @cache
+    def learnt() -> CaptionExamples:
         check_data(options, data(), kept)
         examples(model, "val")  # pictures that cannot be used are refused before training begins
-        return examples(model, "train")[0].batches(
+        return examples(model, "train")[0]
+
+    def batches(epoch: int) -> Sequence[Batch]:
+        return learnt().batches(
             epoch, batch_size=options.training.batch_size, seed=options.training.seed,
             together=learns_images, per_image=options.captions_per_image,
         )  # fmt: skip

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar, Generic, TypeVar
 
 from common.data.damage import check_problems
-from common.data.splits import in_order
+from common.data.splits import in_order, named_split
 from common.errors import UserError
 
 Items = TypeVar("Items", bound=Sized)
@@ -44,14 +44,8 @@ class DataSet(Generic[Items]):
         Raises:
             UserError: there is no such split, or it is empty.
         """
-        items = self.splits.get(name)
-        if not items:
-            there = ", ".join(each for each, items in self.splits.items() if items)
-            raise UserError(
-                f"{self.name} ({self.format}) has no {self.item}s in a split {name!r}; it has {there}."
-                f"{self.advice}"
-            )
-        return items
+        where = f"{self.name} ({self.format})"
+        return named_split(self.splits, name, where, self.item, self.advice)
 
     def check(self, path: Path, max_problems: float) -> None:
         """Refuse a data set with too much damage, or without any item.

@@ -23,15 +23,26 @@ def split_name(name: str) -> str:
     return _ALIASES.get(lower, lower if lower in USUAL else name.strip())
 
 
-def named_split(splits: Mapping[str, Items], name: str, where: object) -> Items:
+def named_split(
+    splits: Mapping[str, Items], name: str, where: object, item: str = "item", advice: str = ""
+) -> Items:
     """One of the splits of a data set.
+
+    Args:
+        splits: by name.
+        name: of the split.
+        where: names the data set in the message; None: it has no name.
+        item: what the message calls one.
+        advice: how to add a split.
 
     Raises:
         UserError: there is no such split, or it is empty.
     """
     if not splits.get(name):
         there = ", ".join(each for each, items in splits.items() if items) or "none"
-        raise UserError(f"{where} has nothing in a split {name!r}; its splits are: {there}.")
+        raise UserError(
+            f"{where or 'the data'} has no {item}s in a split {name!r}; it has {there}.{advice}"
+        )
     return splits[name]
 
 

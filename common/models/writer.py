@@ -112,7 +112,10 @@ class Writer:
         Raises:
             UserError: a folder is no run of this kind, or an incomplete one, or of a newer version; or
                 the runs of an ensemble differ in what they keep besides their weights.
+            ValueError: a model is given for several runs.
         """
+        if model is not None and more:
+            raise ValueError("one model takes the weights of one run: make an ensemble in code")
         runs = [Run.open(Path(each), cls.KIND) for each in (folder, *more)]
         for run in runs[1:]:
             _check_alike(runs[0], run, cls.ALIKE)

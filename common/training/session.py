@@ -14,6 +14,7 @@ from common.compute.device import choose_device
 from common.compute.precision import without_gradients
 from common.config.bounds import check_bounds
 from common.config.changes import may_change
+from common.config.plain import restored
 from common.errors import UserError
 from common.files import atomic_write, write_json
 from common.runs.kept import Kept
@@ -131,11 +132,13 @@ def evaluate(
     subject = Subject.of_run(
         folder, split, trained, data, ensemble=tuple(ensemble), changed=changed or {}
     )
-    now = dict(changes or {}) | ({} if data is None else {"data": data})
+    now = {**(changes or {}), **({} if data is None else {"data": data})}
     if unknown := now.keys() - {each.name for each in fields(trained)}:
         raise UserError(
             f"a {kind} has no option --{unknown.pop().replace('_', '-')} to be evaluated with."
         )
+    if data is not None:  # a path, where the option is one
+        now |= restored(options, {"data": data}, "--data")
     task = make_task(replace(trained, **now), Kept(run), choose_device(device))
     if model is None:
         run.load_model(task.model)

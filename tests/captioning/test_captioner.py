@@ -165,6 +165,8 @@ def test_a_model_built_in_code_is_saved_and_read_again(run, scenes, tmp_path):
     assert again.captions(paths) == first
     with pytest.raises(UserError, match="another architecture"):
         Captioner.from_run(tmp_path / "saved", model=nn.Linear(2, 2), device="cpu")
+    with pytest.raises(ValueError, match="one model takes the weights of one run"):
+        Captioner.from_run(run, run, model=mine, device="cpu")
     # And a folder of a training takes a model of one's own as well.
     own = build_model(tiny_options(scenes, run), trained.language.vocabulary, weights="none")
     assert Captioner.from_run(run, model=own, device="cpu").captions(paths) == first

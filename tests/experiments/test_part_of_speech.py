@@ -72,6 +72,15 @@ def test_a_treebank_is_read_and_learnt(tmp_path):
     assert sentences == [(["do", "n't", "go"], ["AUX", "PART", "VERB"]), (["go"], ["VERB"])]
     evaluation = train(tmp_path / "run", data=tmp_path)
     assert evaluation.metrics["accuracy"] == 1.0
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    for path in tmp_path.glob("*.conllu"):
+        (moved / path.name).write_text(TREEBANK)
+    again = session.evaluate(
+        tmp_path / "run", Options, make_task, KIND, data=str(moved), device="cpu"
+    )
+    assert again.metrics["accuracy"] == 1.0
+    assert (tmp_path / "run" / "tagged-moved-val.tsv").is_file()
 
     (tmp_path / "en-ud-dev.conllu").write_text("1 Do do AUX\n")
     with pytest.raises(UserError, match=r"en-ud-dev\.conllu:1: not a line of CoNLL-U"):

@@ -22,7 +22,7 @@ from seq2seq.formats import Read, Reading, choose
 
 
 def write(folder: Path, name: str, *lines: str, end: str = "\n") -> Path:
-    """A file of lines, compressed if its name says so."""
+    """A file of lines, compressed if its name ends in .gz."""
     folder.mkdir(parents=True, exist_ok=True)
     data = "".join(line + end for line in lines).encode()
     (folder / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)

@@ -175,7 +175,7 @@ SENTENCES = {
     "There was a book in the room yesterday.": "어제 방에 책이 있었다.",
     "There will be no chairs in the kitchen.": "부엌에 의자가 없을 것이다.",
     "Minsu's new bicycle is not expensive.": "민수의 새 자전거는 비싸지 않다.",
-    "My old bicycle was very heavy.": None,  # nobody says so of a bicycle
+    "My old bicycle was very heavy.": None,  # not a property of bicycles here
     "The bag will be very heavy.": "가방은 아주 무거울 것이다.",
     "I am busy on weekends.": "나는 주말에 바쁘다.",
     "The room was cold last night.": "방은 어젯밤에 추웠다.",

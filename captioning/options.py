@@ -81,11 +81,11 @@ class TrainOptions(WriterRunOptions):
     """Folder for the pictures' features, computed once and shared by all runs."""
     validation_images: Annotated[Positive | None, Group("validation")] = None
     """Caption so many images at each validation; all by default."""
-    monitor: Literal["cider_d", "bleu1", "bleu2", "bleu3", "bleu4", "rouge_l", "true_captions"] = (
-        "cider_d"
-    )
+    monitor: Literal[
+        "cider_d", "bleu1", "bleu2", "bleu3", "bleu4", "rouge_l", "true_captions", "loss"
+    ] = "cider_d"
     """Metric of the validation that chooses the best weights and ends training; true_captions is for
-    generated scenes alone."""
+    generated scenes alone. Of equal values, the one with the lower loss is better."""
     shown_images: Annotated[Count, MAY_CHANGE] = 8
     """Validation images that TensorBoard shows with their captions as they improve."""
     encoder: EncoderOptions = EncoderOptions()

@@ -101,8 +101,9 @@ class TrainOptions(WriterRunOptions):
     """Folder for the training text as token ids, made once and shared by all runs."""
     validation_sentences: Annotated[Positive | None, Group("validation")] = None
     """Translate so many sentences at each validation; all by default."""
-    monitor: Literal["bleu", "chrf", "exact_match"] = "bleu"
-    """Metric of the validation that chooses the best weights and ends training."""
+    monitor: Literal["bleu", "chrf", "exact_match", "loss"] = "bleu"
+    """Metric of the validation that chooses the best weights and ends training. Of equal values, the one
+    with the lower loss is better."""
     bleu_tokenize: Tokenization | None = None
     """How BLEU finds words, as its signature says; by default zh or char for the languages without
     blanks that are named by their code, and 13a for all others."""

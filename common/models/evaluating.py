@@ -80,6 +80,7 @@ def writing_task(
     """The `Task` of learning to write sentences: its figures and charts are those of tokens."""
     return Task(
         model=model, optimizer=optimizer, batches=batches, evaluate=evaluate, monitor=monitor,
+        mode="min" if monitor == "loss" else "max",
         figures=token_figures, unit="tokens", charts=TOKEN_CHARTS, options=options,
     )  # fmt: skip
 

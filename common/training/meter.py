@@ -21,6 +21,8 @@ from common.training.loss import Figures, Loss, mean_of_sums
 from common.training.progress import Progress
 from common.training.tracking import Tracker
 
+UNMOVED = 3  # validations that repeat the monitored metric, until that is said
+
 
 class Meter:
     """Collects what the updates since the last report give.
@@ -160,6 +162,12 @@ class Reports:
             f"  training loss {self._newest_loss:.4g}{'  |  validation' if metrics else ''}{listed}"
             f"{'  (best so far)' if improved and self.monitor else ''}"
         )
+        if self.monitor and self.progress.unmoved == UNMOVED:
+            chooses = "; the lower loss chooses" if "loss" in metrics else ""
+            self.tracker.say(
+                f"{self.monitor} was {metrics[self.monitor]:.4g} in each of the last {UNMOVED + 1} "
+                f"validations: it cannot tell their weights apart{chooses}"
+            )
 
     def end(self) -> None:
         """Say why training ended, and with which weights."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 UNLESS_COSINE = MayChange(
     lambda o: o.schedule != "cosine", "may change on resume unless --schedule is cosine"
 )
+FEWEST_UPDATES = 100  # without a better score, whatever patience says: an epoch may be one update
 TAKES_THE_RUNS = MayChange(lambda o: o.precision == "auto", "auto on resume takes the run's")
 
 
@@ -53,7 +54,8 @@ class TrainingOptions:
     """Decay of an exponential moving average of the weights, which is then what is validated and
     saved; 0 for none."""
     patience: Annotated[Count, MAY_CHANGE] = 5
-    """Epochs without a better validation score after which training ends; 0 for no such end."""
+    """Epochs without a better validation score after which training ends, but not before 100 updates
+    without one; 0 for never."""
     max_minutes: Annotated[Amount | None, MAY_CHANGE] = None
     """Minutes after which training ends; no limit by default."""
     precision: Annotated[Precision, BASIC, TAKES_THE_RUNS] = "auto"
@@ -174,6 +176,7 @@ class TrainingOptions:
         return Trainer(
             model, optimizer, batches,
             max_epochs=self.epochs, max_minutes=self.max_minutes, patience=self.patience or None,
+            patience_steps=FEWEST_UPDATES,
             scheduler=self.make_scheduler(optimizer, steps, arguments.get("mode", "max")),
             clip_norm=self.clip_norm or None, accumulate=self.accumulate, precision=self.precision,
             average_decay=self.average_decay or None, seed=self.seed, **arguments,

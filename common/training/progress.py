@@ -20,8 +20,9 @@ class Progress:
         best_step: the step of the best weights.
         best_metrics: what validation gave for them.
         without_improvement: validations since then.
+        unmoved: validations, up to the last, in which the monitored metric was always the same.
         finished: why training ended; empty while it goes on.
-        reported: the size of `metrics.jsonl`.
+        reported: the position of the tracker.
     """
 
     epoch: int = 0
@@ -33,8 +34,9 @@ class Progress:
     best_step: int = 0
     best_metrics: dict[str, float] = field(default_factory=dict)
     without_improvement: int = 0
+    unmoved: int = 0
     finished: str = ""
-    reported: int = 0
+    reported: dict[str, Any] | int = field(default_factory=dict)
 
     @property
     def ends_epoch(self) -> bool:
@@ -53,7 +55,7 @@ class Limits:
     """Training stops at the first limit that is reached; None for no such limit.
 
     Args:
-        epochs, steps, minutes, patience, monitor: as `Trainer` takes them.
+        epochs, steps, minutes, patience, patience_steps, monitor: as `Trainer` takes them.
 
     Raises:
         ValueError: no limit at all, or patience with nothing to monitor.
@@ -64,6 +66,7 @@ class Limits:
     minutes: float | None = None
     patience: int | None = None
     monitor: str | None = None
+    patience_steps: int = 0
 
     def __post_init__(self) -> None:
         if (self.epochs, self.steps, self.minutes, self.patience) == (None,) * 4:
@@ -85,5 +88,8 @@ class Limits:
         if self.minutes is not None and progress.seconds >= 60 * self.minutes:
             return f"{self.minutes:g} minutes"
         if self.patience is not None and progress.without_improvement >= self.patience:
-            return f"no better {self.monitor} in {self.patience} validations"
+            updates = progress.step - progress.best_step
+            if updates >= self.patience_steps:
+                unimproved = progress.without_improvement
+                return f"no better {self.monitor} in {unimproved} validations"
         return ""

@@ -139,6 +139,8 @@ class Selection:
         if metrics is None:
             return None
         progress = self.progress
+        best = progress.best_metrics.get(self.monitor or "")
+        progress.unmoved = progress.unmoved + 1 if metrics.get(self.monitor or "") == best else 0
         improved = self.improves(metrics)
         if improved:
             progress.best_step, progress.best_metrics = progress.step, metrics
@@ -150,7 +152,8 @@ class Selection:
         return metrics, improved
 
     def improves(self, metrics: dict[str, float]) -> bool:
-        """Are these metrics better than the best so far? NaN is never better."""
+        """Are these metrics better than the best so far? NaN is never better, and of two values of the
+        monitored metric that are the same, that with the lower "loss" is."""
         if self.monitor is None:
             return True
         if self.monitor not in metrics:
@@ -159,6 +162,11 @@ class Selection:
         value, best = metrics[self.monitor], self.progress.best_metrics.get(self.monitor)
         if math.isnan(value):
             return False
+        if value == best:
+            loss, lowest = (
+                each.get("loss", math.nan) for each in (metrics, self.progress.best_metrics)
+            )
+            return loss < lowest
         return best is None or (value > best if self.mode == "max" else value < best)
 
     def keep(self) -> None:

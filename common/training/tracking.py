@@ -7,17 +7,23 @@ import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from common.config.plain import dotted
+from common.errors import UserError
+from common.files import short_digest
 from common.runs.contents import is_run, record
+from common.training.appended_file import AppendedFile, truncate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from PIL.Image import Image
-    from torch.utils.tensorboard import SummaryWriter
+
+    from common.training.events import EventWriter
+
+EVENTS = "tensorboard"  # the folder of TensorBoard's event files
 
 
 class Tracker:
@@ -46,32 +52,24 @@ class Tracker:
         self.step = 0
         self._progress = progress
         self._bar = tqdm(disable=True)
-        self._lines: IO[bytes] | None = None
-        self._writer: SummaryWriter | None = None
+        self._folder = None if folder is None else Path(folder)
+        self._lines: AppendedFile | None = None
+        self._charts = charts
+        self._shows_events = tensorboard and folder is not None
+        self._events: EventWriter | None = None
+        self._resumed_at: int | None = None
         self._settings: dict[str, Any] = {}
-        self._shows_settings = False
-        self._earlier_events: list[Path] = []
-        if folder is None:
+        self._once: dict[str, str] = {}  # digests of what is written once in a run, by name
+        if self._folder is None:
             return
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        if is_run(Path(folder)):
-            record(Path(folder), "metrics.jsonl", "tensorboard")
-        self._lines = open(Path(folder) / "metrics.jsonl", "ab")  # noqa: SIM115
-        if tensorboard:
-            # Imported here: it takes longer than all else, and not everybody uses it.
-            from torch.utils.tensorboard import SummaryWriter
-
-            self._earlier_events = list(Path(folder, "tensorboard").glob("events.*"))
-            self._writer = SummaryWriter(str(Path(folder) / "tensorboard"))
-            pages: dict[str, Mapping[str, Sequence[str]]] = {
-                "training and validation": {"loss": ("train/loss", "validation/loss"), **charts},
-                "speed": {"per second": ("speed/.*",), "memory": ("memory/.*",)},
-            }
-            layout = {
-                page: {title: ["Multiline", list(names)] for title, names in shown.items()}
-                for page, shown in pages.items()
-            }
-            self._writer.add_custom_scalars(layout)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        if (self._folder / EVENTS).is_symlink():
+            raise UserError(
+                f"{self._folder / EVENTS} is a link: a run writes to a folder of its own. Remove it."
+            )
+        if is_run(self._folder):
+            record(self._folder, "metrics.jsonl", "tensorboard")
+        self._lines = AppendedFile(self._folder / "metrics.jsonl", self.warn)
 
     def __enter__(self) -> Tracker:
         return self
@@ -80,14 +78,14 @@ class Tracker:
         self.close()
 
     def close(self) -> None:
-        """Write out what is buffered and close the files."""
+        """Close the files."""
         self.end_epoch()
         if self._lines is not None:
             self._lines.close()
-            self._lines = None
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        if self._events is not None:
+            self._events.close()
+        self._lines = self._events = None
+        self._shows_events = False
 
     def scalars(self, values: dict[str, float], step: int | None = None, **about: Any) -> None:
         """Write figures: to TensorBoard one by one, to `metrics.jsonl` as one line.
@@ -103,15 +101,12 @@ class Tracker:
             finite = {name: v if math.isfinite(v) else None for name, v in values.items()}
             line = json.dumps({"step": step, **about, **finite}, ensure_ascii=False)
             self._lines.write(line.encode() + b"\n")
-            self._lines.flush()
-        if self._writer is not None:
-            for name, value in values.items():
-                self._writer.add_scalar(name, value, step)
+        for name, value in values.items():
+            self._write("add_scalar", name, value, step)
 
     def text(self, name: str, text: str, step: int | None = None) -> None:
         """Write a text, as Markdown."""
-        if self._writer is not None:
-            self._writer.add_text(name, text, self.step if step is None else step)
+        self._write("add_text", name, text, self.step if step is None else step)
 
     def table(self, name: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Write a table of texts, whatever signs are in them."""
@@ -121,7 +116,7 @@ class Tracker:
 
     def images(self, name: str, images: Image | Iterable[Image], step: int | None = None) -> None:
         """Write a picture as `name`, or several as name/0, name/1, ..."""
-        if self._writer is None:
+        if not self._shows_events:
             return
         import numpy as np
         from PIL.Image import Image
@@ -132,22 +127,22 @@ class Tracker:
         else:
             named = {f"{name}/{number}": image for number, image in enumerate(images)}
         for tag, image in named.items():
-            self._writer.add_image(tag, np.asarray(image.convert("RGB")), step, dataformats="HWC")
+            pixels = np.asarray(image.convert("RGB"))
+            self._write("add_image", tag, pixels, step, dataformats="HWC")
 
     def figure(self, name: str, figure: Figure, step: int | None = None) -> None:
         """Write a figure of matplotlib, and close it."""
-        if self._writer is not None:
-            self._writer.add_figure(name, figure, self.step if step is None else step)
+        self._write("add_figure", name, figure, self.step if step is None else step)
 
     def configuration(self, config: dict[str, Any]) -> None:
-        """Write the settings of the run as a table, and remember them for `best`.
+        """Show the settings of the run as a table, with the first event, and beside `best`.
 
         Args:
             config: plain values by name; nested ones get dotted names.
         """
         self._settings = dict(dotted(config))
-        rows = "".join(f"| {name} | `{value}` |\n" for name, value in self._settings.items())
-        self.text("configuration", f"| setting | value |\n|---|---|\n{rows}", step=0)
+        if self._events is not None:
+            self._show_configuration()
 
     def best(self, metrics: dict[str, float], step: int | None = None) -> None:
         """Write the metrics of the best weights so far, as best/<name>.
@@ -155,50 +150,99 @@ class Tracker:
         TensorBoard's HParams page shows the last of them beside the settings: it is filled as soon
         as there is a first validation, and right for a run that was stopped.
         """
-        if self._writer is None:
-            return
         named = {f"best/{name}": value for name, value in metrics.items()}
-        if not self._shows_settings:
-            from torch.utils.tensorboard.summary import hparams
-
-            settings = {
-                name: value if type(value) in (int, float) else str(value)
-                for name, value in self._settings.items()
-            }
-            # `SummaryWriter.add_hparams` would write the same into a run of its own, beside this.
-            for summary in hparams(settings, named)[:2]:  # not the third: "has ended"
-                self._writer._get_file_writer().add_summary(summary)
-            self._shows_settings = True
+        self._write_once("add_settings", self._settings, named, key=str(self._settings))
         for name, value in named.items():
-            self._writer.add_scalar(name, value, self.step if step is None else step)
+            self._write("add_scalar", name, value, self.step if step is None else step)
 
     # What follows is how `Trainer` resumes, and shows that it is alive.
 
-    def position(self) -> int:
-        """The size of `metrics.jsonl`, for `rewind`."""
-        return 0 if self._lines is None else self._lines.tell()
+    def position(self) -> dict[str, Any]:
+        """What has been written, as plain values, for `rewind`: the sizes of the files, and what is
+        written once."""
+        if self._folder is None:
+            return {}
+        sizes = {path.name: path.stat().st_size for path in self._event_files()}
+        if self._lines is not None:
+            sizes["metrics.jsonl"] = self._lines.size
+        return {"sizes": sizes, "once": self._once}
 
-    def rewind(self, step: int, position: int) -> None:
-        """Forget what an earlier process wrote after the state from which training resumes.
+    def rewind(self, step: int, position: Mapping[str, Any] | int) -> None:
+        """Forget what was written after the state from which training resumes.
 
         Args:
             step: the updates of that state; 0 for a start from the beginning.
-            position: what `position` returned then.
+            position: what `position` returned then; of an earlier version of unroll, the size of
+                metrics.jsonl.
         """
         self.step = step
-        if self._lines is not None and self._lines.tell() > position:
-            self._lines.truncate(position)
-            self._lines.seek(position)
-        if self._writer is None or not self._earlier_events:
+        if self._folder is None:
             return
-        if not step:
-            for path in self._earlier_events:
-                path.unlink(missing_ok=True)
-            return
-        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+        if isinstance(position, Mapping):
+            sizes, self._once = position.get("sizes", {}), dict(position.get("once", {}))
+        else:  # of that version, TensorBoard itself drops what came after the state
+            kept = self._event_files() if step else ()
+            sizes = {"metrics.jsonl": position} | {path.name: sys.maxsize for path in kept}
+        if self._lines is not None:
+            self._lines.truncate(sizes.get("metrics.jsonl", 0))
+        if self._events is not None and self._events.path.name not in sizes:
+            self._events.close()
+            self._events = None
+        for path in self._event_files():
+            truncate(path, sizes.get(path.name, 0))
+        self._resumed_at = step or None
 
-        restart = SessionLog(status=SessionLog.START)
-        self._writer._get_file_writer().add_event(Event(step=step + 1, session_log=restart))
+    def _write(self, method: str, *arguments: Any, **others: Any) -> None:
+        """Call a method of TensorBoard's writer, whose failure ends the events and not the training."""
+        if not self._shows_events:
+            return
+        try:
+            getattr(self._open_events(), method)(*arguments, **others)
+        except OSError as error:
+            self._shows_events = False
+            self.warn(f"TensorBoard's events end here, and training goes on: {error}")
+
+    def _write_once(self, method: str, *arguments: Any, key: Any) -> None:
+        """`_write` what a run has once, unless the `key` is what it was when it was written."""
+        digest = short_digest(key)
+        if self._once.get(method) != digest:
+            self._once[method] = digest
+            self._write(method, *arguments)
+
+    def _open_events(self) -> EventWriter:
+        """The writer, which a run that has nothing to write does without."""
+        if self._events is None:
+            # Imported here: it takes longer than all else, and not everybody uses it.
+            from common.training.events import EventWriter
+
+            assert self._folder is not None
+            self._events = EventWriter(
+                self._folder / EVENTS, self._event_files(), self.warn, self._resumed_at
+            )
+            pages: dict[str, Mapping[str, Sequence[str]]] = {
+                "training and validation": {
+                    "loss": ("train/loss", "validation/loss"), **self._charts
+                },
+                "speed": {"per second": ("speed/.*",), "memory": ("memory/.*",)},
+            }  # fmt: skip
+            layout = {
+                page: {title: ["Multiline", list(names)] for title, names in shown.items()}
+                for page, shown in pages.items()
+            }
+            self._write_once("add_custom_scalars", layout, key=layout)
+            self._show_configuration()
+        return self._events
+
+    def _show_configuration(self) -> None:
+        if self._settings:
+            rows = "".join(f"| {name} | `{value}` |\n" for name, value in self._settings.items())
+            table = f"| setting | value |\n|---|---|\n{rows}"
+            self._write_once("add_text", "configuration", table, 0, key=rows)
+
+    def _event_files(self) -> list[Path]:
+        """In the order in which TensorBoard reads them."""
+        assert self._folder is not None
+        return sorted((self._folder / EVENTS).glob("events.out.tfevents.*"))
 
     def begin_epoch(self, epoch: int, batches: int, done: int) -> None:
         """Show a new bar: `epoch` counted from 0, `done` of its batches before now."""
@@ -223,4 +267,8 @@ class Tracker:
     def say(self, line: str) -> None:
         """Print a line above the bar."""
         if self._progress:
-            tqdm.write(line, file=sys.stderr)
+            self.warn(line)
+
+    def warn(self, line: str) -> None:
+        """Print a line above the bar, also where no progress is shown."""
+        tqdm.write(line, file=sys.stderr)

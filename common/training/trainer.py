@@ -54,9 +54,12 @@ class Trainer:
             makes each when it is needed. Tensors in a batch are moved to the model's device.
         validate: gives the metrics to report, by name; called with the model in evaluation mode,
             with its averaged weights if there are any, and without gradients.
-        monitor: the metric that chooses the best weights, and that patience counts on.
+        monitor: the metric that chooses the best weights, and that patience counts on. Of weights
+            that it cannot tell apart, those with the lower metric "loss" are better, if there is one.
         mode: whether "max" or "min" of it is best.
         patience: validations without improvement after which training stops; None for never.
+        patience_steps: fewest updates without improvement after which it stops: for data so few that
+            an epoch is an update or two.
         max_epochs, max_steps, max_minutes: training stops at the first that is reached.
         validate_every: steps between validations; None for once after every epoch.
         scheduler: of `torch.optim.lr_scheduler`, stepped after every update; ReduceLROnPlateau after
@@ -94,6 +97,7 @@ class Trainer:
     monitor: str | None = None
     mode: Literal["max", "min"] = "max"
     patience: int | None = None
+    patience_steps: int = 0
     max_epochs: int | None = None
     max_steps: int | None = None
     max_minutes: float | None = None
@@ -127,8 +131,9 @@ class Trainer:
         if self.plateau is not None and (monitor is None or self.plateau.mode != self.mode):
             raise ValueError("ReduceLROnPlateau needs a metric to monitor, and its mode")
         self.limits = Limits(
-            self.max_epochs, self.max_steps, self.max_minutes, self.patience, monitor
-        )
+            self.max_epochs, self.max_steps, self.max_minutes, self.patience, monitor,
+            self.patience_steps,
+        )  # fmt: skip
         self.progress = Progress()
         self.interruption = Interruption()
         self.update = Update(
@@ -268,12 +273,18 @@ class Trainer:
         self.meter.read()
         if len(self.meter):
             self.reports.training(self.device)
+        before = self.tracker.position()
         found = self.selection.validate()
-        if found is None:
+        if found is None:  # it is begun anew when the run is resumed, with what it reports
+            self.tracker.rewind(self.progress.step, before)
             self._stop_here()
         metrics, improved = found
         if self.plateau is not None and self.monitor is not None:
-            self.plateau.step(metrics[self.monitor])
+            value = metrics[self.monitor]
+            if improved and value == self.plateau.best:  # of two that are alike, this is better
+                self.plateau.num_bad_epochs = 0
+            else:
+                self.plateau.step(value)
         self.reports.validation(metrics, improved=improved)
         self.meter.restart_clock()
 

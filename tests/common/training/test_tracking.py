@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
+import shutil
+import time
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import plugin_data_pb2
 
+from common.errors import UserError
 from common.training.tracking import Tracker
 
 
@@ -88,8 +94,8 @@ def test_hparams_have_settings_and_the_newest_best_metrics(tmp_path):
 
 @pytest.mark.parametrize("charts", [{}, {"errors": ("train/error", "validation/error")}])
 def test_charts_of_a_task_stand_beside_loss_speed_and_memory(tmp_path, charts):
-    with Tracker(tmp_path, progress=False, charts=charts):
-        pass
+    with Tracker(tmp_path, progress=False, charts=charts) as tracker:
+        tracker.text("a", "b")
     (event,) = events(tmp_path).Tensors("custom_scalars__config__")
     layout = layout_pb2.Layout.FromString(event.tensor_proto.string_val[0])
     found = {chart.title: tuple(chart.multiline.tag) for c in layout.category for chart in c.chart}
@@ -161,3 +167,177 @@ def test_rewinding_an_unfinished_file_that_is_shorter_changes_nothing(tmp_path):
         tracker.rewind(5, 1000)
         tracker.scalars({"a": 1.0}, step=6)
     assert lines(tmp_path) == [{"step": 1}, {"step": 6, "a": 1.0}]
+
+
+def everything(folder: Path) -> list[tuple]:
+    """Tag, step and content of every event, in TensorBoard's order."""
+    found = []
+    for path in sorted((folder / "tensorboard").iterdir()):
+        for event in EventFileLoader(str(path)).Load():
+            for value in event.summary.value:
+                found.append((value.tag, event.step, value.tensor.SerializeToString()))
+    return found
+
+
+def report(tracker: Tracker, step: int) -> None:
+    """All kinds of events."""
+    tracker.scalars({"train/loss": 1 / step}, step=step)
+    tracker.text("captions", f"text {step}", step=step)
+    tracker.images("sheet", Image.new("RGB", (2, 2), (step, 0, 0)), step=step)
+    tracker.best({"bleu4": float(step)}, step=step)
+
+
+@pytest.mark.parametrize("later", [1000.0, -1000.0])  # seconds that the clock was set
+def test_what_is_written_again_stands_once(tmp_path, monkeypatch, later):
+    settings = {"rate": 0.1}
+    with Tracker(tmp_path / "whole", progress=False) as tracker:
+        tracker.configuration(settings)
+        for step in (1, 2, 3):
+            report(tracker, step)
+    with Tracker(tmp_path / "part", progress=False) as tracker:
+        tracker.configuration(settings)
+        report(tracker, 1)
+        report(tracker, 2)
+        position = json.loads(json.dumps(tracker.position()))
+        report(tracker, 2)  # a validation at the step of the state, and after it
+        report(tracker, 3)
+    now = time.time() + later
+    monkeypatch.setattr(time, "time", lambda: now)
+    for _ in range(2):
+        with Tracker(tmp_path / "part", progress=False) as tracker:
+            tracker.configuration(settings)
+            tracker.rewind(2, position)
+            report(tracker, 3)
+            ends = tracker.position()
+    with Tracker(
+        tmp_path / "part", progress=False
+    ) as tracker:  # a finished run has nothing to write
+        tracker.configuration(settings)
+        tracker.rewind(3, ends)
+    assert everything(tmp_path / "part") == everything(tmp_path / "whole")
+    assert lines(tmp_path / "part") == lines(tmp_path / "whole")
+    assert len(list((tmp_path / "part" / "tensorboard").iterdir())) == 2
+    times = [event.wall_time for event in events(tmp_path / "part").Scalars("train/loss")]
+    assert times == sorted(times) and len(times) == 3
+
+
+def test_settings_that_a_resumed_run_changes_are_shown(tmp_path):
+    with Tracker(tmp_path, progress=False) as tracker:
+        tracker.configuration({"epochs": 1})
+        report(tracker, 1)
+        position = tracker.position()
+    with Tracker(tmp_path, progress=False) as tracker:
+        tracker.configuration({"epochs": 2})
+        tracker.rewind(1, position)
+        report(tracker, 2)
+    tags = [tag for tag, *_ in everything(tmp_path)]
+    assert tags.count("configuration/text_summary") == 2
+    assert tags.count("_hparams_/session_start_info") == 2
+    assert tags.count("custom_scalars__config__") == 1
+
+
+def test_an_interrupted_validation_is_taken_back(tmp_path):
+    with Tracker(tmp_path, progress=False) as tracker:
+        before = tracker.position()
+        report(tracker, 1)
+        tracker.rewind(1, before)
+        assert not everything(tmp_path)
+        report(tracker, 1)
+        after = tracker.position()
+        report(tracker, 1)
+        tracker.rewind(1, after)
+    assert [(tag, step) for tag, step, _ in everything(tmp_path)].count(("train/loss", 1)) == 1
+    assert len(lines(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("what", ["metrics.jsonl", "tensorboard", "*", "."])
+def test_files_that_are_deleted_meanwhile_are_written_again(tmp_path, capsys, what):
+    folder = tmp_path / "run"
+    with Tracker(folder, progress=False) as tracker:
+        report(tracker, 1)
+        before = everything(folder)
+        for path in [folder] if what == "." else list(folder.glob(what)):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        report(tracker, 2)
+        report(tracker, 3)
+    assert [line["step"] for line in lines(folder)] == [1, 2, 3]
+    assert everything(folder)[: len(before)] == before
+    assert [event.step for event in events(folder).Scalars("train/loss")] == [1, 2, 3]
+    warned = capsys.readouterr().err.splitlines()
+    assert all("was deleted while it was being written" in line for line in warned)
+    assert len(warned) == {"metrics.jsonl": 1, "tensorboard": 1}.get(what, 2)
+
+
+def test_a_folder_that_is_moved_is_followed(tmp_path):
+    with Tracker(tmp_path / "run", progress=False) as tracker:
+        report(tracker, 1)
+        (tmp_path / "run").rename(tmp_path / "moved")
+        report(tracker, 2)
+    assert [line["step"] for line in lines(tmp_path / "moved")] == [1, 2]
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_failure_of_tensorboard_does_not_end_the_training(tmp_path, capsys, monkeypatch):
+    with Tracker(tmp_path, progress=False) as tracker:
+        report(tracker, 1)
+        before = everything(tmp_path)
+
+        def full(file: int, data: bytes) -> int:
+            if b"tag" in bytes(data) or b"train/loss" in bytes(data) and data[:1] != b"{":
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return write(file, data)
+
+        write = os.write
+        monkeypatch.setattr(os, "write", full)
+        for step in (2, 3):
+            report(tracker, step)
+    assert everything(tmp_path) == before
+    assert [line["step"] for line in lines(tmp_path)] == [1, 2, 3]
+    (warned,) = capsys.readouterr().err.splitlines()
+    assert "training goes on" in warned and "No space left" in warned
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "tensorboard"])
+def test_links_are_not_followed(tmp_path, name):
+    elsewhere = tmp_path / "elsewhere"
+    run = tmp_path / "run"
+    run.mkdir()
+    if name == "tensorboard":
+        elsewhere.mkdir()
+        (elsewhere / "events.out.tfevents.1.theirs").write_text("theirs")
+    else:
+        elsewhere.write_text("theirs")
+    (run / name).symlink_to(elsewhere)
+    with pytest.raises(UserError, match="is a link"), Tracker(run, progress=False) as tracker:
+        tracker.rewind(0, 0)
+    assert (
+        "theirs"
+        in (
+            elsewhere / "events.out.tfevents.1.theirs" if elsewhere.is_dir() else elsewhere
+        ).read_text()
+    )
+
+
+def test_a_link_among_the_event_files_is_not_followed(tmp_path):
+    theirs = tmp_path / "theirs"
+    theirs.write_text("theirs")
+    (tmp_path / "run" / "tensorboard").mkdir(parents=True)
+    link = tmp_path / "run" / "tensorboard" / "events.out.tfevents.0000000001.theirs"
+    link.symlink_to(theirs)
+    with Tracker(tmp_path / "run", progress=False) as tracker:
+        tracker.rewind(1, {"sizes": {link.name: 1}})
+        report(tracker, 1)
+    assert theirs.read_text() == "theirs" and not link.is_symlink()
+
+
+def test_a_run_of_an_earlier_version_goes_on(tmp_path):
+    """Its state has the size of metrics.jsonl alone."""
+    with Tracker(tmp_path, progress=False) as tracker:
+        report(tracker, 1)
+        position = tracker.position()["sizes"]["metrics.jsonl"]
+        report(tracker, 2)
+    with Tracker(tmp_path, progress=False) as tracker:
+        tracker.rewind(1, position)
+        report(tracker, 2)
+    assert [line["step"] for line in lines(tmp_path)] == [1, 2]
+    assert [event.step for event in events(tmp_path).Scalars("train/loss")] == [1, 2]

@@ -34,6 +34,8 @@ from common.training import session
 from common.training.task import Evaluation, Task
 from common.training.trainer import OnProgress
 
+FEW_FOR_CIDER = 20  # images, below which CIDEr-D cannot tell rare words from frequent ones
+
 
 def train(options: TrainOptions, *, on_progress: OnProgress | None = None) -> Evaluation:
     """Train a captioner and evaluate its best weights on the validation images; see `session.train`."""
@@ -165,6 +167,14 @@ def check_data(options: TrainOptions, data: CaptionData, kept: Kept) -> None:
     validation = data.split("val")[: options.validation_images]
     if options.monitor == "true_captions" and not generated_scenes(validation):
         raise UserError("--monitor true_captions is of generated scenes; choose another metric.")
+    if options.monitor == "cider_d" and len(validation) < FEW_FOR_CIDER:
+        alone = "is always 0 for one image" if len(validation) == 1 else "says little for so few"
+        print(
+            f"{len(validation)} validation images: CIDEr-D weighs words by how rare they are among "
+            f"their captions, and {alone}. Of equal scores the lower loss is better; --monitor loss "
+            "goes by it alone.",
+            file=sys.stderr,
+        )
     digests = {"train": captions_digest(data.split("train")), "val": captions_digest(validation)}
     kept.same("data.json", digests)
 

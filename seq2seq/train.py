@@ -15,7 +15,7 @@ import torch
 
 from common.cli.command_line import check_file
 from common.errors import UserError
-from common.evaluation.translation import Tokenization, bleu_metric
+from common.evaluation.translation import BLEU_ORDER, Tokenization, bleu_metric, longest_in_words
 from common.models.encoder_decoder import Batch, EncoderDecoder
 from common.models.evaluating import Evaluated, evaluate_written, with_teacher_forced, writing_task
 from common.runs.kept import Kept
@@ -68,7 +68,8 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
     def learnt() -> TranslationExamples:
         validation = data().split("val").digest
         kept.same("data.json", {"train": data().split("train").digest, "val": validation})
-        scored("val")  # pairs that cannot be scored are refused before training begins
+        pairs = scored("val")[0]  # what cannot be scored is refused before training begins
+        tell_of_monitor(options, pairs)
         return training_examples(prepared(), options)
 
     @cache
@@ -151,6 +152,20 @@ def load_data(options: TrainOptions) -> ParallelData:
         options.data, options.format, source=options.source, target=options.target,
         max_problems=options.max_problems,
     )  # fmt: skip
+
+
+def tell_of_monitor(options: TrainOptions, validation: Sequence[Pair]) -> None:
+    """Print a line where the monitored metric says nothing of these pairs."""
+    if options.monitor == "bleu":
+        references = [pair.target for pair in validation]
+        longest = longest_in_words(references, options.scoring()["tokenize"])
+        if longest < BLEU_ORDER:
+            print(
+                f"no validation reference has {BLEU_ORDER} words, so that BLEU is 0 whatever is "
+                "written: the lower loss chooses the weights. Or take --monitor chrf, exact_match or "
+                "loss.",
+                file=sys.stderr,
+            )
 
 
 def training_examples(prepared: Prepared, options: TrainOptions) -> TranslationExamples:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +38,14 @@ def may_change(options: Any) -> set[str]:
     }
 
 
+def _same(old: Any, new: Any) -> bool:
+    """Whether two values are equal; a path that an earlier version kept as it was typed equals the
+    absolute one."""
+    if isinstance(old, str) and isinstance(new, str) and os.path.isabs(new):
+        old = os.path.abspath(old)
+    return old == new
+
+
 def refuse_changes(
     run: str, old: dict[str, Any], new: dict[str, Any], allowed: Collection[str]
 ) -> None:
@@ -57,7 +66,7 @@ def refuse_changes(
                 f"{run} is of another version of unroll, which had a setting {name}. Resume it with "
                 "that version, or start another run."
             )
-        if name not in allowed and value != now[name]:
+        if name not in allowed and not _same(value, now[name]):
             raise UserError(
                 f"{run} was started with {name} = {json.dumps(value)}, not {json.dumps(now[name])}. "
                 "Resume it unchanged, or start another run."

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from common.config.bounds import check_value
+from common.config.marks import Metavar, marks
 from common.errors import UserError
 
 Options = TypeVar("Options")
@@ -95,6 +97,22 @@ def of_today(options: type, format: int, config: Any) -> Any:
     """The configuration of a run of some format as today's options have it: where the dataclass has
     `of_format(format, config)`, that turns an older one into one of today."""
     return getattr(options, "of_format", lambda format, config: config)(format, config)
+
+
+def with_absolute_paths(options: Options) -> Options:
+    """A dataclass of options that name the same files from any folder: options that are paths, and texts
+    marked as DIR or FILE where there is such a path, become absolute."""
+    changes: dict[str, Any] = {}
+    for name, kind in get_type_hints(type(options), include_extras=True).items():
+        value = getattr(options, name)
+        named = any(mark.name in ("DIR", "FILE") for mark in marks(kind, Metavar))
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            changes[name] = with_absolute_paths(value)
+        elif isinstance(value, Path):
+            changes[name] = value.absolute()
+        elif isinstance(value, str) and named and os.path.exists(value):
+            changes[name] = os.path.abspath(value)
+    return cast(Options, dataclasses.replace(cast(Any, options), **changes))
 
 
 def plain(options: Any) -> dict[str, Any]:

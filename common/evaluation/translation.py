@@ -16,6 +16,8 @@ Tokenization: TypeAlias = Literal["13a", "intl", "zh", "char", "none", "ja-mecab
 """How BLEU finds words; see `score_translations`. Without sacreBLEU's tokenizers that download a
 model when they are first used."""
 
+BLEU_ORDER = 4  # BLEU is of n-grams of up to so many words
+
 # Languages that are written without spaces between words: under 13a a sentence is one word.
 _WITHOUT_SPACES: dict[str, Tokenization] = {
     "zh": "zh", "ja": "char", "th": "char", "lo": "char", "km": "char", "my": "char",
@@ -121,6 +123,13 @@ def bleu_metric(tokenize: Tokenization, lowercase: bool = False) -> BLEU:
             f"BLEU by {tokenize} needs a library that is not installed. "
             f'Install it (pip install "sacrebleu[{tokenize[:2]}]"), or choose char.'
         ) from None
+
+
+def longest_in_words(references: Sequence[str], tokenize: Tokenization = "13a") -> int:
+    """The words of the longest reference, as BLEU finds them. Of fewer than `BLEU_ORDER`, BLEU is 0
+    whatever is written."""
+    words = bleu_metric(tokenize).tokenizer
+    return max((len(words(text).split()) for text in references), default=0)
 
 
 def _as_lists(

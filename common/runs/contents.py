@@ -9,6 +9,7 @@ from typing import Any
 
 from common.errors import UserError
 from common.files import read_json
+from common.runs.lock import NAME as LOCK
 
 RECORD = "files.txt"
 
@@ -71,7 +72,7 @@ def is_unfinished(item: Path) -> bool:
 
 def is_beginning(item: Path) -> bool:
     """Whether a file was left by a run that was killed before it had a configuration."""
-    return item.name == RECORD or is_unfinished(item)
+    return item.name in (RECORD, LOCK) or is_unfinished(item)
 
 
 def delete(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shlex
 import subprocess
@@ -17,6 +18,7 @@ def what_makes_it() -> dict[str, object]:
     """What config.json records, for people: none of it is ever read as a path or run."""
     return {
         "command": command_line(),
+        "folder": os.getcwd(),
         "commit": commit(),
         "platform": platform.platform(),
         "versions": {"python": platform.python_version()} | versions(),

@@ -17,6 +17,7 @@ from common.config.plain import Options, from_dict, of_today, plain
 from common.errors import UserError
 from common.files import read_json, write_json
 from common.runs import contents
+from common.runs.lock import Lock
 from common.runs.origin import what_makes_it
 from common.runs.weights import load_state_dict, load_weights, read_state, save_state, save_weights
 
@@ -37,9 +38,10 @@ class Run:
         metrics.jsonl        one line for every report
         tensorboard/         event files
 
-    Make one with `Run.create`, read one with `Run.open`. Every file is written atomically, and
-    nothing in the folder can run code when it is loaded. Folders of format 1 are read; a training of
-    that format is not resumed.
+    Make one with `Run.create`, read one with `Run.open`. What `create` returns holds the folder's lock
+    until `release`: no other process may write there what a training writes. Every file is written
+    atomically, and nothing in the folder can run code when it is loaded. Folders of format 1 are read;
+    a training of that format is not resumed.
     """
 
     path: Path
@@ -50,6 +52,7 @@ class Run:
     """SHA-256 of what `keep` has written, by name."""
     made_by: dict[str, Any] = field(default_factory=what_makes_it)
     format: int = FORMAT
+    _lock: Lock | None = field(default=None, init=False)
 
     @classmethod
     def create(
@@ -76,11 +79,13 @@ class Run:
             keep: files that the weights depend on, each with what writes it to a path; see `keep`.
 
         Raises:
-            UserError: the folder holds a run or other files, or a run that cannot be resumed.
+            UserError: the folder holds a run or other files, or a run that cannot be resumed; or another
+                process is training in it.
         """
         path, config = Path(path), plain(config)
         run = cls.check(path, kind, config, resume, overwrite, may_change)
         if run is not None:
+            run.hold()
             for name, write in keep.items():  # first: where they differ, nothing is changed
                 run.keep(name, write)
             if config != run.config:
@@ -89,10 +94,11 @@ class Run:
             for unfinished in filter(contents.is_unfinished, path.iterdir()):  # by a killed process
                 unfinished.unlink()
             return run
-        if contents.is_run(path):
-            contents.delete(path)
         path.mkdir(parents=True, exist_ok=True)
         run = cls(path, kind, config)
+        run.hold()
+        if contents.is_run(path):
+            contents.delete(path)
         contents.record(path, "config.json")
         run._write_config()
         for name, write in keep.items():
@@ -167,7 +173,22 @@ class Run:
         stored = {"created": ""} | stored
         for each in ("digests", "made_by"):
             stored[each] = stored[each] if isinstance(stored.get(each), dict) else {}
-        return cls(path, **{each.name: stored[each.name] for each in fields(cls)[1:]})
+        return cls(path, **{each.name: stored[each.name] for each in fields(cls)[1:] if each.init})
+
+    def hold(self) -> None:
+        """Let no other process write what a training writes, until `release`.
+
+        Raises:
+            UserError: another process does.
+        """
+        if self._lock is None:
+            self._lock = Lock(self.path)
+
+    def release(self) -> None:
+        """Let other processes train in the folder."""
+        if self._lock is not None:
+            self._lock.release()
+        self._lock = None
 
     def read_config(self, options: type[Options]) -> Options:
         """The configuration as the dataclass of options that it was made of; see `of_today`.

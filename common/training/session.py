@@ -14,7 +14,7 @@ from common.compute.device import choose_device
 from common.compute.precision import without_gradients
 from common.config.bounds import check_bounds
 from common.config.changes import may_change
-from common.config.plain import restored
+from common.config.plain import restored, with_absolute_paths
 from common.errors import UserError
 from common.files import atomic_write, write_json
 from common.runs.kept import Kept
@@ -54,6 +54,7 @@ def train(
     """
     check_bounds(options)
     options.check()
+    options = with_absolute_paths(options)
     how: dict[str, Any] = {"resume": options.resume, "overwrite": options.overwrite}
     how["may_change"] = may_change(options)
     begun = Run.check(options.run_dir, kind, options, **how)
@@ -214,7 +215,7 @@ class Subject:
 
     def to_dict(self) -> dict[str, Any]:
         """What its file records besides the metrics."""
-        data = None if self.data is None else str(self.data)
+        data = None if self.data is None else str(self.data.absolute())
         return {"data": data, "ensemble": [str(run) for run in self.ensemble]}
 
     def _data_name(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from typing import Any, Literal, NoReturn, TypeAlias
@@ -166,12 +166,17 @@ class Trainer:
         """Train until a limit is reached, from the beginning or from where the run stopped.
 
         Raises:
-            UserError: the loss or a gradient is NaN or infinite, or the run cannot be resumed.
+            UserError: the loss or a gradient is NaN or infinite, or the run cannot be resumed, or is
+                being trained by another process.
             TypeError: the model returns no `Loss`.
             KeyboardInterrupt: Ctrl-C; the state has been saved, and the message says how to go on.
         """
         progress = self.progress
-        with self.interruption.listening():
+        with ExitStack() as stack:
+            if self.run is not None and self.world.rank == 0:
+                self.run.hold()
+                stack.callback(self.run.release)
+            stack.enter_context(self.interruption.listening())
             self._begin()
             while not self.limits.reached(progress):
                 batches = self._enter_epoch()

@@ -29,6 +29,11 @@ class Settings:
     decoder: Decoder = field(default_factory=Decoder)
 
 
+def names(folder: Path) -> set[str]:
+    """Of the files, without that of the lock."""
+    return {path.name for path in folder.iterdir()} - {".lock"}
+
+
 def refused(message: str):
     """The block raises a UserError of one line that says `message`."""
     return pytest.raises(UserError, match=rf"\A[^\n]*{message}[^\n]*\Z")
@@ -92,13 +97,7 @@ def test_overwriting_deletes_the_run_and_nothing_else(tmp_path):
     (folder / "photos").symlink_to(tmp_path / "photos")
 
     Run.create(folder, "translator", {"a": 2}, overwrite=True)
-    assert sorted(path.name for path in folder.iterdir()) == [
-        "config.json",
-        "files.txt",
-        "my notes.txt",
-        "photos",
-        "summary.json",
-    ]
+    assert names(folder) == {"config.json", "files.txt", "my notes.txt", "photos", "summary.json"}
     assert Run.open(folder, "translator").config == {"a": 2}
     assert (tmp_path / "photos" / "a.jpg").exists()
 
@@ -147,7 +146,7 @@ def test_what_a_killed_process_left_is_no_obstacle(tmp_path):
     run.file("vocabulary.json")
     (tmp_path / ".hidden").write_text("of the user")
     Run.create(tmp_path, "captioner", {}, resume=True)
-    left = {path.name for path in run.path.iterdir()}
+    left = names(run.path)
     assert left == {"config.json", "files.txt", ".hidden"}
 
 
@@ -210,7 +209,7 @@ def test_a_run_of_format_1_is_read_and_replaced_but_not_resumed(tmp_path):
         Run.create(tmp_path, "captioner", {"a": 1}, resume=True)
     assert (tmp_path / "config.json").read_bytes() == before
     Run.create(tmp_path, "captioner", {"a": 2}, overwrite=True)
-    assert {path.name for path in tmp_path.iterdir()} == {
+    assert names(tmp_path) == {
         "config.json",
         "files.txt",
         "my notes.txt",
@@ -222,7 +221,7 @@ def test_what_an_evaluation_writes_into_an_old_run_leaves_the_rest_its_own(tmp_p
     as_of_format_1(tmp_path)
     Run.open(tmp_path).file("evaluation-val.json").write_text("{}")
     Run.create(tmp_path, "captioner", {}, overwrite=True)
-    assert {path.name for path in tmp_path.iterdir()} == {"config.json", "files.txt"}
+    assert names(tmp_path) == {"config.json", "files.txt"}
 
 
 def test_a_record_names_no_file_elsewhere(tmp_path):
@@ -330,7 +329,7 @@ def test_a_full_disk_leaves_the_old_files(tmp_path, monkeypatch):
     run = Run.create(tmp_path, "captioner", {"a": 1})
     run.save_model(nn.Linear(2, 2))
     run.save_training_state({"step": 1})
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    before = {name: (tmp_path / name).read_bytes() for name in names(tmp_path)}
 
     def full(descriptor: int) -> None:
         os.truncate(descriptor, 10)
@@ -344,7 +343,7 @@ def test_a_full_disk_leaves_the_old_files(tmp_path, monkeypatch):
     ):
         with pytest.raises(OSError, match="No space left"):
             write()
-        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+        assert {name: (tmp_path / name).read_bytes() for name in names(tmp_path)} == before
 
 
 def test_what_a_run_kept_is_known_again(tmp_path):
@@ -360,7 +359,7 @@ def test_what_a_run_kept_is_known_again(tmp_path):
     with refused("another vocabulary.json: the data has changed"):
         resumed.keep("vocabulary.json", words("a cat"))
     assert run.existing("vocabulary.json").read_text() == "a dog"  # and nothing is left beside it
-    assert {path.name for path in run.path.iterdir()} == {
+    assert names(run.path) == {
         "config.json", "files.txt", "vocabulary.json"
     }  # fmt: skip
 

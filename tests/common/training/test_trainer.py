@@ -147,6 +147,34 @@ def test_a_metric_that_is_never_a_number_keeps_the_last_weights(tmp_path):
     assert all(map(torch.equal, parameters(model), validate.seen[1]))
 
 
+def test_a_metric_that_does_not_move_leaves_the_choice_to_the_loss(capsys):
+    """As BLEU of outputs of two words, which is 0 whatever they are."""
+    losses = iter([3.0, 2.0, 1.0, 0.5, 0.7, 0.6])
+    model = Classifier()
+    optimizer = sgd(model)
+    plateau = ReduceLROnPlateau(optimizer, "max", factor=0.5, patience=0, threshold=0.0)
+    with Tracker() as tracker:
+        progress = Trainer(
+            model, optimizer, lambda epoch: TASK[:1],
+            validate=lambda: {"bleu": 0.0, "loss": next(losses)}, monitor="bleu",
+            patience=2, scheduler=plateau, tracker=tracker,
+        ).fit()  # fmt: skip
+    assert (progress.step, progress.best_step) == (6, 4)
+    assert optimizer.param_groups[0]["lr"] == 0.5 / 4, "lowered where the loss grew, and only there"
+    said = capsys.readouterr().err
+    assert said.count("bleu was 0 in each of the last 4 validations") == 1
+
+
+def test_patience_waits_for_some_updates_where_an_epoch_is_one():
+    model = Classifier()
+    progress = Trainer(
+        model, sgd(model), lambda epoch: TASK[:1], validate=lambda: {"score": 1.0}, monitor="score",
+        patience=2, patience_steps=20,
+    ).fit()  # fmt: skip
+    assert (progress.best_step, progress.step) == (1, 21)
+    assert progress.finished == "no better score in 20 validations"
+
+
 def test_a_plateau_lowers_the_learning_rate():
     model = Classifier()
     optimizer = sgd(model, 0.4)

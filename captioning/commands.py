@@ -23,8 +23,7 @@ __all__ = ["caption", "evaluate", "train"]
 
 def evaluate(options: EvaluateOptions) -> None:
     """Print the scores of a split."""
-    evaluation = evaluate_run(options.run, **options.arguments())
-    print_metrics(evaluation.metrics, evaluation.signatures)
+    evaluate_run(options.run, **options.arguments(), on_evaluated=print_metrics)
 
 
 def caption(options: CaptionOptions) -> None:

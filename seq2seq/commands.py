@@ -30,8 +30,7 @@ SHOWN_ALIGNMENTS = 12
 
 def evaluate(options: EvaluateOptions) -> None:
     """Print the scores of a split, each BLEU with its signature."""
-    evaluation = evaluate_run(options.run, **options.arguments())
-    print_metrics(evaluation.metrics, evaluation.signatures)
+    evaluate_run(options.run, **options.arguments(), on_evaluated=print_metrics)
 
 
 def translate(options: TranslateOptions) -> None:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from common.cli.arguments import Option, options_of, read_arguments
 from common.config.marks import File
@@ -19,6 +19,9 @@ from common.files import read_json
 from common.models.options import WritingOptions
 from common.runs.contents import describes_run
 from common.training.options import RunOptions
+
+if TYPE_CHECKING:
+    from common.training.task import Evaluation
 
 Options = TypeVar("Options")
 
@@ -183,10 +186,12 @@ def run_program(
     run_command(main)
 
 
-def print_metrics(metrics: Mapping[str, float], signatures: Mapping[str, str] = {}) -> None:
+def print_metrics(evaluation: Evaluation) -> None:
     """Print each metric by its name, with its signature, if it has one: how it was computed."""
-    for name, value in metrics.items():
-        print(f"{name:<18}{value:>10.4f}  {signatures.get(name, '')}".rstrip())
+    for name, value in evaluation.metrics.items():
+        print(
+            f"{name:<18}{value:>10.4f}  {evaluation.signatures.get(name, '')}".rstrip(), flush=True
+        )
 
 
 def check_file(path: Path | None, option: str) -> None:

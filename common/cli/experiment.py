@@ -50,12 +50,11 @@ def experiment(options: type[RunOptions], make_task: session.MakeTask) -> None:
             description=text.partition("\n")[0],
         )
         if isinstance(chosen, EvaluateOptions):
-            evaluation = session.evaluate(
+            session.evaluate(
                 chosen.run, options, make_task, name, chosen.split,
-                data=chosen.data, device=chosen.device,
+                data=chosen.data, device=chosen.device, on_evaluated=print_metrics,
             )  # fmt: skip
         else:
-            evaluation = session.train(chosen, make_task, name)
-        print_metrics(evaluation.metrics, evaluation.signatures)
+            session.train(chosen, make_task, name, on_evaluated=print_metrics)
 
     run_command(main)

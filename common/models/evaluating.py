@@ -29,6 +29,7 @@ class Evaluated(Call, total=False):
     search: the strategy; as in training by default.
     batch_size: sentences written at a time.
     device: cpu, cuda, ...; auto takes a GPU if there is one.
+    on_evaluated: called with the evaluation before it is written, which may fail.
     """
 
     ensemble: Sequence[Path]
@@ -36,6 +37,7 @@ class Evaluated(Call, total=False):
     search: Search | None
     batch_size: int
     device: str
+    on_evaluated: session.OnEvaluated
 
 
 def evaluate_written(

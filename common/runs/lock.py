@@ -10,7 +10,7 @@ from pathlib import Path
 
 from common.errors import UserError
 
-NAME = ".lock"
+NAME = ".training.lock"
 
 
 class Lock:

@@ -17,6 +17,7 @@ from common.config.plain import Options, from_dict, of_today, plain
 from common.errors import UserError
 from common.files import read_json, write_json
 from common.runs import contents
+from common.runs.lock import NAME as LOCK
 from common.runs.lock import Lock
 from common.runs.origin import what_makes_it
 from common.runs.weights import load_state_dict, load_weights, read_state, save_state, save_weights
@@ -127,6 +128,8 @@ class Run:
                     f"{path} holds a run already. Resume it (--resume), "
                     "replace it (--overwrite), or name another folder."
                 )
+            if (path / LOCK).exists():
+                Lock(path).release()  # refuses what another process trains
             if resume:
                 run = cls.open(path, kind)
                 if run.format != FORMAT:

@@ -29,6 +29,11 @@ MakeTask: TypeAlias = Callable[[Options, Kept, torch.device], Task]
 """Makes the task of some options; called after seeding, and before the run folder is made, so that it
 can refuse options and data. What the run must keep comes from `Kept`, which builds it for a new run and
 reads it for one that is resumed or evaluated. The session loads weights."""
+OnEvaluated: TypeAlias = Callable[[Evaluation], object]
+
+
+def do_nothing(evaluation: Evaluation) -> None:
+    pass
 
 
 def train(
@@ -37,6 +42,7 @@ def train(
     kind: str,
     *,
     on_progress: OnProgress | None = None,
+    on_evaluated: OnEvaluated = do_nothing,
 ) -> Evaluation:
     """Train in a run folder, or go on with the training that is there, and evaluate its best weights.
 
@@ -45,6 +51,7 @@ def train(
         make_task: the experiment.
         kind: what a run of it is called in its config.json.
         on_progress: as `Trainer` takes it.
+        on_evaluated: called with the evaluation before it is written, which may fail.
 
     Returns:
         The evaluation of the split "val", which is also written to the run folder.
@@ -74,7 +81,9 @@ def train(
     run = Run.create(options.run_dir, kind, options, keep=kept.writers, **how)
 
     with Tracker(run.path, charts=task.charts) as tracker:
-        tracker.configuration(asdict(options))
+        of_the_command = ("run_dir", "resume", "overwrite")
+        shown = {name: each for name, each in asdict(options).items() if name not in of_the_command}
+        tracker.configuration(shown)
 
         def validate() -> dict[str, float]:
             evaluation = task.evaluate(task.model, "val")
@@ -90,6 +99,7 @@ def train(
         trainer.fit()
     with without_gradients():
         evaluation = task.evaluate(task.model.eval(), "val")
+    on_evaluated(evaluation)
     write_evaluation(run, Subject.of_run(run.path, "val", options), evaluation)
     return evaluation
 
@@ -107,6 +117,7 @@ def evaluate(
     device: str = "auto",
     ensemble: Sequence[Path] = (),
     changed: Mapping[str, Any] | None = None,
+    on_evaluated: OnEvaluated = do_nothing,
     **how: Any,
 ) -> Evaluation:
     """Evaluate a run's best weights on a split, and write the result to its folder.
@@ -123,6 +134,7 @@ def evaluate(
         device: cpu, cuda, ...; auto takes a GPU if there is one.
         ensemble: the other runs of `model`.
         changed: how it is evaluated otherwise than in training, by short names, for the files' names.
+        on_evaluated: called with the evaluation before it is written, which may fail.
         how: further arguments of the task's own `evaluate`.
 
     Raises:
@@ -146,6 +158,7 @@ def evaluate(
         model = task.model
     with without_gradients():
         evaluation = task.evaluate(model.eval(), split, **how)
+    on_evaluated(evaluation)
     write_evaluation(run, subject, evaluation)
     return evaluation
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import UserError
-from common.runs.lock import Lock
+from common.runs.lock import NAME, Lock
 from common.runs.run import Run
 from tests.commands import ROOT
 
@@ -49,10 +49,10 @@ def test_a_run_in_training_is_neither_resumed_nor_replaced(tmp_path):
         Run.open(tmp_path).file("evaluation-val.json").write_text("{}")  # an evaluation may
         process.kill()  # it leaves the file, which holds nobody up
         process.wait()
-    assert (tmp_path / ".lock").exists()
+    assert (tmp_path / NAME).exists()
     run = Run.create(tmp_path, "toy", {}, resume=True)
     run.release()
-    assert not (tmp_path / ".lock").exists()
+    assert not (tmp_path / NAME).exists()
 
 
 def test_a_folder_in_which_another_process_has_begun_is_held(tmp_path):
@@ -81,15 +81,15 @@ def test_a_process_does_not_keep_itself_out_and_its_children_do_not_hold_it(tmp_
 def test_a_lock_that_is_no_file_is_refused(tmp_path, make):
     (tmp_path / "theirs").write_text("theirs")
     if make == "link":
-        (tmp_path / ".lock").symlink_to(tmp_path / "theirs")
+        (tmp_path / NAME).symlink_to(tmp_path / "theirs")
     else:
-        os.mkfifo(tmp_path / ".lock")
+        os.mkfifo(tmp_path / NAME)
     with pytest.raises(UserError, match="is no regular file"):
         Lock(tmp_path)
     assert (tmp_path / "theirs").read_text() == "theirs"
 
 
 def test_what_a_stranger_wrote_into_the_lock_is_not_printed(tmp_path):
-    (tmp_path / ".lock").write_bytes(b"\x1b[2J\xff" * 500)
+    (tmp_path / NAME).write_bytes(b"\x1b[2J\xff" * 500)
     lock = Lock(tmp_path)
     assert lock.path.read_text().startswith(f"process {os.getpid()} on ")

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from common.errors import UserError
+from common.runs.lock import NAME
 from common.runs.run import FORMAT, Run
 
 
@@ -31,7 +32,7 @@ class Settings:
 
 def names(folder: Path) -> set[str]:
     """Of the files, without that of the lock."""
-    return {path.name for path in folder.iterdir()} - {".lock"}
+    return {path.name for path in folder.iterdir()} - {NAME}
 
 
 def refused(message: str):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -12,21 +14,24 @@ import torch
 from torch import nn
 
 from common.config.changes import MAY_CHANGE
+from common.config.marks import Metavar
 from common.errors import UserError
 from common.runs.kept import Kept
+from common.runs.lock import NAME
 from common.runs.run import Run
 from common.text.labels import Labels
 from common.training import session
 from common.training.loss import Loss
 from common.training.options import RunOptions, TrainingOptions
 from common.training.task import Evaluation, Task
+from tests.commands import ROOT
 
 KIND = "line"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options(RunOptions):
-    data: Annotated[str | None, MAY_CHANGE] = None
+    data: Annotated[str | None, MAY_CHANGE, Metavar("DIR")] = None
     slope: float = 2.0
     width: int = 4
 
@@ -195,3 +200,73 @@ def test_a_run_that_has_weights_has_a_state_to_resume_from(tmp_path, monkeypatch
         for name in ("whole", "part")
     )
     assert all(torch.equal(whole[name], part[name]) for name in whole)
+
+
+def test_figures_are_given_before_they_are_written(tmp_path):
+    """As the folder of a run may be of another user, or the disk full."""
+    train(tmp_path / "run", epochs=1)
+    for written in [*(tmp_path / "run").glob("evaluation-*")]:
+        written.unlink()
+        written.mkdir()  # as root may write anywhere, a folder is what stands in the way
+    given: list[Evaluation] = []
+    with pytest.raises(OSError, match="evaluation-val.json"):
+        session.evaluate(
+            tmp_path / "run", Options, make_task, KIND, device="cpu", on_evaluated=given.append
+        )
+    assert given[0].metrics["error"] >= 0
+    with pytest.raises(OSError, match="evaluation-val.json"):
+        options_again = options(tmp_path / "run", 2, resume=True)
+        session.train(options_again, make_task, KIND, on_evaluated=given.append)
+    assert len(given) == 2
+
+
+def test_a_run_knows_its_files_from_any_folder(tmp_path, monkeypatch):
+    (tmp_path / "here" / "data").mkdir(parents=True)
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    session.train(options(Path("run"), 1, data="data"), make_task, KIND)
+    config = json.loads(Path("run/config.json").read_text())
+    assert config["config"]["data"] == str(tmp_path / "here" / "data")
+    assert config["made_by"]["folder"] == str(tmp_path / "here")
+    config["config"]["data"] = "data"  # as earlier versions kept it
+    Path("run/config.json").write_text(json.dumps(config))
+    session.train(options(Path("run"), 2, data="data", resume=True), make_task, KIND)
+    monkeypatch.chdir(tmp_path / "there")
+    session.evaluate(Path("../here/run"), Options, make_task, KIND, device="cpu")
+    session.train(
+        options(Path("../here/run"), 3, data="../here/data", resume=True), make_task, KIND
+    )
+
+
+def test_a_run_in_training_is_refused_before_anything_is_read(tmp_path):
+    train(tmp_path / "run", epochs=1)
+    before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path / "run")], cwd=ROOT, stdout=subprocess.PIPE
+    )
+    try:
+        assert holder.stdout is not None and holder.stdout.readline()
+        for how in ({"resume": True}, {"overwrite": True}):
+            with pytest.raises(UserError, match=f"being trained by process {holder.pid}"):
+                session.train(options(tmp_path / "run", 2, **how), never, KIND)
+        session.evaluate(tmp_path / "run", Options, make_task, KIND, device="cpu")
+    finally:
+        holder.kill()
+        holder.wait()
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
+    train(tmp_path / "run", epochs=2, resume=True)
+    assert not (tmp_path / "run" / NAME).exists()
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from common.runs.lock import Lock
+lock = Lock(Path(sys.argv[1]))
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def never(*arguments):
+    raise AssertionError("it is refused before")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
@@ -54,6 +55,7 @@ class Run:
     made_by: dict[str, Any] = field(default_factory=what_makes_it)
     format: int = FORMAT
     _lock: Lock | None = field(default=None, init=False)
+    _kept: dict[str, bytes] = field(default_factory=dict, init=False)
 
     @classmethod
     def create(
@@ -138,7 +140,7 @@ class Run:
                         "can be evaluated and used, but not resumed. Resume it with that version, or "
                         "start another run."
                     )
-                if not run.has_training_state() and (path / "model.safetensors").exists():
+                if not run.has_training_state() and run.has_weights():
                     raise UserError(
                         f"{path} has weights, but no training.pt to resume from. Copy the whole "
                         "folder, or replace the run (--overwrite)."
@@ -186,6 +188,7 @@ class Run:
         """
         if self._lock is None:
             self._lock = Lock(self.path)
+        self._kept |= {name: (self.path / name).read_bytes() for name in self.digests}
 
     def release(self) -> None:
         """Let other processes train in the folder."""
@@ -205,8 +208,11 @@ class Run:
     def file(self, name: str) -> Path:
         """The path of a file in the folder, to write it; folders on the way are made.
 
-        The run records the name: overwriting the run deletes the file.
+        The run records the name: overwriting the run deletes the file. A folder that was moved or
+        deleted while it is trained in is made again: what is in memory is saved.
         """
+        if self._lock is not None and not (self.path / "config.json").exists():
+            self._make_again()
         path = self.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         contents.record(self.path, Path(name).parts[0])
@@ -231,6 +237,7 @@ class Run:
                 f"{self.path} was begun with another {name}: the data has changed. "
                 "Resume it with the same data, or start another run."
             )
+        self._kept[name] = fresh.read_bytes()
         fresh.replace(path)
         if name not in self.digests:
             self.digests[name] = digest
@@ -267,7 +274,7 @@ class Run:
             UserError: there are none yet, or they are damaged or of another architecture.
         """
         path = self.path / "model.safetensors"
-        if not path.is_file():
+        if not self.has_weights():
             raise UserError(
                 f"{self.path} has no weights yet: its training was stopped before the first "
                 "validation. Resume it (--resume)."
@@ -287,6 +294,10 @@ class Run:
         """Write a dict of tensors and plain values, from which training can resume."""
         save_state(self.file("training.pt"), state)
 
+    def has_weights(self) -> bool:
+        """Whether there are weights to use."""
+        return (self.path / "model.safetensors").is_file()
+
     def has_training_state(self) -> bool:
         """Whether there is a state from which training goes on, whatever the weights began as."""
         return (self.path / "training.pt").is_file()
@@ -298,6 +309,18 @@ class Run:
             UserError: the file is damaged.
         """
         return read_state(self.path / "training.pt") if self.has_training_state() else None
+
+    def _make_again(self) -> None:
+        print(
+            f"{self.path} was moved or deleted while it was trained in: it is made again, without the "
+            "figures and the best weights of before",
+            file=sys.stderr,
+        )
+        self.path.mkdir(parents=True, exist_ok=True)
+        contents.record(self.path, "config.json")
+        self._write_config()
+        for name, content in self._kept.items():
+            self.file(name).write_bytes(content)
 
     def _write_config(self) -> None:
         names = ("format", "kind", "created", "made_by", "config", "digests")

@@ -180,8 +180,9 @@ class Selection:
 
     def finish(self) -> None:
         """Put the best weights into the model of process 0."""
-        if not self.progress.best_step:
-            self.keep()  # the monitored metric was never a number
+        lost = self.run is not None and not self.run.has_weights()
+        if not self.progress.best_step or lost:
+            self.keep()  # the metric was never a number, or the folder was deleted meanwhile
         if self.world.rank == 0:
             if self.run is not None:
                 self.run.load_model(self.model)

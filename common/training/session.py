@@ -214,7 +214,8 @@ class Subject:
         ours = getattr(options, "data", None)
         ours = None if ours is None else Path(ours)
         if data is None and ours is not None and not ours.exists():
-            raise UserError(f"{ours}, the data of {run}, is no longer there. Say where: --data.")
+            place = "no longer there" if ours.is_absolute() else f"not in {Path.cwd()}"
+            raise UserError(f"{ours}, the data of {run}, is {place}. Say where: --data.")
         return cls(split, ours, ours if data is None else Path(data), **others)
 
     @property

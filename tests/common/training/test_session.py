@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -270,3 +271,32 @@ time.sleep(60)
 
 def never(*arguments):
     raise AssertionError("it is refused before")
+
+
+@pytest.mark.parametrize("moved", [True, False])
+def test_a_folder_that_is_moved_or_deleted_meanwhile_is_made_again(tmp_path, capsys, moved):
+    run, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+
+    def away(options: Options, kept: Kept, device: torch.device) -> Task:
+        task, validations = make_task(options, kept, device), iter(range(9))
+
+        def evaluate(model: nn.Module, split: str) -> Evaluation:
+            if next(validations) == 1:
+                shutil.move(run, elsewhere) if moved else shutil.rmtree(run)
+            return task.evaluate(model, split)
+
+        return replace(task, evaluate=evaluate)
+
+    train(tmp_path / "whole", epochs=5)
+    train(run, epochs=1)
+    found = session.train(options(run, resume=True), away, KIND)
+    assert "was moved or deleted while it was trained in" in capsys.readouterr().err
+    again = session.evaluate(run, Options, make_task, KIND, device="cpu")
+    assert again.metrics == found.metrics
+    train(run, epochs=5, resume=True)
+    weights = [torch.load(each / "training.pt")["model"] for each in (run, tmp_path / "whole")]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    if moved:  # which goes on too, from the last state that was saved there
+        train(elsewhere, epochs=5, resume=True)
+        steps = [json.loads(line)["step"] for line in (elsewhere / "metrics.jsonl").open()]
+        assert steps == sorted(steps) and steps[-1] == 20

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from common.data.damage import Damage
-from common.data.formats import Format, by_split, only, plain_name, with_suffix
+from common.data.formats import Format, Parts, by_split, only, plain_name, with_suffix
 from common.data.pairs import AlignedLines, PairReader, RecordPairs, texts_in
 from common.data.reading import check_readable, first_lines
 from common.data.records import Records, Table, json_lines, json_object, tabbed_lines
@@ -136,9 +136,6 @@ def read_phrases(files: list[Path], source: str | None, target: str | None) -> R
 
 
 # ---- files with a record for each pair: one file for each split, or one for all
-
-
-Parts = list[tuple[str | None, Path]]
 
 
 def _parts(files: list[Path], what: str) -> Parts:

@@ -130,7 +130,8 @@ def _assemble(
         with pictures.reporting(entry.where):
             entry.image, file = folder.locate(entry.image, entry.folder)
             mentioned.add(file)
-            entry.split = split_of(entry.image) if entry.split is None else entry.split
+            if entry.split is None:
+                entry.split = kept[file].split if file in kept else split_of(entry.image)
             _keep(kept, file, entry)
     if reading.entries and not mentioned:
         raise UserError(

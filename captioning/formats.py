@@ -150,6 +150,7 @@ def _fields(names: tuple[str, ...]) -> _Fields:
 def _read_records(parts: Parts, read: Callable[[Path], Records]) -> Reading:
     """Records that may name an image several times; all of them name its split, or none."""
     reading = Reading()
+    entries: list[Entry] = []
     unread = Counter[str]()
     for file_split, path in parts:
         for number, record in read(path):
@@ -157,14 +158,18 @@ def _read_records(parts: Parts, read: Callable[[Path], Records]) -> Reading:
             with reading.reporting(where):
                 if isinstance(record, Damage):
                     raise record
-                reading.mention(_entry(record, where, file_split, reading))
-                image, captions, split = _fields(tuple(record))
-                unread.update(record.keys() - {image, *captions, split, "scene", ""})
-    without = [entry for entry in reading.entries if entry.split is None]
-    if len(without) < len(reading.entries):
-        for entry in without:
+                entries.append(_entry(record, where, file_split, reading))
+                if "scene" not in record:  # which has what else there is
+                    image, captions, split = _fields(tuple(record))
+                    unread.update(
+                        each for each in record if each not in (image, *captions, split, "")
+                    )
+    splits = any(entry.split is not None for entry in entries)
+    for entry in entries:
+        if splits and entry.split is None:
             reading.records.report(entry.where, 'no "split", which others have')
-        reading.entries = [entry for entry in reading.entries if entry.split is not None]
+        else:
+            reading.mention(entry)
     if unread:
         names = ", ".join(f"{name} ({count:,})" for name, count in unread.most_common(8))
         names += ", ..." if len(unread) > 8 else ""

@@ -35,6 +35,11 @@ class Tally:
     total: int = 0
     problems: list[str] = field(default_factory=list)
 
+    @property
+    def fraction(self) -> float:
+        """The fraction of the items that is damaged."""
+        return len(self.problems) / max(1, self.total, len(self.problems))
+
     def report(self, where: str, what: object) -> None:
         """Add a problem of an item that is counted."""
         self.problems.append(problem(where, what))
@@ -59,13 +64,12 @@ class Tally:
         Raises:
             UserError: more than that.
         """
-        damaged, total = len(self.problems), max(self.total, len(self.problems))
-        fraction = damaged / max(1, total)
-        if fraction <= max_problems:
+        if self.fraction <= max_problems:
             return
-        needed = math.ceil(fraction * 1000) / 1000
+        damaged, total = len(self.problems), max(self.total, len(self.problems))
+        needed = math.ceil(self.fraction * 1000) / 1000
         raise UserError(
-            f"{where}: {damaged:,} of {total:,} {items} are damaged ({100 * fraction:.3g}%), more "
+            f"{where}: {damaged:,} of {total:,} {items} are damaged ({100 * self.fraction:.3g}%), more "
             f"than the limit of {100 * max_problems:.3g}%. Correct them, or raise the limit: "
             f"--max-problems {needed:g} (max_problems in code). "
             f"The first: {'; '.join(self.problems[:3])}."

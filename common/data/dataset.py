@@ -62,7 +62,8 @@ class DataSet(Generic[Items]):
         Raises:
             UserError: more items are damaged, or there is none.
         """
-        for items, tally in self.damage.items():
+        # The most damaged first: the limit that its message names is high enough for the others.
+        for items, tally in sorted(self.damage.items(), key=lambda each: -each[1].fraction):
             tally.check(max_problems, str(path), items)
         if not any(map(len, self.splits.values())):
             raise UserError(f"{path}: no usable {self.item} in it, read as {self.format}.")

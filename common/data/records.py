@@ -112,7 +112,11 @@ class Table:
         ahead = deque(islice(lines, _LINES_OF_A_ROW))
         while ahead:
             fields, used = self._first_row(text for _, text in ahead)
-            number = ahead[0][0]
+            number, line = ahead[0]
+            if self.delimiter == "\t" and len(fields) != len(self.columns):
+                # Many tables with tabs have no quotes: "Stop!" is then a part of the text.
+                plain = line.split("\t")
+                fields, used = (plain, 1) if len(plain) == len(self.columns) else (fields, used)
             text = "\n".join(ahead.popleft()[1] for _ in range(used))
             ahead.extend(islice(lines, used))
             damage = self._damage(text, fields)

@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -135,7 +135,7 @@ class _Fields(NamedTuple):
     split: str | None
 
 
-@cache
+@lru_cache
 def _fields(names: tuple[str, ...]) -> _Fields:
     """The fields that are read: of captions all those of one name, `caption`, `caption_2`, ..."""
     known = {name.lower(): name for name in names}

@@ -84,7 +84,7 @@ class TrainOptions(WriterRunOptions):
     source: Annotated[
         str | None, BASIC, MayChange(lambda o: o.source is None, LEFT_OUT), Metavar("LANGUAGE")
     ] = None
-    """Language to translate from: the ending of its files, or its column."""
+    """Language to translate from: the ending of its files, or the name or number of its column."""
     target: Annotated[
         str | None, BASIC, MayChange(lambda o: o.target is None, LEFT_OUT), Metavar("LANGUAGE")
     ] = None

@@ -15,8 +15,12 @@ class Damage(Exception):
 
 
 def problem(where: str, what: object) -> str:
-    """An entry of the list of problems, on one line: control characters become `?`."""
-    text = f"{where}: {what}"
+    """An entry of the list of problems, on one line."""
+    return printable(f"{where}: {what}")
+
+
+def printable(text: str) -> str:
+    """A text for one line of a terminal: line ends and control characters become `?`."""
     return "".join(char if char.isprintable() else "?" for char in text)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Generic, TypeVar
 
-from common.data.damage import Tally
+from common.data.damage import Tally, printable
 from common.data.splits import in_order, named_split
 from common.errors import UserError
 
@@ -79,4 +79,4 @@ class DataSet(Generic[Items]):
         lines += [f"problem: {each}" for each in self.problems[:problems]]
         if len(self.problems) > problems:
             lines.append(f"... and {len(self.problems) - problems:,} more problems")
-        return "\n".join(lines)
+        return "\n".join(map(printable, lines))

@@ -28,14 +28,14 @@ def test_the_usual_splits_come_first_and_a_missing_one_is_named_with_the_others(
 
 def test_the_summary_has_sizes_notes_and_the_first_problems() -> None:
     pets = data(train=["x"] * 1234)
-    pets.notes = ["odd"]
+    pets.notes = ["odd\x1b[2J"]
     pets.damage = {
         "rows": Tally(9, ["line 0"]),
         "pets": Tally(9, [f"line {n}" for n in range(1, 7)]),
     }
     lines = pets.summary(problems=5).splitlines()
     assert lines[1].split() == ["train", "1,234"]
-    assert lines[2:4] == ["note: odd", "problem: line 0"]
+    assert lines[2:4] == ["note: odd?[2J", "problem: line 0"]
     assert lines[-1] == "... and 2 more problems"
 
 

@@ -7,6 +7,7 @@ import io
 import json
 import re
 import tokenize
+import warnings
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
@@ -115,7 +116,8 @@ def captions_in(value: Any) -> list[Any]:
     with suppress(ValueError, RecursionError):
         return list(json.loads(value))
     # By tokens: numpy writes no commas, and for Python two texts without one between are one text.
-    with suppress(tokenize.TokenError, SyntaxError, ValueError):
+    with suppress(tokenize.TokenError, SyntaxError, ValueError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of "\\d" in a text
         tokens = [*tokenize.generate_tokens(io.StringIO(value.strip()).readline)]
         texts = [each.string for each in tokens if each.type == tokenize.STRING]
         if {each.string for each in tokens} <= _BETWEEN_TEXTS | {*texts}:

@@ -39,6 +39,11 @@ def test_what_is_no_list_is_one_caption(text: Any) -> None:
     assert captions_in(text) == [text]
 
 
+@pytest.mark.filterwarnings("error")
+def test_an_escape_that_python_does_not_know_is_kept() -> None:
+    assert captions_in(r"['a \d dog', 'it\'s']") == [r"a \d dog", "it's"]
+
+
 def test_an_empty_list_has_no_caption() -> None:
     assert captions_in("[]") == captions_in(" [ ] ") == captions_in([]) == []
 

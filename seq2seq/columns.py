@@ -66,7 +66,8 @@ def _is_number(text: str) -> bool:
 
 def is_text(column: str) -> bool:
     """Whether a column of this name may hold sentences."""
-    return column.strip().lower() not in _OTHER
+    name = re.sub(r" \d+$", "", column.strip())  # a second column of a name has a number
+    return name.lower() not in _OTHER
 
 
 def choose(

@@ -84,7 +84,7 @@ def test_a_list_of_sentences_in_one_language_is_refused(tmp_path: Path) -> None:
     ("columns", "header", "unread"),
     [
         (["{s}", "{t}"], "English\tGerman", ""),
-        (["{n}", "{s}", "{n}", "{t}"], "id\tEnglish\tid\tGerman", "; not read: id, id 2 (numbers)"),
+        (["{n}", "{s}", "{n}", "{t}"], "id\tEnglish\tid\tGerman", "; not read: id, id 2"),
         (
             ["{n}", "{s}", "{t}"],
             "Sentence id\tEnglish\tGerman",
@@ -105,6 +105,11 @@ def test_a_header_names_the_languages_and_is_no_pair(
     # Read as what it is not, the first line is still no pair.
     data, pairs = read(tmp_path, format="tabs")
     assert pairs == PAIRS and "no pair" in data.notes[-1]
+
+
+def test_a_second_column_of_ids_is_none_of_sentences(tmp_path: Path) -> None:
+    table(tmp_path, "x.tsv", "a{n}", "{s}", "b{n}", "{t}", header="id\ten\tid\tde")
+    assert read(tmp_path)[1] == PAIRS
 
 
 def test_columns_of_numbers_are_no_languages_in_csv_and_in_json_lines(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from captioning.entries import Entry, Read, Reading
 from captioning.formats import FORMATS, TEXT_FOLDERS, text_files
 from captioning.image_files import ImageFolder, is_image_name
-from common.data.damage import Damage
+from common.data.damage import Damage, Tally
 from common.data.dataset import DataSet
 from common.data.formats import Format, find_format
 from common.data.splits import check_fractions, seeded_split
@@ -86,8 +86,8 @@ def load(
         seed: of the splits, for data without splits.
         val_fraction: fraction of the images in val, for data without splits.
         test_fraction: fraction of the images in test, for data without splits.
-        max_problems: fraction of damaged items that are skipped (and listed in `problems`);
-            more are an error.
+        max_problems: fraction of damaged records, captions and pictures that are skipped (and
+            listed in `problems`), each counted by itself; more are an error.
 
     Raises:
         UserError: no folder, no known format, no image, or too much damage.
@@ -103,9 +103,11 @@ def load(
     def split_of(name: str) -> str:
         return seeded_split(name, seed, val_fraction, test_fraction)
 
-    splits = _assemble(reading, root, found.files[0].name, split_of)
+    pictures = Tally()
+    splits = _assemble(reading, root, found.files[0].name, split_of, pictures)
+    damage = {"records": reading.records, "captions": reading.captions, "pictures": pictures}
     notes = [*found.notes(), *reading.notes]
-    data = CaptionData(found.name, found.format.name, splits, reading.problems, notes)
+    data = CaptionData(found.name, found.format.name, splits, damage, notes)
     data.check(path, max_problems)
     return data
 
@@ -118,17 +120,18 @@ def _root(path: Path) -> Path:
 
 
 def _assemble(
-    reading: Reading, root: Path, source: str, split_of: Callable[[str], str]
+    reading: Reading, root: Path, source: str, split_of: Callable[[str], str], pictures: Tally
 ) -> dict[str, list[CaptionedImage]]:
-    """Find each entry's file and keep each image once; whatever fails is added to the problems."""
+    """Find each entry's file and keep each image once; `pictures` counts them, and gets what fails."""
     folder = ImageFolder(root)
     kept: dict[str, Entry] = {}  # by file
     mentioned: set[str] = set()
     for entry in reading.entries:
-        with reading.reporting(entry.where):
+        with pictures.reporting(entry.where):
             entry.image, file = folder.locate(entry.image, entry.folder)
             mentioned.add(file)
-            entry.split = split_of(entry.image) if entry.split is None else entry.split
+            if entry.split is None:
+                entry.split = kept[file].split if file in kept else split_of(entry.image)
             _keep(kept, file, entry)
     if reading.entries and not mentioned:
         raise UserError(
@@ -148,8 +151,8 @@ def _keep(kept: dict[str, Entry], file: str, entry: Entry) -> None:
     """Add an entry to those that are kept, unless something is wrong with it.
 
     Raises:
-        Damage: it has no caption, or it is there already. An image of two splits is kept in test
-            rather than val, and in val rather than train, so that nothing leaks into training.
+        Damage: it has no caption, or it is in another split too. It is kept in test rather than val,
+            and in val rather than train, so that nothing leaks into training.
     """
     if not entry.captions:
         raise Damage(f"{entry.image} has no caption")
@@ -159,8 +162,9 @@ def _keep(kept: dict[str, Entry], file: str, entry: Entry) -> None:
     earlier = kept.setdefault(file, entry)
     if earlier is entry:
         return
-    if entry.split == earlier.split:
-        raise Damage(f"{entry.image} is there twice (first at {earlier.where})")
+    if entry.split == earlier.split:  # by another name
+        earlier.captions += entry.captions
+        return
     order = {"train": 0, "val": 2, "test": 3}
     winner = max(earlier, entry, key=lambda each: order.get(each.split or "", 1))
     if winner is entry:

@@ -16,14 +16,19 @@ any `common.data.formats.Format` whose reader gives a `Reading` of the files tha
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from captioning.entries import Entry, Read, Reading, caption_text
+from captioning.annotations import COCO_FILE, read_coco, read_karpathy
+from captioning.entries import Entry, Read, Reading, caption_text, captions_in
 from common.data.damage import Damage
 from common.data.formats import (
     Format,
+    Parts,
     by_split,
     named,
     only,
@@ -32,10 +37,9 @@ from common.data.formats import (
     with_suffix,
 )
 from common.data.reading import first_lines, numbered_lines
-from common.data.records import Fields, Table, json_lines
+from common.data.records import Fields, Records, Table, json_lines
 from common.data.splits import USUAL, split_name
 from common.errors import UserError
-from common.files import read_json
 
 # ---- flickr: Flickr8k and Flickr30k as their authors publish them
 
@@ -69,16 +73,20 @@ def read_flickr(files: list[Path]) -> Reading:
     if not lists:
         reading.entries = [Entry(n, texts, None, where) for n, (where, texts) in captions.items()]
         return reading
-    listed = set()
     for split, file in lists.items():
+        listed: dict[str, str] = {}
         for number, line in numbered_lines(file):
-            name = line.strip()
+            name, where = line.strip(), f"{file.name}:{number}"
             # Flickr30k's lists leave the extension out.
             name = name if name in captions or f"{name}.jpg" not in captions else f"{name}.jpg"
-            listed.add(name)
-            texts = captions[name][1] if name in captions else []
-            reading.entries.append(Entry(name, texts, split, f"{file.name}:{number}"))
-    reading.left_out = [name for name in captions if name not in listed]
+            with reading.reporting(where):
+                if name in listed:
+                    raise Damage(f"{name} is there twice (first at {listed[name]})")
+                listed[name] = where
+                texts = captions[name][1] if name in captions else []
+                reading.entries.append(Entry(name, texts, split, where))
+    mentioned = {entry.image for entry in reading.entries}
+    reading.left_out = [name for name in captions if name not in mentioned]
     return reading
 
 
@@ -100,13 +108,12 @@ def _read_tokens(path: Path, reading: Reading) -> dict[str, tuple[str, list[str]
     source = path.name
     for number, line in numbered_lines(path):
         where = f"{source}:{number}"
-        match = _TOKEN_LINE.fullmatch(line)
-        if match is None:
-            reading.report(where, f'not "name.jpg#0<TAB>caption": {line[:60]}')
-            continue
-        name, index = match[1].strip(), match[2]
-        texts = captions.setdefault(name, (where, []))[1]
-        with reading.reporting(where):
+        with reading.captions.reporting(where):
+            match = _TOKEN_LINE.fullmatch(line)
+            if match is None:
+                raise Damage(f'not "name.jpg#0<TAB>caption": {line[:60]}')
+            name, index = match[1].strip(), match[2]
+            texts = captions.setdefault(name, (where, []))[1]
             if (name, index) in seen:
                 raise Damage(f"caption {index} of {name} is there twice")
             seen.add((name, index))
@@ -114,10 +121,82 @@ def _read_tokens(path: Path, reading: Reading) -> dict[str, tuple[str, list[str]
     return captions
 
 
-# ---- csv: a table with a row per caption, as Kaggle has Flickr8k and Flickr30k
+# ---- csv, jsonl and scenes: records with an image and its captions
 
-_IMAGE_COLUMNS = ("image", "image_name", "filename", "file_name")
-_CAPTION_COLUMNS = ("caption", "comment", "text")
+_IMAGE_FIELDS = ("image", "image_name", "filename", "file_name")
+_CAPTION_FIELDS = ("caption", "comment", "text")
+
+
+class _Fields(NamedTuple):
+    """The fields of a record that are read; None for those that it has not."""
+
+    image: str | None
+    captions: list[str]
+    split: str | None
+
+
+@lru_cache
+def _fields(names: tuple[str, ...]) -> _Fields:
+    """The fields that are read: of captions all those of one name, `caption`, `caption_2`, ..."""
+    known = {name.lower(): name for name in names}
+    image = next((known[name] for name in _IMAGE_FIELDS if name in known), None)
+    captions: list[str] = []
+    for usual in _CAPTION_FIELDS:
+        pattern = re.compile(rf"{usual}s?[ _-]?\d*", re.IGNORECASE)
+        captions = captions or [name for name in names if pattern.fullmatch(name)]
+    return _Fields(image, captions, known.get("split"))
+
+
+def _read_records(parts: Parts, read: Callable[[Path], Records]) -> Reading:
+    """Records that may name an image several times; all of them name its split, or none."""
+    reading = Reading()
+    entries: list[Entry] = []
+    unread = Counter[str]()
+    for file_split, path in parts:
+        for number, record in read(path):
+            where = f"{path.name}:{number}"
+            with reading.reporting(where):
+                if isinstance(record, Damage):
+                    raise record
+                entries.append(_entry(record, where, file_split, reading))
+                if "scene" not in record:  # which has what else there is
+                    image, captions, split = _fields(tuple(record))
+                    unread.update(
+                        each for each in record if each not in (image, *captions, split, "")
+                    )
+    splits = any(entry.split is not None for entry in entries)
+    for entry in entries:
+        if splits and entry.split is None:
+            reading.records.report(entry.where, 'no "split", which others have')
+        else:
+            reading.mention(entry)
+    if unread:
+        names = ", ".join(f"{name} ({count:,})" for name, count in unread.most_common(8))
+        names += ", ..." if len(unread) > 8 else ""
+        reading.notes.append(f"fields that are not read, and in how many records: {names}")
+    return reading
+
+
+def _entry(record: Fields, where: str, file_split: str | None, reading: Reading) -> Entry:
+    fields = _fields(tuple(record))
+    image = None if fields.image is None else record[fields.image]
+    if not isinstance(image, str):
+        raise Damage('no "image"')
+    split = file_split if fields.split is None else record[fields.split]
+    if split is not None and not isinstance(split, str):
+        raise Damage('the "split" is not text')
+    values = [record[name] for name in fields.captions]
+    if not values:
+        raise Damage('no "captions"')
+    # Where there are several fields, an image may have fewer captions.
+    values = [value for value in values if not _is_blank(value)] or values[:1]
+    captions = reading.usable(chain.from_iterable(map(captions_in, values)), image, where)
+    facts = record["scene"] if isinstance(record.get("scene"), dict) else None
+    return Entry(image.strip(), captions, split_name(split) if split else None, where, facts=facts)
+
+
+def _is_blank(value: Any) -> bool:
+    return value is None or isinstance(value, str) and not value.strip()
 
 
 def find_csv(files: Sequence[Path]) -> list[Path]:
@@ -125,123 +204,25 @@ def find_csv(files: Sequence[Path]) -> list[Path]:
     usual = [file for file in texts if plain_stem(file).lower() == "captions"]
     tables = (file for file in with_suffix(files, ".csv", ".tsv") if first_lines(file))
     return [file for file in usual if not is_token_file(file)] or [
-        file for file in tables if _columns(Table(file, errors="replace")) is not None
+        file for file in tables if _has_captions(Table(file, errors="replace"))
     ]
 
 
-def _columns(table: Table) -> tuple[str, str, str | None] | None:
-    """The columns of image, caption and split; None for the split if there is none."""
-    names = {name.lower(): name for name in table.columns}
-    image = next((names[name] for name in _IMAGE_COLUMNS if name in names), None)
-    caption = next((names[name] for name in _CAPTION_COLUMNS if name in names), None)
-    return None if image is None or caption is None else (image, caption, names.get("split"))
+def _has_captions(table: Table) -> bool:
+    fields = _fields(table.columns)
+    return fields.image is not None and bool(fields.captions)
 
 
 def read_csv(files: list[Path]) -> Reading:
-    """A header with `image` and `caption` (and perhaps `split`), and a row per caption."""
+    """A header with `image` and `caption` (and perhaps `split`), and a row per image or caption."""
     path = only(files, "table of captions")
     table = Table(path)
-    columns = _columns(table)
-    if columns is None:
+    if not _has_captions(table):
         raise UserError(
             f"{path}:{table.header}: the first line must name the columns: image,caption. "
             "Add that line, or name the format that the file has."
         )
-    image_column, caption_column, split_column = columns
-    reading, entries = Reading(), dict[tuple[str, str | None], Entry]()
-    for where, row in reading.undamaged(path, table):
-        image = row[image_column].strip()
-        split = None if split_column is None else split_name(row[split_column])
-        entry = entries.setdefault((image, split), Entry(image, [], split, where))
-        entry.captions += reading.usable([row[caption_column]], image, where)
-    reading.entries = list(entries.values())
-    return reading
-
-
-# ---- karpathy: the splits that papers report on, for Flickr8k, Flickr30k and COCO
-
-
-def read_karpathy(files: list[Path]) -> Reading:
-    """`images[]` with `split`, `filename`, perhaps `filepath`, and `sentences[].raw`."""
-    path = only(files, "file of Karpathy's splits")
-    reading = Reading()
-    for number, image in enumerate(_list_in(path, read_json(path), "images")):
-        where = f"{path.name}: images[{number}]"
-        with reading.reporting(where):
-            reading.entries.append(_karpathy_entry(image, where, reading))
-    return reading
-
-
-def _karpathy_entry(image: Any, where: str, reading: Reading) -> Entry:
-    if not isinstance(image, dict):
-        raise Damage("not an object")
-    for key, kind in (("filename", str), ("split", str), ("sentences", list)):
-        if not isinstance(image.get(key), kind):
-            raise Damage(f'no "{key}"')
-    raw = [each.get("raw") if isinstance(each, dict) else None for each in image["sentences"]]
-    captions = reading.usable(raw, image["filename"], where)
-    folder = image.get("filepath")
-    folder = folder if isinstance(folder, str) and folder else None
-    facts = {"image_id": image["cocoid"]} if "cocoid" in image else None
-    return Entry(image["filename"], captions, split_name(image["split"]), where, folder, facts)
-
-
-# ---- coco: the annotations as COCO publishes them
-
-_COCO_FILE = re.compile(r"captions_(train|val|test)(\d{4})\.json")
-
-
-def read_coco(files: list[Path]) -> Reading:
-    """`captions_train2017.json` and its like: `images` and `annotations`, joined by image id."""
-    reading = Reading()
-    years = sorted({match[2] for file in files if (match := _COCO_FILE.fullmatch(file.name))})
-    if len(years) > 1:
-        # The years have the same photographs under different names: together they would leak.
-        reading.notes.append(f"annotations of {', '.join(years)}: only {years[-1]} is read")
-    for path in files:
-        match = _COCO_FILE.fullmatch(path.name)
-        if match is None:
-            _read_coco_file(path, None, None, reading)  # a file of another name, which was named
-        elif match[2] == years[-1]:
-            _read_coco_file(path, match[1], f"{match[1]}{match[2]}", reading)
-    return reading
-
-
-def _read_coco_file(path: Path, split: str | None, folder: str | None, reading: Reading) -> None:
-    content, source = read_json(path), path.name
-    entries: dict[Any, Entry] = {}
-    for number, image in enumerate(_list_in(path, content, "images")):
-        where = f"{source}: images[{number}]"
-        key, name = (image.get("id"), image.get("file_name")) if isinstance(image, dict) else (0, 0)
-        if not isinstance(key, (int, str)) or not isinstance(name, str):
-            reading.report(where, 'no "id" and "file_name"')
-        elif key in entries:
-            reading.report(where, f"the image id {key} is there twice")
-        else:
-            entries[key] = Entry(name, [], split, where, folder, {"image_id": key})
-    seen: set[Any] = set()
-    for number, annotation in enumerate(_list_in(path, content, "annotations")):
-        with reading.reporting(f"{source}: annotations[{number}]"):
-            _add_coco_caption(annotation, entries, seen)
-    reading.entries += entries.values()
-
-
-def _add_coco_caption(annotation: Any, entries: dict[Any, Entry], seen: set[Any]) -> None:
-    if not isinstance(annotation, dict):
-        raise Damage("not an object")
-    key, number = annotation.get("image_id"), annotation.get("id")
-    entry = entries.get(key) if isinstance(key, (int, str)) else None
-    if entry is None:
-        raise Damage(f"of an image ({key!r}) that the file does not list")
-    if isinstance(number, (int, str)):
-        if number in seen:
-            raise Damage(f"the caption id {number} is there twice")
-        seen.add(number)
-    text = caption_text(annotation.get("caption"), f"the caption of {entry.image}")
-    entry.captions.append(text)
-
-
-# ---- jsonl and scenes: a line of JSON per image
+    return _read_records([(None, path)], Table)
 
 
 def find_jsonl(files: Sequence[Path]) -> list[Path]:
@@ -252,37 +233,7 @@ def find_jsonl(files: Sequence[Path]) -> list[Path]:
 
 def read_jsonl(files: list[Path]) -> Reading:
     """Lines `{"image": ..., "captions": [...]}`, with a `"split"`, or in a file per split."""
-    reading = Reading()
-    for split, path in by_split(files, "file of JSON lines"):
-        for where, fields in reading.undamaged(path, json_lines(path)):
-            with reading.reporting(where):
-                reading.entries.append(_jsonl_entry(fields, where, split, reading))
-    without = [entry for entry in reading.entries if entry.split is None]
-    if len(without) < len(reading.entries):
-        for entry in without:
-            reading.report(entry.where, 'no "split", which other lines have')
-        reading.entries = [entry for entry in reading.entries if entry.split is not None]
-    return reading
-
-
-def _jsonl_entry(fields: Fields, where: str, file_split: str | None, reading: Reading) -> Entry:
-    for key, kind in (("image", str), ("captions", list)):
-        if not isinstance(fields.get(key), kind):
-            raise Damage(f'no {"list " if kind is list else ""}"{key}"')
-    split = fields.get("split", file_split)
-    if split is not None and not isinstance(split, str):
-        raise Damage('the "split" is not text')
-    captions = reading.usable(fields["captions"], fields["image"], where)
-    facts = fields["scene"] if isinstance(fields.get("scene"), dict) else None
-    split = None if split is None else split_name(split)
-    return Entry(fields["image"], captions, split, where, facts=facts)
-
-
-def _list_in(path: Path, content: Any, key: str) -> list[Any]:
-    value = content.get(key) if isinstance(content, dict) else None
-    if not isinstance(value, list):
-        raise UserError(f'{path}: no list "{key}" in it: another format, or a damaged file.')
-    return value
+    return _read_records(by_split(files, "file of JSON lines"), json_lines)
 
 
 # Folders of a data set that may hold the captions; the images are beside them.
@@ -299,7 +250,7 @@ FORMATS: tuple[Format[Read], ...] = (
         "flickr", "Flickr8k.token.txt or results_20130124.token, and Flickr_8k.trainImages.txt",
         find_flickr, read_flickr, (".txt", ".token"),
     ),
-    Format("coco", "annotations/captions_train2017.json", named(_COCO_FILE), read_coco, (".json",)),
+    Format("coco", "annotations/captions_train2017.json", named(COCO_FILE), read_coco, (".json",)),
     Format(
         "csv", 'captions.txt or a .csv file, first line "image,caption"', find_csv, read_csv,
         (".csv", ".tsv", ".txt"),

@@ -35,7 +35,11 @@ def walk_files(folder: str | os.PathLike[str]) -> Iterator[str]:
             for entry in entries:
                 if entry.name.startswith("."):
                     continue
-                if entry.is_dir():
+                try:
+                    is_folder = entry.is_dir()
+                except OSError:  # a link to itself: as one to nothing, a file that cannot be opened
+                    is_folder = False
+                if is_folder:
                     waiting.append((entry.path, f"{prefix}{entry.name}/"))
                 else:
                     yield f"{prefix}{entry.name}"

@@ -21,7 +21,7 @@ from captioning.examples import Inputs
 from captioning.features import FeatureFolder, cached_features
 from captioning.options import EncoderOptions
 from captioning.transform import ImageTransform, image_batches
-from common.data.damage import check_problems
+from common.data.damage import Tally
 from common.errors import UserError
 
 
@@ -112,6 +112,7 @@ def make_inputs(
     cache_dir: Path,
     features: FeatureFolder | None = None,
     mirror: bool = False,
+    pictures: Tally | None = None,
     max_damaged: float = 0.01,
 ) -> tuple[Inputs, list[CaptionedImage]]:
     """The encoder's arguments for images: given features; cached ones if its network is frozen; else
@@ -125,14 +126,17 @@ def make_inputs(
         cache_dir: of feature caches.
         features: computed before, by any network.
         mirror: whether mirrored images will be needed.
-        max_damaged: largest fraction of damaged images, which are listed and left out.
+        pictures: of the whole data set, with those that were damaged before; these images alone by
+            default. It gets those that are damaged here.
+        max_damaged: largest fraction of damaged images among them, which are listed and left out.
 
     Returns:
         The inputs, which other processes can be sent, and the images that could be read, in the same
         order.
 
     Raises:
-        UserError: more are damaged, or the encoders cannot take these features.
+        UserError: more are damaged, or all of these images, or the encoders cannot take these
+            features.
     """
     network = encoders[0].cnn
     inputs: Inputs
@@ -157,7 +161,11 @@ def make_inputs(
         pixels, kept, problems = decode(images, transform)
         inputs = partial(pixel_inputs, pixels)
     lines = [problem for _, problem in problems]
-    check_problems(lines, len(kept), max_damaged, "the images")
+    pictures = Tally(len(images)) if pictures is None else pictures
+    pictures.problems += lines
+    pictures.check(max_damaged, "the data", "pictures")
+    if lines and not kept:
+        raise UserError(f"none of {len(lines):,} pictures can be read. The first: {lines[0]}.")
     for line in lines[:10]:
         print(f"left out: {line}", file=sys.stderr)
     if len(lines) > 10:

@@ -67,13 +67,14 @@ class TrainOptions(WriterRunOptions):
     images: Annotated[Folder | None, MAY_CHANGE] = None
     """Folder of the pictures, if it is elsewhere."""
     max_problems: Fraction = 0.01
-    """Fraction of damaged pictures and captions that are listed and passed over; more is an error."""
+    """Fraction of the rows, of the captions and of the pictures of all splits that may be damaged; they
+    are listed and passed over. More is an error."""
     min_count: Positive = 2
     """Fewest times that a word must occur in the training captions; rarer ones are unknown."""
     word_embeddings: File | None = None
     """Start from pretrained word embeddings: a word2vec or GloVe text file."""
     max_words: Positive = 40
-    """Words after which a training caption is cut."""
+    """Words after which a caption is cut that is learnt from, or scored for loss and perplexity."""
     captions_per_image: Positive | None = None
     """Learn from so many captions of an image in an epoch, sampled anew in each; from all by default.
     Where the network is learnt too, fewer captions cost less, and it sees as many images."""

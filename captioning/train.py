@@ -21,6 +21,7 @@ from captioning.examples import CaptionExamples
 from captioning.inputs import make_inputs, open_features
 from captioning.options import KIND, TrainOptions
 from common.cli.command_line import check_file
+from common.data.damage import Tally
 from common.errors import UserError
 from common.models.encoder_decoder import Batch, EncoderDecoder
 from common.models.evaluating import Evaluated, evaluate_written, with_teacher_forced, writing_task
@@ -66,8 +67,7 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
         images = data().split(split)
         if split == "val":
             images = images[: options.validation_images]
-        mirror = options.encoder.mirror and split == "train"
-        return make_examples(captioner_of(model), options, images, mirror)
+        return make_examples(captioner_of(model), options, images, split, data().damage["pictures"])
 
     def captioner_of(model: Any) -> Captioner:
         precision = options.search.precision_of_training(kept.precision)
@@ -189,19 +189,29 @@ def build_language(images: Sequence[CaptionedImage], min_count: int) -> Language
 
 
 def make_examples(
-    captioner: Captioner, options: TrainOptions, images: Sequence[CaptionedImage], mirror: bool
+    captioner: Captioner,
+    options: TrainOptions,
+    images: Sequence[CaptionedImage],
+    split: str,
+    pictures: Tally,
 ) -> tuple[CaptionExamples, list[CaptionedImage]]:
-    """Every caption of some images with the inputs of the encoder, and the images without damage."""
+    """Every caption of a split's images with the inputs of the encoder, and the undamaged images."""
+    mirror = options.encoder.mirror and split == "train"
     inputs, usable = make_inputs(
         captioner.encoders, captioner.transform, images,
         cache_dir=options.cache_dir, features=captioner.features, mirror=mirror,
-        max_damaged=options.max_problems,
+        pictures=pictures, max_damaged=options.max_problems,
     )  # fmt: skip
-    words = [
-        captioner.language.tokenizer.encode(text)[: options.max_words]
-        for image in usable
-        for text in image.captions
-    ]
+    encode = captioner.language.tokenizer.encode
+    words = [encode(text) for image in usable for text in image.captions]
+    if cut := sum(len(sentence) > options.max_words for sentence in words):
+        purpose = "" if split == "train" else "; for loss and perplexity alone"
+        print(
+            f"{split}: {cut:,} of {len(words):,} captions are longer than {options.max_words} words "
+            f"and cut there (--max-words){purpose}",
+            file=sys.stderr,
+        )
+    words = [sentence[: options.max_words] for sentence in words]
     rows = [row for row, image in enumerate(usable) for _ in image.captions]
     # A mirrored picture makes these two words false.
     unsided = [not {"left", "right"} & set(sentence) for sentence in words] if mirror else None

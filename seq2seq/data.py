@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 from tqdm import tqdm
 
+from common.data.damage import Tally
 from common.data.dataset import DataSet
 from common.data.formats import Format, find_format
 from common.data.pairs import Pair, PairReader
@@ -89,7 +90,7 @@ class ParallelText:
         count = 0
         # Lines that were added since are counted too.
         splits = chain(self.splits, repeat(self.number))
-        for sources, targets, _ in self.reader.blocks([]):
+        for sources, targets, _ in self.reader.blocks(Tally()):
             for source, target, split in zip(sources, targets, splits, strict=False):
                 if split == self.number:
                     count += 1
@@ -113,7 +114,7 @@ def _words_by_line(text: bytes, lines: list[bytes]) -> np.ndarray:
 
 
 def survey(
-    reader: PairReader, split_of: Callable[[str], str], problems: list[str]
+    reader: PairReader, split_of: Callable[[str], str], damage: Tally
 ) -> tuple[dict[str, ParallelText], dict[str, np.ndarray]]:
     """Read a file, and count the pairs of each split in it.
 
@@ -122,7 +123,7 @@ def survey(
     Args:
         reader: of the file.
         split_of: from a source sentence to its split, where the file names none.
-        problems: gets a line for each damaged pair.
+        damage: counts the pairs, and gets a line for each damaged one.
 
     Returns:
         The splits, and sorted hashes of their pairs, as from `ParallelText.add`.
@@ -136,7 +137,7 @@ def survey(
     with tqdm(
         desc=f"reading {reader.name}", unit=" pairs", leave=False, delay=1.0, disable=None
     ) as bar:
-        for sources, targets, splits in reader.blocks(problems):
+        for sources, targets, splits in reader.blocks(damage):
             both = zip(splits, sources, strict=True)
             names = [split or split_of(source.decode()) for split, source in both]
             for name in dict.fromkeys(names):
@@ -232,7 +233,7 @@ def load(
             pairs, for each validation translates them all.
         test_fraction: fraction of the sentences in test, for data without splits; at most 5,000
             pairs.
-        max_problems: fraction of damaged items that are skipped (and listed in `problems`);
+        max_problems: fraction of damaged pairs that are skipped (and listed in `problems`);
             more are an error.
 
     Raises:
@@ -250,17 +251,18 @@ def load(
 
     texts: dict[str, ParallelText] = {}
     hashes: dict[str, np.ndarray] = {}
-    problems: list[str] = []
+    damage = Tally()
     for reader in reading.readers:
-        several, theirs = survey(reader, split_of, problems)
+        several, theirs = survey(reader, split_of, damage)
         if seeded.limit():  # the file is read again; its problems are known
-            several, theirs = survey(reader, split_of, [])
+            several, theirs = survey(reader, split_of, Tally())
         if both := texts.keys() & several.keys():
             raise UserError(f"{reader.name}: the split {both.pop()} is in another file too.")
         texts, hashes = in_order(texts | several), hashes | theirs
     remarks = [*reading.notes, *found.notes(), *notes(texts, hashes)]
     data = ParallelData(
-        found.name, found.format.name, texts, problems, remarks, reading.source, reading.target
-    )
+        found.name, found.format.name, texts, {"pairs": damage}, remarks,
+        reading.source, reading.target,
+    )  # fmt: skip
     data.check(path, max_problems)
     return data

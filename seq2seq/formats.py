@@ -7,18 +7,28 @@ A new format is one file, and needs no change here: `seq2seq.data.load(folder, f
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from common.data.damage import Damage
-from common.data.formats import Format, by_split, only, plain_name, with_suffix
+from common.data.formats import Format, Parts, by_split, only, plain_name, with_suffix
 from common.data.pairs import AlignedLines, PairReader, RecordPairs, texts_in
 from common.data.reading import check_readable, first_lines
-from common.data.records import Records, Table, json_lines, json_object, tabbed_lines
+from common.data.records import (
+    Fields,
+    Records,
+    Table,
+    json_lines,
+    json_object,
+    tabbed_lines,
+)
 from common.data.splits import split_name
 from common.errors import UserError
+from seq2seq.columns import choose, choose_columns, is_text, names_columns
 
 
 @dataclass
@@ -38,38 +48,6 @@ class Reading:
 
 
 Read = Callable[[list[Path], str | None, str | None], Reading]
-
-
-def choose(
-    path: Path, there: Iterable[str], source: str | None, target: str | None, what: str
-) -> tuple[str, str]:
-    """The two languages to translate between.
-
-    Args:
-        path: for messages.
-        there: the languages that the data has.
-        source, target: as the user names them; None takes what is left, if there are only two.
-        what: a word for them in messages: languages, columns, keys.
-
-    Raises:
-        UserError: one is not there; or there are more than two, and not all are named.
-    """
-    there = list(dict.fromkeys(there))
-    names = ", ".join(there)
-    if len(there) < 2:
-        raise UserError(f"{path}: no two {what} in it, but {names or 'none'}.")
-    for name in (source, target):
-        if name is not None and name not in there:
-            raise UserError(f"{path}: no {name!r} among the {what} {names}.")
-    if source is not None and source == target:
-        raise UserError(f"{path}: source and target are both {source!r}; name two {what}.")
-    if len(there) > 2 and (source is None or target is None):
-        raise UserError(
-            f"{path}: the {what} {names} are there. Name two of them, --source and --target "
-            "(source= and target= in code)."
-        )
-    rest = [name for name in there if name not in (source, target)]
-    return source or rest.pop(0), target or rest.pop(0)
 
 
 # ---- lines: files whose lines are translations of each other
@@ -138,9 +116,6 @@ def read_phrases(files: list[Path], source: str | None, target: str | None) -> R
 # ---- files with a record for each pair: one file for each split, or one for all
 
 
-Parts = list[tuple[str | None, Path]]
-
-
 def _parts(files: list[Path], what: str) -> Parts:
     """The files with their splits; None where it is found pair by pair.
 
@@ -152,23 +127,33 @@ def _parts(files: list[Path], what: str) -> Parts:
     return by_split(files, what)
 
 
-def _reading(parts: Parts, languages: tuple[str, str], read: Callable[[Path], Records]) -> Reading:
-    return Reading(
-        *languages, [RecordPairs(path, read, *languages, split) for split, path in parts]
-    )
+def _reading(
+    parts: Parts,
+    languages: tuple[str, str],
+    read: Callable[[Path], Records],
+    notes: Iterable[str],
+) -> Reading:
+    readers: list[PairReader] = [
+        RecordPairs(path, read, *languages, split) for split, path in parts
+    ]
+    return Reading(*languages, readers, [*notes])
 
 
-def _first_usable(
-    path: Path, names_in: Callable[[str], list[str]], *named: str | None
-) -> list[str]:
-    """What the texts are called in the first line that has two of them, those named included.
+def _some(records: Records) -> Iterator[Fields]:
+    """The first few records that are not damaged, by which columns are told apart."""
+    return (texts_in(each) for _, each in islice(records, 100) if not isinstance(each, Damage))
+
+
+def _usual_names(path: Path, names_in: Callable[[str], list[str]], *named: str | None) -> list[str]:
+    """What the texts are called in most of the first lines that have two of them, with those named.
 
     A damaged line, the first as well, decides nothing. If no line is usable, these are the names in
     the line that has most.
     """
-    lines = [names_in(line) for line in first_lines(path)]
-    usable = (names for names in lines if len(names) > 1 and set(named) - {None} <= set(names))
-    return next(usable, max(lines, key=len, default=[]))
+    lines = [tuple(names_in(line)) for line in first_lines(path)]
+    usable = [names for names in lines if len(names) > 1 and set(named) - {None} <= set(names)]
+    usual = Counter(usable).most_common(1)
+    return [*(usual[0][0] if usual else max(lines, key=len, default=()))]
 
 
 # ---- jsonl: a line of JSON per pair
@@ -176,7 +161,7 @@ def _first_usable(
 
 def _find_jsonl(files: Sequence[Path]) -> list[Path]:
     lines = with_suffix(files, ".jsonl")
-    return [file for file in lines if len(_first_usable(file, _text_keys)) > 1]
+    return [file for file in lines if len(_usual_names(file, _text_keys)) > 1]
 
 
 def _text_keys(line: str) -> list[str]:
@@ -185,18 +170,16 @@ def _text_keys(line: str) -> list[str]:
         texts = texts_in(json_object(line))
     except Damage:
         return []
-    return [key for key, text in texts.items() if isinstance(text, str) and _is_text(key)]
-
-
-def _is_text(column: str) -> bool:
-    return column.strip().lower() not in ("", "split", "id", "index", "label")
+    return [key for key, text in texts.items() if isinstance(text, str) and is_text(key)]
 
 
 def read_jsonl(files: list[Path], source: str | None, target: str | None) -> Reading:
     """Lines `{"en": ..., "de": ...}`, also within a `"translation"`, perhaps with a `"split"`."""
     parts = _parts(files, "file of JSON lines")
-    keys = _first_usable(parts[0][1], _text_keys, source, target)
-    return _reading(parts, choose(parts[0][1], keys, source, target, "keys"), json_lines)
+    path = parts[0][1]
+    keys, rows = _usual_names(path, _text_keys, source, target), _some(json_lines(path))
+    languages, notes = choose_columns(path, keys, rows, source, target, "keys")
+    return _reading(parts, languages, json_lines, notes)
 
 
 # ---- csv: a table with named columns
@@ -206,9 +189,17 @@ def _find_csv(files: Sequence[Path]) -> list[Path]:
     tables = [file for file in with_suffix(files, ".csv") if len(_columns(file)) > 1]
     return tables or [
         file
-        for file in with_suffix(files, ".tsv", ".tab")
-        if len(names := _columns(file)) > 1 and all(map(_is_column_name, names))
+        for file in with_suffix(files, ".tsv", ".tab", ".txt")
+        if (_is_tabbed(file) or file not in with_suffix([file], ".txt"))
+        and names_columns(_rows(file))
     ]
+
+
+def _rows(path: Path) -> list[list[str]]:
+    """The first rows, the header among them."""
+    lines = first_lines(path)
+    sign = Table(path, errors="replace").delimiter if lines else None
+    return [line.split(sign) for line in lines]
 
 
 def _columns(path: Path) -> tuple[str, ...]:
@@ -216,24 +207,21 @@ def _columns(path: Path) -> tuple[str, ...]:
     return Table(path, errors="replace").columns if first_lines(path) else ()
 
 
-def _is_column_name(name: str) -> bool:
-    """Whether the text is the name of a column rather than a sentence."""
-    usual = "source target src tgt split id index label source_text target_text"
-    return name in usual.split() or re.fullmatch(r"[a-z]{2,3}([-_]\w{2,8})?", name) is not None
-
-
 def read_csv(files: list[Path], source: str | None, target: str | None) -> Reading:
     """A first line that names the columns, and a row per pair, perhaps with a column `split`."""
     parts = _parts(files, "table of pairs")
-    texts = [name for name in Table(parts[0][1]).columns if _is_text(name)]
-    languages = choose(parts[0][1], texts, source, target, "columns")
+    first = Table(parts[0][1])
+    languages, notes = choose_columns(
+        first.path, first.columns, _some(first), source, target, "columns"
+    )
     for table in (Table(path) for _, path in parts):
         if not set(languages) <= set(table.columns):
             raise UserError(
                 f"{table.path}:{table.header}: the first line must name the columns "
                 f"{', '.join(languages)}."
             )
-    return _reading(parts, languages, Table)
+    notes = notes or [f"{first.path.name}: columns {' and '.join(languages)}"]
+    return _reading(parts, languages, Table, [f"{notes[0]}; its first line names them"])
 
 
 # ---- tabs: tab-separated pairs, as of Tatoeba's sentences at Anki's site
@@ -254,16 +242,25 @@ def _column_numbers(line: str) -> list[str]:
 
 
 def read_tabs(files: list[Path], source: str | None, target: str | None) -> Reading:
-    """Lines `Hello.<TAB>Hallo.<TAB>attribution`; other columns are named by their numbers."""
+    """Lines `Hello.<TAB>Hallo.<TAB>attribution`, or with sentences in two other columns, by number."""
     parts = _parts(files, "file of tab-separated pairs")
-    numbers = _first_usable(parts[0][1], _column_numbers, source, target)
-    if source is None and target is None:
-        source, target = "1", "2"
-    elif source is None or target is None:
-        numbers = numbers[:2]  # the other one; what comes after is an attribution
-    languages = choose(parts[0][1], numbers, source, target, "columns")
-    width = max(map(int, languages))
-    return _reading(parts, languages, partial(tabbed_lines, width=width))
+    path = parts[0][1]
+    numbers, rows = (
+        _usual_names(path, _column_numbers, source, target),
+        _some(tabbed_lines(path, 1)),
+    )
+    languages, notes = choose_columns(
+        path, numbers, rows, source, target, "columns", first_two=True
+    )
+    read = partial(tabbed_lines, width=max(map(int, languages)))
+    if names_columns(_rows(path)):
+        notes = [*notes, f"{path.name}: its first line names the columns, and is no pair"]
+        read = partial(_after_header, width=max(map(int, languages)))
+    return _reading(parts, languages, read, notes)
+
+
+def _after_header(path: Path, width: int) -> Records:
+    return islice(tabbed_lines(path, width), 1, None)
 
 
 FORMATS: tuple[Format[Read], ...] = (

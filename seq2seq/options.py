@@ -84,7 +84,7 @@ class TrainOptions(WriterRunOptions):
     source: Annotated[
         str | None, BASIC, MayChange(lambda o: o.source is None, LEFT_OUT), Metavar("LANGUAGE")
     ] = None
-    """Language to translate from: the ending of its files, or its column."""
+    """Language to translate from: the ending of its files, or the name or number of its column."""
     target: Annotated[
         str | None, BASIC, MayChange(lambda o: o.target is None, LEFT_OUT), Metavar("LANGUAGE")
     ] = None
@@ -94,7 +94,7 @@ class TrainOptions(WriterRunOptions):
     (lines), tab-separated pairs (tabs), JSON lines, CSV files, or generated phrases; plain or .gz.
     Without splits of its own, 5 % of the pairs become val and 5 % test, 5,000 of each at most."""
     max_problems: Fraction = 0.01
-    """Fraction of damaged lines that are listed and passed over; more is an error."""
+    """Fraction of the pairs that may be damaged; they are listed and passed over. More is an error."""
     max_tokens: Positive = 100
     """Most tokens on a side of a pair that is trained on."""
     cache_dir: Annotated[Folder, MAY_CHANGE] = Path("runs/corpus-cache")

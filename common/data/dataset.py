@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sized
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Generic, TypeVar
 
-from common.data.damage import check_problems
+from common.data.damage import Tally, printable
 from common.data.splits import in_order, named_split
 from common.errors import UserError
 
@@ -22,14 +22,14 @@ class DataSet(Generic[Items]):
         name: of the folder.
         format: as which it was read.
         splits: the items of each split; train, val and test are put first.
-        problems: damage that was skipped, one line each, with file and line.
+        damage: of each kind of item, how many there are, and the damaged ones, which are skipped.
         notes: remarks on what is unusual, but no damage.
     """
 
     name: str
     format: str
     splits: dict[str, Items]
-    problems: list[str] = field(default_factory=list)
+    damage: Mapping[str, Tally] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     item: ClassVar[str] = "item"  # what the messages call one
@@ -37,6 +37,11 @@ class DataSet(Generic[Items]):
 
     def __post_init__(self) -> None:
         self.splits = in_order(self.splits)
+
+    @property
+    def problems(self) -> list[str]:
+        """What is wrong with the damaged items, one line each, with file and line."""
+        return [line for tally in self.damage.values() for line in tally.problems]
 
     def split(self, name: str) -> Items:
         """The items of one split.
@@ -52,14 +57,15 @@ class DataSet(Generic[Items]):
 
         Args:
             path: where it was read from, for the message.
-            max_problems: the largest accepted fraction of problems among problems and items.
+            max_problems: the largest accepted fraction of damaged items of a kind.
 
         Raises:
-            UserError: there are more problems, or no item.
+            UserError: more items are damaged, or there is none.
         """
-        usable = sum(map(len, self.splits.values()))
-        check_problems(self.problems, usable, max_problems, str(path))
-        if not usable:
+        # The most damaged first: the limit that its message names is high enough for the others.
+        for items, tally in sorted(self.damage.items(), key=lambda each: -each[1].fraction):
+            tally.check(max_problems, str(path), items)
+        if not any(map(len, self.splits.values())):
             raise UserError(f"{path}: no usable {self.item} in it, read as {self.format}.")
 
     def table(self) -> list[str]:
@@ -73,4 +79,4 @@ class DataSet(Generic[Items]):
         lines += [f"problem: {each}" for each in self.problems[:problems]]
         if len(self.problems) > problems:
             lines.append(f"... and {len(self.problems) - problems:,} more problems")
-        return "\n".join(lines)
+        return "\n".join(map(printable, lines))

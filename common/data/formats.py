@@ -134,7 +134,11 @@ def only(files: Sequence[Path], what: str) -> Path:
     return files[0]
 
 
-def by_split(files: Sequence[Path], what: str) -> list[tuple[str | None, Path]]:
+Parts = list[tuple[str | None, Path]]
+"""The files of a data set with their splits; None where it is found record by record."""
+
+
+def by_split(files: Sequence[Path], what: str) -> Parts:
     """The files that are named after train, val and test; or else the only file, with None.
 
     Raises:

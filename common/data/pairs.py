@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from common.data.damage import Damage, problem
+from common.data.damage import Damage, Tally, problem
 from common.data.reading import byte_lines, decode_line
 from common.data.records import Fields, Records
 from common.data.splits import split_name
@@ -44,8 +44,8 @@ class PairReader(Protocol):
         """The file, for messages."""
         ...
 
-    def blocks(self, problems: list[str]) -> Iterator[Block]:
-        """The usable pairs in blocks; a line for each damaged one is added to `problems`."""
+    def blocks(self, damage: Tally) -> Iterator[Block]:
+        """The usable pairs in blocks; all pairs are counted in `damage`, and the damaged reported."""
         ...
 
 
@@ -68,7 +68,7 @@ class AlignedLines:
     def name(self) -> str:
         return self.source.name
 
-    def blocks(self, problems: list[str]) -> Iterator[Block]:
+    def blocks(self, damage: Tally) -> Iterator[Block]:
         """See `PairReader`.
 
         Raises:
@@ -87,14 +87,26 @@ class AlignedLines:
                 )
             if not sources:
                 return
-            _empty_damaged(self.source, sources, count, problems)
-            _empty_damaged(self.target, targets, count, problems)
+            damaged = _empty_damaged(self.target, targets, count)
+            damaged |= _empty_damaged(self.source, sources, count)
+            damage.total += len(sources)
+            damage.problems += [damaged[row] for row in sorted(damaged)]
             yield Block(sources, targets, [self.split] * len(sources))
             count += len(sources)
 
 
-def _empty_damaged(path: Path, lines: list[bytes], before: int, problems: list[str]) -> None:
-    """Replace the lines that are not UTF-8 by empty ones, in place; `before` are the lines above."""
+def _empty_damaged(path: Path, lines: list[bytes], before: int) -> dict[int, str]:
+    """Replace the lines that are not UTF-8 by empty ones, in place.
+
+    Args:
+        path: their file.
+        lines: some of its lines.
+        before: the number of lines above them.
+
+    Returns:
+        What was wrong, by position in `lines`.
+    """
+    damaged = {}
     try:
         b"".join(lines).decode()  # much faster than line by line
     except UnicodeDecodeError:
@@ -102,8 +114,9 @@ def _empty_damaged(path: Path, lines: list[bytes], before: int, problems: list[s
             try:
                 decode_line(line)
             except Damage as damage:
-                problems.append(problem(f"{path.name}:{before + index + 1}", damage))
+                damaged[index] = problem(f"{path.name}:{before + index + 1}", damage)
                 lines[index] = b""
+    return damaged
 
 
 @dataclass(frozen=True)
@@ -130,16 +143,17 @@ class RecordPairs:
     def name(self) -> str:
         return self.path.name
 
-    def blocks(self, problems: list[str]) -> Iterator[Block]:
+    def blocks(self, damage: Tally) -> Iterator[Block]:
         """See `PairReader`."""
-        pairs = self._pairs(problems)
+        pairs = self._pairs(damage)
         while block := list(islice(pairs, _BLOCK)):
             sources, targets, splits = map(list, zip(*block, strict=True))
             yield Block(sources, targets, splits)
 
-    def _pairs(self, problems: list[str]) -> Iterator[tuple[bytes, bytes, str | None]]:
+    def _pairs(self, damage: Tally) -> Iterator[tuple[bytes, bytes, str | None]]:
         named: bool | None = None  # whether pairs name their splits: as the first does
         for number, fields in self.read(self.path):
+            damage.total += 1
             try:
                 if isinstance(fields, Damage):
                     raise fields
@@ -149,8 +163,8 @@ class RecordPairs:
                 if self.split is None and named != (split is not None):
                     raise Damage("has a split" if split else 'no "split", which other pairs have')
                 yield source, target, split or self.split
-            except Damage as damage:
-                problems.append(problem(f"{self.name}:{number}", damage))
+            except Damage as what:
+                damage.report(f"{self.name}:{number}", what)
 
 
 def texts_in(fields: Fields) -> Fields:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -87,7 +87,7 @@ class Table:
 
     Attributes:
         header: the line number of the header.
-        columns: the names, without blanks around them.
+        columns: the names, without blanks around them; one that is there twice gets a number.
 
     Raises:
         UserError: the file is missing; or the header is not UTF-8, and errors is "strict".
@@ -101,7 +101,8 @@ class Table:
             names = next(csv.reader([line], delimiter=self.delimiter), [])
         except csv.Error:
             names = []
-        self.columns = tuple(name.strip() for name in names)
+        seen = Counter[str]()
+        self.columns = tuple(_numbered(name.strip(), seen) for name in names)
 
     def __iter__(self) -> Iterator[tuple[int, Fields | Damage]]:
         """The number of the first line of each row, and the row."""
@@ -111,7 +112,11 @@ class Table:
         ahead = deque(islice(lines, _LINES_OF_A_ROW))
         while ahead:
             fields, used = self._first_row(text for _, text in ahead)
-            number = ahead[0][0]
+            number, line = ahead[0]
+            if self.delimiter == "\t" and len(fields) != len(self.columns):
+                # Many tables with tabs have no quotes: "Stop!" is then a part of the text.
+                plain = line.split("\t")
+                fields, used = (plain, 1) if len(plain) == len(self.columns) else (fields, used)
             text = "\n".join(ahead.popleft()[1] for _ in range(used))
             ahead.extend(islice(lines, used))
             damage = self._damage(text, fields)
@@ -144,6 +149,11 @@ class Table:
         if self.delimiter == ",":
             what += " (a text with commas or quotes in it needs double quotes around it)"
         return Damage(what)
+
+
+def _numbered(name: str, seen: Counter[str]) -> str:
+    seen[name] += 1
+    return name if seen[name] == 1 else f"{name} {seen[name]}"
 
 
 def _columns(number: int) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from captioning.image_files import list_images
+from captioning.images import ImageError, open_image
 from common.errors import UserError
 
 
@@ -18,6 +19,17 @@ def test_folders_stand_for_the_images_below_them(tmp_path: Path) -> None:
     found = list_images([tmp_path / "notes.txt", tmp_path, tmp_path / "b.jpg"])
     expected = ["notes.txt", "a.PNG", "b.jpg", "deep/er/c.webp"]
     assert found == [tmp_path / name for name in expected]
+
+
+def test_a_link_to_itself_refuses_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").touch()
+    (tmp_path / "deep").mkdir()
+    for name in ("loop.jpg", "deep/loop", "notes"):
+        (tmp_path / name).symlink_to(tmp_path / name)
+    # As a link to nothing: whoever opens it says what is wrong.
+    assert list_images([tmp_path]) == [tmp_path / "a.jpg", tmp_path / "loop.jpg"]
+    with pytest.raises(ImageError, match=r"loop\.jpg"):
+        open_image(tmp_path / "loop.jpg")
 
 
 def test_nothing_to_list_is_a_clear_error(tmp_path: Path) -> None:

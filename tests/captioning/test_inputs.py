@@ -184,8 +184,52 @@ def test_images_without_features_are_left_out_up_to_a_limit(images, tmp_path, ca
     shown = capsys.readouterr().err
     assert f"no features of {images[1].id}" in shown
     assert f"{broken.with_suffix('.npy')} cannot be read as an array" in shown
-    with pytest.raises(UserError, match="2 of 18 items are damaged.*--max-problems"):
+    with pytest.raises(UserError, match="2 of 18 pictures are damaged.*--max-problems"):
         usable(0.05)
+
+
+def test_a_damaged_picture_of_a_small_split_is_one_of_all_pictures(
+    scenes, images, tmp_path, capsys
+) -> None:
+    as_files(tmp_path, images)
+    val, train = (load(scenes).split(split) for split in ("val", "train"))
+    (tmp_path / val[1].id).with_suffix(".npy").unlink()
+    training = ["--data", scenes, *SIZES, "--features", tmp_path, "--attention", "additive"]
+    run = ["--run-dir", tmp_path / "run"]
+    command("train", *training, *run, "--max-problems", 0.1)  # 1 of 4, but 1 of 18 in all
+    command("evaluate", tmp_path / "run")
+    # What is damaged in other splits counts too.
+    (tmp_path / train[3].id).with_suffix(".npy").unlink()
+    other = [*training, "--run-dir", tmp_path / "other"]
+    assert "2 of 18 pictures are damaged (11.1%)" in refused("train", *other, "--max-problems", 0.1)
+    for image in val:
+        (tmp_path / image.id).with_suffix(".npy").unlink(missing_ok=True)
+    assert "none of 4 pictures can be read" in refused("train", *other, "--max-problems", 1)
+
+
+def test_what_is_cut_is_counted(scenes, images, tmp_path) -> None:
+    as_files(tmp_path, images)
+    training = ["--data", scenes, *SIZES, "--features", tmp_path, "--attention", "additive"]
+    longest = {
+        split: [len(text.split()) for image in load(scenes).split(split) for text in image.captions]
+        for split in ("train", "val")
+    }
+
+    def said(words: int) -> list[str]:
+        run = ["--run-dir", tmp_path / f"run-{words}", "--max-words", words]
+        done = run_here("captioning", "train", *training, *run)
+        assert done.returncode == 0
+        return [line for line in done.stderr.splitlines() if "--max-words" in line]
+
+    cut = {split: sum(count > 6 for count in counts) for split, counts in longest.items()}
+    assert 0 < cut["val"] < len(longest["val"])
+    assert said(6) == [
+        f"val: {cut['val']} of {len(longest['val'])} captions are longer than 6 words and cut there "
+        "(--max-words); for loss and perplexity alone",
+        f"train: {cut['train']} of {len(longest['train'])} captions are longer than 6 words and cut "
+        "there (--max-words)",
+    ]
+    assert said(99) == []
 
 
 def test_features_that_do_not_fit_are_refused(images, tmp_path) -> None:

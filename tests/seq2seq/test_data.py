@@ -149,8 +149,12 @@ def test_lines_stay_aligned_whatever_is_in_them(tmp_path: Path) -> None:
 def test_what_is_not_utf8_is_listed_and_read_as_an_empty_sentence(tmp_path: Path) -> None:
     (tmp_path / "test.de").write_bytes("M\xe4dchen\ngut\nschön\n".encode("latin-1"))
     write(tmp_path, "test.en", "girl", "good", "beautiful")
-    with pytest.raises(UserError, match=r"2 of 5 items are damaged.*test.de:1: not UTF-8"):
+    with pytest.raises(UserError, match=r"2 of 3 pairs are damaged.*test.de:1: not UTF-8"):
         load(tmp_path)
+    (tmp_path / "test.en").write_bytes("girl\ng\xf6\nbeautif\xfcl\n".encode("latin-1"))
+    with pytest.raises(UserError, match=r"3 of 3 pairs are damaged"):  # one on both sides
+        load(tmp_path)
+    write(tmp_path, "test.en", "girl", "good", "beautiful")
     data = lenient(tmp_path)
     assert pairs(data, "test") == [("", "girl"), ("gut", "good"), ("", "beautiful")]
     assert data.problems == [

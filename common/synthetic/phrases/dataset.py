@@ -10,6 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from common.data.damage import Tally
 from common.data.pairs import AlignedLines
 from common.data.reading import decode_line
 from common.errors import UserError
@@ -106,7 +107,7 @@ def _check_same(folder: Path, sizes: Mapping[Split, int], seed: int) -> None:
 
 def _begins_alike(folder: Path, split: Split, size: int, seed: int) -> bool:
     expected = list(islice(phrases(size, split, seed=seed), _COMPARED))
-    blocks = AlignedLines(*_files(folder, split)).blocks([])
+    blocks = AlignedLines(*_files(folder, split)).blocks(Tally())
     sources, targets, _ = next(blocks, ([], [], []))
     there = zip(map(decode_line, sources), map(decode_line, targets), strict=True)
     return list(islice(there, _COMPARED)) == expected

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from common.data.damage import check_problems, problem
+from common.data.damage import Damage, Tally, problem
 from common.data.dataset import DataSet
 from common.errors import UserError
 
@@ -28,28 +28,46 @@ def test_the_usual_splits_come_first_and_a_missing_one_is_named_with_the_others(
 
 def test_the_summary_has_sizes_notes_and_the_first_problems() -> None:
     pets = data(train=["x"] * 1234)
-    pets.notes, pets.problems = ["odd"], [f"line {n}" for n in range(7)]
+    pets.notes = ["odd\x1b[2J"]
+    pets.damage = {
+        "rows": Tally(9, ["line 0"]),
+        "pets": Tally(9, [f"line {n}" for n in range(1, 7)]),
+    }
     lines = pets.summary(problems=5).splitlines()
     assert lines[1].split() == ["train", "1,234"]
-    assert lines[2:4] == ["note: odd", "problem: line 0"]
+    assert lines[2:4] == ["note: odd?[2J", "problem: line 0"]
     assert lines[-1] == "... and 2 more problems"
 
 
 def test_the_limit_counts_the_fraction_of_problems() -> None:
-    check_problems([], 0, 0.0, "here")
-    check_problems(["x"], 99, 0.01, "here")
-    check_problems(["x"] * 5, 0, 1.0, "here")
-    with pytest.raises(UserError, match=r"here: 1 of 99 items are damaged \(1.01%\)"):
-        check_problems(["x"], 98, 0.01, "here")
+    Tally().check(0.0, "here", "pets")
+    Tally(100, ["x"]).check(0.01, "here", "pets")
+    Tally(5, ["x"] * 5).check(1.0, "here", "pets")
+    with pytest.raises(UserError, match=r"here: 1 of 99 pets are damaged \(1.01%\)"):
+        Tally(99, ["x"]).check(0.01, "here", "pets")
+
+
+def test_damage_is_counted_among_its_like() -> None:
+    rows = Tally()
+    for number in range(150):
+        with rows.reporting(f"a.csv:{number}"):
+            if number == 7:
+                raise Damage("broken")
+    assert (rows.total, rows.problems) == (150, ["a.csv:7: broken"])
+    pets = data(train=["x"] * 30)
+    pets.damage = {"rows": rows, "pets": Tally(30)}
+    pets.check(Path("here"), 0.01)
+    with pytest.raises(UserError, match=r"here: 1 of 150 rows are damaged \(0.667%\)"):
+        pets.check(Path("here"), 0.006)
 
 
 def test_a_refusal_says_which_option_raises_the_limit_far_enough() -> None:
     pets = data(train=["x"] * 1000)
-    pets.problems = [f"a.txt:{n}: broken" for n in range(7)]
+    pets.damage = {"rows": Tally(1007, [f"a.txt:{n}: broken" for n in range(7)])}
     with pytest.raises(UserError) as raised:
         pets.check(Path("here"), 0.001)
     message = str(raised.value)
-    for part in ("here: 7 of 1,007 items", "--max-problems 0.007 ", "limit of 0.1%", "a.txt:2"):
+    for part in ("here: 7 of 1,007 rows", "--max-problems 0.007 ", "limit of 0.1%", "a.txt:2"):
         assert part in message
     assert "a.txt:3" not in message and "\n" not in message
     pets.check(Path("here"), 0.007)

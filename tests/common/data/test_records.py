@@ -54,6 +54,12 @@ def test_the_header_decides_what_is_between_fields(tmp_path: Path, header: str) 
     assert [number for number, _ in table] == [4]
 
 
+def test_a_column_that_is_named_twice_is_read_twice(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("id,text,id,text,text\n1,a,2,b,c\n")
+    ((_, row),) = Table(tmp_path / "x")
+    assert row == {"id": "1", "text": "a", "id 2": "2", "text 2": "b", "text 3": "c"}
+
+
 def test_a_header_that_is_not_utf8_is_named_or_replaced(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"\nfran\xe7ais,de\n")
     with pytest.raises(UserError, match=r"x:2: not UTF-8 text \(byte 0xe7\)"):

@@ -1,0 +1,103 @@
+"""Annotations in one JSON file: those of COCO, and Karpathy's splits."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from captioning.entries import Entry, Reading, caption_text
+from common.data.damage import Damage
+from common.data.formats import only
+from common.data.splits import split_name
+from common.errors import UserError
+from common.files import read_json
+
+# ---- karpathy: the splits that papers report on, for Flickr8k, Flickr30k and COCO
+
+
+def read_karpathy(files: list[Path]) -> Reading:
+    """`images[]` with `split`, `filename`, perhaps `filepath`, and `sentences[].raw`."""
+    path = only(files, "file of Karpathy's splits")
+    reading = Reading()
+    for number, image in enumerate(_list_in(path, read_json(path), "images")):
+        where = f"{path.name}: images[{number}]"
+        with reading.reporting(where):
+            reading.entries.append(_karpathy_entry(image, where, reading))
+    return reading
+
+
+def _karpathy_entry(image: Any, where: str, reading: Reading) -> Entry:
+    if not isinstance(image, dict):
+        raise Damage("not an object")
+    for key, kind in (("filename", str), ("split", str), ("sentences", list)):
+        if not isinstance(image.get(key), kind):
+            raise Damage(f'no "{key}"')
+    raw = [each.get("raw") if isinstance(each, dict) else None for each in image["sentences"]]
+    captions = reading.usable(raw, image["filename"], where)
+    folder = image.get("filepath")
+    folder = folder if isinstance(folder, str) and folder else None
+    facts = {"image_id": image["cocoid"]} if "cocoid" in image else None
+    return Entry(image["filename"], captions, split_name(image["split"]), where, folder, facts)
+
+
+# ---- coco: the annotations as COCO publishes them
+
+COCO_FILE = re.compile(r"captions_(train|val|test)(\d{4})\.json")
+
+
+def read_coco(files: list[Path]) -> Reading:
+    """`captions_train2017.json` and its like: `images` and `annotations`, joined by image id."""
+    reading = Reading()
+    years = sorted({match[2] for file in files if (match := COCO_FILE.fullmatch(file.name))})
+    if len(years) > 1:
+        # The years have the same photographs under different names: together they would leak.
+        reading.notes.append(f"annotations of {', '.join(years)}: only {years[-1]} is read")
+    for path in files:
+        match = COCO_FILE.fullmatch(path.name)
+        if match is None:
+            _read_coco_file(path, None, None, reading)  # a file of another name, which was named
+        elif match[2] == years[-1]:
+            _read_coco_file(path, match[1], f"{match[1]}{match[2]}", reading)
+    return reading
+
+
+def _read_coco_file(path: Path, split: str | None, folder: str | None, reading: Reading) -> None:
+    content, source = read_json(path), path.name
+    entries: dict[Any, Entry] = {}
+    for number, image in enumerate(_list_in(path, content, "images")):
+        where = f"{source}: images[{number}]"
+        key, name = (image.get("id"), image.get("file_name")) if isinstance(image, dict) else (0, 0)
+        with reading.reporting(where):
+            if not isinstance(key, (int, str)) or not isinstance(name, str):
+                raise Damage('no "id" and "file_name"')
+            if key in entries:
+                raise Damage(f"the image id {key} is there twice")
+            entries[key] = Entry(name, [], split, where, folder, {"image_id": key})
+    seen: set[Any] = set()
+    for number, annotation in enumerate(_list_in(path, content, "annotations")):
+        with reading.captions.reporting(f"{source}: annotations[{number}]"):
+            _add_coco_caption(annotation, entries, seen)
+    reading.entries += entries.values()
+
+
+def _add_coco_caption(annotation: Any, entries: dict[Any, Entry], seen: set[Any]) -> None:
+    if not isinstance(annotation, dict):
+        raise Damage("not an object")
+    key, number = annotation.get("image_id"), annotation.get("id")
+    entry = entries.get(key) if isinstance(key, (int, str)) else None
+    if entry is None:
+        raise Damage(f"of an image ({key!r}) that the file does not list")
+    if isinstance(number, (int, str)):
+        if number in seen:
+            raise Damage(f"the caption id {number} is there twice")
+        seen.add(number)
+    text = caption_text(annotation.get("caption"), f"the caption of {entry.image}")
+    entry.captions.append(text)
+
+
+def _list_in(path: Path, content: Any, key: str) -> list[Any]:
+    value = content.get(key) if isinstance(content, dict) else None
+    if not isinstance(value, list):
+        raise UserError(f'{path}: no list "{key}" in it: another format, or a damaged file.')
+    return value

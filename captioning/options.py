@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from common.config.bounds import Bounds, Count, DropoutRate, Fraction, Positive, Rate
 from common.config.changes import MAY_CHANGE
@@ -68,12 +68,10 @@ class TrainOptions(WriterRunOptions):
     """Folder of the pictures, if it is elsewhere."""
     max_problems: Fraction = 0.01
     """Fraction of damaged pictures and captions that are listed and passed over; more is an error."""
-    min_count: Positive = 2
-    """Fewest times that a word must occur in the training captions; rarer ones are unknown."""
     word_embeddings: File | None = None
     """Start from pretrained word embeddings: a word2vec or GloVe text file."""
     max_words: Positive = 40
-    """Words after which a training caption is cut."""
+    """Tokens after which a training caption is cut."""
     captions_per_image: Positive | None = None
     """Learn from so many captions of an image in an epoch, sampled anew in each; from all by default.
     Where the network is learnt too, fewer captions cost less, and it sees as many images."""
@@ -89,6 +87,15 @@ class TrainOptions(WriterRunOptions):
     shown_images: Annotated[Count, MAY_CHANGE] = 8
     """Validation images that TensorBoard shows with their captions as they improve."""
     encoder: EncoderOptions = EncoderOptions()
+
+    @classmethod
+    def of_format(cls, format: int, config: dict[str, Any]) -> dict[str, Any]:
+        """As of any writer; of the text, earlier versions had one option, outside of its group."""
+        config = super().of_format(format, config)
+        if "min_count" in config:
+            config = {**config, "text": {"min_count": config["min_count"]}}
+            del config["min_count"]
+        return config
 
 
 @dataclass(frozen=True, kw_only=True)

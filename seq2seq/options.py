@@ -29,9 +29,6 @@ Format = Literal["lines", "tabs", "jsonl", "csv", "phrases"]
 class TextOptions(models.TextOptions):
     """How text becomes the tokens that the model reads and writes."""
 
-    lowercase: bool = True
-    """Fold to lower case, but for whitespace, which changes nothing; scores are then of lower-cased
-    text, as their signatures record."""
     vocabulary_size: Annotated[int | None, Bounds(5)] = 8000
     """Most words of a vocabulary, or the number of subwords that are learnt."""
     joint: bool = False

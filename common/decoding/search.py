@@ -41,8 +41,9 @@ class Search:
     min_length: int = 0
     """Fewest tokens of a sentence."""
     max_length: int | None = None
-    """Most tokens of a sentence. By default as many as the longest sentence that was trained on had, in
-    translation the longest for a source of that length, and never fewer than is usual."""
+    """Most tokens of a sentence, whatever it is written from. By default the training decides: never
+    fewer than the longest sentence that was trained on had, in translation for a source of that
+    length."""
     length_penalty: float = 0.0
     """Exponent of the length that a sentence's log-probability is divided by; 0 for none."""
     length_norm: LengthNorm = "power"

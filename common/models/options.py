@@ -38,7 +38,8 @@ class TextOptions:
     the training text, or what stands between blanks (whitespace): for text that is tokens already, as
     formulas are, which stays as it is. Scripts without blanks need subwords or characters."""
     lowercase: bool = True
-    """Fold to lower case, but for whitespace, which changes nothing."""
+    """Fold to lower case, but for whitespace, which changes nothing; translations are then scored in
+    lower case, as their signatures record."""
     min_count: Positive = 2
     """Fewest times that a word must occur in the training text; rarer ones are unknown."""
     vocabulary_size: Annotated[int | None, Bounds(5)] = None

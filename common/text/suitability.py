@@ -23,12 +23,12 @@ def words_told_apart(tokenizer: Tokenizer, texts: Iterable[str], name: str) -> I
     """
     if not isinstance(tokenizer, (WordTokenizer, WhitespaceTokenizer)):
         return
-    sample = list(islice(texts, _ENOUGH))
+    sample = [text for text in islice(texts, _ENOUGH) if text.strip()]
     tokens = (token for text in sample for token in tokenizer.encode(text))
     words = sum(any(map(str.isalnum, token)) for token in tokens)  # and no punctuation
     if written_without_blanks(sample):
         reason = "its script has no blanks between words"
-    elif words < 1.5 * len(sample):
+    elif sample and words < 1.5 * len(sample):
         reason = "about one word a line"
     else:
         return

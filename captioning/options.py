@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from common.config.bounds import Bounds, Count, DropoutRate, Fraction, Positive, Rate
 from common.config.changes import MAY_CHANGE
 from common.config.marks import BASIC, HIDDEN, POSITIONAL, File, Folder, Group, Metavar
-from common.models.options import EvaluationOptions, WriterRunOptions, WritingOptions
+from common.models.options import EvaluationOptions, TextOptions, WriterRunOptions, WritingOptions
 
 KIND = "captioner"
 """What a run of this pipeline is called in its config.json."""
@@ -86,6 +86,7 @@ class TrainOptions(WriterRunOptions):
     generated scenes alone."""
     shown_images: Annotated[Count, MAY_CHANGE] = 8
     """Validation images that TensorBoard shows with their captions as they improve."""
+    text: TextOptions = TextOptions()
     encoder: EncoderOptions = EncoderOptions()
 
     @classmethod

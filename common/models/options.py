@@ -157,7 +157,6 @@ class WriterRunOptions(RunOptions):
     decoder: DecoderOptions = DecoderOptions()
     search: SearchOptions = SearchOptions()
     loss: LossOptions = LossOptions()
-    text: TextOptions = TextOptions()
     longest: Annotated[tuple[int, ...], HIDDEN, MAY_CHANGE] = ()
     """The most tokens of a training target, by the number of tokens of its source (by 0 where sources
     have none); found in training, and kept by the run."""
@@ -186,7 +185,8 @@ class WriterRunOptions(RunOptions):
         a default in their place.
         """
         search = config.get("search", {})
-        if "longest" not in config and search.get("max_length") == cls.USUAL_LENGTH:
+        known = "longest" in config or not isinstance(search, dict)
+        if not known and search.get("max_length") == cls.USUAL_LENGTH:
             config = {**config, "search": {**search, "max_length": None}}
         if format > 1:
             return config

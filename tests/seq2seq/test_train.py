@@ -77,6 +77,7 @@ def test_a_bound_that_is_named_wins(numbers):
     assert lengths(run(), ["777", "7"], Greedy(min_length=40)) == [40, 40]
     assert lengths(run(), ["777", "7", "77"], max_length=[2, 50, 9], batch_size=1) == [2, 50, 9]
     assert lengths(run(), ["", "777"], max_length=70) == [0, 70]
+    assert lengths(run(), ["", "777"], max_length=[9, 70]) == [0, 70]
 
 
 def earlier(run: Path, folder: Path, most: int) -> Path:
@@ -183,7 +184,7 @@ def test_text_that_is_tokens_already_is_learnt_by_heart_as_it_is(tmp_path):
 
 def test_an_exact_match_of_lower_case_does_not_see_capitals(tmp_path):
     """A model of lower case writes AT&T as it is usual."""
-    pairs = [("one", "AT&T"), ("two", "the Q&A")]
+    pairs = [("one", "AT&T"), ("two", "The Q&A")]
     data = write_tabs(tmp_path / "data", pairs * 60, pairs)
     options = tiny_options(
         data, tmp_path / "run", source=None, target=None, shown_sentences=0,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from common.config.bounds import Bounds, Count, DropoutRate, Fraction, Positive, Rate
 from common.config.changes import MAY_CHANGE
 from common.config.marks import BASIC, HIDDEN, POSITIONAL, File, Folder, Group, Metavar
-from common.models.options import EvaluationOptions, WriterRunOptions, WritingOptions
+from common.models.options import EvaluationOptions, TextOptions, WriterRunOptions, WritingOptions
 
 KIND = "captioner"
 """What a run of this pipeline is called in its config.json."""
@@ -69,12 +69,10 @@ class TrainOptions(WriterRunOptions):
     max_problems: Fraction = 0.01
     """Fraction of the rows, of the captions and of the pictures of all splits that may be damaged; they
     are listed and passed over. More is an error."""
-    min_count: Positive = 2
-    """Fewest times that a word must occur in the training captions; rarer ones are unknown."""
     word_embeddings: File | None = None
     """Start from pretrained word embeddings: a word2vec or GloVe text file."""
     max_words: Positive = 40
-    """Words after which a caption is cut that is learnt from, or scored for loss and perplexity."""
+    """Tokens after which a caption is cut that is learnt from, or scored for loss and perplexity."""
     captions_per_image: Positive | None = None
     """Learn from so many captions of an image in an epoch, sampled anew in each; from all by default.
     Where the network is learnt too, fewer captions cost less, and it sees as many images."""
@@ -89,7 +87,17 @@ class TrainOptions(WriterRunOptions):
     generated scenes alone. Of equal values, the one with the lower loss is better."""
     shown_images: Annotated[Count, MAY_CHANGE] = 8
     """Validation images that TensorBoard shows with their captions as they improve."""
+    text: TextOptions = TextOptions()
     encoder: EncoderOptions = EncoderOptions()
+
+    @classmethod
+    def of_format(cls, format: int, config: dict[str, Any]) -> dict[str, Any]:
+        """As of any writer; of the text, earlier versions had one option, outside of its group."""
+        config = super().of_format(format, config)
+        if "min_count" in config:
+            config = {**config, "text": {"min_count": config["min_count"]}}
+            del config["min_count"]
+        return config
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,8 +12,6 @@ from tqdm import tqdm
 from common.data.corpus import Corpus, write_corpus
 from common.files import short_digest, write_json
 from common.text.language import Language
-from common.text.subword import SubwordTokenizer
-from common.text.tokenizer import CharacterTokenizer, Tokenizer, WordTokenizer
 from common.text.vocabulary import EOS, SPECIALS, Vocabulary
 from seq2seq.data import ParallelData, ParallelText
 from seq2seq.options import TextOptions
@@ -78,27 +76,7 @@ def _language(
     def texts(task: str) -> Iterator[str]:
         return chain.from_iterable(_texts(train, side, f"{task} of {name}") for side in sides)
 
-    tokenizer: Tokenizer
-    # Every character and subword is kept, however rare: without it, its text could not be written.
-    # Some subwords are only steps to longer ones; rare words need them.
-    always: tuple[str, ...] = ()
-    if options.tokenizer == "words":
-        tokenizer = WordTokenizer(lowercase=options.lowercase, punctuation=True)
-    elif options.tokenizer == "characters":
-        tokenizer = CharacterTokenizer(lowercase=options.lowercase)
-    else:
-        size, kind = options.vocabulary_size, options.subword_model
-        tokenizer = SubwordTokenizer.train(
-            texts("subwords"), size, kind=kind, lowercase=options.lowercase
-        )
-        always = tokenizer.pieces
-    vocabulary = Vocabulary.build(
-        map(tokenizer.encode, texts("vocabulary")),
-        options.min_count if options.tokenizer == "words" else 1,
-        None if options.tokenizer == "characters" else options.vocabulary_size,
-        always,
-    )
-    return Language(tokenizer, vocabulary)
+    return options.learn(texts, punctuation=True)
 
 
 def _counted(language: Language, corpus: Corpus) -> Language:

@@ -119,7 +119,6 @@ class SearchOptions(BeamSearch, Sampling):
     where the search runs."""
     # Explained where they are defined; here are the defaults of the command lines.
     min_length: int = 1
-    max_length: int = 40
     length_penalty: float = 0.7
     beam_patience: float | None = 2.0
 

@@ -85,8 +85,9 @@ class Run:
             UserError: the folder holds a run or other files, or a run that cannot be resumed; or another
                 process is training in it.
         """
-        path, config = Path(path), plain(config)
+        path = Path(path)
         run = cls.check(path, kind, config, resume, overwrite, may_change)
+        config = plain(config)
         if run is not None:
             run.hold()
             for name, write in keep.items():  # first: where they differ, nothing is changed
@@ -145,7 +146,8 @@ class Run:
                         f"{path} has weights, but no training.pt to resume from. Copy the whole "
                         "folder, or replace the run (--overwrite)."
                     )
-                refuse_changes(str(path), run.config, plain(config), may_change)
+                begun = of_today(type(config), run.format, run.config)
+                refuse_changes(str(path), begun, plain(config), may_change)
                 return run
         elif path.exists() and not (
             path.is_dir() and all(map(contents.is_beginning, path.iterdir()))

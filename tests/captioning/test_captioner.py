@@ -22,7 +22,7 @@ from captioning.train import evaluate_run, train
 from common.decoding import BeamSearch, Greedy, Sampling
 from common.decoding.options import DecoderOptions, SearchOptions
 from common.errors import UserError
-from common.models.options import LossOptions
+from common.models.options import LossOptions, TextOptions
 from common.synthetic.scenes import write_scenes
 from common.text.vocabulary import Vocabulary
 from common.training.options import TrainingOptions
@@ -35,7 +35,7 @@ def tiny_options(data: Path, run: Path, **changes) -> TrainOptions:
     options = TrainOptions(
         data=str(data),
         run_dir=run,
-        min_count=1,
+        text=TextOptions(min_count=1),
         cache_dir=run.parent / "cache",
         shown_images=2,
         encoder=EncoderOptions(

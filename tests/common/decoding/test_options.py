@@ -29,4 +29,4 @@ def test_recurrent_weights_begin_as_asked_for():
 def test_search_options_that_do_not_go_together_are_one_line():
     message = "--min-length must lie between 0 and --max-length .40., not at 50"
     with pytest.raises(UserError, match=message):
-        SearchOptions(min_length=50).strategy()
+        SearchOptions(min_length=50, max_length=40).strategy()

@@ -10,7 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from common.data.corpus import Corpus, write_corpus
-from common.files import short_digest, write_json
+from common.files import make_folder, short_digest, write_json
 from common.text.language import Language
 from common.text.subword import SubwordTokenizer
 from common.text.tokenizer import CharacterTokenizer, Tokenizer, WordTokenizer
@@ -56,7 +56,7 @@ def prepare(data: ParallelData, options: TextOptions, cache: Path) -> Prepared:
     folder = cache / f"{names}-{key}"
     marker = folder / "prepared.json"
     if not all((folder / name).is_file() for name in (marker.name, *FILES)):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         if options.joint:
             languages = [_language(train, SIDES, "both languages", options)] * 2
         else:
@@ -67,7 +67,11 @@ def prepare(data: ParallelData, options: TextOptions, cache: Path) -> Prepared:
             _counted(language, Corpus(folder / side)).save(folder, f"{side}_")
         write_json(marker, {"version": VERSION, "pairs": len(train), "options": asdict(options)})
     source, target = (Language.load(folder.joinpath, f"{side}_") for side in SIDES)
-    return Prepared(source, target, *(Corpus(folder / side) for side in SIDES))
+    sources, targets = (
+        Corpus(folder / side, len(language.vocabulary))
+        for side, language in zip(SIDES, (source, target), strict=True)
+    )
+    return Prepared(source, target, sources, targets)
 
 
 def _language(

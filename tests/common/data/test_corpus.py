@@ -128,7 +128,7 @@ def test_a_file_that_is_cut_off_or_another_is_refused(tmp_path: Path, name: str)
     with pytest.raises(UserError, match="damaged.*Delete"):
         Corpus(tmp_path / "ids")
     path.unlink()
-    with pytest.raises(UserError, match=f"{name}: there is no such corpus"):
+    with pytest.raises(UserError, match=f"{name} does not exist"):
         Corpus(tmp_path / "ids")
 
 

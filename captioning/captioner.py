@@ -134,7 +134,9 @@ class Captioner(Writer):
         else:
             options = run.read_config(TrainOptions)
             transform = make_transform(options.encoder)
-            model = model or build_model(options, language.vocabulary, weights="none")
+            model = model or run.build_model(
+                lambda: build_model(options, language.vocabulary, weights="none")
+            )
         return cls(model, transform, language, *search_of(run))  # type: ignore[arg-type]
 
     def _settings(self) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from captioning.options import EncoderOptions
 from captioning.transform import ImageTransform, image_batches
 from common.data.damage import check_problems
 from common.errors import UserError
+from common.files import user_cache
 
 
 def pixel_inputs(
@@ -109,7 +110,7 @@ def make_inputs(
     transform: ImageTransform,
     images: Sequence[CaptionedImage],
     *,
-    cache_dir: Path,
+    cache_dir: Path | None = None,
     features: FeatureFolder | None = None,
     mirror: bool = False,
     max_damaged: float = 0.01,
@@ -122,7 +123,7 @@ def make_inputs(
             features if all have the same frozen network.
         transform: fits images to them.
         images: of a data set.
-        cache_dir: of feature caches.
+        cache_dir: of feature caches; the user's by default.
         features: computed before, by any network.
         mirror: whether mirrored images will be needed.
         max_damaged: largest fraction of damaged images, which are listed and left out.
@@ -147,7 +148,7 @@ def make_inputs(
         for e in encoders
     ):
         cache, damaged = cached_features(
-            cache_dir, [image.path for image in images], network, transform,
+            cache_dir or user_cache("features"), [image.path for image in images], network, transform,
             names=[image.id for image in images],
             grid=any(encoder.attention for encoder in encoders), mirror=mirror,
         )  # fmt: skip

@@ -82,7 +82,9 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
     if kept.new or options.source is None or options.target is None:
         # What was recognised is kept: the run knows from what into what it translates.
         options = replace(options, source=data().source_language, target=data().target_language)
-    model = build_model(options, source.vocabulary, target.vocabulary).to(device)
+    model = kept.build_model(lambda: build_model(options, source.vocabulary, target.vocabulary)).to(
+        device
+    )
     if kept.new:
         initialize(model, options, source, target)
 

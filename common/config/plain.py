@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from common.config.bounds import check_value
+from common.config.marks import Local, marks, settings
 from common.errors import UserError
 
 Options = TypeVar("Options")
@@ -36,7 +37,8 @@ def restored(options: type, values: Any, where: str) -> dict[str, Any]:
 
     Args:
         options: their dataclass.
-        values: by name, those of nested dataclasses in a dict of their own.
+        values: by name, those of nested dataclasses in a dict of their own; a `Local` one that a file
+            has is passed over.
         where: the file, for the message; empty for the command line.
 
     Raises:
@@ -51,6 +53,8 @@ def restored(options: type, values: Any, where: str) -> dict[str, Any]:
         )
     found: dict[str, Any] = {}
     for name, value in values.items():
+        if where and marks(marked[name], Local):
+            continue
         if dataclasses.is_dataclass(kinds[name]):
             found[name] = restored(cast(type, kinds[name]), value, where)
             continue
@@ -79,8 +83,9 @@ def _fits(kind: Any, value: Any) -> bool:
         return isinstance(value, tuple) and all(_fits(get_args(kind)[0], each) for each in value)
     if get_args(kind):  # a union
         return any(_fits(each, value) for each in get_args(kind))
-    if kind in (int, float):
-        return isinstance(value, (int, kind)) and not isinstance(value, bool)
+    if kind in (int, float):  # and of a size that every library can hold
+        usual = isinstance(value, (int, kind)) and not isinstance(value, bool)
+        return usual and not (isinstance(value, int) and abs(value) >= 2**63)
     return isinstance(value, kind)
 
 
@@ -98,9 +103,13 @@ def of_today(options: type, format: int, config: Any) -> Any:
 
 
 def plain(options: Any) -> dict[str, Any]:
-    """Options, a dataclass or a dict, as JSON has them: no tuples, no paths, no dataclasses."""
+    """Options, a dataclass or a dict, as JSON has them: no tuples, no paths, no dataclasses, and of a
+    dataclass no `Local` options."""
     if dataclasses.is_dataclass(options) and not isinstance(options, type):
-        options = dataclasses.asdict(options)
+        local = {name for name, kind, _ in settings(options) if marks(kind, Local)}
+        options = nested(
+            {name: each for name, each in dotted(dataclasses.asdict(options)) if name not in local}
+        )
     return json.loads(json.dumps(options, default=str))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
-from common.files import read_json
+from common.files import open_regular, read_json, read_text
 
 RECORD = "files.txt"
 
@@ -31,15 +31,15 @@ def record(folder: Path, *files: str) -> None:
         wanted += sorted(item.name for item in folder.iterdir() if _belongs(folder, item.name))
     new = [each for each in dict.fromkeys(wanted) if each not in names]
     if new:
-        with open(folder / RECORD, "a", encoding="utf-8") as file:
+        with open_regular(folder / RECORD, "a") as file:
             file.write("".join(f"{each}\n" for each in new))
 
 
 def recorded(folder: Path) -> set[str]:
     """The recorded names; each is of the folder itself, never of one beside it."""
     try:
-        lines = (folder / RECORD).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
+        lines = read_text(folder / RECORD, links=False).splitlines()
+    except UserError:
         return set()
     return {line for line in lines if line and Path(line).name == line}
 
@@ -56,7 +56,7 @@ def describes_run(stored: Any) -> bool:
 
 def is_run(folder: Path) -> bool:
     try:
-        return folder.is_dir() and describes_run(read_json(folder / "config.json"))
+        return folder.is_dir() and describes_run(read_json(folder / "config.json", links=False))
     except UserError:
         return False
 

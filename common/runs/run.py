@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
@@ -15,10 +16,18 @@ from torch import Tensor, nn
 from common.config.changes import refuse_changes
 from common.config.plain import Options, from_dict, of_today, plain
 from common.errors import UserError
-from common.files import read_json, write_json
+from common.files import make_folder, open_regular, read_json, write_json
 from common.runs import contents
 from common.runs.origin import what_makes_it
-from common.runs.weights import load_state_dict, load_weights, read_state, save_state, save_weights
+from common.runs.weights import (
+    Model,
+    build_to_fit,
+    load_state_dict,
+    load_weights,
+    read_state,
+    save_state,
+    save_weights,
+)  # fmt: skip
 
 FORMAT = 2  # of the run folder; a folder of a higher format is refused, of a lower one read
 
@@ -152,9 +161,9 @@ class Run:
         path = Path(path)
         if not path.exists():
             raise UserError(f"{path} does not exist.")
-        if not (path / "config.json").is_file():
+        if not os.path.lexists(path / "config.json"):
             raise UserError(f"{path} is not a run folder: it has no config.json.")
-        stored = read_json(path / "config.json")
+        stored = read_json(path / "config.json", links=False)
         if not contents.describes_run(stored):
             raise UserError(f"{path / 'config.json'} is not the configuration of a run.")
         if stored["format"] > FORMAT:
@@ -184,7 +193,8 @@ class Run:
         The run records the name: overwriting the run deletes the file.
         """
         path = self.path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.parent != self.path:
+            make_folder(path.parent)
         contents.record(self.path, Path(name).parts[0])
         return path
 
@@ -200,7 +210,7 @@ class Run:
         path = self.file(name)
         fresh = path.with_name(f".{name}.new")
         write(fresh)
-        digest = _digest(fresh)
+        digest = hashlib.sha256(fresh.read_bytes()).hexdigest()
         if self.digests.get(name, digest) != digest:
             fresh.unlink()
             raise UserError(
@@ -219,12 +229,14 @@ class Run:
             UserError: the file is missing, or not the one that the run kept under this name.
         """
         path = self.path / name
-        if not path.exists():
+        if not os.path.lexists(path):
             raise UserError(
                 f"{self.path} is incomplete: {name} is missing. Copy the whole folder, "
                 "or train again."
             )
-        if name in self.digests and _digest(path) != self.digests[name]:
+        with open_regular(path) as file:
+            digest = hashlib.sha256(file.read()).hexdigest()
+        if self.digests.get(name, digest) != digest:
             raise UserError(
                 f"{path} is not the file that this run was trained with: it is of another run, or "
                 "was changed. Copy the whole folder, or train again."
@@ -236,6 +248,12 @@ class Run:
         weights = model.state_dict() if isinstance(model, nn.Module) else model
         save_weights(self.file("model.safetensors"), weights)
 
+    def build_model(self, build: Callable[[], Model]) -> Model:
+        """What `build` makes of the run's options, once it is known to fit the run's weights, if there
+        are any; see `build_to_fit`."""
+        path = self.path / "model.safetensors"
+        return build_to_fit(path, build) if path.exists() else build()
+
     def load_model(self, model: nn.Module) -> None:
         """Put the run's weights into `model`.
 
@@ -243,7 +261,7 @@ class Run:
             UserError: there are none yet, or they are damaged or of another architecture.
         """
         path = self.path / "model.safetensors"
-        if not path.is_file():
+        if not os.path.lexists(path):
             raise UserError(
                 f"{self.path} has no weights yet: its training was stopped before the first "
                 "validation. Resume it (--resume)."
@@ -265,7 +283,7 @@ class Run:
 
     def has_training_state(self) -> bool:
         """Whether there is a state from which training goes on, whatever the weights began as."""
-        return (self.path / "training.pt").is_file()
+        return os.path.lexists(self.path / "training.pt")
 
     def load_training_state(self) -> dict[str, Any] | None:
         """The last training state, tensors on the CPU; None if none was written yet.
@@ -278,7 +296,3 @@ class Run:
     def _write_config(self) -> None:
         names = ("format", "kind", "created", "made_by", "config", "digests")
         write_json(self.path / "config.json", {name: getattr(self, name) for name in names})
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import safetensors.torch
 import torch
@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from common.compute.device import moved, to_host
 from common.errors import UserError
 from common.files import SEAL_SIZE, atomic_write, checksum, is_sound, open_regular, seal
+
+Model = TypeVar("Model", bound=nn.Module)
 
 METADATA = "__metadata__"
 TIED = "tied"  # the key of the file's metadata that says which names share one tensor
@@ -134,6 +136,20 @@ def read_shapes(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
         weights = {name: torch.empty(shape) for name, shape in shapes.items()}
         return weights | {name: weights[first] for name, first in tied.items()}
+
+
+def build_to_fit(path: str | os.PathLike[str], build: Callable[[], Model]) -> Model:
+    """What `build` makes, once it is known that a safetensors file holds its weights.
+
+    It is built on the meta device first, where a network too large for the machine costs no memory.
+
+    Raises:
+        UserError: the file is damaged or of another architecture.
+    """
+    with torch.device("meta"):
+        sizes = build()
+    check_same_architecture(path, read_shapes(path), sizes)
+    return build()
 
 
 def load_weights(path: str | os.PathLike[str], model: nn.Module) -> None:

@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from common.config.plain import dotted
+from common.files import make_folder, open_regular
 from common.runs.contents import is_run, record
 
 if TYPE_CHECKING:
@@ -56,13 +57,14 @@ class Tracker:
         Path(folder).mkdir(parents=True, exist_ok=True)
         if is_run(Path(folder)):
             record(Path(folder), "metrics.jsonl", "tensorboard")
-        self._lines = open(Path(folder) / "metrics.jsonl", "ab")  # noqa: SIM115
+        self._lines = open_regular(Path(folder) / "metrics.jsonl", "ab")
         if tensorboard:
             # Imported here: it takes longer than all else, and not everybody uses it.
             from torch.utils.tensorboard import SummaryWriter
 
-            self._earlier_events = list(Path(folder, "tensorboard").glob("events.*"))
-            self._writer = SummaryWriter(str(Path(folder) / "tensorboard"))
+            events = make_folder(Path(folder) / "tensorboard")
+            self._earlier_events = list(events.glob("events.*"))
+            self._writer = SummaryWriter(str(events))
             pages: dict[str, Mapping[str, Sequence[str]]] = {
                 "training and validation": {"loss": ("train/loss", "validation/loss"), **charts},
                 "speed": {"per second": ("speed/.*",), "memory": ("memory/.*",)},

@@ -130,13 +130,14 @@ class _Build:
         self.done, self.damaged = 0, {}
         with suppress(Exception):  # a damaged record, or file, counts as none
             record = read_json(self.folder / "record.json", links=False)
-            done, damaged = range(len(self.stamps) + 1)[record["done"]], record["damaged"]
-            damaged = {range(done)[int(row)]: str(line) for row, line in damaged.items()}
+            done = record["done"]
+            damaged = {int(row): str(line) for row, line in record["damaged"].items()}
+            possible = 0 <= done <= len(self.stamps) and damaged.keys() <= set(range(done))
             before = map_array(self.folder / "images.npy")
             changed = (before != self.stamps).any(1) & (self.stamps[:, 0] >= 0)
             arrays = [map_array(path) for path in self.files]
             whole = all(a.shape == self.shape and a.dtype == np.float16 for a in arrays)
-            if record["key"] == self.key and whole and not changed.any():
+            if record["key"] == self.key and possible and whole and not changed.any():
                 self.done, self.damaged = done, damaged
         return self.done == len(self.stamps) and (self.folder / NAMES).is_file()
 
@@ -180,9 +181,7 @@ class _Build:
         rows[:, np.array(images, int) - self.done] = features
         for path, values in zip(self.files, rows, strict=True):
             array = map_array(path)
-            with open_regular(
-                path, "r+b"
-            ) as file:  # a full disk is an error here, and a crash in a memmap
+            with open_regular(path, "r+b") as file:  # a full disk is an error here, not a crash
                 file.seek(array.offset + self.done * array.strides[0])
                 file.write(values.tobytes())
                 file.flush()

@@ -49,7 +49,7 @@ def restored(options: type, values: Any, where: str) -> dict[str, Any]:
     if not isinstance(values, dict) or not set(values) <= set(kinds):
         odd = sorted(set(values) - set(kinds)) if isinstance(values, dict) else values
         raise UserError(
-            f"{where}: unknown {options.__name__} {odd}: misspelt, or of another version of unroll."
+            f"{where}: unknown {options.__name__} {odd!r}: misspelt, or of another version of unroll."
         )
     found: dict[str, Any] = {}
     for name, value in values.items():

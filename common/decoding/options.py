@@ -143,8 +143,8 @@ class SearchOptions(BeamSearch, Sampling):
             search_precision=precision, **dataclasses.asdict(search),
         )  # fmt: skip
 
-    def strategy(self) -> Search:
-        """The search of these options.
+    def strategy(self, where: str = "") -> Search:
+        """The search of these options, which are those of the file `where`, or of the command line.
 
         Raises:
             UserError: they contradict each other.
@@ -155,6 +155,8 @@ class SearchOptions(BeamSearch, Sampling):
             return chosen(**{name: getattr(self, name) for name in names})
         except ValueError as error:
             message = str(error)
+            if where:
+                raise UserError(f"{where}: {message}.") from None
             for name in sorted(names, key=len, reverse=True):
                 message = message.replace(name, f"--{name.replace('_', '-')}")
             raise UserError(f"{message}.") from None

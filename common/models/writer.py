@@ -215,8 +215,9 @@ class Writer:
 
 def search_of(run: Run) -> tuple[Search, Precision]:
     """The strategy of a run and its precision, from its configuration."""
-    options = from_dict(SearchOptions, run.config.get("search", {}), str(run.path / "config.json"))
-    return options.strategy(), options.search_precision
+    where = str(run.path / "config.json")
+    options = from_dict(SearchOptions, run.config.get("search", {}), where)
+    return options.strategy(where), options.search_precision
 
 
 def _check_alike(first: Run, other: Run, settings: Sequence[str]) -> None:

@@ -76,7 +76,7 @@ def user_cache(name: str) -> Path:
     return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "unroll" / name
 
 
-SEAL_SIZE = 8  # bytes that `seal` adds
+SEAL_SIZE = 9  # an odd number of bytes: no array of wider items, damaged in its shape, holds them
 
 
 def checksum(data: bytes | memoryview, before: str = "") -> str:
@@ -98,7 +98,7 @@ def seal(file: IO[bytes]) -> None:
     file.seek(0)
     found = _read_checksum(file, size)
     file.seek(size)
-    file.write(found.encode())
+    file.write(f"\n{found}".encode())
 
 
 def is_sound(file: IO[bytes], size: int) -> bool:
@@ -107,7 +107,7 @@ def is_sound(file: IO[bytes], size: int) -> bool:
     if not (sealed := file.read()):
         return True
     file.seek(0)
-    return sealed == _read_checksum(file, size).encode()
+    return sealed == f"\n{_read_checksum(file, size)}".encode()
 
 
 def _read_checksum(file: IO[bytes], size: int) -> str:

@@ -84,8 +84,8 @@ def check_alike(name: str, saved: Any, own: Any) -> None:
     if isinstance(own, dict):
         for each, value in own.items():
             check_alike(f"{name}.{each}", saved[each], value)
-    elif isinstance(own, (list, tuple)):
-        for index, (theirs, value) in enumerate(zip(saved, own, strict=False)):
+    elif isinstance(own, (list, tuple)) and own:  # an empty one is yet to be filled
+        for index, (theirs, value) in enumerate(zip(saved, own, strict=True)):
             check_alike(f"{name}.{index}", theirs, value)
 
 

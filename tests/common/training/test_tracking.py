@@ -10,6 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import plugin_data_pb2
 
+from common.errors import UserError
 from common.training.tracking import Tracker
 
 
@@ -161,3 +162,16 @@ def test_rewinding_an_unfinished_file_that_is_shorter_changes_nothing(tmp_path):
         tracker.rewind(5, 1000)
         tracker.scalars({"a": 1.0}, step=6)
     assert lines(tmp_path) == [{"step": 1}, {"step": 6, "a": 1.0}]
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "tensorboard"])
+def test_nothing_is_written_or_deleted_through_a_link(tmp_path, name):
+    """In a folder of somebody else, its target may be anything."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "events.1").write_text("precious")
+    target = "elsewhere/events.1" if name == "metrics.jsonl" else "elsewhere"
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / name).symlink_to(tmp_path / target)
+    with pytest.raises(UserError, match=f"{name} is a link"):
+        Tracker(tmp_path / "run").rewind(0, 0)
+    assert [path.read_text() for path in (tmp_path / "elsewhere").iterdir()] == ["precious"]

@@ -17,6 +17,9 @@ KIND = "captioner"
 Fit: TypeAlias = Literal["squash", "crop", "pad"]
 """How a picture becomes a square; see `ImageTransform`."""
 
+MOST_PIXELS = 4096
+"""On a side of a network's input."""
+
 Format = Literal["flickr", "csv", "karpathy", "coco", "jsonl", "scenes"]
 
 
@@ -49,7 +52,7 @@ class EncoderOptions:
     """Features of a region in that folder; found there, and kept by the run."""
     mirror: bool = False
     """Show each picture mirrored half of the time, unless its caption says left or right."""
-    image_size: Annotated[int, Bounds(16, 4096)] = 224
+    image_size: Annotated[int, Bounds(16, MOST_PIXELS)] = 224
     """Pixels on a side of the network's square input."""
     fit: Fit = "squash"
     """How a picture becomes a square."""

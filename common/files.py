@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from common.errors import UserError
+from common.errors import UserError, one_line
 
 
 def open_regular(path: str | os.PathLike[str], mode: str = "rb", *, links: bool = False) -> IO[Any]:
@@ -30,7 +30,7 @@ def open_regular(path: str | os.PathLike[str], mode: str = "rb", *, links: bool 
             somebody else would have its target overwritten.
 
     Raises:
-        UserError: it does not exist, is no regular file, or a link.
+        UserError: it does not exist, is no regular file, or a link; or it cannot be read.
     """
 
     def opener(name: str, flags: int) -> int:
@@ -48,11 +48,15 @@ def open_regular(path: str | os.PathLike[str], mode: str = "rb", *, links: bool 
         raise UserError(f"{path} does not exist.") from None
     except IsADirectoryError:
         raise UserError(f"{path} is a folder, not a file.") from None
+    except ValueError as error:  # a NUL, or a surrogate that stands for no byte
+        raise UserError(f"{os.fspath(path)!r} can be no file's name ({one_line(error)}).") from None
     except OSError as error:
         if error.errno == errno.ENXIO:  # also what the system says of a socket
             raise UserError(f"{path} is not a regular file.") from None
-        if error.errno == errno.ELOOP:
+        if error.errno == errno.ELOOP and not links:
             raise UserError(f"{path} is a link. Put a copy of the file in its place.") from None
+        if "r" in mode:
+            raise UserError(f"{path} cannot be read ({error.strerror}).") from None
         raise
 
 

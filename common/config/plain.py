@@ -30,6 +30,8 @@ def from_dict(options: type[Options], values: Any, where: str) -> Options:
         return options(**found)
     except TypeError as error:
         raise UserError(f"{where}: incomplete {options.__name__}: {error}.") from None
+    except ValueError as error:
+        raise UserError(f"{where}: {error}.") from None
 
 
 def restored(options: type, values: Any, where: str) -> dict[str, Any]:

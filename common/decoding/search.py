@@ -28,6 +28,13 @@ if TYPE_CHECKING:
     from common.decoding.step_model import ContextT, StepModel
 
 
+# Beyond these, memory or the range of numbers ends before a search does.
+_MOST = {
+    "max_length": 100_000, "beam_size": 1_000, "num_samples": 10_000, "length_penalty": 50,
+    "beam_patience": 1_000,
+}  # fmt: skip
+
+
 @dataclass(frozen=True, kw_only=True)
 class Search:
     """What all strategies share; `Greedy`, `BeamSearch` and `Sampling` are the strategies.
@@ -49,6 +56,9 @@ class Search:
     """Never write the same sequence of so many tokens twice; 0 to allow it."""
 
     def __post_init__(self) -> None:
+        for name, most in _MOST.items():
+            if (getattr(self, name, None) or 0) > most:
+                raise ValueError(f"{name} must be at most {most:,}, not {getattr(self, name)}")
         if self.max_length < 1:
             raise ValueError(f"max_length must be at least 1, not {self.max_length}")
         if not 0 <= self.min_length <= self.max_length:

@@ -146,8 +146,11 @@ def build_to_fit(path: str | os.PathLike[str], build: Callable[[], Model]) -> Mo
     Raises:
         UserError: the file is damaged or of another architecture.
     """
-    with torch.device("meta"):
-        sizes = build()
+    try:
+        with torch.device("meta"):
+            sizes = build()
+    except UserError as error:
+        raise UserError(f"{path}: the network of its run cannot be built: {error}") from None
     check_same_architecture(path, read_shapes(path), sizes)
     return build()
 

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 # Beyond these, memory or the range of numbers ends before a search does.
 _MOST = {
-    "max_length": 100_000, "beam_size": 1_000, "num_samples": 10_000, "length_penalty": 50,
-    "beam_patience": 1_000,
+    "min_length": 100_000, "max_length": 100_000, "beam_size": 1_000, "num_samples": 10_000,
+    "length_penalty": 50, "beam_patience": 1_000,
 }  # fmt: skip
 
 

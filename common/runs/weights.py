@@ -25,16 +25,8 @@ Model = TypeVar("Model", bound=nn.Module)
 METADATA = "__metadata__"
 TIED = "tied"  # the key of the file's metadata that says which names share one tensor
 CHECKSUM = "checksum"  # the key of one over the tensors and the rest of the header
-# What json, safetensors and torch raise for damaged bytes.
-DAMAGE = (
-    SafetensorError,
-    LookupError,
-    ValueError,
-    AttributeError,
-    TypeError,
-    RecursionError,
-    RuntimeError,
-)
+# What json and safetensors raise for damaged bytes.
+DAMAGE = (SafetensorError, LookupError, ValueError, AttributeError, TypeError, RecursionError)
 
 
 def save_weights(path: str | os.PathLike[str], weights: dict[str, Tensor]) -> None:
@@ -134,7 +126,10 @@ def read_shapes(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     """
     with _opened(Path(path)) as (file, tied), torch.device("meta"):
         shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
-        weights = {name: torch.empty(shape) for name, shape in shapes.items()}
+        try:
+            weights = {name: torch.empty(shape) for name, shape in shapes.items()}
+        except RuntimeError as error:  # more elements than can be counted
+            raise ValueError from error
         return weights | {name: weights[first] for name, first in tied.items()}
 
 

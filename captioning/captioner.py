@@ -136,7 +136,9 @@ class Captioner(Writer):
         else:
             options = run.read_config(TrainOptions)
             transform = make_transform(options.encoder)
-            model = model or build_model(options, language.vocabulary, weights="none")
+            model = model or run.build_model(
+                lambda: build_model(options, language.vocabulary, weights="none")
+            )
         return cls(model, transform, language, **habits_of(run, TrainOptions))  # type: ignore[arg-type]
 
     def _settings(self) -> dict[str, Any]:

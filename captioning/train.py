@@ -86,7 +86,7 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
 
     options = options.with_lengths(kept, longest_caption)
     weights = options.encoder.weights if kept.new else "none"
-    model = build_model(options, language.vocabulary, weights).to(device)
+    model = kept.build_model(lambda: build_model(options, language.vocabulary, weights)).to(device)
     transform = make_transform(options.encoder)
     if kept.new:
         initialize(model, options, language)
@@ -135,6 +135,7 @@ def evaluate_run(
     images: Path | None = None,
     format: str | None = None,
     features: Path | None = None,
+    cache_dir: Path | None = None,
     **how: Unpack[Evaluated],
 ) -> Evaluation:
     """Evaluate a run's best weights on the images of a split, and write the result to its folder.
@@ -145,6 +146,7 @@ def evaluate_run(
         images: the folder of the pictures, if they are elsewhere; data that are named bring their own.
         format: of the data, if it is not recognised.
         features: the folder of features; where the run was trained on it by default.
+        cache_dir: of feature caches; that of the user by default.
         how: data, ensemble, search, ...; see `common.models.evaluating.Evaluated`.
 
     Raises:
@@ -156,7 +158,7 @@ def evaluate_run(
     if features is not None:
         trained = Run.open(folder, KIND).read_config(TrainOptions).encoder
         changes["encoder"] = replace(trained, features=features)
-    changes["validation_images"] = None
+    changes |= {"validation_images": None, "cache_dir": cache_dir}
     return evaluate_written(
         Captioner, TrainOptions, make_task, folder, split, changes=changes, **how
     )

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from common.config.bounds import Bounds, Count, DropoutRate, Fraction, Positive
+from common.config.bounds import Bounds, Count, DropoutRate, Fraction, Layers, Positive, Size
 from common.config.changes import MAY_CHANGE, MayChange
-from common.config.marks import BASIC, POSITIONAL, File, Folder, Group, Metavar
+from common.config.marks import BASIC, LOCAL, POSITIONAL, File, Folder, Group, Metavar
 from common.decoding.options import CellName, DecoderOptions, SearchOptions
 from common.errors import UserError
 from common.evaluation.translation import Tokenization, tokenization_for
@@ -41,11 +40,11 @@ class EncoderOptions:
 
     encoder_cell: CellName = "gru"
     """Recurrent cell; gru_cho resets before the product (Cho et al. 2014)."""
-    encoder_layers: Positive = 1
+    encoder_layers: Layers = 1
     """Stacked recurrent layers."""
-    encoder_size: Positive = 256
+    encoder_size: Size = 256
     """Features of a hidden state in each direction."""
-    source_embedding_size: Positive = 256
+    source_embedding_size: Size = 256
     """Features of a source word."""
     bidirectional: bool = True
     """Read in both directions."""
@@ -90,8 +89,9 @@ class TrainOptions(WriterRunOptions):
     """Fraction of the pairs that may be damaged; they are listed and passed over. More is an error."""
     max_tokens: Positive = 100
     """Most tokens on a side of a pair that is trained on."""
-    cache_dir: Annotated[Folder, MAY_CHANGE] = Path("runs/corpus-cache")
-    """Folder for the training text as token ids, made once and shared by all runs."""
+    cache_dir: Annotated[Folder | None, MAY_CHANGE, LOCAL] = None
+    """Folder for the training text as token ids, made once and shared by all runs; by default unroll/
+    in the user's cache folder, $XDG_CACHE_HOME or ~/.cache. No run keeps it."""
     validation_sentences: Annotated[Positive | None, Group("validation")] = None
     """Translate so many sentences at each validation; all by default."""
     monitor: Literal["bleu", "chrf", "exact_match", "loss"] = "bleu"

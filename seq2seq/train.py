@@ -93,7 +93,9 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
         # What was recognised is kept: the run knows from what into what it translates.
         options = replace(options, source=data().source_language, target=data().target_language)
     options = options.with_lengths(kept, lambda: learnt().longest_targets)
-    model = build_model(options, source.vocabulary, target.vocabulary).to(device)
+    model = kept.build_model(lambda: build_model(options, source.vocabulary, target.vocabulary)).to(
+        device
+    )
     if kept.new:
         initialize(model, options, source, target)
 

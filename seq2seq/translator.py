@@ -104,7 +104,9 @@ class Translator(Writer):
         target = Language.load(run.existing, "target_")
         if not run.config.get(IN_CODE):
             options = run.read_config(TrainOptions)
-            model = model or build_model(options, source.vocabulary, target.vocabulary)
+            model = model or run.build_model(
+                lambda: build_model(options, source.vocabulary, target.vocabulary)
+            )
         return cls(model, source, target, **habits_of(run, TrainOptions))  # type: ignore[arg-type]
 
     def _files(self) -> Iterable[tuple[str, Callable[[Path], None]]]:

@@ -30,6 +30,13 @@ if TYPE_CHECKING:
 LONGEST = 50  # tokens of a sentence, where nothing else bounds it
 
 
+# Beyond these, memory or the range of numbers ends before a search does.
+_MOST = {
+    "min_length": 100_000, "max_length": 100_000, "beam_size": 1_000, "num_samples": 10_000,
+    "length_penalty": 50, "beam_patience": 1_000,
+}  # fmt: skip
+
+
 @dataclass(frozen=True, kw_only=True)
 class Search:
     """What all strategies share; `Greedy`, `BeamSearch` and `Sampling` are the strategies.
@@ -53,6 +60,9 @@ class Search:
     """Never write the same sequence of so many tokens twice; 0 to allow it."""
 
     def __post_init__(self) -> None:
+        for name, bound in _MOST.items():
+            if (getattr(self, name, None) or 0) > bound:
+                raise ValueError(f"{name} must be at most {bound:,}, not {getattr(self, name)}")
         most = math.inf if self.max_length is None else self.max_length
         if most < 1:
             raise ValueError(f"max_length must be at least 1, not {self.max_length}")

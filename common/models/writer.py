@@ -267,7 +267,7 @@ def habits_of(run: Run, options: type) -> Habits:
     found = restored(options, names, where)
     search = from_dict(SearchOptions, names.get("search", {}), where)
     return {
-        "search": search.strategy(), "precision": search.search_precision,
+        "search": search.strategy(where), "precision": search.search_precision,
         "longest": found.get("longest", ()),
     }  # fmt: skip
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -408,6 +409,47 @@ def test_damaged_runs_are_named(run, tmp_path):
     (unknown / "config.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match="warp"):
         Captioner.from_run(unknown, device="cpu")
+
+
+@pytest.mark.parametrize(
+    "part, name, value",
+    [("decoder", "hidden_size", size) for size in (30_000, 2**31, 10**11, 10**30, 1e30, "32", None)]
+    + [("decoder", "num_layers", 10**6), ("decoder", "num_layers", 100),
+       ("encoder", "image_size", 10**9), ("encoder", "feature_size", 2**40),
+       ("encoder", "encoder", "nowhere"), ("search", "max_length", -1),
+       ("search", "beam_size", 10**11), ("search", "beam_patience", float("inf"))],
+)  # fmt: skip
+def test_options_of_a_stranger_cost_neither_memory_nor_time(run, tmp_path, part, name, value):
+    """They are refused by their bounds, or because they do not fit the weights."""
+    folder = shutil.copytree(run, tmp_path / "run")
+    config = json.loads((folder / "config.json").read_text())
+    config["config"][part][name] = value
+    (folder / "config.json").write_text(json.dumps(config))
+    start = time.perf_counter()
+    with pytest.raises(UserError, match=rf"\A{folder}/(config.json|model.safetensors)[^\n]*\Z"):
+        Captioner.from_run(folder, device="cpu")
+    assert time.perf_counter() - start < 5
+
+
+def test_a_cache_is_where_the_command_line_says_and_nowhere_else(scenes, tmp_path, monkeypatch):
+    """Not where a stranger's run says, and not in the folder that one happens to be in."""
+    encoder = EncoderOptions(encoder="squeezenet1_1", weights="none", image_size=64, memory_size=8)
+    options = tiny_options(scenes, tmp_path / "run", encoder=encoder, shown_images=0)
+    options = replace(options, training=replace(options.training, epochs=1))
+    train(options)
+    path = tmp_path / "run" / "config.json"
+    stored = json.loads(path.read_text())
+    assert "cache_dir" not in stored["config"]
+    stored["config"]["cache_dir"] = str(tmp_path / "stranger")
+    path.write_text(json.dumps(stored))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
+    monkeypatch.chdir(tmp_path)
+    before = {each.name for each in tmp_path.iterdir()}
+    evaluate_run(tmp_path / "run", device="cpu")
+    assert {each.name for each in tmp_path.iterdir()} - before == {"user"}
+    assert list((tmp_path / "user" / "unroll" / "features").glob("*/features.npy"))
+    evaluate_run(tmp_path / "run", device="cpu", cache_dir=tmp_path / "named")
+    assert list((tmp_path / "named").glob("*/features.npy"))
 
 
 def test_what_is_asked_for_is_what_is_built():

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +12,19 @@ from pathlib import Path
 import pytest
 
 from common.errors import UserError, describe_os_error, run_command
-from common.files import atomic_folder, atomic_write, read_json, read_text, write_json
+from common.files import (
+    SEAL_SIZE,
+    atomic_folder,
+    atomic_write,
+    is_sound,
+    make_folder,
+    open_regular,
+    read_json,
+    read_text,
+    seal,
+    user_cache,
+    write_json,
+)  # fmt: skip
 
 
 def names(folder: Path) -> list[str]:
@@ -215,3 +229,80 @@ run_command(main)
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait() == 1
+
+
+def as_fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def as_link(path: Path) -> None:
+    (path.parent / "precious").write_text("x")
+    path.symlink_to("precious")
+
+
+def as_link_to_a_device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def as_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(path))
+
+
+@pytest.mark.parametrize("mode", ["rb", "ab", "r+b"])
+@pytest.mark.parametrize("make", [as_fifo, as_link, as_link_to_a_device, as_socket, Path.mkdir])
+def test_nothing_but_a_regular_file_is_opened(tmp_path, make, mode):
+    """A pipe would be waited for; the target of a link would be written."""
+    path = tmp_path / "a"
+    make(path)
+    with pytest.raises(UserError, match=rf"\A{path} is [^\n]*\Z"):
+        open_regular(path, mode)
+    assert not (tmp_path / "precious").exists() or (tmp_path / "precious").read_text() == "x"
+
+
+def test_a_link_that_the_user_names_is_read_and_a_device_is_not(tmp_path):
+    as_link(tmp_path / "a")
+    assert read_text(tmp_path / "a") == "x"
+    for make in (as_fifo, as_link_to_a_device):
+        make(tmp_path / make.__name__)
+        with pytest.raises(UserError, match="is not a regular file"):
+            read_text(tmp_path / make.__name__)
+
+
+def test_a_regular_file_is_written_read_and_added_to(tmp_path):
+    for _ in range(2):
+        with open_regular(tmp_path / "a", "a") as file:
+            file.write("나")
+    with open_regular(tmp_path / "a") as file:
+        assert file.read().decode() == "나나"
+    with pytest.raises(UserError, match="b does not exist"):
+        open_regular(tmp_path / "b")
+
+
+def test_a_folder_to_write_in_is_no_link(tmp_path):
+    assert make_folder(tmp_path / "deep" / "folder") == make_folder(tmp_path / "deep" / "folder")
+    (tmp_path / "link").symlink_to(tmp_path / "deep")
+    with pytest.raises(UserError, match="link is a link to another folder"):
+        make_folder(tmp_path / "link")
+
+
+def test_caches_are_in_the_users_folder_wherever_a_program_runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for base in ("", "relative"):
+        monkeypatch.setenv("XDG_CACHE_HOME", base)
+        assert user_cache("x") == tmp_path / ".cache" / "unroll" / "x"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert user_cache("x") == tmp_path / "cache" / "unroll" / "x"
+
+
+def test_a_seal_is_of_all_bytes_before_it():
+    file = io.BytesIO(b"x" * 3_000_000)
+    assert is_sound(file, 3_000_000)  # never sealed
+    seal(file)
+    whole = file.getvalue()
+    assert len(whole) == 3_000_000 + SEAL_SIZE and is_sound(file, 3_000_000)
+    for place in (0, 1 << 20, 2_999_999, 3_000_000, len(whole) - 1):
+        changed = bytearray(whole)
+        changed[place] ^= 1
+        assert not is_sound(io.BytesIO(changed), 3_000_000)
+    assert not is_sound(io.BytesIO(whole[:-1]), 3_000_000)

@@ -9,6 +9,7 @@ import random
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -646,3 +647,19 @@ def test_what_is_asked_for_is_what_is_built_and_one_matrix_for_both_languages():
     assert model.decoder.output.weight is model.decoder.embedding.weight
     assert model.encoder.embedding.weight is model.decoder.embedding.weight
     assert len({id(parameter) for parameter in model.parameters()}) == len(list(model.parameters()))
+
+
+@pytest.mark.parametrize(
+    "part, name, value",
+    [("encoder", "encoder_size", size) for size in (30_000, 2**31, 10**30, 1e30, [16])]
+    + [("encoder", "encoder_layers", 10**6), ("decoder", "num_layers", 100)],
+)
+def test_options_of_a_stranger_cost_neither_memory_nor_time(run, tmp_path, part, name, value):
+    folder = shutil.copytree(run, tmp_path / "run")
+    config = json.loads((folder / "config.json").read_text())
+    config["config"][part][name] = value
+    (folder / "config.json").write_text(json.dumps(config))
+    start = time.perf_counter()
+    with pytest.raises(UserError, match=rf"\A{folder}/(config.json|model.safetensors)[^\n]*\Z"):
+        Translator.from_run(folder, device="cpu")
+    assert time.perf_counter() - start < 5

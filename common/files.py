@@ -7,12 +7,16 @@ import json
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any
 
-from common.errors import UserError
+from common.errors import UserError, one_line
+
+LONGEST_TEXT = 1 << 30  # bytes that are read at once; COCO's largest file has a tenth of them
 
 
 @contextmanager
@@ -23,15 +27,17 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[A
 
     Args:
         path: the file to write; its folder must exist.
-        mode: "w" for UTF-8 text, "wb" for bytes.
+        mode: "w" for UTF-8 text, "wb" for bytes. A lone surrogate, as in a name that is not UTF-8,
+            is written as the escape that JSON has for it.
 
     Raises:
         OSError: the file could not be written; it is named.
     """
     path = Path(path)
     temporary = _beside(path)
+    text: dict[str, Any] = {"encoding": "utf-8", "errors": "backslashreplace"}
     try:
-        with open(temporary, mode.replace("w", "x"), encoding=_encoding(mode)) as file:
+        with open(temporary, mode.replace("w", "x"), **({} if "b" in mode else text)) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -74,10 +80,6 @@ def _beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
 
 
-def _encoding(mode: str) -> str | None:
-    return None if "b" in mode else "utf-8"
-
-
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
     """Write a JSON file atomically, indented, with every script readable as it is."""
     with atomic_write(path) as file:
@@ -85,19 +87,42 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
         file.write("\n")
 
 
-def read_text(path: str | os.PathLike[str]) -> str:
-    """The text of a UTF-8 file, with or without a byte-order mark.
+def open_regular(path: str | os.PathLike[str]) -> BufferedReader:
+    """Open a file that somebody named, to read its bytes; it never waits, as for a pipe's writer.
 
     Raises:
-        UserError: the file is missing or is not UTF-8 (the line is named).
+        UserError: it is missing, a folder, a pipe or a device, or cannot be opened.
     """
-    path = Path(path)
     try:
-        data = path.read_bytes()
+        file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 (the caller closes it)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist.") from None
     except IsADirectoryError:
         raise UserError(f"{path} is a folder, not a file.") from None
+    except (OSError, ValueError) as error:  # ValueError: no file can have such a name
+        reason = getattr(error, "strerror", None) or one_line(error)
+        raise UserError(f"{path} cannot be opened ({reason}).") from None
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise UserError(f"{path} is a pipe or a device, not a file.")
+    return file
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def read_text(path: str | os.PathLike[str]) -> str:
+    """The text of a UTF-8 file, with or without a byte-order mark.
+
+    Raises:
+        UserError: as `open_regular`; the file is not UTF-8 (the line is named), or has more than
+            `LONGEST_TEXT` bytes.
+    """
+    with open_regular(path) as file:
+        if os.fstat(file.fileno()).st_size > LONGEST_TEXT:
+            raise UserError(f"{path} has more than {LONGEST_TEXT >> 20:,} MB: too much for one text.")
+        data = file.read()
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -2,21 +2,66 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any
 
 from common.errors import UserError, one_line
 
 LONGEST_TEXT = 1 << 30  # bytes that are read at once; COCO's largest file has a tenth of them
+
+
+def open_regular(path: str | os.PathLike[str], mode: str = "rb", *, links: bool = False) -> IO[Any]:
+    """Open a regular file, and nothing else: a pipe would wait for ever, a device never end.
+
+    What is read or written in a folder that somebody else may have made is opened by this.
+
+    Args:
+        path: the file.
+        mode: as `open` takes it; text is UTF-8.
+        links: follow a symbolic link. Only to read what the user names: a link in a folder of
+            somebody else would have its target overwritten.
+
+    Raises:
+        UserError: it does not exist, is no regular file, or a link; or it cannot be read.
+    """
+
+    def opener(name: str, flags: int) -> int:
+        follow = 0 if links else os.O_NOFOLLOW
+        descriptor = os.open(name, flags | follow | os.O_NONBLOCK, 0o666)
+        kind = os.fstat(descriptor).st_mode
+        if stat.S_ISREG(kind):
+            return descriptor
+        os.close(descriptor)
+        raise IsADirectoryError if stat.S_ISDIR(kind) else OSError(errno.ENXIO, "")
+
+    try:
+        return open(path, mode, encoding=_encoding(mode), opener=opener)
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist.") from None
+    except IsADirectoryError:
+        raise UserError(f"{path} is a folder, not a file.") from None
+    except ValueError as error:  # a NUL, or a surrogate that stands for no byte
+        raise UserError(f"{os.fspath(path)!r} can be no file's name ({one_line(error)}).") from None
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # also what the system says of a socket
+            raise UserError(f"{path} is not a regular file.") from None
+        if error.errno == errno.ELOOP and not links:
+            raise UserError(f"{path} is a link. Put a copy of the file in its place.") from None
+        if "r" in mode:
+            raise UserError(f"{path} cannot be read ({error.strerror}).") from None
+        raise
 
 
 @contextmanager
@@ -35,9 +80,11 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[A
     """
     path = Path(path)
     temporary = _beside(path)
-    text: dict[str, Any] = {"encoding": "utf-8", "errors": "backslashreplace"}
+    new, errors = mode.replace("w", "x"), None if "b" in mode else "backslashreplace"
     try:
-        with open(temporary, mode.replace("w", "x"), **({} if "b" in mode else text)) as file:
+        with open(temporary, new, encoding=_encoding(mode), errors=errors) as file:
+            with suppress(OSError):  # some network file systems have no locks
+                _lock(file.fileno())
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -67,17 +114,58 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _beside(path)
     temporary.mkdir()
+    lock = os.open(temporary, os.O_RDONLY)
     try:
+        with suppress(OSError):
+            _lock(lock)
         yield temporary
         os.replace(temporary, path)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+    finally:
+        os.close(lock)
 
 
 def _beside(path: Path) -> Path:
-    # Hidden, and in the same folder: only within one file system is a replacement atomic.
+    """A new name for what is yet to become `path`; what killed processes left of such is removed.
+
+    It is hidden, and in the same folder: only within one file system is a replacement atomic.
+    """
+    begun = re.compile(rf"\.{re.escape(path.name)}\.\d+-[0-9a-f]{{8}}")
+    with suppress(OSError):
+        for name in filter(begun.fullmatch, os.listdir(path.parent)):
+            _remove_dead(path.with_name(name))
     return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+
+
+def _remove_dead(temporary: Path) -> None:
+    """Remove a temporary file or folder unless a living process locks it."""
+    with suppress(OSError):
+        # Just begun, it may not be locked yet.
+        if time.time() - temporary.lstat().st_mtime < 60:
+            return
+        lock = os.open(temporary, os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            _lock(lock)
+            shutil.rmtree(temporary) if temporary.is_dir() else temporary.unlink()
+        finally:
+            os.close(lock)
+
+
+def _lock(descriptor: int) -> None:
+    """Lock a file or folder until it is closed; the lock ends with the process that holds it.
+
+    Not by the process's number, which in another container means another process.
+
+    Raises:
+        OSError: another process holds the lock, or the file system has none.
+    """
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _encoding(mode: str) -> str | None:
+    return None if "b" in mode else "utf-8"
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
@@ -87,31 +175,6 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
         file.write("\n")
 
 
-def open_regular(path: str | os.PathLike[str]) -> BufferedReader:
-    """Open a file that somebody named, to read its bytes; it never waits, as for a pipe's writer.
-
-    Raises:
-        UserError: it is missing, a folder, a pipe or a device, or cannot be opened.
-    """
-    try:
-        file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 (the caller closes it)
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist.") from None
-    except IsADirectoryError:
-        raise UserError(f"{path} is a folder, not a file.") from None
-    except (OSError, ValueError) as error:  # ValueError: no file can have such a name
-        reason = getattr(error, "strerror", None) or one_line(error)
-        raise UserError(f"{path} cannot be opened ({reason}).") from None
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        raise UserError(f"{path} is a pipe or a device, not a file.")
-    return file
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
 def read_text(path: str | os.PathLike[str]) -> str:
     """The text of a UTF-8 file, with or without a byte-order mark.
 
@@ -119,7 +182,7 @@ def read_text(path: str | os.PathLike[str]) -> str:
         UserError: as `open_regular`; the file is not UTF-8 (the line is named), or has more than
             `LONGEST_TEXT` bytes.
     """
-    with open_regular(path) as file:
+    with open_regular(path, links=True) as file:
         if os.fstat(file.fileno()).st_size > LONGEST_TEXT:
             raise UserError(f"{path} has more than {LONGEST_TEXT >> 20:,} MB: too much for one text.")
         data = file.read()

@@ -22,7 +22,7 @@ from captioning.features import FeatureFolder, cached_features
 from captioning.options import EncoderOptions
 from captioning.transform import ImageTransform, image_batches
 from common.data.damage import check_problems
-from common.errors import UserError
+from common.errors import UserError, printable
 
 
 def pixel_inputs(
@@ -159,7 +159,7 @@ def make_inputs(
     lines = [problem for _, problem in problems]
     check_problems(lines, len(kept), max_damaged, "the images")
     for line in lines[:10]:
-        print(f"left out: {line}", file=sys.stderr)
+        print(printable(f"left out: {line}"), file=sys.stderr)
     if len(lines) > 10:
         print(f"... and {len(lines) - 10:,} more damaged images", file=sys.stderr)
     return inputs, [images[row] for row in kept]

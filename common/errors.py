@@ -10,8 +10,8 @@ import sys
 import traceback
 from collections.abc import Callable
 
-# What moves a terminal's cursor or sends it commands, and what UTF-8 cannot hold; not the tab.
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\ud800-\udfff]")
+# What moves a terminal's cursor or sends it commands, ends a line, or is not in UTF-8; not the tab.
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 class UserError(Exception):

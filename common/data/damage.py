@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from common.errors import UserError
+from common.errors import UserError, printable
 
 
 class Damage(Exception):
@@ -13,9 +13,8 @@ class Damage(Exception):
 
 
 def problem(where: str, what: object) -> str:
-    """An entry of the list of problems, on one line: control characters become `?`."""
-    text = f"{where}: {what}"
-    return "".join(char if char.isprintable() else "?" for char in text)
+    """An entry of the list of problems, on one line."""
+    return printable(f"{where}: {what}")
 
 
 def check_problems(problems: Sequence[str], usable: int, max_problems: float, where: str) -> None:

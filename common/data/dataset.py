@@ -9,7 +9,7 @@ from typing import ClassVar, Generic, TypeVar
 
 from common.data.damage import check_problems
 from common.data.splits import in_order, named_split
-from common.errors import UserError
+from common.errors import UserError, printable
 
 Items = TypeVar("Items", bound=Sized)
 
@@ -73,4 +73,4 @@ class DataSet(Generic[Items]):
         lines += [f"problem: {each}" for each in self.problems[:problems]]
         if len(self.problems) > problems:
             lines.append(f"... and {len(self.problems) - problems:,} more problems")
-        return "\n".join(lines)
+        return "\n".join(map(printable, lines))

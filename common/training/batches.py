@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import pickle
 from collections.abc import Generator, Iterator, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -60,13 +62,32 @@ def grouped(
             batches, batch_size=None, sampler=order, num_workers=workers,  # type: ignore[arg-type]
             # Of its own: the loader would draw from the global one.
             generator=torch.Generator().manual_seed(seed), worker_init_fn=leave_to_parent,
+            collate_fn=_as_bytes,
         )  # fmt: skip
-        stream = (batch for batch in loader)
+        stream = (pickle.loads(batch) for batch in loader)
     if device is not None and is_gpu(device):
         stream = _made_ahead(stream, device)
     with closing(stream):
         for group, part in zip(groups, mine, strict=True):
             yield islice(stream, len(part)), len(group)
+
+
+class _Pickler(pickle.Pickler):
+    """Pickles a tensor as its array, which is ten times as fast."""
+
+    def reducer_override(self, value: Any) -> Any:
+        return (torch.from_numpy, (value.numpy(),)) if isinstance(value, Tensor) else NotImplemented
+
+
+def _as_bytes(batch: Any) -> bytes:
+    """A batch as a worker sends it: through a pipe.
+
+    Tensors would go by shared memory, of which a container has little (Docker's have 64 MB): the worker
+    that finds it full dies, or waits for ever.
+    """
+    file = io.BytesIO()
+    _Pickler(file, protocol=5).dump(batch)
+    return file.getvalue()
 
 
 def _made_ahead(batches: Iterator[Batch], device: torch.device) -> Generator[Batch, None, None]:

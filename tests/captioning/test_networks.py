@@ -111,6 +111,7 @@ ODD = {
 }
 
 
+@pytest.mark.filterwarnings("ignore")  # of what is odd
 @pytest.mark.parametrize("what", ODD)
 def test_weights_that_are_no_plain_floats_are_refused_by_name(tmp_path: Path, what: str) -> None:
     state = small().state_dict()

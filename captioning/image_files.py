@@ -6,6 +6,7 @@ import os
 import posixpath
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from common.data.damage import Damage
@@ -18,13 +19,13 @@ IMAGE_SUFFIXES = (
 )  # fmt: skip
 
 
-def walk_files(folder: str | os.PathLike[str]) -> Iterator[str]:
+def walk_files(root: str | os.PathLike[str]) -> Iterator[str]:
     """The files below a folder as relative paths with "/", hidden ones left out, in no order.
 
     Links to folders are followed (photographs are often on another disk), each folder once.
     """
     visited: set[str] = set()
-    waiting = [(os.fspath(folder), "")]
+    waiting = [(os.fspath(root), "")]
     while waiting:
         directory, prefix = waiting.pop()
         real = os.path.realpath(directory)
@@ -35,7 +36,10 @@ def walk_files(folder: str | os.PathLike[str]) -> Iterator[str]:
             for entry in entries:
                 if entry.name.startswith("."):
                     continue
-                if entry.is_dir():
+                folder = False
+                with suppress(OSError):  # a link to itself is a file that cannot be read
+                    folder = entry.is_dir()
+                if folder:
                     waiting.append((entry.path, f"{prefix}{entry.name}/"))
                 else:
                     yield f"{prefix}{entry.name}"

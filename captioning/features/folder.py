@@ -13,7 +13,7 @@ from torch import Tensor
 from captioning.image_files import walk_files
 from common.data.damage import Damage
 from common.errors import UserError, one_line
-from common.files import read_text
+from common.files import open_regular, read_text
 
 ARRAY, MIRRORED, NAMES = "features.npy", "features-mirrored.npy", "names.txt"
 
@@ -198,7 +198,8 @@ def _load(file: Path) -> np.ndarray:
         Damage: there is none, or none of floating-point numbers.
     """
     try:
-        found = np.load(file, mmap_mode="r", allow_pickle=False)
+        with open_regular(file, links=True):  # else NumPy would wait for a pipe's writer
+            found = np.load(file, mmap_mode="r", allow_pickle=False)
         if isinstance(found, np.lib.npyio.NpzFile):
             with found:
                 several = "features" in found or len(found.files) != 1

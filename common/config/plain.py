@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
@@ -81,14 +82,23 @@ def _fits(kind: Any, value: Any) -> bool:
         return any(_fits(each, value) for each in get_args(kind))
     if kind in (int, float):
         return isinstance(value, (int, kind)) and not isinstance(value, bool)
-    return isinstance(value, kind)
+    return isinstance(value, kind) and (kind not in (str, Path) or _can_be_named(str(value)))
+
+
+def _can_be_named(text: str) -> bool:
+    """Whether a file may have this name; no other text that an option takes is any different."""
+    try:
+        return bool(text) and b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:  # a surrogate that stands for no byte
+        return False
 
 
 def _restored(kind: Any, value: Any) -> Any:
     """The value of one option, as its type says."""
     if isinstance(value, list) and get_origin(kind) is tuple:
         return tuple(_restored(get_args(kind)[0], each) for each in value)
-    return Path(value) if isinstance(value, str) and Path in (kind, *get_args(kind)) else value
+    # An empty path would be the current folder.
+    return Path(value) if isinstance(value, str) and value and Path in (kind, *get_args(kind)) else value
 
 
 def of_today(options: type, format: int, config: Any) -> Any:

@@ -76,6 +76,4 @@ def _line(path: Path, captions: list[Sentence], options: CaptionOptions) -> str:
         return printable(json.dumps(content, ensure_ascii=not unicode))
     if len(captions) == 1:
         return printable(f"{path}\t{captions[0].text}")
-    return "\n".join(
-        printable(f"{path}\t{each.score:.3f}\t{each.text}") for each in captions
-    )
+    return "\n".join(printable(f"{path}\t{each.score:.3f}\t{each.text}") for each in captions)

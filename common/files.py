@@ -184,7 +184,9 @@ def read_text(path: str | os.PathLike[str]) -> str:
     """
     with open_regular(path, links=True) as file:
         if os.fstat(file.fileno()).st_size > LONGEST_TEXT:
-            raise UserError(f"{path} has more than {LONGEST_TEXT >> 20:,} MB: too much for one text.")
+            raise UserError(
+                f"{path} has more than {LONGEST_TEXT >> 20:,} MB: too much for one text."
+            )
         data = file.read()
     try:
         return data.decode("utf-8-sig")

@@ -18,7 +18,7 @@ class Bounds:
     high: float = math.inf
 
     def __contains__(self, value: float) -> bool:
-        return math.isfinite(value) and self.low <= value <= self.high
+        return self.low <= value <= self.high and value != math.inf
 
     def __str__(self) -> str:
         if self.high == math.inf:

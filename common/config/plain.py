@@ -98,7 +98,11 @@ def _restored(kind: Any, value: Any) -> Any:
     if isinstance(value, list) and get_origin(kind) is tuple:
         return tuple(_restored(get_args(kind)[0], each) for each in value)
     # An empty path would be the current folder.
-    return Path(value) if isinstance(value, str) and value and Path in (kind, *get_args(kind)) else value
+    return (
+        Path(value)
+        if isinstance(value, str) and value and Path in (kind, *get_args(kind))
+        else value
+    )
 
 
 def of_today(options: type, format: int, config: Any) -> Any:

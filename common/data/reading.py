@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from common.data.damage import Damage
 from common.errors import UserError
@@ -37,7 +37,8 @@ def byte_lines(path: Path, stream: io.BufferedReader | None = None) -> Iterator[
         UserError: as `open_regular`; the file is UTF-16, or a damaged or truncated gzip file, or a
             line has more than `LONGEST_LINE` bytes.
     """
-    with stream or open_regular(path, links=True) as disk:
+    disk = cast(io.BufferedReader, stream or open_regular(path, links=True))
+    with disk:
         # A pipe may have delivered one byte only. No text begins with the first byte of gzip files.
         start = disk.peek(2)[:2]
         if not start:  # at a terminal, reading on after the end would wait for another end

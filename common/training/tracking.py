@@ -145,7 +145,10 @@ class Tracker:
         Args:
             config: plain values by name; nested ones get dotted names.
         """
-        self._settings = dict(dotted(config))
+        self._settings = {  # of a path that is not UTF-8 TensorBoard cannot write the surrogates
+            name: value if type(value) in (int, float) else printable(str(value))
+            for name, value in dotted(config)
+        }
         rows = "".join(f"| {name} | `{value}` |\n" for name, value in self._settings.items())
         self.text("configuration", f"| setting | value |\n|---|---|\n{rows}", step=0)
 
@@ -161,12 +164,8 @@ class Tracker:
         if not self._shows_settings:
             from torch.utils.tensorboard.summary import hparams
 
-            settings = {
-                name: value if type(value) in (int, float) else str(value)
-                for name, value in self._settings.items()
-            }
             # `SummaryWriter.add_hparams` would write the same into a run of its own, beside this.
-            for summary in hparams(settings, named)[:2]:  # not the third: "has ended"
+            for summary in hparams(self._settings, named)[:2]:  # not the third: "has ended"
                 self._writer._get_file_writer().add_summary(summary)
             self._shows_settings = True
         for name, value in named.items():

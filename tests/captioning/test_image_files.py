@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from captioning.image_files import list_images
+from captioning.image_files import list_images, walk_files
 from common.errors import UserError
 
 
@@ -28,3 +28,10 @@ def test_nothing_to_list_is_a_clear_error(tmp_path: Path) -> None:
         list_images([tmp_path / "gone.jpg"])
     with pytest.raises(UserError, match="no image was given"):
         list_images([])
+
+
+def test_a_link_to_itself_refuses_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "a.png").touch()
+    assert set(walk_files(tmp_path)) == {"loop", "a.png"}
+    assert list_images([tmp_path]) == [tmp_path / "a.png"]

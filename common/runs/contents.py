@@ -31,17 +31,18 @@ def record(folder: Path, *files: str) -> None:
         wanted += sorted(item.name for item in folder.iterdir() if _belongs(folder, item.name))
     new = [each for each in dict.fromkeys(wanted) if each not in names]
     if new:
-        with open(folder / RECORD, "a", encoding="utf-8") as file:
+        # A name that is not UTF-8 is kept as its bytes.
+        with open(folder / RECORD, "a", encoding="utf-8", errors="surrogateescape") as file:
             file.write("".join(f"{each}\n" for each in new))
 
 
 def recorded(folder: Path) -> set[str]:
     """The recorded names; each is of the folder itself, never of one beside it."""
     try:
-        lines = (folder / RECORD).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
+        text = (folder / RECORD).read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
         return set()
-    return {line for line in lines if line and Path(line).name == line}
+    return {line for line in text.splitlines() if line and Path(line).name == line}
 
 
 def describes_run(stored: Any) -> bool:

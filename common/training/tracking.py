@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from common.config.plain import dotted
+from common.errors import printable
 from common.runs.contents import is_run, record
 
 if TYPE_CHECKING:

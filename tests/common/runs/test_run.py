@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from common.errors import UserError
+from common.files import write_json
 from common.runs.run import FORMAT, Run
 
 
@@ -369,3 +370,11 @@ def test_what_a_run_kept_is_known_again(tmp_path):
         Run.open(run.path).existing("vocabulary.json")
     Run.create(run.path, "translator", {}, overwrite=True).keep("vocabulary.json", words("a cat"))
     assert Run.open(run.path).existing("vocabulary.json").read_text() == "a cat"
+
+
+def test_a_file_whose_name_is_not_utf8_is_recorded_as_its_bytes(tmp_path):
+    name = os.fsdecode(b"evaluation-h\xff-val.json")
+    run = Run.create(tmp_path / "run", "toy", {})
+    write_json(run.file(name), {"data": name})
+    Run.create(tmp_path / "run", "toy", {}, overwrite=True)
+    assert not (tmp_path / "run" / name).exists()

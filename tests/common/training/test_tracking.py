@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 
 import pytest
@@ -161,3 +162,9 @@ def test_rewinding_an_unfinished_file_that_is_shorter_changes_nothing(tmp_path):
         tracker.rewind(5, 1000)
         tracker.scalars({"a": 1.0}, step=6)
     assert lines(tmp_path) == [{"step": 1}, {"step": 6, "a": 1.0}]
+
+
+def test_a_path_that_is_not_utf8_is_shown(tmp_path):
+    with Tracker(tmp_path) as tracker:
+        tracker.configuration({"data": Path(os.fsdecode(b"d\xff")), "epochs": 2})
+        tracker.best({"loss": 1.0})

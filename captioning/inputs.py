@@ -22,7 +22,7 @@ from captioning.features import FeatureFolder, cached_features
 from captioning.options import EncoderOptions
 from captioning.transform import ImageTransform, image_batches
 from common.data.damage import Tally
-from common.errors import UserError
+from common.errors import UserError, printable
 from common.files import user_cache
 
 
@@ -168,7 +168,7 @@ def make_inputs(
     if lines and not kept:
         raise UserError(f"none of {len(lines):,} pictures can be read. The first: {lines[0]}.")
     for line in lines[:10]:
-        print(f"left out: {line}", file=sys.stderr)
+        print(printable(f"left out: {line}"), file=sys.stderr)
     if len(lines) > 10:
         print(f"... and {len(lines) - 10:,} more damaged images", file=sys.stderr)
     return inputs, [images[row] for row in kept]

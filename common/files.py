@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 import stat
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +19,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from common.errors import UserError, one_line
+
+LONGEST_TEXT = 1 << 30  # bytes that are read at once; COCO's largest file has a tenth of them
 
 
 def open_regular(path: str | os.PathLike[str], mode: str = "rb", *, links: bool = False) -> IO[Any]:
@@ -130,15 +135,19 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[A
 
     Args:
         path: the file to write; its folder must exist.
-        mode: "w" for UTF-8 text, "wb" for bytes; with "+", what is written can be read again.
+        mode: "w" for UTF-8 text, "wb" for bytes; with "+", what is written can be read again. A lone
+            surrogate, as in a name that is not UTF-8, is written as the escape that JSON has for it.
 
     Raises:
         OSError: the file could not be written; it is named.
     """
     path = Path(path)
     temporary = _beside(path)
+    new, errors = mode.replace("w", "x"), None if "b" in mode else "backslashreplace"
     try:
-        with open(temporary, mode.replace("w", "x"), encoding=_encoding(mode)) as file:
+        with open(temporary, new, encoding=_encoding(mode), errors=errors) as file:
+            with suppress(OSError):  # some network file systems have no locks
+                _lock(file.fileno())
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -168,17 +177,54 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _beside(path)
     temporary.mkdir()
+    lock = os.open(temporary, os.O_RDONLY)
     try:
+        with suppress(OSError):
+            _lock(lock)
         yield temporary
         os.replace(temporary, path)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+    finally:
+        os.close(lock)
 
 
 def _beside(path: Path) -> Path:
-    # Hidden, and in the same folder: only within one file system is a replacement atomic.
+    """A new name for what is yet to become `path`; what killed processes left of such is removed.
+
+    It is hidden, and in the same folder: only within one file system is a replacement atomic.
+    """
+    begun = re.compile(rf"\.{re.escape(path.name)}\.\d+-[0-9a-f]{{8}}")
+    with suppress(OSError):
+        for name in filter(begun.fullmatch, os.listdir(path.parent)):
+            _remove_dead(path.with_name(name))
     return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+
+
+def _remove_dead(temporary: Path) -> None:
+    """Remove a temporary file or folder unless a living process locks it."""
+    with suppress(OSError):
+        # Just begun, it may not be locked yet.
+        if time.time() - temporary.lstat().st_mtime < 60:
+            return
+        lock = os.open(temporary, os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            _lock(lock)
+            shutil.rmtree(temporary) if temporary.is_dir() else temporary.unlink()
+        finally:
+            os.close(lock)
+
+
+def _lock(descriptor: int) -> None:
+    """Lock a file or folder until it is closed; the lock ends with the process that holds it.
+
+    Not by the process's number, which in another container means another process.
+
+    Raises:
+        OSError: another process holds the lock, or the file system has none.
+    """
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _encoding(mode: str) -> str | None:
@@ -200,9 +246,14 @@ def read_text(path: str | os.PathLike[str], *, links: bool = True) -> str:
         links: as `open_regular` takes it.
 
     Raises:
-        UserError: as `open_regular`, or it is not UTF-8 (the line is named).
+        UserError: as `open_regular`; the file is not UTF-8 (the line is named), or has more than
+            `LONGEST_TEXT` bytes.
     """
     with open_regular(path, links=links) as file:
+        if os.fstat(file.fileno()).st_size > LONGEST_TEXT:
+            raise UserError(
+                f"{path} has more than {LONGEST_TEXT >> 20:,} MB: too much for one text."
+            )
         data = file.read()
     try:
         return data.decode("utf-8-sig")

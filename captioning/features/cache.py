@@ -157,8 +157,8 @@ class _Build:
         needed = 2 * prod(self.shape[1:]) * (len(self.stamps) - self.done) * len(self.files)
         if needed > (free := shutil.disk_usage(self.folder).free):
             raise UserError(
-                f"the features need {needed / 1e9:.2f} GB in {self.folder}, where {free / 1e9:.2f} "
-                "GB are free. Free some space, or choose another folder for the cache."
+                f"the features need {needed / 1e6:,.3f} MB in {self.folder}, where {free / 1e6:,.3f} "
+                "MB are free. Free some space, or choose another folder for the cache."
             )
         for path in self.files if not self.done else ():  # of full size, but sparse
             np.lib.format.open_memmap(path, "w+", np.float16, self.shape)

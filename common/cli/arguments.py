@@ -107,6 +107,8 @@ class Option:
             return text
         if text == "None" and NoneType in get_args(self.kind):
             return None
+        if not text:  # an empty path would be the current folder
+            raise argparse.ArgumentTypeError("an empty value; is a variable of the shell not set?")
         try:
             if get_origin(self.one) is not Literal:
                 return self.one(text)

@@ -89,14 +89,27 @@ def _fits(kind: Any, value: Any) -> bool:
     if kind in (int, float):  # and of a size that every library can hold
         usual = isinstance(value, (int, kind)) and not isinstance(value, bool)
         return usual and not (isinstance(value, int) and abs(value) >= 2**63)
-    return isinstance(value, kind)
+    return isinstance(value, kind) and (kind not in (str, Path) or _can_be_named(str(value)))
+
+
+def _can_be_named(text: str) -> bool:
+    """Whether a file may have this name; no other text that an option takes is any different."""
+    try:
+        return bool(text) and b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:  # a surrogate that stands for no byte
+        return False
 
 
 def _restored(kind: Any, value: Any) -> Any:
     """The value of one option, as its type says."""
     if isinstance(value, list) and get_origin(kind) is tuple:
         return tuple(_restored(get_args(kind)[0], each) for each in value)
-    return Path(value) if isinstance(value, str) and Path in (kind, *get_args(kind)) else value
+    # An empty path would be the current folder.
+    return (
+        Path(value)
+        if isinstance(value, str) and value and Path in (kind, *get_args(kind))
+        else value
+    )
 
 
 def of_today(options: type, format: int, config: Any) -> Any:

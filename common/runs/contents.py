@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
-from common.files import open_regular, read_json, read_text
+from common.files import open_regular, read_json
 from common.runs.lock import NAME as LOCK
 
 FORMAT = 2  # of the run folder; a folder of a higher format is refused, of a lower one read
@@ -34,17 +34,20 @@ def record(folder: Path, *files: str) -> None:
         wanted += sorted(item.name for item in folder.iterdir() if _belongs(folder, item.name))
     new = [each for each in dict.fromkeys(wanted) if each not in names]
     if new:
-        with open_regular(folder / RECORD, "a") as file:
-            file.write("".join(f"{each}\n" for each in new))
+        # A name that is not UTF-8 is kept as its bytes.
+        lines = "".join(f"{each}\n" for each in new).encode(errors="surrogateescape")
+        with open_regular(folder / RECORD, "ab") as file:
+            file.write(lines)
 
 
 def recorded(folder: Path) -> set[str]:
     """The recorded names; each is of the folder itself, never of one beside it."""
     try:
-        lines = read_text(folder / RECORD, links=False).splitlines()
+        with open_regular(folder / RECORD) as file:
+            text = file.read().decode(errors="surrogateescape")
     except UserError:
         return set()
-    return {line for line in lines if line and Path(line).name == line}
+    return {line for line in text.splitlines() if line and Path(line).name == line}
 
 
 def describes_run(stored: Any) -> bool:

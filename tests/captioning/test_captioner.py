@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import shutil
 import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +19,10 @@ from torch import nn
 
 from captioning import Captioner
 from captioning.captioner import build_model
+from captioning.commands import caption
 from captioning.data import load
 from captioning.evaluation import overlaid
-from captioning.options import EncoderOptions, TrainOptions
+from captioning.options import CaptionOptions, EncoderOptions, TrainOptions
 from captioning.train import evaluate_run, train
 from common.decoding import BeamSearch, Greedy, Sampling
 from common.decoding.options import DecoderOptions, SearchOptions
@@ -27,7 +31,7 @@ from common.models.options import LossOptions, TextOptions
 from common.synthetic.scenes import write_scenes
 from common.text.vocabulary import Vocabulary
 from common.training.options import TrainingOptions
-from tests.commands import run_here, run_module
+from tests.commands import replace_words, run_here, run_module
 from tests.tolerances import assert_same_sums, rounding, same_log_probability
 
 
@@ -356,6 +360,37 @@ def test_errors_are_one_line_without_a_traceback(run, scenes, tmp_path, argument
     assert message in done.stderr and "Traceback" not in done.stderr
     *before, last = done.stderr.strip().splitlines()
     assert last.startswith("error: ") and not any(line.startswith("error") for line in before)
+
+
+def test_names_and_words_of_others_are_shown_as_text(run, scenes, tmp_path):
+    """A name that is not UTF-8, as an archive from elsewhere has, and what a terminal would obey."""
+    copy = Path(shutil.copytree(run, tmp_path / "copy"))
+    names = [os.fsdecode(b"h\xff.png"), "\x1b[2J\n.png"]
+    paths = [shutil.copy(pictures(scenes)[0], tmp_path / name) for name in names]
+    for token, ends in (("dog", 0), ("\x9b2J", 0), ("\udcff", 1)):
+        replace_words(copy, "vocabulary.json", token)
+        for more in ([], ["--json"], ["--picture", tmp_path / "sheet.png"]):
+            done = run_here("captioning", "caption", copy, *paths, *more)
+            assert done.returncode == ends and "Traceback" not in done.stderr
+            done.stdout.encode()
+            assert not set("\x1b\x9b") & set(done.stdout + done.stderr)
+            lines = done.stdout.splitlines()
+            assert len(lines) == (0 if ends else 2)
+            if lines and more == ["--json"]:
+                assert [json.loads(line)["image"] for line in lines] == [*map(str, paths)]
+            elif lines:
+                assert "h\\udcff.png" in lines[0] and "\\u001b[2J\\u000a.png" in lines[1]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_json_is_json_in_any_encoding(run, scenes, tmp_path, encoding, monkeypatch):
+    path = shutil.copy(pictures(scenes)[0], tmp_path / "\U0001f600 나.png")
+    file = io.BytesIO()
+    with io.TextIOWrapper(file, encoding) as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        caption(CaptionOptions(run=run, images=(Path(path),), json=True, device="cpu"))
+        out.flush()
+        assert json.loads(file.getvalue().decode(encoding))["image"] == str(path)
 
 
 def test_only_scenes_can_be_checked_for_the_truth(run, scenes, tmp_path):

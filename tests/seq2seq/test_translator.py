@@ -12,6 +12,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import torch
@@ -31,7 +32,7 @@ from seq2seq.evaluation import alignment
 from seq2seq.options import EncoderOptions, TextOptions, TrainOptions
 from seq2seq.train import evaluate_run, train
 from seq2seq.translator import build_model
-from tests.commands import ROOT, on_the_cpu, run_here, run_module
+from tests.commands import ROOT, on_the_cpu, replace_words, run_here, run_module
 from tests.tolerances import assert_same_sums, same_log_probability
 
 WORDS = {"one": "eins", "two": "zwei", "three": "drei", "four": "vier", "cats": "katzen"}
@@ -360,6 +361,28 @@ def test_the_command_writes_one_line_for_each_line(run, tmp_path):
     text = "one\n\n" + "two " * 900  # a blank line, and one that is translated in parts
     done = command("translate", run, "-", "--n-best", 2, text=text)
     assert done.stdout.count("\n") == 6 and done.stdout.split("\n")[2:4] == ["", ""]
+
+
+def test_a_pipe_that_is_named_is_translated(run, tmp_path):
+    """As the shell's <(...) is."""
+    os.mkfifo(tmp_path / "pipe")
+    writer = Thread(target=(tmp_path / "pipe").write_text, args=["one two\ncats\n"], daemon=True)
+    writer.start()
+    done = run_here("seq2seq", "translate", run, tmp_path / "pipe")
+    writer.join()
+    assert done.returncode == 0 and done.stdout.count("\n") == 2
+
+
+def test_tokens_of_others_cannot_command_the_terminal(run, tmp_path):
+    copy = Path(shutil.copytree(run, tmp_path / "copy"))
+    (tmp_path / "text").write_text("one two\n")
+    for token, ends in (("\x1b[2J", 0), ("\x9b2J", 0), ("\ud800", 1)):
+        replace_words(copy, "target_vocabulary.json", token)
+        done = run_here("seq2seq", "translate", copy, tmp_path / "text")
+        assert done.returncode == ends and "Traceback" not in done.stderr
+        shown = done.stderr if ends else done.stdout
+        assert ("lone surrogate" if ends else f"\\u{ord(token[0]):04x}") in shown
+        assert token[0] not in shown
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])

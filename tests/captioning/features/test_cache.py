@@ -323,7 +323,7 @@ def test_builds_at_once_make_one_cache(tmp_path, backbone, paths) -> None:
 
 def test_a_disk_that_is_too_small_is_refused_before_any_work(tmp_path, backbone) -> None:
     nowhere = [tmp_path / f"{index}.jpg" for index in range(30_000)]
-    with pytest.raises(UserError, match=r"need \d+\.\d\d GB in .*, where .* GB are free"):
+    with pytest.raises(UserError, match=r"need [\d,]+\.\d+ MB in .*, where .* MB are free"):
         build(tmp_path / "cache", nowhere, backbone, ImageTransform(4096))
     assert not list((tmp_path / "cache").glob("*/features.npy"))
 

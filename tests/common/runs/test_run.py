@@ -424,3 +424,11 @@ def test_where_a_cache_is_no_run_keeps_and_no_file_says(tmp_path):
         run.path, "captioner", Cached(cache=tmp_path), resume=True, may_change=["cache"]
     )
     assert resumed.config == run.config
+
+
+def test_a_file_whose_name_is_not_utf8_is_recorded_as_its_bytes(tmp_path):
+    name = os.fsdecode(b"evaluation-h\xff-val.json")
+    run = Run.create(tmp_path / "run", "toy", {})
+    write_json(run.file(name), {"data": name})
+    Run.create(tmp_path / "run", "toy", {}, overwrite=True)
+    assert not (tmp_path / "run" / name).exists()

@@ -119,7 +119,8 @@ def test_disk_full_at_any_write(tmp_path, toy, uninterrupted, monkeypatch, write
 
 
 @pytest.mark.parametrize(
-    "updates, number", [(1, signal.SIGINT), (6, signal.SIGINT), (10, signal.SIGTERM)]
+    "updates, number",
+    [(1, signal.SIGINT), (6, signal.SIGINT), (10, signal.SIGTERM), (6, signal.SIGHUP)],
 )
 def test_ctrl_c_saves_first_and_says_how_to_go_on(tmp_path, toy, uninterrupted, updates, number):
     trainer = toy.trainer(tmp_path / "run", checkpoint_steps=None)
@@ -128,6 +129,8 @@ def test_ctrl_c_saves_first_and_says_how_to_go_on(tmp_path, toy, uninterrupted, 
     def interrupted(batch: Tensor):
         if trainer.progress.step == updates and trainer.model.training:
             signal.raise_signal(number)
+            if number == signal.SIGHUP:  # both the shell and the kernel send it
+                signal.raise_signal(number)
         return loss(batch)
 
     trainer.model.loss = interrupted

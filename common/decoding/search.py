@@ -32,7 +32,7 @@ LONGEST = 50  # tokens of a sentence, where nothing else bounds it
 
 # Beyond these, memory or the range of numbers ends before a search does.
 _MOST = {
-    "min_length": 100_000, "max_length": 100_000, "beam_size": 1_000, "num_samples": 10_000,
+    "min_length": 100_000, "max_length": 100_000, "beam_size": 1_000, "num_samples": 100_000,
     "length_penalty": 50, "beam_patience": 1_000,
 }  # fmt: skip
 

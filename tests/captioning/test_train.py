@@ -16,6 +16,7 @@ from captioning import Captioner
 from captioning.data import load
 from captioning.options import EncoderOptions, TrainOptions
 from captioning.train import evaluate_run, make_examples, train
+from common.data.damage import Tally
 from common.decoding import Greedy
 from common.models.options import LossOptions, TextOptions
 from common.runs.run import Run
@@ -150,6 +151,7 @@ def test_a_side_is_found_whatever_the_tokens_are(run, tmp_path):
     images = load(write_pictures(tmp_path / "data", captions)).split("train")
     captioner = Captioner.from_run(run, device="cpu")
     options = one_epoch(tmp_path / "data", tmp_path / "new", text=CHARACTERS)
-    examples, usable = make_examples(captioner, options, images, mirror=True)
+    options = replace(options, encoder=replace(options.encoder, mirror=True))
+    examples, usable = make_examples(captioner, options, images, "train", Tally(2))
     assert [image.captions[0] for image in usable] == list(captions.values())
     assert examples.mirror.tolist() == [False, True]

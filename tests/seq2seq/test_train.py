@@ -101,7 +101,6 @@ def test_an_earlier_run_keeps_its_bound(numbers, tmp_path, most, expected):
     # And it is resumed, by the command that began it.
     config = json.loads((run / "config.json").read_text())["config"]
     options = one_epoch(Path(config["data"]), run, text=CHARACTERS, resume=True)
-    options = replace(options, cache_dir=Path(config["cache_dir"]))
     bound = None if most == TrainOptions.USUAL_LENGTH else most
     train(
         replace(

@@ -35,7 +35,7 @@ def test_the_summary_has_sizes_notes_and_the_first_problems() -> None:
     }
     lines = pets.summary(problems=5).splitlines()
     assert lines[1].split() == ["train", "1,234"]
-    assert lines[2:4] == ["note: odd?[2J", "problem: line 0"]
+    assert lines[2:4] == ["note: odd\\u001b[2J", "problem: line 0"]
     assert lines[-1] == "... and 2 more problems"
 
 

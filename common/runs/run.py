@@ -26,7 +26,6 @@ from common.runs.origin import what_makes_it
 from common.runs.weights import (
     Model,
     build_to_fit,
-    load_state_dict,
     load_weights,
     read_state,
     save_state,
@@ -276,22 +275,12 @@ class Run:
         Raises:
             UserError: there are none yet, or they are damaged or of another architecture.
         """
-        path = self.path / "model.safetensors"
         if not self.has_weights():
             raise UserError(
                 f"{self.path} has no weights yet: its training was stopped before the first "
                 "validation. Resume it (--resume)."
             )
-        load_weights(path, model)
-
-    def load_last_weights(self, model: nn.Module) -> None:
-        """Put the weights of the training state into `model`.
-
-        Raises:
-            UserError: the state is missing, damaged or of another architecture.
-        """
-        path = self.path / "training.pt"
-        load_state_dict(model, read_state(path).get("model", {}), path)
+        load_weights(self.path / "model.safetensors", model)
 
     def save_training_state(self, state: dict[str, Any]) -> None:
         """Write a dict of tensors and plain values, from which training can resume."""

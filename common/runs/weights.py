@@ -159,6 +159,15 @@ def load_weights(path: str | os.PathLike[str], model: nn.Module) -> None:
     load_state_dict(model, read_weights(path), path)
 
 
+def load_last_weights(path: Path, model: nn.Module) -> None:
+    """Put the weights of a training state into `model`.
+
+    Raises:
+        UserError: the state is missing, damaged or of another architecture.
+    """
+    load_state_dict(model, read_state(path).get("model", {}), path)
+
+
 def load_state_dict(
     model: nn.Module, weights: dict[str, Tensor], where: str | os.PathLike[str] = ""
 ) -> None:

@@ -63,7 +63,8 @@ def restored(options: type, values: Any, where: str) -> dict[str, Any]:
             continue
         found[name] = _restored(kinds[name], value)
         if not _fits(kinds[name], found[name]):
-            raise UserError(f"{where}: {name} cannot be {json.dumps(value, default=str)}.")
+            named = f"{where}: {name}" if where else f"--{name.replace('_', '-')}"
+            raise UserError(f"{named} cannot be {json.dumps(value, default=str)}.")
         check_value(name, marked[name], found[name], where)
     return found
 

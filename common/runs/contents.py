@@ -97,7 +97,8 @@ def is_unfinished(item: Path) -> bool:
     """Whether a killed process had begun to write this file of a run (see `atomic_write`)."""
     if not item.is_file() or not item.name.startswith("."):
         return False
-    name = item.name[1:].rpartition(".")[0]
+    # Two points: one of what `Run.keep` compares with the file that is there.
+    name = item.name.lstrip(".").rpartition(".")[0]
     return any(_belongs(item.parent, each) for each in (name, name.rpartition(".")[0]))
 
 

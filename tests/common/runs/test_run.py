@@ -147,6 +147,7 @@ def test_what_a_killed_process_left_is_no_obstacle(tmp_path):
     run.file("model.safetensors")
     (tmp_path / ".model.safetensors.77-abcd").write_text("half")
     (tmp_path / ".vocabulary.json.new").write_text("half")
+    (tmp_path / "..vocabulary.json.new.77-abcd").write_text("half")
     run.file("vocabulary.json")
     (tmp_path / ".hidden").write_text("of the user")
     Run.create(tmp_path, "captioner", {}, resume=True)

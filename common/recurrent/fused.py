@@ -93,7 +93,7 @@ def unroll_kernel(
         (L D, B, H).
     """
     # Read from the module each time, not from `_flat_weights`: `functional_call` may replace them.
-    weights = [kernel._parameters[name] for name in kernel._flat_weights_names]
+    weights = [getattr(kernel, name) for name in kernel._flat_weights_names]
     dropout = kernel.dropout if kernel.training else 0.0
     shape = (kernel.num_layers, dropout, kernel.training, kernel.bidirectional)
     if padding is None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from common.recurrent.cells import ALL, WEIGHTS, Cell, CellFactory, make_cell
+from common.recurrent.deferred import view_of
 from common.recurrent.fused import (
     STANDARD,
     takes_packed,
@@ -110,10 +110,6 @@ class Recurrent(nn.Module):
         if initialization is not None:
             initialize_(self, initialization)
 
-    def __getstate__(self) -> object:
-        self._cells()  # a copy must not keep weights that `functional_call` put in for one call
-        return super().__getstate__()
-
     def extra_repr(self) -> str:
         return "" if self.kernel is not None else f"dropout={self.dropout}"
 
@@ -144,7 +140,9 @@ class Recurrent(nn.Module):
             raise ValueError(f"inputs are (B, T, {self.input_size}), not {tuple(inputs.shape)}")
         if self.kernel is not None and wants_float32(self.kernel, inputs):
             with torch.autocast(inputs.device.type, enabled=False):
-                return self.forward(inputs.to(next(self.kernel.parameters()).dtype), lengths, state)
+                return self.forward(
+                    inputs.to(cast(Tensor, self.kernel.weight_hh_l0).dtype), lengths, state
+                )
         batch, steps, _ = inputs.shape
         state = self.initial_state(batch, inputs) if state is None else self._fit(state, batch)
         padding = Padding.of(lengths, batch, steps, inputs.device)
@@ -152,7 +150,8 @@ class Recurrent(nn.Module):
         values = inputs.transpose(0, 1).contiguous()  # (T, B, I)
         if batch == 0 or steps == 0:
             return values.new_zeros(batch, steps, self.output_size), state
-        if self.kernel is not None and (padding is None or takes_packed(padding)):
+        exporting = torch.compiler.is_exporting()  # a kernel would fix the number of steps
+        if self.kernel is not None and not exporting and (padding is None or takes_packed(padding)):
             # Contiguous (L D, B, H), as cuDNN needs it.
             first = tuple(torch.stack(parts).to(values.dtype) for parts in zip(*state, strict=True))
             outputs, last = unroll_kernel(self.kernel, values, first, padding)
@@ -160,7 +159,7 @@ class Recurrent(nn.Module):
         else:
             # A kernel also runs through padding, where a ReLU's state may overflow: scan does not.
             bounded = self.kernel is not None and self.kernel.mode != "RNN_RELU"
-            kernel = self.kernel if bounded else None
+            kernel = self.kernel if bounded and not exporting else None
             outputs, state = self._layer_by_layer(kernel, values, state, padding)
         return outputs.transpose(0, 1), state
 
@@ -239,7 +238,7 @@ class Recurrent(nn.Module):
         product after all steps ran backward. Make a new view for every pass; a call before the loop
         gains nothing from it.
         """
-        view = copy.copy(self)
+        view = view_of(self)
         view._views = [cell.deferred() for cell in self._cells()]
         return view
 
@@ -255,12 +254,16 @@ class Recurrent(nn.Module):
             return self._views
         if self.kernel is None:
             return list(self.cells.values())  # type: ignore[arg-type]
-        # Read anew each time: `functional_call` may have replaced the kernel's parameters.
-        parameters = self.kernel._parameters
+        # Read anew each time, and as attributes: `functional_call`, a parametrisation, pruning or
+        # `DataParallel` may have replaced the kernel's parameters.
+        views = []
         for cell, suffix in zip(self._kernel_cells, self._suffixes, strict=True):
+            view = view_of(cell)
+            view._parameters = {}
             for name in WEIGHTS:
-                cell._parameters[name] = parameters[f"{name}_{suffix}"]
-        return self._kernel_cells
+                view.__dict__[name] = getattr(self.kernel, f"{name}_{suffix}")
+            views.append(view)
+        return views
 
     def _fit(self, state: RecurrentState, batch: int) -> RecurrentState:
         """The state; a ValueError if it is not one of this network."""

@@ -58,7 +58,8 @@ class Padding:
                 f"not {lengths.dtype} of shape {tuple(lengths.shape)}"
             )
         shortest = 0
-        if lengths.device.type == "cpu" and batch > 0:
+        on_host = lengths.device.type == "cpu" and not torch.compiler.is_compiling()
+        if on_host and batch > 0:
             low, high = lengths.aminmax()
             shortest = int(low)
             if shortest < 0 or int(high) > steps:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable
 from typing import ClassVar, Literal, Self, cast
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from common.recurrent.deferred import DeferredLinear
+from common.recurrent.deferred import DeferredLinear, view_of
 from common.recurrent.state import State
 
 ALL = slice(None)
@@ -131,7 +130,7 @@ class Cell(nn.Module):
         product after all steps ran backward, instead of one per step. Make a new view for every
         pass.
         """
-        view = copy.copy(self)
+        view = view_of(self)
         view._products = {}
         return view
 

@@ -26,7 +26,7 @@ from common.decoding.search import BeamSearch, Search
 from common.errors import UserError
 from common.models.encoder_decoder import EncoderDecoder
 from common.models.ensemble import EnsembleModel
-from common.models.writer import IN_CODE, Call, PathLike, Sentence, Writer, search_of
+from common.models.writer import IN_CODE, Call, PathLike, Sentence, Writer, habits_of
 from common.runs.run import Run
 from common.text.language import Language
 from common.text.vocabulary import Vocabulary
@@ -82,6 +82,7 @@ class Captioner(Writer):
         search: the strategy where a call does not name one.
         precision: arithmetic of the search where a call does not say otherwise.
         features: of the pictures, found by their paths, for an encoder that takes no pictures.
+        longest: the most tokens of a caption in training, alone in a tuple.
     """
 
     KIND = KIND
@@ -92,11 +93,12 @@ class Captioner(Writer):
         model: EncoderDecoder | EnsembleModel,
         transform: ImageTransform,
         language: Language,
-        search: Search = BeamSearch(beam_size=5, max_length=40),
+        search: Search = BeamSearch(beam_size=5),
         precision: Precision = "fp32",
         features: FeatureFolder | None = None,
+        longest: Sequence[int] = (),
     ) -> None:
-        super().__init__(model, language, search, precision)
+        super().__init__(model, language, search, precision, longest)
         self.transform = transform
         self.features = features
 
@@ -134,14 +136,19 @@ class Captioner(Writer):
         else:
             options = run.read_config(TrainOptions)
             transform = make_transform(options.encoder)
-            model = model or build_model(options, language.vocabulary, weights="none")
-        return cls(model, transform, language, *search_of(run))  # type: ignore[arg-type]
+            model = model or run.build_model(
+                lambda: build_model(options, language.vocabulary, weights="none")
+            )
+        return cls(model, transform, language, **habits_of(run, TrainOptions))  # type: ignore[arg-type]
 
     def _settings(self) -> dict[str, Any]:
         return {"transform": asdict(self.transform)}
 
     def _files(self) -> Iterable[tuple[str, Callable[[Path], None]]]:
         return self.language.files()
+
+    def _usual_length(self, source: int) -> int:
+        return TrainOptions.USUAL_LENGTH
 
     @property
     def encoders(self) -> list[ImageEncoder]:

@@ -13,7 +13,7 @@ from captioning.images import open_image
 from captioning.options import CaptionOptions, EvaluateOptions
 from captioning.train import evaluate_run, train
 from common.cli.command_line import check_picture, print_metrics
-from common.errors import UserError
+from common.errors import UserError, printable
 from common.evaluation.pictures import contact_sheet, stacked
 from common.files import atomic_write
 from common.models.writer import Sentence
@@ -46,7 +46,7 @@ def caption(options: CaptionOptions) -> None:
         inputs, readable, problems = captioner.read(paths[first : first + options.batch_size])
         damaged += len(problems)
         for _, problem in problems:
-            print(f"skipped: {problem}", file=sys.stderr)
+            print(printable(f"skipped: {problem}"), file=sys.stderr)
         if not readable:
             continue
         best = captioner.describe(inputs, search, **call)
@@ -69,10 +69,10 @@ def caption(options: CaptionOptions) -> None:
 
 def _line(path: Path, captions: list[Sentence], options: CaptionOptions) -> str:
     if options.json:
-        return json.dumps(
-            {"image": str(path), "captions": [each.to_dict() for each in captions]},
-            ensure_ascii=False,
-        )
+        content = {"image": str(path), "captions": [each.to_dict() for each in captions]}
+        # What another encoding lacks must be an escape of JSON.
+        unicode = (sys.stdout.encoding or "").lower() in ("utf-8", "utf8")
+        return printable(json.dumps(content, ensure_ascii=not unicode))
     if len(captions) == 1:
-        return f"{path}\t{captions[0].text}"
-    return "\n".join(f"{path}\t{each.score:.3f}\t{each.text}" for each in captions)
+        return printable(f"{path}\t{captions[0].text}")
+    return "\n".join(printable(f"{path}\t{each.score:.3f}\t{each.text}") for each in captions)

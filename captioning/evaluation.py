@@ -6,6 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Unpack
 
 import numpy as np
@@ -17,10 +18,11 @@ from captioning.captioner import Captioner
 from captioning.data import CaptionedImage
 from common.decoding.search import Search
 from common.errors import UserError
-from common.evaluation.captions import score_captions
+from common.evaluation.captions import caption_words, score_captions
 from common.evaluation.pictures import attention_overlay, contact_sheet, heat_map
 from common.models.writer import Call, Sentence
 from common.synthetic.scenes import Scene, true_fraction
+from common.text.tokenizer import WhitespaceTokenizer
 from common.training.task import Evaluation
 from common.training.tracking import Tracker
 
@@ -40,8 +42,9 @@ def evaluate(
     """Caption every image by search and score the captions against the references.
 
     The metrics are bleu1 to bleu4, rouge_l and cider_d by the COCO caption code's rules (fractions of
-    1; CIDEr-D on its own scale), true_captions where the images are generated scenes, tokens (mean
-    length of a caption in words) and seconds. The outputs are the captions: image id -> best first.
+    1; CIDEr-D on its own scale), whose signatures say over what (see `caption_words`), true_captions
+    where the images are generated scenes, tokens (mean length of a caption) and seconds. The outputs
+    are the captions: image id -> best first.
 
     Args:
         captioner: the model, which never sees the references.
@@ -64,13 +67,17 @@ def evaluate(
     seconds = time.perf_counter() - start
 
     texts = {name: best[0].text for name, best in captions.items()}
-    metrics = score_captions(texts, {image.id: image.captions for image in images})
+    references = {image.id: image.captions for image in images}
+    tokens = isinstance(captioner.language.tokenizer, WhitespaceTokenizer)
+    tokenize, what = caption_words(chain.from_iterable(references.values()), tokens=tokens)
+    metrics = score_captions(texts, references, tokenize)
+    signatures = dict.fromkeys(metrics, what)
     if scenes := generated_scenes(images):
         metrics["true_captions"] = true_fraction({name: texts[name] for name in scenes}, scenes)
     metrics["tokens"] = float(np.mean([len(best[0].tokens) for best in captions.values()]))
     metrics["seconds"] = seconds
     files, recorded = {"captions.jsonl": _lines(images, captions)}, captioner.recorded(search, call)
-    return Evaluation(metrics, files=files, recorded=recorded, outputs=captions)
+    return Evaluation(metrics, signatures, files=files, recorded=recorded, outputs=captions)
 
 
 def generated_scenes(images: Sequence[CaptionedImage]) -> dict[str, Scene]:

@@ -6,6 +6,7 @@ import os
 import posixpath
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from common.data.damage import Damage
@@ -18,13 +19,13 @@ IMAGE_SUFFIXES = (
 )  # fmt: skip
 
 
-def walk_files(folder: str | os.PathLike[str]) -> Iterator[str]:
+def walk_files(root: str | os.PathLike[str]) -> Iterator[str]:
     """The files below a folder as relative paths with "/", hidden ones left out, in no order.
 
     Links to folders are followed (photographs are often on another disk), each folder once.
     """
     visited: set[str] = set()
-    waiting = [(os.fspath(folder), "")]
+    waiting = [(os.fspath(root), "")]
     while waiting:
         directory, prefix = waiting.pop()
         real = os.path.realpath(directory)
@@ -35,10 +36,9 @@ def walk_files(folder: str | os.PathLike[str]) -> Iterator[str]:
             for entry in entries:
                 if entry.name.startswith("."):
                     continue
-                try:
+                is_folder = False
+                with suppress(OSError):  # a link to itself is a file that cannot be read
                     is_folder = entry.is_dir()
-                except OSError:  # a link to itself: as one to nothing, a file that cannot be opened
-                    is_folder = False
                 if is_folder:
                     waiting.append((entry.path, f"{prefix}{entry.name}/"))
                 else:

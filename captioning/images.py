@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import IO, TypeAlias
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from common.errors import UserError, one_line
+from common.files import open_regular
 
 ImageSource: TypeAlias = str | os.PathLike[str] | IO[bytes] | Image.Image
 
-# 16384 x 16384: the largest photographs that cameras make (200 megapixels) pass, and the memory
-# that one image may take stays below 1 GB. Pillow's own limit warns from 89 megapixels on.
-MAX_PIXELS = 2**28
+# Pixels that are decoded: of four bytes, and held twice at most, they take 1 GB. A JPEG, which can be
+# decoded at a fraction, may have twice as many: the largest photographs that cameras make (200
+# megapixels) pass. Pillow's own limit warns from 89 megapixels on.
+MAX_PIXELS = 2**27
 
 _PILLOW_LIMIT_LOCK = threading.Lock()
 
@@ -40,15 +42,25 @@ def open_image(source: ImageSource, size: int | None = None) -> Image.Image:
         An image in mode "RGB" that carries no metadata: opening it again changes nothing.
 
     Raises:
-        ImageError: missing, unreadable, truncated, not an image, or more than `MAX_PIXELS`.
+        ImageError: missing, no regular file, unreadable, truncated, not an image, or more than
+            `MAX_PIXELS`.
     """
     try:
         if isinstance(source, Image.Image):
             return _upright_rgb(source)
-        with _open_header(source) as image:
+        with ExitStack() as stack:
+            if isinstance(source, (str, os.PathLike)):
+                source = stack.enter_context(open_regular(source, links=True))
+            image = stack.enter_context(_open_header(source))
+            if image.format == "EPS":  # its decoder is Ghostscript, which runs it
+                raise ValueError("a PostScript program, not pixels")
+            _check_pixels(image, 2 * MAX_PIXELS)
             if size is not None:
                 image.draft(None, (size, size))
+            _check_pixels(image, MAX_PIXELS)
             return _upright_rgb(image)
+    except UserError as error:
+        raise ImageError(str(error)) from None
     # Damaged files make decoders raise almost anything: SyntaxError, struct.error, EOFError,
     # zlib.error, IndexError... All of them mean that this image cannot be read.
     except Exception as error:
@@ -64,7 +76,7 @@ def _name_of(source: ImageSource) -> str:
 
 
 def _open_header(file: str | os.PathLike[str] | IO[bytes]) -> Image.Image:
-    """Read the size and the mode of an image, and refuse a decompression bomb.
+    """Read the size and the mode of an image.
 
     Pillow's limit is a global of the whole process, and warns of real photographs. It is lifted
     only while the header is read, so that other users of Pillow in this process keep it.
@@ -72,25 +84,26 @@ def _open_header(file: str | os.PathLike[str] | IO[bytes]) -> Image.Image:
     with _PILLOW_LIMIT_LOCK:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            image = Image.open(file)
+            return Image.open(file)
         finally:
             Image.MAX_IMAGE_PIXELS = limit
-    if image.width * image.height > MAX_PIXELS:
-        image.close()
-        raise ValueError(
-            f"{image.width} x {image.height} pixels, more than the limit of {MAX_PIXELS:,}"
-        )
-    return image
+
+
+def _check_pixels(image: Image.Image, most: int) -> None:
+    """Refuse a decompression bomb by its header."""
+    if image.width * image.height > most:
+        raise ValueError(f"{image.width} x {image.height} pixels, more than the limit of {most:,}")
 
 
 def _upright_rgb(image: Image.Image) -> Image.Image:
     image.load()
     with suppress(Exception):  # damaged metadata: the picture is used as it is stored
-        image = ImageOps.exif_transpose(image)
+        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:  # else it would be copied
+            image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I") or image.mode == "F":
         image = Image.fromarray(_to_8_bits(image)).convert("RGB")
     elif image.has_transparency_data:
-        layer = image.convert("RGBA")
+        layer = image if image.mode == "RGBA" else image.convert("RGBA")
         image = Image.new("RGB", layer.size, "white")
         image.paste(layer, mask=layer)
     else:

@@ -22,7 +22,8 @@ from captioning.features import FeatureFolder, cached_features
 from captioning.options import EncoderOptions
 from captioning.transform import ImageTransform, image_batches
 from common.data.damage import Tally
-from common.errors import UserError
+from common.errors import UserError, printable
+from common.files import user_cache
 
 
 def pixel_inputs(
@@ -109,7 +110,7 @@ def make_inputs(
     transform: ImageTransform,
     images: Sequence[CaptionedImage],
     *,
-    cache_dir: Path,
+    cache_dir: Path | None = None,
     features: FeatureFolder | None = None,
     mirror: bool = False,
     pictures: Tally | None = None,
@@ -123,7 +124,7 @@ def make_inputs(
             features if all have the same frozen network.
         transform: fits images to them.
         images: of a data set.
-        cache_dir: of feature caches.
+        cache_dir: of feature caches; the user's by default.
         features: computed before, by any network.
         mirror: whether mirrored images will be needed.
         pictures: of the whole data set, with those that were damaged before; these images alone by
@@ -151,7 +152,7 @@ def make_inputs(
         for e in encoders
     ):
         cache, damaged = cached_features(
-            cache_dir, [image.path for image in images], network, transform,
+            cache_dir or user_cache("features"), [image.path for image in images], network, transform,
             names=[image.id for image in images],
             grid=any(encoder.attention for encoder in encoders), mirror=mirror,
         )  # fmt: skip
@@ -167,7 +168,7 @@ def make_inputs(
     if lines and not kept:
         raise UserError(f"none of {len(lines):,} pictures can be read. The first: {lines[0]}.")
     for line in lines[:10]:
-        print(f"left out: {line}", file=sys.stderr)
+        print(printable(f"left out: {line}"), file=sys.stderr)
     if len(lines) > 10:
         print(f"... and {len(lines) - 10:,} more damaged images", file=sys.stderr)
     return inputs, [images[row] for row in kept]

@@ -89,8 +89,21 @@ def _load(network: nn.Module, path: Path) -> None:
     kept = OrderedDict((n, w) for n, w in expected.items() if n.endswith("num_batches_tracked"))
     kept |= {n: w for n, w in _state_dict(path).items() if n.split(".")[0] not in _HEAD}
     check_same_architecture(path, kept, network)
+    for name, each in kept.items():
+        real = each.is_floating_point() == expected[name].is_floating_point()
+        if not real or not each.float().isfinite().all():
+            raise UserError(
+                f"{path}: {name} has values that are {'not finite' if real else each.dtype}. Fetch the "
+                "weights again, or save them as floats."
+            )
     kept._metadata = expected._metadata  # type: ignore[attr-defined]
     network.load_state_dict(kept)
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Whether a tensor's values are there, one after the other, and real."""
+    dense = tensor.layout == torch.strided and not tensor.is_quantized
+    return dense and not (tensor.is_meta or tensor.is_nested or tensor.is_complex())
 
 
 def _state_dict(path: Path) -> dict[str, Tensor]:
@@ -111,8 +124,15 @@ def _state_dict(path: Path) -> dict[str, Tensor]:
     for wrapper in ("state_dict", "model", "model_state_dict"):
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]
-    if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
+    if not isinstance(content, dict) or not all(
+        isinstance(n, str) and isinstance(v, Tensor) for n, v in content.items()
+    ):
         raise UserError(f"{path} is no state dict: it must map names to tensors.")
+    if odd := [n for n, v in content.items() if not _is_plain(v)]:
+        raise UserError(
+            f"{path}: {odd[0]} is sparse, quantised, complex, or without values. Save the state dict "
+            "of a network of float weights."
+        )
     prefix = re.compile(r"^(?:module\.|_orig_mod\.|network\.)+")
     # DenseNet's published weights have names of 2017: "norm.1" for "norm1".
     old = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")

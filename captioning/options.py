@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-from common.config.bounds import Bounds, Count, DropoutRate, Fraction, Positive, Rate
+from common.config.bounds import Bounds, Count, DropoutRate, Fraction, Positive, Rate, Size
 from common.config.changes import MAY_CHANGE
-from common.config.marks import BASIC, HIDDEN, POSITIONAL, File, Folder, Group, Metavar
-from common.models.options import EvaluationOptions, WriterRunOptions, WritingOptions
+from common.config.marks import BASIC, HIDDEN, LOCAL, POSITIONAL, File, Folder, Group, Metavar
+from common.models.options import EvaluationOptions, TextOptions, WriterRunOptions, WritingOptions
 
 KIND = "captioner"
 """What a run of this pipeline is called in its config.json."""
 
 Fit: TypeAlias = Literal["squash", "crop", "pad"]
 """How a picture becomes a square; see `ImageTransform`."""
+
+MOST_PIXELS = 4096
+"""On a side of a network's input."""
 
 Format = Literal["flickr", "csv", "karpathy", "coco", "jsonl", "scenes"]
 
@@ -33,9 +36,9 @@ class EncoderOptions:
     it is frozen, and computed once."""
     encoder_learning_rate: Rate = 1e-4
     """Learning rate of the network's own weights where they are learnt."""
-    memory_size: Count = 512
+    memory_size: Annotated[int, Bounds(0, 65_536)] = 512
     """Features that each region is projected to for attention; 0 for no projection."""
-    vector_size: Count = 512
+    vector_size: Annotated[int, Bounds(0, 65_536)] = 512
     """Features that the pooled vector is projected to; 0 for no projection."""
     normalize: bool = True
     """Normalise the features of each region first (layer normalisation)."""
@@ -45,11 +48,11 @@ class EncoderOptions:
     """Folder of features of the pictures, of CLIP, bottom-up attention or any other network; no network
     then looks at the pictures. It holds features.npy (N, S, C) or (N, C) with names.txt, or a .npy or
     .npz file for each picture."""
-    feature_size: Annotated[int | None, HIDDEN, MAY_CHANGE] = None
+    feature_size: Annotated[Size | None, HIDDEN, MAY_CHANGE] = None
     """Features of a region in that folder; found there, and kept by the run."""
     mirror: bool = False
     """Show each picture mirrored half of the time, unless its caption says left or right."""
-    image_size: Annotated[int, Bounds(16)] = 224
+    image_size: Annotated[int, Bounds(16, MOST_PIXELS)] = 224
     """Pixels on a side of the network's square input."""
     fit: Fit = "squash"
     """How a picture becomes a square."""
@@ -69,17 +72,16 @@ class TrainOptions(WriterRunOptions):
     max_problems: Fraction = 0.01
     """Fraction of the rows, of the captions and of the pictures of all splits that may be damaged; they
     are listed and passed over. More is an error."""
-    min_count: Positive = 2
-    """Fewest times that a word must occur in the training captions; rarer ones are unknown."""
     word_embeddings: File | None = None
     """Start from pretrained word embeddings: a word2vec or GloVe text file."""
     max_words: Positive = 40
-    """Words after which a caption is cut that is learnt from, or scored for loss and perplexity."""
+    """Tokens after which a caption is cut that is learnt from, or scored for loss and perplexity."""
     captions_per_image: Positive | None = None
     """Learn from so many captions of an image in an epoch, sampled anew in each; from all by default.
     Where the network is learnt too, fewer captions cost less, and it sees as many images."""
-    cache_dir: Annotated[Folder, MAY_CHANGE] = Path("runs/feature-cache")
-    """Folder for the pictures' features, computed once and shared by all runs."""
+    cache_dir: Annotated[Folder | None, MAY_CHANGE, LOCAL] = None
+    """Folder for the pictures' features, computed once and shared by all runs; by default unroll/ in the
+    user's cache folder, $XDG_CACHE_HOME or ~/.cache. No run keeps it."""
     validation_images: Annotated[Positive | None, Group("validation")] = None
     """Caption so many images at each validation; all by default."""
     monitor: Literal[
@@ -89,7 +91,17 @@ class TrainOptions(WriterRunOptions):
     generated scenes alone. Of equal values, the one with the lower loss is better."""
     shown_images: Annotated[Count, MAY_CHANGE] = 8
     """Validation images that TensorBoard shows with their captions as they improve."""
+    text: TextOptions = TextOptions()
     encoder: EncoderOptions = EncoderOptions()
+
+    @classmethod
+    def of_format(cls, format: int, config: dict[str, Any]) -> dict[str, Any]:
+        """As of any writer; of the text, earlier versions had one option, outside of its group."""
+        config = super().of_format(format, config)
+        if "min_count" in config:
+            config = {**config, "text": {"min_count": config["min_count"]}}
+            del config["min_count"]
+        return config
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +114,8 @@ class EvaluateOptions(EvaluationOptions):
     """Format of the data, if it is not recognised."""
     features: Folder | None = None
     """Folder of features, if it is no longer where the run was trained on it."""
+    cache_dir: Folder | None = None
+    """Folder for the pictures' features; by default as in training."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -23,14 +23,15 @@ from captioning.options import KIND, TrainOptions
 from common.cli.command_line import check_file
 from common.data.damage import Tally
 from common.errors import UserError
+from common.evaluation.captions import caption_words, coco_words
 from common.models.encoder_decoder import Batch, EncoderDecoder
 from common.models.evaluating import Evaluated, evaluate_written, with_teacher_forced, writing_task
+from common.models.options import TextOptions
 from common.runs.kept import Kept
 from common.runs.run import Run
 from common.text.embeddings import start_from_pretrained
 from common.text.language import Language
-from common.text.tokenizer import WordTokenizer
-from common.text.vocabulary import Vocabulary
+from common.text.suitability import references_reproduced, words_told_apart
 from common.training import session
 from common.training.task import Evaluation, Task
 from common.training.trainer import OnProgress
@@ -71,13 +72,21 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
 
     def captioner_of(model: Any) -> Captioner:
         precision = options.search.precision_of_training(kept.precision)
-        return Captioner(model, transform, language, options.search.strategy(), precision, features)
+        search = options.search.strategy()
+        return Captioner(model, transform, language, search, precision, features, options.longest)
 
     language = kept.get_several(
-        "", Language, lambda: build_language(data().split("train"), options.min_count)
+        "", Language, lambda: build_language(data().split("train"), options.text)
     )
+
+    def longest_caption() -> tuple[int, ...]:
+        texts = captions_of(data().split("train"))
+        longest = max(len(language.tokenizer.encode(text)) for text in texts)
+        return (min(longest, options.max_words),)
+
+    options = options.with_lengths(kept, longest_caption)
     weights = options.encoder.weights if kept.new else "none"
-    model = build_model(options, language.vocabulary, weights).to(device)
+    model = kept.build_model(lambda: build_model(options, language.vocabulary, weights)).to(device)
     transform = make_transform(options.encoder)
     if kept.new:
         initialize(model, options, language)
@@ -88,6 +97,8 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
     @cache
     def learnt() -> CaptionExamples:
         check_data(options, data(), kept)
+        for note in text_notes(language, data(), options):
+            print(note, file=sys.stderr)
         examples(model, "val")  # pictures that cannot be used are refused before training begins
         return examples(model, "train")[0]
 
@@ -102,7 +113,7 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
         shown = images[: options.shown_images]
         evaluation = evaluate(captioner, images, captions.inputs, shown=len(shown), **how)
         batches = captions.batches(0, batch_size=2 * options.training.batch_size, shuffle=False)
-        tokens = f"{len(language.vocabulary):,} words"
+        tokens = f"{len(language.vocabulary):,} ({options.text.tokenizer})"
         return replace(
             with_teacher_forced(evaluation, model, batches, tokens),
             show=lambda tracker: show_captions(tracker, captioner, shown, evaluation.outputs),
@@ -124,6 +135,7 @@ def evaluate_run(
     images: Path | None = None,
     format: str | None = None,
     features: Path | None = None,
+    cache_dir: Path | None = None,
     **how: Unpack[Evaluated],
 ) -> Evaluation:
     """Evaluate a run's best weights on the images of a split, and write the result to its folder.
@@ -134,6 +146,7 @@ def evaluate_run(
         images: the folder of the pictures, if they are elsewhere; data that are named bring their own.
         format: of the data, if it is not recognised.
         features: the folder of features; where the run was trained on it by default.
+        cache_dir: of feature caches; that of the user by default.
         how: data, ensemble, search, ...; see `common.models.evaluating.Evaluated`.
 
     Raises:
@@ -145,7 +158,7 @@ def evaluate_run(
     if features is not None:
         trained = Run.open(folder, KIND).read_config(TrainOptions).encoder
         changes["encoder"] = replace(trained, features=features)
-    changes["validation_images"] = None
+    changes |= {"validation_images": None, "cache_dir": cache_dir}
     return evaluate_written(
         Captioner, TrainOptions, make_task, folder, split, changes=changes, **how
     )
@@ -179,13 +192,25 @@ def check_data(options: TrainOptions, data: CaptionData, kept: Kept) -> None:
     kept.same("data.json", digests)
 
 
-def build_language(images: Sequence[CaptionedImage], min_count: int) -> Language:
-    """The words of the training captions."""
-    tokenizer = WordTokenizer()
-    words = (tokenizer.encode(text) for image in images for text in image.captions)
-    vocabulary = Vocabulary.build(words, min_count)
-    print(vocabulary.summary("captions"), file=sys.stderr)
-    return Language(tokenizer, vocabulary)
+def captions_of(images: Sequence[CaptionedImage]) -> Iterator[str]:
+    """All captions of some images."""
+    return (text for image in images for text in image.captions)
+
+
+def build_language(images: Sequence[CaptionedImage], options: TextOptions) -> Language:
+    """The tokens of the training captions."""
+    language = options.learn(lambda task: captions_of(images))
+    print(language.vocabulary.summary("captions"), file=sys.stderr)
+    return language
+
+
+def text_notes(language: Language, data: CaptionData, options: TrainOptions) -> Iterator[str]:
+    """What a user should know of the tokenizer: a line for each thing that it does not suit."""
+    tokenizer, validation = language.tokenizer, data.split("val")[: options.validation_images]
+    yield from words_told_apart(tokenizer, captions_of(data.split("train")), "captions")
+    references = list(captions_of(validation))
+    compared, _ = caption_words(references, tokens=options.text.tokenizer == "whitespace")
+    yield from references_reproduced(tokenizer, references, compared, "val")
 
 
 def make_examples(
@@ -214,7 +239,8 @@ def make_examples(
     words = [sentence[: options.max_words] for sentence in words]
     rows = [row for row, image in enumerate(usable) for _ in image.captions]
     # A mirrored picture makes these two words false.
-    unsided = [not {"left", "right"} & set(sentence) for sentence in words] if mirror else None
+    texts = captions_of(usable) if mirror else ()
+    unsided = [not {"left", "right"} & set(coco_words(text)) for text in texts] if mirror else None
     sentences = [captioner.language.vocabulary.encode(sentence) for sentence in words]
     return CaptionExamples(sentences, rows, inputs, unsided), usable
 
@@ -224,6 +250,9 @@ def initialize(model: EncoderDecoder, options: TrainOptions, language: Language)
     model.decoder.set_output_bias(torch.tensor(language.vocabulary.counts))
     if options.word_embeddings is not None:
         found = start_from_pretrained(
-            model.decoder.embedding, options.word_embeddings, language.vocabulary, lowercase=True
+            model.decoder.embedding,
+            options.word_embeddings,
+            language.vocabulary,
+            lowercase=options.text.folded,
         )
         print(found, file=sys.stderr)

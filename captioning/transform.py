@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from captioning.images import ImageError, ImageSource, open_image
-from captioning.options import Fit
+from captioning.options import MOST_PIXELS, Fit
 from common.files import short_digest
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -43,12 +43,15 @@ class ImageTransform:
     std: tuple[float, float, float] = IMAGENET_STD
 
     def __post_init__(self) -> None:
-        if not isinstance(self.size, int) or self.size < 1:
-            raise ValueError(f"size must be a whole number of pixels, not {self.size}")
+        if not isinstance(self.size, int) or not 1 <= self.size <= MOST_PIXELS:
+            raise ValueError(
+                f"size must be a whole number of pixels, at most {MOST_PIXELS}, not {self.size}"
+            )
         if self.fit not in get_args(Fit):
             raise ValueError(f"fit must be one of {', '.join(get_args(Fit))}, not {self.fit!r}")
-        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
-            raise ValueError("mean and std must be three numbers each, std greater than zero")
+        possible = all(0 <= each <= 1 for each in self.mean) and all(0 < s <= 1 for s in self.std)
+        if len(self.mean) != 3 or len(self.std) != 3 or not possible:
+            raise ValueError("mean and std must be three numbers in 0..1 each, std above zero")
 
     def __call__(self, images: Iterable[ImageSource]) -> Tensor:
         """Open, fit and normalise images; at least one.

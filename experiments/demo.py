@@ -143,14 +143,14 @@ def learn_captions(report: Report, folder: Path, plan: Plan) -> dict[str, Any]:
     from captioning.options import EncoderOptions, TrainOptions
     from captioning.train import evaluate_run, train
     from common.decoding.options import DecoderOptions, SearchOptions
-    from common.models.options import LossOptions
+    from common.models.options import LossOptions, TextOptions
     from common.training.options import TrainingOptions
 
     start = time.perf_counter()
     run = folder / "captioning"
     options = TrainOptions(
         data=str(folder / "scenes"), run_dir=run, overwrite=True,
-        min_count=1, captions_per_image=3, monitor="true_captions",
+        text=TextOptions(min_count=1), captions_per_image=3, monitor="true_captions",
         validation_images=plan.validated,
         encoder=EncoderOptions(
             encoder="small", weights="none", image_size=64, memory_size=0, vector_size=0,

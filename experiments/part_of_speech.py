@@ -24,7 +24,7 @@ from nltk.tag import DefaultTagger, UnigramTagger
 from torch import Tensor
 
 from common.cli.experiment import experiment
-from common.config import BASIC, MAY_CHANGE, DropoutRate, Folder, Positive
+from common.config import BASIC, MAY_CHANGE, DropoutRate, Folder, Size
 from common.data.batching import Batches, bucketed_batches
 from common.data.splits import named_split
 from common.errors import UserError
@@ -44,7 +44,7 @@ class Options(RunOptions):
     """Folder for all that the run writes."""
     data: Annotated[Folder | None, BASIC, MAY_CHANGE] = None
     """Folder of CoNLL-U files; sentences that are built in by default."""
-    hidden_size: Annotated[Positive, BASIC] = 128
+    hidden_size: Annotated[Size, BASIC] = 128
     """Features of a hidden state in each direction."""
     bidirectional: Annotated[bool, BASIC] = True
     """Read in both directions."""
@@ -98,10 +98,10 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
     train, _ = (named_split(data, split, options.data) for split in ("train", "val"))
     words = kept.get("words.json", Vocabulary, lambda: Vocabulary.build(s.words for s in train))
     labels = kept.get("tags.json", Labels, lambda: Labels.of(tag for s in train for tag in s.tags))
-    model = SequenceTagger(
+    model = kept.build_model(lambda: SequenceTagger(
         len(words), len(labels), hidden_size=options.hidden_size,
         bidirectional=options.bidirectional, dropout=options.dropout, unknown=UNK, unknown_rate=0.1,
-    ).to(device)  # fmt: skip
+    )).to(device)  # fmt: skip
 
     def collate(sentences: Sequence[Sentence], rows: np.ndarray) -> TaggedBatch:
         chosen = [sentences[row] for row in rows]

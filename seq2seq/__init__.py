@@ -3,6 +3,9 @@
 from typing import TYPE_CHECKING
 
 from common import handing_on
+from common.errors import silence_interrupts
+
+silence_interrupts(__name__)
 
 if TYPE_CHECKING:
     from common.models.writer import Sentence

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from io import BufferedReader
@@ -14,7 +15,7 @@ from PIL.Image import Image
 from common.cli.command_line import check_picture, print_metrics
 from common.data.damage import Damage
 from common.data.reading import byte_lines, decode_line
-from common.errors import UserError
+from common.errors import UserError, printable
 from common.evaluation.pictures import stacked
 from common.files import atomic_write
 from common.models.writer import Sentence
@@ -76,27 +77,30 @@ def translate(options: TranslateOptions) -> None:
 def read_lines(name: str) -> Iterator[str]:
     r"""The lines of a file, or of standard input if it is called -; a line ends at \n alone.
 
-    What is not UTF-8 is replaced and reported, so that the lines stay in step.
+    A pipe that is named is read too, as the shell has it for <(...): each line is needed once. What is
+    not UTF-8 is replaced and reported, so that the lines stay in step.
 
     Raises:
-        UserError: there is no such file, it is UTF-16, or a damaged `.gz`.
+        UserError: there is no such file, or as `byte_lines`.
     """
     if name == "-" and sys.stdin is None:
         raise UserError("standard input is closed: name a file to translate.")
-    if name != "-" and not Path(name).exists():
+    if name != "-" and not os.path.exists(name):
         raise UserError(
             f"{name}: there is no such file. Name a text file, or - for standard input."
         )
-    standard_input = cast(BufferedReader, sys.stdin.buffer) if name == "-" else None
-    for number, line in enumerate(byte_lines(Path(name), standard_input), 1):
+    stream = cast(BufferedReader, sys.stdin.buffer) if name == "-" else None
+    if stream is None and not (os.path.isfile(name) or os.path.isdir(name)):
+        stream = open(name, "rb")  # noqa: SIM115 (`byte_lines` closes it)
+    for number, line in enumerate(byte_lines(Path(name), stream), 1):
         try:
             yield decode_line(line)
         except Damage as damage:
-            print(f"{name}:{number}: {damage}; it is replaced", file=sys.stderr)
+            print(printable(f"{name}:{number}: {damage}; it is replaced"), file=sys.stderr)
             yield decode_line(line, errors="replace")
 
 
 def _line(translation: Sentence, options: TranslateOptions) -> str:
     # A character model may write a line end, which would put the lines out of step.
-    text = translation.text.replace("\n", " ")
+    text = printable(translation.text.replace("\n", " "))
     return f"{translation.score:.4f}\t{text}" if options.scores else text

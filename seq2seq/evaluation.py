@@ -63,9 +63,11 @@ def evaluate(
             bar.update(len(texts))
     seconds = time.perf_counter() - start
 
-    references = [pair.target.lower() if lowercase else pair.target for pair in pairs]
     written = [best[0].text for best in found]
-    scores = score_translations(written, references, lowercase=lowercase, tokenize=tokenize)
+    # Both, since a model of lower case writes capitals in AT&T.
+    both = written, [pair.target for pair in pairs]
+    scored = [[text.lower() for text in texts] if lowercase else texts for texts in both]
+    scores = score_translations(*scored, lowercase=lowercase, tokenize=tokenize)
     tokens = float(np.mean([len(best[0].tokens) for best in found])) if found else 0.0
     metrics = scores.metrics | {"tokens": tokens, "seconds": seconds}
     lines = "".join(text.replace("\n", " ") + "\n" for text in written)

@@ -56,6 +56,14 @@ class TranslationExamples:
     def __len__(self) -> int:
         return len(self.usable)
 
+    @property
+    def longest_targets(self) -> tuple[int, ...]:
+        """The most tokens of a target whose source has up to 0, 1, 2, ... tokens, without end tokens."""
+        sources, targets = self.lengths.T - 1
+        longest = np.zeros(sources.max() + 1, int)
+        np.maximum.at(longest, sources, targets)
+        return tuple(np.maximum.accumulate(longest).tolist())
+
     def batches(
         self,
         epoch: int,

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from common.config.bounds import Bounds, Count, DropoutRate, Fraction, Positive
+from common.config.bounds import Bounds, Count, DropoutRate, Fraction, Layers, Positive, Size
 from common.config.changes import MAY_CHANGE, MayChange
-from common.config.marks import BASIC, POSITIONAL, File, Folder, Group, Metavar
+from common.config.marks import BASIC, LOCAL, POSITIONAL, File, Folder, Group, Metavar
 from common.decoding.options import CellName, DecoderOptions, SearchOptions
 from common.errors import UserError
 from common.evaluation.translation import Tokenization, tokenization_for
+from common.models import options as models
 from common.models.options import EvaluationOptions, WriterRunOptions, WritingOptions
 
 KIND = "translator"
@@ -24,20 +25,11 @@ Format = Literal["lines", "tabs", "jsonl", "csv", "phrases"]
 
 
 @dataclass(frozen=True)
-class TextOptions:
+class TextOptions(models.TextOptions):
     """How text becomes the tokens that the model reads and writes."""
 
-    tokenizer: Literal["words", "characters", "subwords"] = "words"
-    """Words and punctuation, characters, or SentencePiece subwords that are learnt from the training
-    text."""
-    lowercase: bool = True
-    """Fold to lower case; scores are then of lower-cased text, as their signatures record."""
-    min_count: Positive = 2
-    """Fewest times that a word must occur in the training text; rarer ones are unknown."""
-    vocabulary_size: Annotated[int, Bounds(5)] = 8000
+    vocabulary_size: Annotated[int | None, Bounds(5)] = 8000
     """Most words of a vocabulary, or the number of subwords that are learnt."""
-    subword_model: Literal["bpe", "unigram"] = "bpe"
-    """How subwords are learnt: byte-pair encoding or a unigram language model."""
     joint: bool = False
     """One tokenizer and one vocabulary for both languages."""
 
@@ -48,11 +40,11 @@ class EncoderOptions:
 
     encoder_cell: CellName = "gru"
     """Recurrent cell; gru_cho resets before the product (Cho et al. 2014)."""
-    encoder_layers: Positive = 1
+    encoder_layers: Layers = 1
     """Stacked recurrent layers."""
-    encoder_size: Positive = 256
+    encoder_size: Size = 256
     """Features of a hidden state in each direction."""
-    source_embedding_size: Positive = 256
+    source_embedding_size: Size = 256
     """Features of a source word."""
     bidirectional: bool = True
     """Read in both directions."""
@@ -97,8 +89,9 @@ class TrainOptions(WriterRunOptions):
     """Fraction of the pairs that may be damaged; they are listed and passed over. More is an error."""
     max_tokens: Positive = 100
     """Most tokens on a side of a pair that is trained on."""
-    cache_dir: Annotated[Folder, MAY_CHANGE] = Path("runs/corpus-cache")
-    """Folder for the training text as token ids, made once and shared by all runs."""
+    cache_dir: Annotated[Folder | None, MAY_CHANGE, LOCAL] = None
+    """Folder for the training text as token ids, made once and shared by all runs; by default unroll/
+    in the user's cache folder, $XDG_CACHE_HOME or ~/.cache. No run keeps it."""
     validation_sentences: Annotated[Positive | None, Group("validation")] = None
     """Translate so many sentences at each validation; all by default."""
     monitor: Literal["bleu", "chrf", "exact_match", "loss"] = "bleu"
@@ -106,7 +99,8 @@ class TrainOptions(WriterRunOptions):
     with the lower loss is better."""
     bleu_tokenize: Tokenization | None = None
     """How BLEU finds words, as its signature says; by default zh or char for the languages without
-    blanks that are named by their code, and 13a for all others."""
+    blanks, which are known by their code or by the references, none for whitespace tokens, and 13a for
+    all others."""
     shown_sentences: Annotated[Count, MAY_CHANGE] = 6
     """Validation sentences that TensorBoard shows with translation and alignment."""
     text: TextOptions = TextOptions()
@@ -114,7 +108,9 @@ class TrainOptions(WriterRunOptions):
     decoder: DecoderOptions = DecoderOptions(
         cell="gru", hidden_size=512, inject=("init",), attention="additive", attention_size=256
     )
-    search: SearchOptions = SearchOptions(length_penalty=1.4, length_norm="gnmt", max_length=100)
+    search: SearchOptions = SearchOptions(length_penalty=1.4, length_norm="gnmt")
+
+    USUAL_LENGTH = 100
 
     def check(self) -> None:
         super().check()
@@ -145,10 +141,11 @@ class TrainOptions(WriterRunOptions):
             config["text"].pop("subword_sampling", None)
         return config
 
-    def scoring(self) -> dict[str, Any]:
+    def scoring(self, references: Sequence[str] = ()) -> dict[str, Any]:
         """How BLEU sees the text, as `evaluate` takes it."""
-        tokenize = self.bleu_tokenize or tokenization_for(self.target)
-        return {"lowercase": self.text.lowercase, "tokenize": tokenize}
+        tokens = self.text.tokenizer == "whitespace"
+        default = tokenization_for(self.target, references, tokens=tokens)
+        return {"lowercase": self.text.folded, "tokenize": self.bleu_tokenize or default}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,10 +10,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from common.data.corpus import Corpus, write_corpus
-from common.files import short_digest, write_json
+from common.files import make_folder, short_digest, user_cache, write_json
 from common.text.language import Language
-from common.text.subword import SubwordTokenizer
-from common.text.tokenizer import CharacterTokenizer, Tokenizer, WordTokenizer
 from common.text.vocabulary import EOS, SPECIALS, Vocabulary
 from seq2seq.data import ParallelData, ParallelText
 from seq2seq.options import TextOptions
@@ -39,13 +37,13 @@ class Prepared:
     targets: Corpus
 
 
-def prepare(data: ParallelData, options: TextOptions, cache: Path) -> Prepared:
+def prepare(data: ParallelData, options: TextOptions, cache: Path | None = None) -> Prepared:
     """Tokenizers, vocabularies and token ids of the training split, from the cache if they are there.
 
     Args:
         data: the pairs.
         options: how text becomes tokens.
-        cache: gets a folder for each training text and each choice of options.
+        cache: gets a folder for each training text and each choice of options; the user's by default.
 
     Raises:
         UserError: the training split is missing, or too small for the vocabulary.
@@ -53,10 +51,10 @@ def prepare(data: ParallelData, options: TextOptions, cache: Path) -> Prepared:
     train = data.split("train")
     names = f"{data.name}-{data.source_language}-{data.target_language}"
     key = short_digest([VERSION, train.digest, asdict(options)])  # all that the files depend on
-    folder = cache / f"{names}-{key}"
+    folder = (cache or user_cache("corpora")) / f"{names}-{key}"
     marker = folder / "prepared.json"
     if not all((folder / name).is_file() for name in (marker.name, *FILES)):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         if options.joint:
             languages = [_language(train, SIDES, "both languages", options)] * 2
         else:
@@ -67,7 +65,11 @@ def prepare(data: ParallelData, options: TextOptions, cache: Path) -> Prepared:
             _counted(language, Corpus(folder / side)).save(folder, f"{side}_")
         write_json(marker, {"version": VERSION, "pairs": len(train), "options": asdict(options)})
     source, target = (Language.load(folder.joinpath, f"{side}_") for side in SIDES)
-    return Prepared(source, target, *(Corpus(folder / side) for side in SIDES))
+    sources, targets = (
+        Corpus(folder / side, len(language.vocabulary))
+        for side, language in zip(SIDES, (source, target), strict=True)
+    )
+    return Prepared(source, target, sources, targets)
 
 
 def _language(
@@ -78,27 +80,7 @@ def _language(
     def texts(task: str) -> Iterator[str]:
         return chain.from_iterable(_texts(train, side, f"{task} of {name}") for side in sides)
 
-    tokenizer: Tokenizer
-    # Every character and subword is kept, however rare: without it, its text could not be written.
-    # Some subwords are only steps to longer ones; rare words need them.
-    always: tuple[str, ...] = ()
-    if options.tokenizer == "words":
-        tokenizer = WordTokenizer(lowercase=options.lowercase, punctuation=True)
-    elif options.tokenizer == "characters":
-        tokenizer = CharacterTokenizer(lowercase=options.lowercase)
-    else:
-        size, kind = options.vocabulary_size, options.subword_model
-        tokenizer = SubwordTokenizer.train(
-            texts("subwords"), size, kind=kind, lowercase=options.lowercase
-        )
-        always = tokenizer.pieces
-    vocabulary = Vocabulary.build(
-        map(tokenizer.encode, texts("vocabulary")),
-        options.min_count if options.tokenizer == "words" else 1,
-        None if options.tokenizer == "characters" else options.vocabulary_size,
-        always,
-    )
-    return Language(tokenizer, vocabulary)
+    return options.learn(texts, punctuation=True)
 
 
 def _counted(language: Language, corpus: Corpus) -> Language:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Unpack
@@ -15,17 +15,24 @@ import torch
 
 from common.cli.command_line import check_file
 from common.errors import UserError
-from common.evaluation.translation import BLEU_ORDER, Tokenization, bleu_metric, longest_in_words
+from common.evaluation.translation import (
+    BLEU_ORDER,
+    Tokenization,
+    bleu_metric,
+    comparable,
+    longest_in_words,
+)
 from common.models.encoder_decoder import Batch, EncoderDecoder
 from common.models.evaluating import Evaluated, evaluate_written, with_teacher_forced, writing_task
 from common.runs.kept import Kept
 from common.text.embeddings import start_from_pretrained
 from common.text.language import Language
+from common.text.suitability import references_reproduced, words_told_apart
 from common.text.vocabulary import Vocabulary
 from common.training import session
 from common.training.task import Evaluation, Task
 from common.training.trainer import OnProgress
-from seq2seq.data import Pair, ParallelData, load
+from seq2seq.data import Pair, ParallelData, ParallelText, load
 from seq2seq.encoder import SentenceEncoder
 from seq2seq.evaluation import evaluate, show_translations
 from seq2seq.examples import TranslationExamples
@@ -66,9 +73,11 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
 
     @cache
     def learnt() -> TranslationExamples:
-        validation = data().split("val").digest
-        kept.same("data.json", {"train": data().split("train").digest, "val": validation})
-        pairs = scored("val")[0]  # what cannot be scored is refused before training begins
+        training, validation = data().split("train"), data().split("val")
+        kept.same("data.json", {"train": training.digest, "val": validation.digest})
+        pairs, _ = scored("val")  # what cannot be scored is refused before training begins
+        for note in text_notes(source, target, training, pairs, options):
+            print(note, file=sys.stderr)
         tell_of_monitor(options, pairs)
         return training_examples(prepared(), options)
 
@@ -83,7 +92,10 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
     if kept.new or options.source is None or options.target is None:
         # What was recognised is kept: the run knows from what into what it translates.
         options = replace(options, source=data().source_language, target=data().target_language)
-    model = build_model(options, source.vocabulary, target.vocabulary).to(device)
+    options = options.with_lengths(kept, lambda: learnt().longest_targets)
+    model = kept.build_model(lambda: build_model(options, source.vocabulary, target.vocabulary)).to(
+        device
+    )
     if kept.new:
         initialize(model, options, source, target)
 
@@ -93,15 +105,17 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
 
     def evaluate_split(model: EncoderDecoder, split: str, **how: Any) -> Evaluation:
         precision = options.search.precision_of_training(kept.precision)
-        translator = Translator(model, source, target, options.search.strategy(), precision)
+        search = options.search.strategy()
+        translator = Translator(model, source, target, search, precision, options.longest)
         pairs, examples = scored(split)
         shown = pairs[: options.shown_sentences]
-        how = {"shown": len(shown), **options.scoring(), **how}
+        scoring = options.scoring([pair.target for pair in pairs])
+        how = {"shown": len(shown), **scoring, **how}
         evaluation = evaluate(translator, pairs, **how)
         batches = examples.batches(
             0, batch_size=2 * options.training.batch_size, max_tokens=MAX_READ, shuffle=False
         )
-        tokens = f"{len(target.vocabulary):,} {options.text.tokenizer}"
+        tokens = f"{len(target.vocabulary):,} ({options.text.tokenizer})"
         return replace(
             with_teacher_forced(evaluation, model, batches, tokens),
             show=lambda tracker: show_translations(tracker, translator, shown, evaluation.outputs),
@@ -158,7 +172,7 @@ def tell_of_monitor(options: TrainOptions, validation: Sequence[Pair]) -> None:
     """Print a line where the monitored metric says nothing of these pairs."""
     if options.monitor == "bleu":
         references = [pair.target for pair in validation]
-        longest = longest_in_words(references, options.scoring()["tokenize"])
+        longest = longest_in_words(references, options.scoring(references)["tokenize"])
         if longest < BLEU_ORDER:
             print(
                 f"no validation reference has {BLEU_ORDER} words, so that BLEU is 0 whatever is "
@@ -181,14 +195,22 @@ def training_examples(prepared: Prepared, options: TrainOptions) -> TranslationE
     if len(usable) < len(sources):
         left_out = len(sources) - len(usable)
         print(f"{left_out:,} pairs are empty or too long and left out", file=sys.stderr)
-    for side, corpus in (("source", sources), ("target", targets)):
-        if options.text.tokenizer == "words" and corpus.tokens < 1.5 * len(corpus):
-            print(
-                f"{side}: about one word a line. For a script without blanks between words take "
-                "--tokenizer subwords or characters.",
-                file=sys.stderr,
-            )
     return TranslationExamples(sources, targets, lengths=lengths, usable=usable)
+
+
+def text_notes(
+    source: Language,
+    target: Language,
+    training: ParallelText,
+    validation: Sequence[Pair],
+    options: TrainOptions,
+) -> Iterator[str]:
+    """What a user should know of the tokenizers: a line for each side that they do not suit."""
+    yield from words_told_apart(source.tokenizer, (pair.source for pair in training), "source")
+    yield from words_told_apart(target.tokenizer, (pair.target for pair in training), "target")
+    compared = partial(comparable, lowercase=options.text.folded)
+    references = [pair.target for pair in validation]
+    yield from references_reproduced(target.tokenizer, references, compared, "val")
 
 
 def encoded(pairs: Sequence[Pair], source: Language, target: Language) -> TranslationExamples:
@@ -217,6 +239,6 @@ def initialize(
         (options.encoder.target_embeddings, target, model.decoder.embedding),
     ):
         if path is not None:
-            lowercase = options.text.lowercase
+            lowercase = options.text.folded
             found = start_from_pretrained(embedding, path, language.vocabulary, lowercase=lowercase)
             print(found, file=sys.stderr)

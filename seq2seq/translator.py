@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 from torch import Tensor, nn
 
 from common.compute import Precision
 from common.compute.device import upload
 from common.data.batching import bucketed_batches
+from common.decoding.constraints import one_for_each
 from common.decoding.options import cell_by_name
 from common.decoding.search import BeamSearch, Search
 from common.errors import UserError
 from common.models.encoder_decoder import EncoderDecoder
 from common.models.ensemble import EnsembleModel
-from common.models.writer import IN_CODE, Call, Sentence, Writer, search_of
+from common.models.writer import IN_CODE, Call, Sentence, Writer, habits_of
 from common.runs.run import Run
 from common.text.language import Language
+from common.text.scripts import written_without_blanks
 from common.text.vocabulary import UNK, Vocabulary
 from seq2seq.encoder import SentenceEncoder
 from seq2seq.examples import source_batch
@@ -46,6 +48,7 @@ def build_model(options: TrainOptions, source: Vocabulary, target: Vocabulary) -
 MAX_SOURCE = 400  # tokens of a sentence: longer lines are translated in parts
 MAX_READ = 8_192  # tokens of a batch: of long sentences fewer are translated at a time
 
+BOUNDS = ("max_length", "min_length")  # of a call
 
 NOTHING = Sentence("", [], 0.0, 0.0)
 
@@ -74,6 +77,7 @@ class Translator(Writer):
         target: the language that is written.
         search: the strategy where a call does not name one.
         precision: arithmetic of the search where a call does not say otherwise.
+        longest: the most tokens of a target in training, by the number of tokens of its source.
     """
 
     KIND = KIND
@@ -83,10 +87,11 @@ class Translator(Writer):
         model: EncoderDecoder | EnsembleModel,
         source: Language,
         target: Language,
-        search: Search = BeamSearch(beam_size=5, max_length=100),
+        search: Search = BeamSearch(beam_size=5),
         precision: Precision = "fp32",
+        longest: Sequence[int] = (),
     ) -> None:
-        super().__init__(model, target, search, precision)
+        super().__init__(model, target, search, precision, longest)
         self.source = source
 
     @property
@@ -99,8 +104,10 @@ class Translator(Writer):
         target = Language.load(run.existing, "target_")
         if not run.config.get(IN_CODE):
             options = run.read_config(TrainOptions)
-            model = model or build_model(options, source.vocabulary, target.vocabulary)
-        return cls(model, source, target, *search_of(run))  # type: ignore[arg-type]
+            model = model or run.build_model(
+                lambda: build_model(options, source.vocabulary, target.vocabulary)
+            )
+        return cls(model, source, target, **habits_of(run, TrainOptions))  # type: ignore[arg-type]
 
     def _files(self) -> Iterable[tuple[str, Callable[[Path], None]]]:
         return [*self.source.files("source_"), *self.target.files("target_")]
@@ -133,7 +140,7 @@ class Translator(Writer):
             pieces = [tokens[at : at + MAX_SOURCE] for at in range(0, len(tokens), MAX_SOURCE)]
             parts += pieces
             owners += [number] * len(pieces)
-        found = self.translate_tokens(parts, search, **how)
+        found = self.translate_tokens(parts, search, **_of_rows(how, len(texts), owners))
         by_text: list[list[list[Sentence]]] = [[] for _ in texts]
         for owner, best in zip(owners, found, strict=True):
             by_text[owner].append(best)
@@ -167,17 +174,18 @@ class Translator(Writer):
         lengths = [len(tokens) for tokens in sentences]
         for rows in bucketed_batches(lengths, batch_size, max_tokens=MAX_READ, shuffle=False):
             chosen = [sentences[row] for row in rows]
-            # Never much longer than what is translated: what runs on is cut off soon.
-            limits = [min(search.max_length, 2 * len(tokens) + 10) for tokens in chosen]
-            call["max_length"] = limits
-            call["min_length"] = [min(search.min_length, limit) for limit in limits]
-            found = self.write(self._inputs(chosen), search, **call)
+            sources, how = [lengths[row] for row in rows], _of_rows(call, len(sentences), rows)
+            found = self.write(self._inputs(chosen), search, sources=sources, **how)
             for row, best in zip(rows, found, strict=True):
                 best = [_of_length(each, len(sentences[row])) for each in best]
                 if replace_unknown:
                     best = [self._without_unknown(each, sentences[row]) for each in best]
                 results[row] = best
         return results
+
+    def _usual_length(self, source: int) -> int:
+        # Not much longer than what is translated: what runs on is cut off soon.
+        return min(TrainOptions.USUAL_LENGTH, 2 * source + 10)
 
     def attention(self, source: Sequence[str], target: Sequence[str]) -> Tensor | None:
         """Where the decoder looks while it writes given tokens: (T + 1, S + 1), end tokens included.
@@ -204,6 +212,14 @@ class Translator(Writer):
         return replace(written, text=self.language.tokenizer.decode(tokens), tokens=tokens)
 
 
+def _of_rows(call: Any, count: int, rows: Iterable[int]) -> Any:
+    """A call for some of `count` sentences, with their own bounds where each sentence has its own."""
+    own = {
+        name: one_for_each(call[name], count, name) for name in BOUNDS if call.get(name) is not None
+    }
+    return call | {name: [values[row] for row in rows] for name, values in own.items()}
+
+
 def _of_length(written: Sentence, tokens: int) -> Sentence:
     """The sentence with its attention over the source tokens and their end, without the padding."""
     if written.attention is None:
@@ -220,8 +236,9 @@ def _joined(parts: list[list[Sentence]], n_best: int) -> list[Sentence]:
 
 
 def _one_after_another(parts: list[Sentence]) -> Sentence:
+    texts = [part.text for part in parts]
     return Sentence(
-        " ".join(part.text for part in parts),
+        ("" if written_without_blanks(texts) else " ").join(texts),
         [token for part in parts for token in part.tokens],
         sum(part.score for part in parts) / len(parts),
         sum(part.log_probability for part in parts),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -92,9 +93,8 @@ def test_a_training_is_explained_from_its_basic_options_on(pipeline, columns):
     languages = ["--source", "--target"] if pipeline == "seq2seq" else []
     assert first == "basic options" and names(shown[first]) == BASIC[:3] + languages + BASIC[3:]
     assert shown[first].count("\n") < 44
-    text = ["text options"] if pipeline == "seq2seq" else []
     assert others == [
-        "presets, for --config", "data options", "validation options", *text, "encoder options",
+        "presets, for --config", "data options", "validation options", "text options", "encoder options",
         "decoder options", "search options", "loss options", "training options",
     ]  # fmt: skip
     assert max(len(line) for group in shown.values() for line in group.splitlines()) < columns
@@ -161,3 +161,34 @@ def test_experiments_are_listed_with_a_line_each():
     assert {"caption_flickr8k", "demo", "translate_multi30k", "benchmarks"} <= set(names)
     for name, line in experiments():
         assert line and f"{name}  " in listed.stdout and line in listed.stdout
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["captioning", "caption", "RUN", ""], ["captioning", "train", "--data", ""],
+        ["seq2seq", "translate", ""], ["seq2seq", "train", "--data", "d", "--run-dir", ""],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_an_empty_value_is_refused(command):
+    refused = run(*command)
+    assert refused.returncode == 2 and "an empty value" in refused.stderr
+
+
+@pytest.mark.parametrize("module", ["captioning", "seq2seq", "experiments.part_of_speech"])
+def test_ctrl_c_while_importing_ends_without_a_word(module, tmp_path):
+    """A module that is imported on the way stands still; with -m, the first is that of the package."""
+    (tmp_path / "argparse.py").write_text(
+        "import time\nprint('importing', flush=True)\ntime.sleep(20)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, "--help"], cwd=Path(__file__).parents[1],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
+    )  # fmt: skip
+    assert process.stdout is not None and process.stderr is not None
+    assert process.stdout.readline() == b"importing\n"
+    process.send_signal(signal.SIGINT)
+    assert process.stderr.read() == b""
+    assert process.wait() == -signal.SIGINT  # what a shell calls 130

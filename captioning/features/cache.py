@@ -21,8 +21,16 @@ from captioning.features.folder import ARRAY, MIRRORED, NAMES, FeatureFolder
 from captioning.transform import ImageTransform, image_batches
 from common.compute.device import naming_batch_size, to_host, upload
 from common.compute.precision import arithmetic
+from common.data.arrays import map_array
 from common.errors import UserError
-from common.files import atomic_write, read_json, short_digest, write_json
+from common.files import (
+    atomic_write,
+    make_folder,
+    open_regular,
+    read_json,
+    short_digest,
+    write_json,
+)  # fmt: skip
 
 LARGEST = torch.finfo(torch.float16).max
 
@@ -79,7 +87,7 @@ def cached_features(
         "mirrored": mirror,
     }
     build = _Build(Path(directory) / f"{backbone.name}-{short_digest(key)}", key, files)
-    build.folder.mkdir(parents=True, exist_ok=True)
+    make_folder(build.folder)
     if not build.finished():
         with _locked(build.folder):
             if not build.finished():  # another process may have finished it meanwhile
@@ -121,14 +129,16 @@ class _Build:
         """Read the record; whether all features are there."""
         self.done, self.damaged = 0, {}
         with suppress(Exception):  # a damaged record, or file, counts as none
-            record = read_json(self.folder / "record.json")
+            record = read_json(self.folder / "record.json", links=False)
+            done = record["done"]
             damaged = {int(row): str(line) for row, line in record["damaged"].items()}
-            before = np.load(self.folder / "images.npy")
+            possible = 0 <= done <= len(self.stamps) and damaged.keys() <= set(range(done))
+            before = map_array(self.folder / "images.npy")
             changed = (before != self.stamps).any(1) & (self.stamps[:, 0] >= 0)
-            arrays = [np.load(path, mmap_mode="r") for path in self.files]
+            arrays = [map_array(path) for path in self.files]
             whole = all(a.shape == self.shape and a.dtype == np.float16 for a in arrays)
-            if record["key"] == self.key and whole and not changed.any():
-                self.done, self.damaged = record["done"], damaged
+            if record["key"] == self.key and possible and whole and not changed.any():
+                self.done, self.damaged = done, damaged
         return self.done == len(self.stamps) and (self.folder / NAMES).is_file()
 
     def begin(self) -> None:
@@ -147,8 +157,8 @@ class _Build:
         needed = 2 * prod(self.shape[1:]) * (len(self.stamps) - self.done) * len(self.files)
         if needed > (free := shutil.disk_usage(self.folder).free):
             raise UserError(
-                f"the features need {needed / 1e9:.2f} GB in {self.folder}, where {free / 1e9:.2f} "
-                "GB are free. Free some space, or choose another folder for the cache."
+                f"the features need {needed / 1e6:,.3f} MB in {self.folder}, where {free / 1e6:,.3f} "
+                "MB are free. Free some space, or choose another folder for the cache."
             )
         for path in self.files if not self.done else ():  # of full size, but sparse
             np.lib.format.open_memmap(path, "w+", np.float16, self.shape)
@@ -170,8 +180,8 @@ class _Build:
         rows = np.zeros((len(self.files), count, *self.shape[1:]), np.float16)
         rows[:, np.array(images, int) - self.done] = features
         for path, values in zip(self.files, rows, strict=True):
-            array = np.load(path, mmap_mode="r")
-            with open(path, "r+b") as file:  # a full disk is an error here, and a crash in a memmap
+            array = map_array(path)
+            with open_regular(path, "r+b") as file:  # a full disk is an error here, not a crash
                 file.seek(array.offset + self.done * array.strides[0])
                 file.write(values.tobytes())
                 file.flush()
@@ -219,7 +229,7 @@ def _stamp(path: str) -> tuple[int, int]:
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Let one process at a time work on a folder; the lock ends with the process that holds it."""
-    with open(folder / "lock", "w") as file:
+    with open_regular(folder / "lock", "a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from captioning.image_files import walk_files
+from common.data.arrays import map_array
 from common.data.damage import Damage
 from common.errors import UserError, one_line
-from common.files import read_text
+from common.files import open_regular, read_text
 
 ARRAY, MIRRORED, NAMES = "features.npy", "features-mirrored.npy", "names.txt"
 
@@ -198,11 +199,12 @@ def _load(file: Path) -> np.ndarray:
         Damage: there is none, or none of floating-point numbers.
     """
     try:
-        found = np.load(file, mmap_mode="r", allow_pickle=False)
-        if isinstance(found, np.lib.npyio.NpzFile):
-            with found:
-                several = "features" in found or len(found.files) != 1
-                found = found["features" if several else found.files[0]]
+        if file.suffix != ".npz":
+            found = map_array(file, links=True)
+        else:
+            with open_regular(file, links=True) as opened, np.load(opened) as several:
+                names = several.files
+                found = several[names[0] if len(names) == 1 else "features"]
     except Exception as error:  # damaged bytes make numpy and zipfile raise almost anything
         raise Damage(
             f"{file} cannot be read as an array: it is damaged, has no array with the name features, "

@@ -17,11 +17,12 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import pairwise
 from types import NoneType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 
 from common.config.bounds import Bounds
 from common.config.changes import MayChange
 from common.config.marks import BASIC, HIDDEN, POSITIONAL, Group, Metavar, Place, marks
+from common.errors import printable
 
 FIRST, OTHER = "basic options", "other options"
 
@@ -107,6 +108,8 @@ class Option:
             return text
         if text == "None" and NoneType in get_args(self.kind):
             return None
+        if not text:  # an empty path would be the current folder
+            raise argparse.ArgumentTypeError("an empty value; is a variable of the shell not set?")
         try:
             if get_origin(self.one) is not Literal:
                 return self.one(text)
@@ -161,7 +164,7 @@ def read_arguments(
     needed = [each for each in options if each.path not in start and "." not in each.path]
     usage = [f"{each.name} {each.metavar}".strip() for each in needed]
     usage += [f"[{each.metavar}]" for each in options if each.positional and each not in needed]
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog, " ".join([prog, *usage, "[OPTION ...]"]), description,
         formatter_class=_Formatter, add_help=False, allow_abbrev=False,
     )  # fmt: skip
@@ -184,6 +187,13 @@ def read_arguments(
     if lacking := [each for each in needed if given.get(each.path, []) == []]:
         parser.error(f"missing: {', '.join(each.name or each.metavar for each in lacking)}")
     return given
+
+
+class Parser(argparse.ArgumentParser):
+    """Its errors are printable: a shell completes names of files, whatever signs are in them."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
 
 
 class _Formatter(argparse.HelpFormatter):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import inspect
 import sys
@@ -11,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from common.cli.arguments import Option, options_of, read_arguments
+from common.cli.arguments import Option, Parser, options_of, read_arguments
 from common.config.marks import File
 from common.config.plain import defaults, dotted, from_dict, nested, of_today, restored
 from common.errors import UserError, run_command
@@ -56,7 +55,7 @@ def parse(
             commands[name], arguments, prog=f"{prog} {name}", kind=kind,
             config=configs.get(name), trained=commands.get("train"),
         )  # fmt: skip
-    parser = argparse.ArgumentParser(prog, f"{prog} COMMAND ...", description)
+    parser = Parser(prog, f"{prog} COMMAND ...", description)
     listed = parser.add_argument_group("commands, each with a --help of its own")
     for each, options in commands.items():
         about = about_presets(options).get(configs.get(each, ""))
@@ -95,7 +94,7 @@ def parse_options(
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     start, found, remarks = dict(dotted(defaults(options))), list(options_of(options)), {}
     if issubclass(options, RunOptions):
-        first = argparse.ArgumentParser(prog, add_help=False, allow_abbrev=False)
+        first = Parser(prog, add_help=False, allow_abbrev=False)
         first.add_argument("--config", default=config)
         config = first.parse_known_args(arguments)[0].config
         if config is not None:

@@ -5,8 +5,18 @@ from typing import TYPE_CHECKING
 from common import handing_on
 
 if TYPE_CHECKING:
-    from common.config.bounds import Amount, Bounds, Count, DropoutRate, Fraction, Positive, Rate
+    from common.config.bounds import (
+        Amount,
+        Bounds,
+        Count,
+        DropoutRate,
+        Fraction,
+        Layers,
+        Positive,
+        Rate,
+        Size,
+    )
     from common.config.changes import MAY_CHANGE, MayChange
-    from common.config.marks import BASIC, HIDDEN, POSITIONAL, File, Folder, Group, Metavar
+    from common.config.marks import BASIC, HIDDEN, LOCAL, POSITIONAL, File, Folder, Group, Metavar
 
 __all__, __getattr__ = handing_on(__name__, __file__)

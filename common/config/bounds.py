@@ -18,16 +18,21 @@ class Bounds:
     high: float = math.inf
 
     def __contains__(self, value: float) -> bool:
-        return math.isfinite(value) and self.low <= value <= self.high
+        return self.low <= value <= self.high and value != math.inf
 
     def __str__(self) -> str:
-        if self.high == math.inf:
-            return f"at least {self.low:g}"
-        return f"between {self.low:g} and {self.high:g}"
+        if self.high >= _LARGEST:
+            return f"at least {self.low:,}"
+        return f"between {self.low:,} and {self.high:,}"
 
 
-Positive: TypeAlias = Annotated[int, Bounds(1)]
-Count: TypeAlias = Annotated[int, Bounds(0)]
+_LARGEST = 2**31 - 1  # an int that every library can hold
+
+Positive: TypeAlias = Annotated[int, Bounds(1, _LARGEST)]
+Count: TypeAlias = Annotated[int, Bounds(0, _LARGEST)]
+# Of the dimensions of a network: what is beyond these is a slip, or of somebody who means harm.
+Size: TypeAlias = Annotated[int, Bounds(1, 65_536)]
+Layers: TypeAlias = Annotated[int, Bounds(1, 100)]
 Seed: TypeAlias = Annotated[int, Bounds(0, 2**63 - 1)]
 Amount: TypeAlias = Annotated[float, Bounds(0)]
 Rate: TypeAlias = Annotated[float, Bounds(0, 1000)]
@@ -53,4 +58,5 @@ def check_value(name: str, kind: Any, value: Any, where: str = "") -> None:
     for bounds in marks(kind, Bounds):
         if value is not None and value not in bounds:
             named = f"{where}: {name}" if where else f"--{name.replace('_', '-')}"
-            raise UserError(f"{named} {value} is not {bounds}.")
+            wanted = f"at most {_LARGEST:,}" if value > bounds.high == _LARGEST else bounds
+            raise UserError(f"{named} {value} is not {wanted}.")

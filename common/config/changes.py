@@ -61,12 +61,14 @@ def refuse_changes(
     """
     now = dict(dotted(new))
     for name, value in dotted(old):
+        if name in allowed:
+            continue
         if name not in now:
             raise UserError(
                 f"{run} is of another version of unroll, which had a setting {name}. Resume it with "
                 "that version, or start another run."
             )
-        if name not in allowed and not _same(value, now[name]):
+        if not _same(value, now[name]):
             raise UserError(
                 f"{run} was started with {name} = {json.dumps(value)}, not {json.dumps(now[name])}. "
                 "Resume it unchanged, or start another run."

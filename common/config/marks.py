@@ -41,6 +41,16 @@ class Metavar:
     name: str
 
 
+@dataclass(frozen=True)
+class Local:
+    """The option is of one call: no run keeps it, and no file is read for it.
+
+    So is a folder to write in: that which a file of somebody else names is none to write in.
+    """
+
+
+LOCAL = Local()
+
 Folder: TypeAlias = Annotated[Path, Metavar("DIR")]
 File: TypeAlias = Annotated[Path, Metavar("FILE")]
 

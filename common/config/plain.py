@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from common.config.bounds import check_value
-from common.config.marks import Metavar, marks
+from common.config.marks import Local, Metavar, marks, settings
 from common.errors import UserError
 
 Options = TypeVar("Options")
@@ -31,6 +31,8 @@ def from_dict(options: type[Options], values: Any, where: str) -> Options:
         return options(**found)
     except TypeError as error:
         raise UserError(f"{where}: incomplete {options.__name__}: {error}.") from None
+    except ValueError as error:
+        raise UserError(f"{where}: {error}.") from None
 
 
 def restored(options: type, values: Any, where: str) -> dict[str, Any]:
@@ -38,7 +40,8 @@ def restored(options: type, values: Any, where: str) -> dict[str, Any]:
 
     Args:
         options: their dataclass.
-        values: by name, those of nested dataclasses in a dict of their own.
+        values: by name, those of nested dataclasses in a dict of their own; a `Local` one that a file
+            has is passed over.
         where: the file, for the message; empty for the command line.
 
     Raises:
@@ -49,16 +52,19 @@ def restored(options: type, values: Any, where: str) -> dict[str, Any]:
     if not isinstance(values, dict) or not set(values) <= set(kinds):
         odd = sorted(set(values) - set(kinds)) if isinstance(values, dict) else values
         raise UserError(
-            f"{where}: unknown {options.__name__} {odd}: misspelt, or of another version of unroll."
+            f"{where}: unknown {options.__name__} {odd!r}: misspelt, or of another version of unroll."
         )
     found: dict[str, Any] = {}
     for name, value in values.items():
+        if where and marks(marked[name], Local):
+            continue
         if dataclasses.is_dataclass(kinds[name]):
             found[name] = restored(cast(type, kinds[name]), value, where)
             continue
         found[name] = _restored(kinds[name], value)
         if not _fits(kinds[name], found[name]):
-            raise UserError(f"{where}: {name} cannot be {json.dumps(value, default=str)}.")
+            named = f"{where}: {name}" if where else f"--{name.replace('_', '-')}"
+            raise UserError(f"{named} cannot be {json.dumps(value, default=str)}.")
         check_value(name, marked[name], found[name], where)
     return found
 
@@ -81,16 +87,30 @@ def _fits(kind: Any, value: Any) -> bool:
         return isinstance(value, tuple) and all(_fits(get_args(kind)[0], each) for each in value)
     if get_args(kind):  # a union
         return any(_fits(each, value) for each in get_args(kind))
-    if kind in (int, float):
-        return isinstance(value, (int, kind)) and not isinstance(value, bool)
-    return isinstance(value, kind)
+    if kind in (int, float):  # and of a size that every library can hold
+        usual = isinstance(value, (int, kind)) and not isinstance(value, bool)
+        return usual and not (isinstance(value, int) and abs(value) >= 2**63)
+    return isinstance(value, kind) and (kind not in (str, Path) or _can_be_named(str(value)))
+
+
+def _can_be_named(text: str) -> bool:
+    """Whether a file may have this name; no other text that an option takes is any different."""
+    try:
+        return bool(text) and b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:  # a surrogate that stands for no byte
+        return False
 
 
 def _restored(kind: Any, value: Any) -> Any:
     """The value of one option, as its type says."""
     if isinstance(value, list) and get_origin(kind) is tuple:
         return tuple(_restored(get_args(kind)[0], each) for each in value)
-    return Path(value) if isinstance(value, str) and Path in (kind, *get_args(kind)) else value
+    # An empty path would be the current folder.
+    return (
+        Path(value)
+        if isinstance(value, str) and value and Path in (kind, *get_args(kind))
+        else value
+    )
 
 
 def of_today(options: type, format: int, config: Any) -> Any:
@@ -116,9 +136,13 @@ def with_absolute_paths(options: Options) -> Options:
 
 
 def plain(options: Any) -> dict[str, Any]:
-    """Options, a dataclass or a dict, as JSON has them: no tuples, no paths, no dataclasses."""
+    """Options, a dataclass or a dict, as JSON has them: no tuples, no paths, no dataclasses, and of a
+    dataclass no `Local` options."""
     if dataclasses.is_dataclass(options) and not isinstance(options, type):
-        options = dataclasses.asdict(options)
+        local = {name for name, kind, _ in settings(options) if marks(kind, Local)}
+        options = nested(
+            {name: each for name, each in dotted(dataclasses.asdict(options)) if name not in local}
+        )
     return json.loads(json.dumps(options, default=str))
 
 

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from common.errors import UserError, one_line
-from common.files import atomic_write
+from common.data.arrays import map_array
+from common.errors import UserError
+from common.files import atomic_write, seal
 
 _BLOCK = 1 << 20  # ids that are checked and written at a time
 # Each sentence read may add 64 KiB of the mapped file to the resident memory of the process.
@@ -26,8 +27,8 @@ class Corpus:
     """The token ids of N sentences, in two files that `write_corpus` wrote.
 
     PATH.ids.npy holds the ids of all sentences (M,), PATH.offsets.npy where each begins and the last
-    ends (N + 1,). The operating system caches as much of them as it has room for. Pickled as its
-    path, so that sending it to another process costs nothing.
+    ends (N + 1,), each with a checksum after its array. The operating system caches as much of them as
+    it has room for. Pickled as its path, so that sending it to another process costs little.
 
         corpus = Corpus("train.en")
         corpus[7]                             # array([ 12, 5, 940], dtype=uint16)
@@ -36,23 +37,30 @@ class Corpus:
 
     Args:
         path: of the files, without `.ids.npy`.
+        vocabulary_size: ids must be smaller; None: they are not looked at.
 
     Raises:
-        UserError: a file is missing, truncated, or of another kind.
+        UserError: a file is missing, of another kind, or not as it was written.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], vocabulary_size: int | None = None) -> None:
         self.path = Path(path)
         self._reads = 0
-        mapped = [_mapped(f"{path}.{name}.npy") for name in ("ids", "offsets")]
-        self._maps = [each.base for each in mapped]
-        self._ids, self._offsets = map(
-            np.asarray, mapped
-        )  # slices of np.memmap cost five times more
-        if self._offsets[0] != 0 or self._offsets[-1] != len(self._ids):
-            raise UserError(
-                f"{path}: damaged. Delete its files; they are made again from the text."
-            )
+        ids, offsets = _mapped(f"{path}.ids.npy", 2), _mapped(f"{path}.offsets.npy", 8)
+        self._maps = [ids.base, offsets.base]
+        # Slices of np.memmap cost five times more.
+        self._ids, self._offsets = np.asarray(ids), np.asarray(offsets)
+        if (
+            not len(offsets)
+            or offsets[0] != 0
+            or offsets[-1] != len(ids)
+            or self.lengths.min(initial=0) < 0
+        ):
+            raise _damaged(f"{path}.offsets.npy", "it is of other ids")
+        if vocabulary_size is not None:
+            for block in self._blocks():
+                if not 0 <= block.min() <= block.max() < vocabulary_size:
+                    raise _damaged(f"{path}.ids.npy", "ids are outside of the vocabulary")
 
     @cached_property
     def lengths(self) -> np.ndarray:
@@ -81,10 +89,15 @@ class Corpus:
     def counts(self, vocabulary_size: int) -> np.ndarray:
         """(V,) int64: how often each id of a vocabulary of V occurs."""
         counts = np.zeros(vocabulary_size, np.int64)
-        for first in range(0, self.tokens, _BLOCK):
-            counts += np.bincount(self._ids[first : first + _BLOCK], minlength=len(counts))
-            self._release(_READS_BEFORE_RELEASE)
+        for block in self._blocks():
+            counts += np.bincount(block, minlength=len(counts))
         return counts
+
+    def _blocks(self) -> Iterator[np.ndarray]:
+        """All ids, in parts."""
+        for first in range(0, self.tokens, _BLOCK):
+            yield self._ids[first : first + _BLOCK]
+            self._release(_READS_BEFORE_RELEASE)
 
     def padded(
         self,
@@ -142,16 +155,22 @@ class Corpus:
         return f"Corpus({self.path}: {len(self):,} sentences, {self.tokens:,} tokens)"
 
 
-def _mapped(path: str) -> np.memmap:
+def _mapped(path: str, least: int) -> np.memmap:
+    """An array (N,) of integers of so many bytes, or more."""
     try:
-        return np.lib.format.open_memmap(path, mode="r")
-    except FileNotFoundError:
-        raise UserError(f"{path}: there is no such corpus of token ids.") from None
+        array = map_array(path)
     except ValueError as error:
-        raise UserError(
-            f"{path}: damaged, or not of a corpus of token ids ({one_line(error)}). Delete the file; "
-            "it is made again from the text."
-        ) from None
+        raise _damaged(path, str(error)) from None
+    if array.ndim != 1 or array.dtype.kind not in "iu" or array.itemsize < least:
+        raise _damaged(path, f"{array.dtype} of shape {array.shape}")
+    return array
+
+
+def _damaged(path: str, why: str) -> UserError:
+    return UserError(
+        f"{path}: damaged, or not of a corpus of token ids ({why}). Delete the file; it is made again "
+        "from the text."
+    )
 
 
 def write_corpus(
@@ -172,7 +191,7 @@ def write_corpus(
     """
     kind = np.dtype("<u2" if vocabulary_size <= 1 << 16 else "<i4")
     ids, offsets = array("q"), array("q", [0])
-    with atomic_write(f"{path}.ids.npy", "wb") as file:
+    with atomic_write(f"{path}.ids.npy", "w+b") as file:
         _write_header(file, kind, 0)
         for sentence in sentences:
             ids.extend(sentence)
@@ -182,8 +201,10 @@ def write_corpus(
         _write_ids(file, ids, kind, vocabulary_size)
         file.seek(0)
         _write_header(file, kind, offsets[-1])
-    with atomic_write(f"{path}.offsets.npy", "wb") as file:
+        seal(file)
+    with atomic_write(f"{path}.offsets.npy", "w+b") as file:
         np.save(file, np.frombuffer(offsets, np.int64))
+        seal(file)
 
 
 def _write_header(file: IO[bytes], kind: np.dtype, tokens: int) -> None:

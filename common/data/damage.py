@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from common.errors import UserError
+from common.errors import UserError, printable
 
 
 class Damage(Exception):
@@ -17,11 +17,6 @@ class Damage(Exception):
 def problem(where: str, what: object) -> str:
     """An entry of the list of problems, on one line."""
     return printable(f"{where}: {what}")
-
-
-def printable(text: str) -> str:
-    """A text for one line of a terminal: line ends and control characters become `?`."""
-    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 @dataclass

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Generic, TypeVar
 
-from common.data.damage import Tally, printable
+from common.data.damage import Tally
 from common.data.splits import in_order, named_split
-from common.errors import UserError
+from common.errors import UserError, printable
 
 Items = TypeVar("Items", bound=Sized)
 

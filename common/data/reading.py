@@ -7,17 +7,20 @@ import io
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
-from itertools import islice
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from common.data.damage import Damage
 from common.errors import UserError
+from common.files import open_regular
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _GZIP = b"\x1f\x8b"
 _FIRST_LINES = 100  # by which a format is recognised
+LONGEST_LINE = 1 << 20  # bytes, its end included: no sentence, nor the vector of a word, has more
 
 
 def byte_lines(path: Path, stream: io.BufferedReader | None = None) -> Iterator[bytes]:
@@ -28,17 +31,13 @@ def byte_lines(path: Path, stream: io.BufferedReader | None = None) -> Iterator[
 
     Args:
         path: the file, or the name of the stream, for messages.
-        stream: read, and closed, instead of the file; standard input, for instance.
+        stream: read, and closed, instead of the file; standard input or a pipe, for instance.
 
     Raises:
-        UserError: the file is missing, or a folder; it is UTF-16, or a damaged or truncated gzip file.
+        UserError: as `open_regular`; the file is UTF-16, or a damaged or truncated gzip file, or a
+            line has more than `LONGEST_LINE` bytes.
     """
-    try:
-        disk = stream or open(path, "rb")  # noqa: SIM115 (closed below)
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist.") from None
-    except IsADirectoryError:
-        raise UserError(f"{path} is a folder, not a file.") from None
+    disk = cast(io.BufferedReader, stream or open_regular(path, links=True))
     with disk:
         # A pipe may have delivered one byte only. No text begins with the first byte of gzip files.
         start = disk.peek(2)[:2]
@@ -50,12 +49,18 @@ def byte_lines(path: Path, stream: io.BufferedReader | None = None) -> Iterator[
             io.BufferedReader(gzip.GzipFile(fileobj=disk), 1 << 18) if packed else disk
         )
         try:
-            first = file.readline()
+            # Bounded: a gzip file of a megabyte may hold a line of a gigabyte.
+            lines = iter(partial(file.readline, LONGEST_LINE + 1), b"")
+            first = next(lines, b"")
             if first.startswith(_UTF_16):
                 raise UserError(f"{path}: UTF-16, not UTF-8 text. Convert the file and try again.")
-            if first := first.removeprefix(_BYTE_ORDER_MARK):
-                yield first
-            yield from file
+            first = first.removeprefix(_BYTE_ORDER_MARK)
+            for number, line in enumerate(chain([first] if first else [], lines), 1):
+                if len(line) > LONGEST_LINE:
+                    raise UserError(
+                        f"{path}:{number}: a line of more than {LONGEST_LINE:,} bytes. Is it a text?"
+                    )
+                yield line
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise UserError(
                 f"{path}: a damaged or incomplete gzip file ({error}). Fetch it again."
@@ -86,7 +91,7 @@ def numbered_lines(path: Path, errors: str = "strict") -> Iterator[tuple[int, st
         errors: handling of bytes that are not UTF-8, as for `bytes.decode`.
 
     Raises:
-        UserError: the file is missing; or it is not UTF-8, and errors is "strict".
+        UserError: as `byte_lines`; or it is not UTF-8, and errors is "strict".
     """
     for number, raw in enumerate(byte_lines(path), start=1):
         try:
@@ -103,7 +108,7 @@ def check_readable(path: Path) -> list[str]:
     """The first hundred lines that are not blank; bytes that are not UTF-8 are replaced.
 
     Raises:
-        UserError: the file is missing, UTF-16, or a damaged `.gz`.
+        UserError: as `byte_lines`.
     """
     return [line for _, line in islice(numbered_lines(path, errors="replace"), _FIRST_LINES)]
 

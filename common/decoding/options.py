@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from common.compute import Precision
-from common.config.bounds import DropoutRate, Positive
+from common.config.bounds import DropoutRate, Layers, Size
 from common.config.marks import BASIC
 from common.decoding.names import AttentionKind, Injection
 from common.decoding.search import BeamSearch, Greedy, Sampling, Search
@@ -40,11 +40,11 @@ class DecoderOptions:
 
     cell: Annotated[CellName, BASIC] = "lstm"
     """Recurrent cell; gru_cho resets before the product (Cho et al. 2014)."""
-    num_layers: Positive = 1
+    num_layers: Layers = 1
     """Stacked recurrent layers."""
-    embedding_size: Annotated[Positive, BASIC] = 256
+    embedding_size: Annotated[Size, BASIC] = 256
     """Features of a word embedding."""
-    hidden_size: Annotated[Positive, BASIC] = 512
+    hidden_size: Annotated[Size, BASIC] = 512
     """Features of the hidden state."""
     initialization: Initialization = "pytorch"
     """How the recurrent weights begin; orthogonal (with an open forget gate) learns dependencies over
@@ -56,7 +56,7 @@ class DecoderOptions:
     """What scores the memory that the decoder reads at each step."""
     attend: Literal["before", "after"] = "before"
     """Attention before the step, whose input it is part of (Bahdanau), or after it (Luong)."""
-    attention_size: Positive = 512
+    attention_size: Size = 512
     """Features in which query and memory meet in additive and concat attention."""
     query_word: bool = False
     """Add the previous word to the query of an attention before the step."""
@@ -64,7 +64,7 @@ class DecoderOptions:
     """Scale what attention reads by a learnt scalar at every step (Show, Attend and Tell)."""
     readout: Literal["linear", "tanh", "maxout"] = "tanh"
     """What stands between the decoder's features and the logits."""
-    readout_size: Positive | None = None
+    readout_size: Size | None = None
     """Features of the readout; the hidden size by default."""
     deep_output: bool = False
     """Add the previous word to the output layer's input."""
@@ -119,7 +119,6 @@ class SearchOptions(BeamSearch, Sampling):
     where the search runs."""
     # Explained where they are defined; here are the defaults of the command lines.
     min_length: int = 1
-    max_length: int = 40
     length_penalty: float = 0.7
     beam_patience: float | None = 2.0
 
@@ -143,8 +142,8 @@ class SearchOptions(BeamSearch, Sampling):
             search_precision=precision, **dataclasses.asdict(search),
         )  # fmt: skip
 
-    def strategy(self) -> Search:
-        """The search of these options.
+    def strategy(self, where: str = "") -> Search:
+        """The search of these options, which are those of the file `where`, or of the command line.
 
         Raises:
             UserError: they contradict each other.
@@ -155,6 +154,8 @@ class SearchOptions(BeamSearch, Sampling):
             return chosen(**{name: getattr(self, name) for name in names})
         except ValueError as error:
             message = str(error)
+            if where:
+                raise UserError(f"{where}: {message}.") from None
             for name in sorted(names, key=len, reverse=True):
                 message = message.replace(name, f"--{name.replace('_', '-')}")
             raise UserError(f"{message}.") from None

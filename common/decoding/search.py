@@ -27,6 +27,15 @@ if TYPE_CHECKING:
     from common.decoding.hypotheses import Hypothesis
     from common.decoding.step_model import ContextT, StepModel
 
+LONGEST = 50  # tokens of a sentence, where nothing else bounds it
+
+
+# Beyond these, memory or the range of numbers ends before a search does.
+_MOST = {
+    "min_length": 100_000, "max_length": 100_000, "beam_size": 1_000, "num_samples": 100_000,
+    "length_penalty": 50, "beam_patience": 1_000,
+}  # fmt: skip
+
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
@@ -38,8 +47,10 @@ class Search:
 
     min_length: int = 0
     """Fewest tokens of a sentence."""
-    max_length: int = 50
-    """Most tokens of a sentence."""
+    max_length: int | None = None
+    """Most tokens of a sentence, whatever it is written from. By default the training decides: never
+    fewer than the longest sentence that was trained on had, in translation for a source of that
+    length."""
     length_penalty: float = 0.0
     """Exponent of the length that a sentence's log-probability is divided by; 0 for none."""
     length_norm: LengthNorm = "power"
@@ -49,12 +60,15 @@ class Search:
     """Never write the same sequence of so many tokens twice; 0 to allow it."""
 
     def __post_init__(self) -> None:
-        if self.max_length < 1:
+        for name, bound in _MOST.items():
+            if (getattr(self, name, None) or 0) > bound:
+                raise ValueError(f"{name} must be at most {bound:,}, not {getattr(self, name)}")
+        most = math.inf if self.max_length is None else self.max_length
+        if most < 1:
             raise ValueError(f"max_length must be at least 1, not {self.max_length}")
-        if not 0 <= self.min_length <= self.max_length:
+        if not 0 <= self.min_length <= most:
             raise ValueError(
-                f"min_length must lie between 0 and max_length ({self.max_length}), "
-                f"not at {self.min_length}"
+                f"min_length must lie between 0 and max_length ({most}), not at {self.min_length}"
             )
         if not 0 <= self.length_penalty < math.inf:
             raise ValueError(f"length_penalty must not be negative, not {self.length_penalty}")
@@ -111,9 +125,9 @@ class Search:
         batch = context.batch_size
         if batch == 0:
             return []
-        longest = one_for_each(
-            self.max_length if max_length is None else max_length, batch, "max_length"
-        )
+        if max_length is None:
+            max_length = self.max_length or max(LONGEST, self.min_length)
+        longest = one_for_each(max_length, batch, "max_length")
         shortest = one_for_each(
             self.min_length if min_length is None else min_length, batch, "min_length"
         )

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from common.evaluation.captions import (
         DocumentFrequency,
         bleu,
+        caption_words,
         cider_d,
         coco_words,
         rouge_l,

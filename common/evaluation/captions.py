@@ -11,6 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
+from common.text.scripts import sign_by_sign, written_without_blanks
 from common.text.tokenizer import WordTokenizer
 
 Words = Sequence[Hashable]
@@ -19,6 +20,26 @@ ORDERS = range(1, 5)  # lengths of n-grams
 
 coco_words = WordTokenizer().encode
 """The words that the COCO caption code compares: lower-case, without punctuation."""
+
+
+def caption_words(
+    references: Iterable[str], *, tokens: bool = False
+) -> tuple[Callable[[str], list[str]], str]:
+    """What captions are compared by, and its name for the signature of a score.
+
+    The COCO caption code's words; where the references are of a script without blanks between words,
+    each of its signs is a word.
+
+    Args:
+        references: they decide.
+        tokens: whether they are tokens already, with blanks between them, which are compared as they
+            are.
+    """
+    if tokens:
+        return str.split, "per token between blanks"
+    if written_without_blanks(references):
+        return lambda text: sign_by_sign(coco_words(text)), "per character"
+    return coco_words, "per word, by the rules of COCO"
 
 
 def score_captions(

@@ -8,6 +8,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
 
 from common.errors import UserError
+from common.text.scripts import written_without_blanks
 
 if TYPE_CHECKING:  # imported only where it is used, so that a command line's --help is quick
     from sacrebleu.metrics import BLEU
@@ -40,9 +41,28 @@ class TranslationScores(NamedTuple):
     signatures: dict[str, str]
 
 
-def tokenization_for(language: str | None) -> Tokenization:
-    """How BLEU finds the words of a language that is named by its code, as "de" or "zh-CN"."""
-    return _WITHOUT_SPACES.get((language or "").lower().replace("_", "-").split("-")[0], "13a")
+def tokenization_for(
+    language: str | None, references: Sequence[str] = (), *, tokens: bool = False
+) -> Tokenization:
+    """How BLEU finds the words of a language.
+
+    Args:
+        language: its code, as "de" or "zh-CN", or any other name, or none.
+        references: where the language is not known by its code, they decide whether it is written
+            without blanks between words.
+        tokens: whether they are tokens already, with blanks between them.
+    """
+    code = (language or "").lower().replace("_", "-").split("-")[0]
+    if code in _WITHOUT_SPACES:
+        return _WITHOUT_SPACES[code]
+    if tokens:
+        return "none"
+    return "char" if written_without_blanks(references) else "13a"
+
+
+def comparable(text: str, *, lowercase: bool = False) -> list[str]:
+    """What exact match compares of a text: all but how wide its blanks are, in composed Unicode."""
+    return unicodedata.normalize("NFC", text.lower() if lowercase else text).split()
 
 
 def score_translations(
@@ -89,7 +109,7 @@ def score_translations(
     bleu, chrf = bleu_metric(tokenize, lowercase), CHRF(lowercase=lowercase)
     found = bleu.corpus_score(hypotheses, streams)
     matches = [
-        text.split() in map(str.split, texts)  # equal but for spaces
+        comparable(text) in map(comparable, texts)
         for text, texts in zip(hypotheses, lists, strict=True)
     ]
     return TranslationScores(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from common.config.bounds import Amount, Fraction, Positive, Seed
-from common.config.marks import BASIC, POSITIONAL, Metavar
+from common.config.bounds import Amount, Bounds, Fraction, Positive, Seed
+from common.config.changes import MAY_CHANGE
+from common.config.marks import BASIC, HIDDEN, POSITIONAL, Metavar
 from common.decoding.options import DecoderOptions, SearchOptions
 from common.errors import UserError
 from common.training.options import RunOptions
@@ -20,6 +22,73 @@ if TYPE_CHECKING:
     from common.decoding.scheduled_sampling import ScheduledSampling
     from common.models.encoder_decoder import EncoderDecoder
     from common.models.writer import Call
+    from common.runs.kept import Kept
+    from common.text.language import Language
+    from common.text.tokenizer import Tokenizer
+
+SUBWORDS = 8000  # that are learnt, where nobody says how many
+
+
+@dataclass(frozen=True)
+class TextOptions:
+    """How text becomes the tokens that the model reads and writes."""
+
+    tokenizer: Literal["words", "characters", "subwords", "whitespace"] = "words"
+    """Words (in translation with punctuation), characters, SentencePiece subwords that are learnt from
+    the training text, or what stands between blanks (whitespace): for text that is tokens already, as
+    formulas are, which stays as it is. Scripts without blanks need subwords or characters."""
+    lowercase: bool = True
+    """Fold to lower case, but for whitespace, which changes nothing; translations are then scored in
+    lower case, as their signatures record."""
+    min_count: Positive = 2
+    """Fewest times that a word must occur in the training text; rarer ones are unknown."""
+    vocabulary_size: Annotated[int | None, Bounds(5)] = None
+    """Most words of a vocabulary, all by default; or the number of subwords that are learnt, 8,000 by
+    default."""
+    subword_model: Literal["bpe", "unigram"] = "bpe"
+    """How subwords are learnt: byte-pair encoding or a unigram language model."""
+
+    @property
+    def folded(self) -> bool:
+        """Whether text is folded to lower case."""
+        return self.lowercase and self.tokenizer != "whitespace"
+
+    def learn(
+        self, texts: Callable[[str], Iterable[str]], *, punctuation: bool = False
+    ) -> Language:
+        """The tokenizer of these options, and the vocabulary of a training text.
+
+        Args:
+            texts: gives its sentences anew for each thing that is learnt from them, by its name.
+            punctuation: whether punctuation is among the words.
+
+        Raises:
+            UserError: the text is too small for the subwords, or has too many characters.
+        """
+        from common.text.language import Language
+        from common.text.subword import SubwordTokenizer
+        from common.text.tokenizer import CharacterTokenizer, WhitespaceTokenizer, WordTokenizer
+        from common.text.vocabulary import Vocabulary
+
+        # Every character and subword is kept, however rare: without it, its text could not be written.
+        # Some subwords are only steps to longer ones; rare words need them.
+        always: tuple[str, ...] = ()
+        least, most = 1, self.vocabulary_size
+        tokenizer: Tokenizer
+        if self.tokenizer == "characters":
+            tokenizer, most = CharacterTokenizer(lowercase=self.folded), None
+        elif self.tokenizer == "subwords":
+            most = SUBWORDS if most is None else most
+            tokenizer = SubwordTokenizer.train(
+                texts("subwords"), most, kind=self.subword_model, lowercase=self.folded
+            )
+            always = tokenizer.pieces
+        else:
+            least, tokenizer = self.min_count, WhitespaceTokenizer()
+            if self.tokenizer == "words":
+                tokenizer = WordTokenizer(lowercase=self.folded, punctuation=punctuation)
+        tokens = map(tokenizer.encode, texts("vocabulary"))
+        return Language(tokenizer, Vocabulary.build(tokens, least, most, always))
 
 
 @dataclass(frozen=True)
@@ -88,6 +157,18 @@ class WriterRunOptions(RunOptions):
     decoder: DecoderOptions = DecoderOptions()
     search: SearchOptions = SearchOptions()
     loss: LossOptions = LossOptions()
+    longest: Annotated[tuple[int, ...], HIDDEN, MAY_CHANGE] = ()
+    """The most tokens of a training target, by the number of tokens of its source (by 0 where sources
+    have none); found in training, and kept by the run."""
+
+    # Tokens that may be written of any length where nobody says how many. Not an option: no annotation.
+    USUAL_LENGTH = 40
+
+    def with_lengths(self, kept: Kept, shown: Callable[[], tuple[int, ...]]) -> Self:
+        """With the lengths that a training shows, or, where it goes on or is used, with those it has
+        kept."""
+        longest = shown() if kept.run is None else kept.run.read_config(type(self)).longest
+        return replace(self, longest=longest)
 
     def check(self) -> None:
         """Refuse options that do not go together, by a `UserError`, before anything slow is done."""
@@ -97,11 +178,16 @@ class WriterRunOptions(RunOptions):
 
     @classmethod
     def of_format(cls, format: int, config: dict[str, Any]) -> dict[str, Any]:
-        """The configuration of a run of an older format, as these options have it.
+        """The configuration of a run of an earlier version, as these options have it.
 
         In format 1 the options of the loss were among those of the training, which could also average
-        the weights of its best validations.
+        the weights of its best validations. Before runs kept the lengths of their targets, there was
+        a default in their place.
         """
+        search = config.get("search", {})
+        known = "longest" in config or not isinstance(search, dict)
+        if not known and search.get("max_length") == cls.USUAL_LENGTH:
+            config = {**config, "search": {**search, "max_length": None}}
         if format > 1:
             return config
         moved = {field.name for field in fields(LossOptions)}

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeAlias, Unpack
+from typing import Any, ClassVar, Self, TypeAlias, TypedDict, Unpack
 
 import torch
 from torch import Tensor, nn
 
 from common.compute import Precision
 from common.compute.device import choose_device
-from common.config.plain import dotted, from_dict
-from common.decoding.constraints import Forbidden
+from common.config.plain import dotted, from_dict, of_today, restored
+from common.decoding.constraints import Forbidden, one_for_each
 from common.decoding.hypotheses import Hypothesis
 from common.decoding.options import SearchOptions
 from common.decoding.search import Search
@@ -75,6 +76,8 @@ class Writer:
         language: the tokens of the decoder.
         search: the default strategy.
         precision: the default arithmetic of the search.
+        longest: the most tokens of a target in training, by the number of tokens of its source (by 0
+            where sources have none); () where nothing is known of it.
     """
 
     KIND: ClassVar[str]
@@ -88,11 +91,13 @@ class Writer:
         language: Language,
         search: Search,
         precision: Precision,
+        longest: Sequence[int] = (),
     ) -> None:
         self.model = model.eval()
         self.language = language
         self.search = search
         self.precision = precision
+        self.longest = tuple(longest)
 
     @classmethod
     def from_run(
@@ -145,7 +150,7 @@ class Writer:
             UserError: there is a run already, or other files.
         """
         search = asdict(SearchOptions.of(self.search, self.precision))
-        settings = self._settings() | {"search": search, IN_CODE: True}
+        settings = self._settings() | {"search": search, "longest": self.longest, IN_CODE: True}
         kept = dict(self._files())
         run = Run.create(Path(folder), self.KIND, settings, overwrite=overwrite, keep=kept)
         run.save_model(self.model)
@@ -173,14 +178,40 @@ class Writer:
         members = self.model.models if isinstance(self.model, EnsembleModel) else [self.model]
         return any(member.decoder.attention is not None for member in members)
 
+    def most_tokens(self, source: int = 0) -> int:
+        """The most tokens of a sentence where nobody says how many.
+
+        As many as training showed: the longest target of a source that is no longer. Beyond the
+        longest source of the training, in proportion; and never fewer than `_usual_length`.
+
+        Args:
+            source: the tokens of its source; 0 where sources have none.
+        """
+        last = len(self.longest) - 1
+        shown = self.longest[min(source, last)] if self.longest else 0
+        if 0 < last < source:
+            shown = math.ceil(shown * source / last)
+        return max(shown, self._usual_length(source))
+
+    def _usual_length(self, source: int) -> int:
+        """The least that `most_tokens` gives for a source of so many tokens."""
+        raise NotImplementedError
+
     def write(
-        self, inputs: tuple[Tensor, ...], search: Search | None = None, **call: Unpack[Call]
+        self,
+        inputs: tuple[Tensor, ...],
+        search: Search | None = None,
+        *,
+        sources: Sequence[int] | None = None,
+        **call: Unpack[Call],
     ) -> list[list[Sentence]]:
         """Write sentences for a batch of encoder inputs.
 
         Args:
             inputs: the arguments of the encoder; the first is on the device of the model.
-            search: the strategy; that of the writer by default.
+            search: the strategy; that of the writer by default. Where neither it nor the call bounds
+                the length of a sentence, `most_tokens` does.
+            sources: the tokens of each source, if sources have tokens.
             call: see `Call`.
 
         Returns:
@@ -188,7 +219,15 @@ class Writer:
         """
         call.setdefault("constraints", (Forbidden((UNK,)),))
         call.setdefault("precision", self.precision)
-        found = self.model.generate(*inputs, search=search or self.search, **call)
+        search = search or self.search
+        if search.max_length is None and call.get("max_length") is None:
+            batch = len(inputs[0])
+            bounds = map(self.most_tokens, [0] * batch if sources is None else sources)
+            shortest = one_for_each(
+                call.get("min_length") or search.min_length, batch, "min_length"
+            )
+            call["max_length"] = list(map(max, bounds, shortest))
+        found = self.model.generate(*inputs, search=search, **call)
         return [[self.sentence(hypothesis) for hypothesis in best] for best in found]
 
     def recorded(self, search: Search | None, call: Call) -> dict[str, Any]:
@@ -213,10 +252,24 @@ class Writer:
         return None if weights is None else weights[0]
 
 
-def search_of(run: Run) -> tuple[Search, Precision]:
-    """The strategy of a run and its precision, from its configuration."""
-    options = from_dict(SearchOptions, run.config.get("search", {}), str(run.path / "config.json"))
-    return options.strategy(), options.search_precision
+class Habits(TypedDict):
+    """How a run writes where a call does not say otherwise: arguments of its `Writer`."""
+
+    search: Search
+    precision: Precision
+    longest: Sequence[int]
+
+
+def habits_of(run: Run, options: type) -> Habits:
+    """The habits of a run, from its configuration; `options` are those of its trainings."""
+    config, where = of_today(options, run.format, run.config), str(run.path / "config.json")
+    names = {name: config[name] for name in ("search", "longest") if name in config}
+    found = restored(options, names, where)
+    search = from_dict(SearchOptions, names.get("search", {}), where)
+    return {
+        "search": search.strategy(where), "precision": search.search_precision,
+        "longest": found.get("longest", ()),
+    }  # fmt: skip
 
 
 def _check_alike(first: Run, other: Run, settings: Sequence[str]) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
-from common.files import read_json
+from common.files import open_regular, read_json
 from common.runs.lock import NAME as LOCK
 
+FORMAT = 2  # of the run folder; a folder of a higher format is refused, of a lower one read
 RECORD = "files.txt"
 
 # What runs of format 1, which recorded no names, may have written.
@@ -32,17 +34,20 @@ def record(folder: Path, *files: str) -> None:
         wanted += sorted(item.name for item in folder.iterdir() if _belongs(folder, item.name))
     new = [each for each in dict.fromkeys(wanted) if each not in names]
     if new:
-        with open(folder / RECORD, "a", encoding="utf-8") as file:
-            file.write("".join(f"{each}\n" for each in new))
+        # A name that is not UTF-8 is kept as its bytes.
+        lines = "".join(f"{each}\n" for each in new).encode(errors="surrogateescape")
+        with open_regular(folder / RECORD, "ab") as file:
+            file.write(lines)
 
 
 def recorded(folder: Path) -> set[str]:
     """The recorded names; each is of the folder itself, never of one beside it."""
     try:
-        lines = (folder / RECORD).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
+        with open_regular(folder / RECORD) as file:
+            text = file.read().decode(errors="surrogateescape")
+    except UserError:
         return set()
-    return {line for line in lines if line and Path(line).name == line}
+    return {line for line in text.splitlines() if line and Path(line).name == line}
 
 
 def describes_run(stored: Any) -> bool:
@@ -55,9 +60,35 @@ def describes_run(stored: Any) -> bool:
     )
 
 
+def description(folder: Path, kind: str | None) -> dict[str, Any]:
+    """What config.json says of the run in a folder, by the names of the fields of `Run`.
+
+    Raises:
+        UserError: there is no run, or it is of another kind or of a newer version.
+    """
+    if not folder.exists():
+        raise UserError(f"{folder} does not exist.")
+    if not os.path.lexists(folder / "config.json"):
+        raise UserError(f"{folder} is not a run folder: it has no config.json.")
+    stored = read_json(folder / "config.json", links=False)
+    if not describes_run(stored):
+        raise UserError(f"{folder / 'config.json'} is not the configuration of a run.")
+    if stored["format"] > FORMAT:
+        raise UserError(
+            f"{folder} was written by a newer version of unroll (format {stored['format']}, "
+            f"this one reads {FORMAT}). Update unroll."
+        )
+    if kind is not None and stored["kind"] != kind:
+        raise UserError(f"{folder} holds a {stored['kind']}, not a {kind}.")
+    stored = {"created": ""} | stored
+    for each in ("digests", "made_by"):
+        stored[each] = stored[each] if isinstance(stored.get(each), dict) else {}
+    return stored
+
+
 def is_run(folder: Path) -> bool:
     try:
-        return folder.is_dir() and describes_run(read_json(folder / "config.json"))
+        return folder.is_dir() and describes_run(read_json(folder / "config.json", links=False))
     except UserError:
         return False
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from common.compute import Precision
 from common.files import write_json
 from common.runs.run import Run
+from common.runs.weights import Model
 
 Value = TypeVar("Value")
 
@@ -64,6 +65,10 @@ class Kept:
         built: Any = build()
         self.writers |= dict(built.files(name))
         return built
+
+    def build_model(self, build: Callable[[], Model]) -> Model:
+        """What `build` makes; of a run that there is, as `Run.build_model`."""
+        return build() if self.run is None else self.run.build_model(build)
 
     def same(self, name: str, value: Any) -> None:
         """Keep a plain value that a resumed run must bring again, as digests of its data.

@@ -7,8 +7,10 @@ import os
 import socket
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 from common.errors import UserError
+from common.files import open_regular
 
 NAME = ".training.lock"
 
@@ -27,33 +29,30 @@ class Lock:
         OSError: the folder cannot be written to.
     """
 
-    _file = -1
+    _file: IO[bytes] | None = None
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / NAME
-        while self._file < 0:
+        while self._file is None:
             self._file = self._taken()
 
     def release(self) -> None:
-        if self._file >= 0:
+        if self._file is not None:
             with suppress(OSError):  # first: who takes it from here on makes a file of his own
                 self.path.unlink()
-            os.close(self._file)
-            self._file = -1
+            self._file.close()
+            self._file = None
 
     __del__ = release
 
-    def _taken(self) -> int:
-        """The open file; -1 if the one that was taken is no longer the folder's."""
-        if self.path.is_symlink() or (self.path.exists() and not self.path.is_file()):
-            raise UserError(f"{self.path} is no regular file: remove it.")
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        file = os.open(self.path, flags, 0o666)
+    def _taken(self) -> IO[bytes] | None:
+        """The open file; None if the one that was taken is no longer the folder's."""
+        file = open_regular(self.path, "a+b")
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
-            holder = " ".join(os.pread(file, 200, 0).decode(errors="replace").split())
-            os.close(file)
+            with file:
+                holder = " ".join(os.pread(file.fileno(), 200, 0).decode(errors="replace").split())
             who = holder if holder.isprintable() and holder else "another process"
             raise UserError(
                 f"{self.path.parent} is being trained by {who}. Wait for it or stop it, or name "
@@ -61,10 +60,10 @@ class Lock:
             ) from None
         except OSError:
             pass  # some network file systems have no locks; a single process still works there
-        if not os.fstat(file).st_nlink:  # who held it has just released it
-            os.close(file)
-            return -1
+        if not os.fstat(file.fileno()).st_nlink:  # who held it has just released it
+            file.close()
+            return None
         with suppress(OSError):  # a full disk
-            os.truncate(file, 0)
-            os.pwrite(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+            os.truncate(file.fileno(), 0)
+            os.write(file.fileno(), f"process {os.getpid()} on {socket.gethostname()}\n".encode())
         return file

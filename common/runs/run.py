@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields
@@ -16,14 +17,20 @@ from torch import Tensor, nn
 from common.config.changes import refuse_changes
 from common.config.plain import Options, from_dict, of_today, plain
 from common.errors import UserError
-from common.files import read_json, write_json
+from common.files import make_folder, open_regular, write_json
 from common.runs import contents
+from common.runs.contents import FORMAT
 from common.runs.lock import NAME as LOCK
 from common.runs.lock import Lock
 from common.runs.origin import what_makes_it
-from common.runs.weights import load_state_dict, load_weights, read_state, save_state, save_weights
-
-FORMAT = 2  # of the run folder; a folder of a higher format is refused, of a lower one read
+from common.runs.weights import (
+    Model,
+    build_to_fit,
+    load_weights,
+    read_state,
+    save_state,
+    save_weights,
+)  # fmt: skip
 
 
 @dataclass(eq=False)
@@ -85,8 +92,9 @@ class Run:
             UserError: the folder holds a run or other files, or a run that cannot be resumed; or another
                 process is training in it.
         """
-        path, config = Path(path), plain(config)
+        path = Path(path)
         run = cls.check(path, kind, config, resume, overwrite, may_change)
+        config = plain(config)
         if run is not None:
             run.hold()
             for name, write in keep.items():  # first: where they differ, nothing is changed
@@ -145,7 +153,8 @@ class Run:
                         f"{path} has weights, but no training.pt to resume from. Copy the whole "
                         "folder, or replace the run (--overwrite)."
                     )
-                refuse_changes(str(path), run.config, plain(config), may_change)
+                begun = of_today(type(config), run.format, run.config)
+                refuse_changes(str(path), begun, plain(config), may_change)
                 return run
         elif path.exists() and not (
             path.is_dir() and all(map(contents.is_beginning, path.iterdir()))
@@ -161,23 +170,7 @@ class Run:
             UserError: there is no run, or it is of another kind or of a newer version.
         """
         path = Path(path)
-        if not path.exists():
-            raise UserError(f"{path} does not exist.")
-        if not (path / "config.json").is_file():
-            raise UserError(f"{path} is not a run folder: it has no config.json.")
-        stored = read_json(path / "config.json")
-        if not contents.describes_run(stored):
-            raise UserError(f"{path / 'config.json'} is not the configuration of a run.")
-        if stored["format"] > FORMAT:
-            raise UserError(
-                f"{path} was written by a newer version of unroll (format {stored['format']}, "
-                f"this one reads {FORMAT}). Update unroll."
-            )
-        if kind is not None and stored["kind"] != kind:
-            raise UserError(f"{path} holds a {stored['kind']}, not a {kind}.")
-        stored = {"created": ""} | stored
-        for each in ("digests", "made_by"):
-            stored[each] = stored[each] if isinstance(stored.get(each), dict) else {}
+        stored = contents.description(path, kind)
         return cls(path, **{each.name: stored[each.name] for each in fields(cls)[1:] if each.init})
 
     def hold(self) -> None:
@@ -214,7 +207,8 @@ class Run:
         if self._lock is not None and not (self.path / "config.json").exists():
             self._make_again()
         path = self.path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.parent != self.path:
+            make_folder(path.parent)
         contents.record(self.path, Path(name).parts[0])
         return path
 
@@ -230,7 +224,7 @@ class Run:
         path = self.file(name)
         fresh = path.with_name(f".{name}.new")
         write(fresh)
-        digest = _digest(fresh)
+        digest = hashlib.sha256(fresh.read_bytes()).hexdigest()
         if self.digests.get(name, digest) != digest:
             fresh.unlink()
             raise UserError(
@@ -250,12 +244,14 @@ class Run:
             UserError: the file is missing, or not the one that the run kept under this name.
         """
         path = self.path / name
-        if not path.exists():
+        if not os.path.lexists(path):
             raise UserError(
                 f"{self.path} is incomplete: {name} is missing. Copy the whole folder, "
                 "or train again."
             )
-        if name in self.digests and _digest(path) != self.digests[name]:
+        with open_regular(path) as file:
+            digest = hashlib.sha256(file.read()).hexdigest()
+        if self.digests.get(name, digest) != digest:
             raise UserError(
                 f"{path} is not the file that this run was trained with: it is of another run, or "
                 "was changed. Copy the whole folder, or train again."
@@ -267,28 +263,24 @@ class Run:
         weights = model.state_dict() if isinstance(model, nn.Module) else model
         save_weights(self.file("model.safetensors"), weights)
 
+    def build_model(self, build: Callable[[], Model]) -> Model:
+        """What `build` makes of the run's options, once it is known to fit the run's weights, if there
+        are any; see `build_to_fit`."""
+        path = self.path / "model.safetensors"
+        return build_to_fit(path, build) if path.exists() else build()
+
     def load_model(self, model: nn.Module) -> None:
         """Put the run's weights into `model`.
 
         Raises:
             UserError: there are none yet, or they are damaged or of another architecture.
         """
-        path = self.path / "model.safetensors"
         if not self.has_weights():
             raise UserError(
                 f"{self.path} has no weights yet: its training was stopped before the first "
                 "validation. Resume it (--resume)."
             )
-        load_weights(path, model)
-
-    def load_last_weights(self, model: nn.Module) -> None:
-        """Put the weights of the training state into `model`.
-
-        Raises:
-            UserError: the state is missing, damaged or of another architecture.
-        """
-        path = self.path / "training.pt"
-        load_state_dict(model, read_state(path).get("model", {}), path)
+        load_weights(self.path / "model.safetensors", model)
 
     def save_training_state(self, state: dict[str, Any]) -> None:
         """Write a dict of tensors and plain values, from which training can resume."""
@@ -296,11 +288,11 @@ class Run:
 
     def has_weights(self) -> bool:
         """Whether there are weights to use."""
-        return (self.path / "model.safetensors").is_file()
+        return os.path.lexists(self.path / "model.safetensors")
 
     def has_training_state(self) -> bool:
         """Whether there is a state from which training goes on, whatever the weights began as."""
-        return (self.path / "training.pt").is_file()
+        return os.path.lexists(self.path / "training.pt")
 
     def load_training_state(self) -> dict[str, Any] | None:
         """The last training state, tensors on the CPU; None if none was written yet.
@@ -325,7 +317,3 @@ class Run:
     def _write_config(self) -> None:
         names = ("format", "kind", "created", "made_by", "config", "digests")
         write_json(self.path / "config.json", {name: getattr(self, name) for name in names})
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from common.text.tokenizer import (
         CharacterTokenizer,
         Tokenizer,
+        WhitespaceTokenizer,
         WordTokenizer,
         tokenizer_from_dict,
     )

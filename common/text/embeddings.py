@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 from itertools import chain, takewhile
-from math import isfinite
 from pathlib import Path
 
 import torch
@@ -15,6 +15,8 @@ from tqdm import tqdm
 from common.data.reading import byte_lines
 from common.errors import UserError
 from common.text.vocabulary import PAD, SPECIALS, Vocabulary
+
+_LARGEST = 1e15  # so that float32 can hold the variance of a hundred million of them
 
 
 def read_embeddings(
@@ -63,7 +65,7 @@ def read_embeddings(
         tqdm(byte_lines(path), path.name, unit=" lines", leave=False, disable=None), 1
     )
     number, line = next(lines, (1, b""))
-    if len(line.split()) == 2 and all(field.isdigit() for field in line.split()):
+    if re.fullmatch(rb"\s*\d{1,18}\s+\d{1,18}\s*", line):
         dimension = int(line.split()[1])
         number, line = next(lines, (2, b""))
     else:
@@ -111,7 +113,7 @@ def _check_format(path: Path, number: int, line: bytes, dimension: int, size: in
     if line.startswith(b"PK\x03\x04"):
         raise UserError(f"{path}: a zip archive. Unpack it, and name the file in it.")
     values = line.split()[-dimension:]
-    if dimension < 1 or not values or not all(map(_is_number, values)):
+    if dimension < 1 or len(values) < dimension or not all(map(_is_number, values)):
         raise UserError(
             f"{path}:{number}: not a word and its values. Only the text formats of word2vec and "
             "GloVe can be read; convert a binary file."
@@ -133,7 +135,7 @@ def _values(path: Path, number: int, line: bytes, size: int) -> list[float] | No
     word = repr(b"".join(fields[:1])[:40].decode(errors="replace"))
     what = f"{word} and {max(0, len(fields) - 1)} values"
     if len(fields) == size + 1:
-        what = f"values of {word} that are no finite numbers"
+        what = f"values of {word} that are no finite numbers of a usual size"
     raise UserError(
         f"{path}:{number}: {what} instead of a word and {size} values. Mend or delete the line, or "
         "fetch the file again."
@@ -142,7 +144,7 @@ def _values(path: Path, number: int, line: bytes, size: int) -> list[float] | No
 
 def _is_number(field: bytes) -> bool:
     try:
-        return isfinite(float(field))
+        return abs(float(field)) <= _LARGEST
     except ValueError:
         return False
 

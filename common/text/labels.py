@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 
+from common.data.reading import is_unicode
 from common.errors import UserError
 from common.files import read_json, write_json
 
@@ -16,7 +17,7 @@ class Labels:
         names: in the order of their ids, from 0 on.
 
     Raises:
-        ValueError: there is none, or one is there twice.
+        ValueError: there is none, or one is there twice, or no Unicode text.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -24,6 +25,8 @@ class Labels:
         self._ids = {name: number for number, name in enumerate(self.names)}
         if not names or len(self._ids) != len(self.names):
             raise ValueError(f"labels must be different, and at least one: {', '.join(names)}")
+        if not is_unicode("".join(names)):
+            raise ValueError("a label has a lone surrogate in it")
 
     @classmethod
     def of(cls, names: Iterable[str]) -> Labels:

@@ -55,7 +55,8 @@ class SubwordTokenizer:
             # It would accept no bytes at all as an empty model.
             if not model or not self._processor.LoadFromSerializedProto(model):
                 raise RuntimeError
-        except RuntimeError:
+            _ = self.pieces  # each is text
+        except (RuntimeError, UnicodeDecodeError):
             raise ValueError("these bytes are no SentencePiece model") from None
 
     @classmethod

@@ -1,11 +1,11 @@
-"""Word and character tokenizers: from text to tokens, and back to detokenized text."""
+"""Words, characters, or what stands between blanks: from text to tokens, and back to text."""
 
 from __future__ import annotations
 
 import functools
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from common.errors import UserError
@@ -83,6 +83,7 @@ class WordTokenizer:
                 joined, glue = not single, single
             elif token == "-" and previous in _QUOTES and not quote and place + 1 < len(tokens):
                 joined = glue = True  # ein "Stop"-Schild
+            joined = joined or _has_own_blank(previous, token)
             # AT&T is one word only in capitals: encoded again, it gives the same token.
             written = token.upper() if _JOINED_CAPITALS.fullmatch(token) else token
             text += written if after or joined else " " + written
@@ -92,6 +93,25 @@ class WordTokenizer:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON for `tokenizer_from_dict`."""
         return {"kind": "word", "lowercase": self.lowercase, "punctuation": self.punctuation}
+
+
+class WhitespaceTokenizer:
+    """What stands between blanks: for text that is tokens already, which stays as it is.
+
+    C ( = O ) O   ->   C ( = O ) O
+    """
+
+    def encode(self, text: str) -> list[str]:
+        """The tokens of a text."""
+        return text.split()
+
+    def decode(self, tokens: Sequence[str]) -> str:
+        """The tokens, with a blank between them."""
+        return " ".join(tokens)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON for `tokenizer_from_dict`."""
+        return {"kind": "whitespace"}
 
 
 class CharacterTokenizer:
@@ -121,6 +141,11 @@ class CharacterTokenizer:
         return {"kind": "character", "lowercase": self.lowercase}
 
 
+_KINDS: dict[str, Callable[..., Tokenizer]] = {
+    "word": WordTokenizer, "character": CharacterTokenizer, "whitespace": WhitespaceTokenizer,
+}  # fmt: skip
+
+
 def tokenizer_from_dict(value: Any, where: str = "tokenizer") -> Tokenizer:
     """Rebuild the tokenizer that `to_dict` described.
 
@@ -136,10 +161,10 @@ def tokenizer_from_dict(value: Any, where: str = "tokenizer") -> Tokenizer:
     try:
         if kind == "subword":
             return SubwordTokenizer.from_dict(value)
-        if kind in ("word", "character"):
+        if kind in _KINDS:
             if not all(type(option) is bool for option in options.values()):
                 raise TypeError("each must be true or false")
-            return WordTokenizer(**options) if kind == "word" else CharacterTokenizer(**options)
+            return _KINDS[kind](**options)
     except TypeError as error:
         raise UserError(f"{where}: no options of a {kind} tokenizer: {error}.") from None
     except ValueError as error:
@@ -176,6 +201,15 @@ _ONE_WORD = frozenset(
     [("can", "not"), ("gon", "na"), ("wan", "na"), ("got", "ta"), ("gim", "me"), ("lem", "me")]
 )
 _JOINED_CAPITALS = re.compile("[a-z]+(&[a-z]+)+")
+_WIDE_MARK = (
+    "[\u3001-\u3003\u3008-\u3011\u3014-\u301f\u30fb"
+    "\uff01-\uff0f\uff1a-\uff20\uff3b-\uff3e\uff5b-\uff65]"
+)
+_HAN = "[\u3005-\u3007\u3041-\u30fa\u30fc-\u30ff\u3400-\u9fff\uf900-\ufaff]"  # and kana
+_QUOTE = '["\u201c\u201d]'
+_UNSPACED = re.compile(
+    rf"{_WIDE_MARK}. | .{_WIDE_MARK} | {_HAN}{_QUOTE} | {_QUOTE}{_HAN}", re.VERBOSE | re.DOTALL
+)
 _QUOTES = frozenset('"\u201c\u201d\u201e\u00ab\u00bb')
 _OPENING = frozenset("([{$\u00a3\u00a5\u20ac\u00a1\u00bf\u300c\u300e")
 _CLOSING = frozenset(
@@ -189,6 +223,11 @@ def _joins_left(token: str, previous: str) -> bool:
     if previous == "#" and token[0].isdigit() or token == "\u00b0" and previous[-1:].isdigit():
         return True  # #8, 360 degrees
     return token in _CLITICS or all(character in _CLOSING for character in token)
+
+
+def _has_own_blank(previous: str, token: str) -> bool:
+    """Whether Chinese and Japanese put no blank between two tokens: their marks are as wide as one."""
+    return _UNSPACED.fullmatch(previous[-1:] + token[:1]) is not None
 
 
 def _opens(tokens: Sequence[str], place: int) -> bool:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from common.data.reading import is_unicode
 from common.errors import UserError
 from common.files import read_json, write_json
 
@@ -28,8 +29,8 @@ class Vocabulary:
             special ones included; zeros by default.
 
     Raises:
-        ValueError: a word occurs twice, is empty, or is spelt like a special token; or the counts
-            are not as many as the tokens.
+        ValueError: a word occurs twice, is empty, spelt like a special token, or no Unicode text; or
+            the counts are not as many as the tokens, or one is negative or beyond 2^53.
     """
 
     pad_id, bos_id, eos_id, unk_id = PAD, BOS, EOS, UNK
@@ -42,13 +43,16 @@ class Vocabulary:
             raise ValueError(f"tokens that occur twice: {_excerpt(twice)}")
         if "" in self._ids:
             raise ValueError(f"token {self._ids['']} is empty")
+        if not is_unicode("".join(tokens)):
+            number = next(n for token, n in self._ids.items() if not is_unicode(token))
+            raise ValueError(f"token {number} has a lone surrogate in it")
         for special in SPECIALS:
             del self._ids[special]
         self.counts: tuple[int, ...] = (0,) * len(self.tokens) if counts is None else tuple(counts)
         if len(self.counts) != len(self.tokens):
             raise ValueError(f"{len(self.counts)} counts for {len(self.tokens)} tokens")
-        if min(self.counts) < 0:
-            raise ValueError(f"token {self.counts.index(min(self.counts))} has a negative count")
+        if odd := [n for n, count in enumerate(self.counts) if not 0 <= count <= 1 << 53]:
+            raise ValueError(f"token {odd[0]} has a count that is negative or far too large")
 
     @classmethod
     def build(

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from common.errors import UserError
+from common.files import open_regular
 
 CHUNK = 1 << 20  # bytes
 
@@ -29,12 +28,12 @@ class AppendedFile:
 
     def __init__(self, path: Path, warn: Callable[[str], None]) -> None:
         self.path, self._warn = path, warn
-        self._file = _opened(path)
+        self._file = open_regular(path, "a+b")
 
     @property
     def size(self) -> int:
         """In bytes."""
-        return os.fstat(self._file).st_size
+        return os.fstat(self._file.fileno()).st_size
 
     def write(self, data: bytes) -> None:
         """Add some bytes.
@@ -42,37 +41,36 @@ class AppendedFile:
         Raises:
             OSError: they could not be written; the file is what it was.
         """
-        if not os.fstat(self._file).st_nlink:
+        if not os.fstat(self._file.fileno()).st_nlink:
             self._write_again()
         size = self.size
         try:
             rest = memoryview(data)
             while rest:
-                rest = rest[os.write(self._file, rest) :]
+                rest = rest[os.write(self._file.fileno(), rest) :]
         except BaseException:  # a full disk, or Ctrl-C between two parts
-            os.truncate(self._file, size)
+            os.truncate(self._file.fileno(), size)
             raise
 
     def truncate(self, size: int) -> None:
         """Forget what is after so many bytes."""
         if self.size > size:
-            os.truncate(self._file, size)
+            os.truncate(self._file.fileno(), size)
 
     def flush(self) -> None:
         """Nothing: no byte is kept back."""
 
     def close(self) -> None:
-        os.close(self._file)
+        self._file.close()
 
     def _write_again(self) -> None:
         self._warn(f"{self.path} was deleted while it was being written: it is made again")
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        lost, position = self._file, 0
-        self._file = _opened(self.path)
-        while part := os.pread(lost, CHUNK, position):
-            os.write(self._file, part)
-            position += len(part)
-        os.close(lost)
+        with self._file as lost:
+            self._file = open_regular(self.path, "a+b")
+            lost.seek(0)
+            while part := lost.read(CHUNK):
+                os.write(self._file.fileno(), part)
 
 
 def truncate(path: Path, size: int) -> None:
@@ -84,14 +82,3 @@ def truncate(path: Path, size: int) -> None:
         path.unlink(missing_ok=True)
     elif path.stat().st_size > size:
         os.truncate(path, size)
-
-
-def _opened(path: Path) -> int:
-    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    if path.is_symlink():
-        raise UserError(f"{path} is a link: a run writes to files of its own. Remove the link.")
-    file = os.open(path, flags, 0o666)
-    if not stat.S_ISREG(os.fstat(file).st_mode):
-        os.close(file)
-        raise UserError(f"{path} is no regular file. Remove it.")
-    return file

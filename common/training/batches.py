@@ -9,6 +9,7 @@ from dataclasses import fields, is_dataclass
 from itertools import islice
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -60,13 +61,24 @@ def grouped(
             batches, batch_size=None, sampler=order, num_workers=workers,  # type: ignore[arg-type]
             # Of its own: the loader would draw from the global one.
             generator=torch.Generator().manual_seed(seed), worker_init_fn=leave_to_parent,
+            collate_fn=_as_arrays,
         )  # fmt: skip
-        stream = (batch for batch in loader)
+        stream = (map_tensors(batch, torch.from_numpy, np.ndarray) for batch in loader)
     if device is not None and is_gpu(device):
         stream = _made_ahead(stream, device)
     with closing(stream):
         for group, part in zip(groups, mine, strict=True):
             yield islice(stream, len(part)), len(group)
+
+
+def _as_arrays(batch: Any) -> Any:
+    """A batch as a worker sends it: arrays, which go through a pipe.
+
+    Tensors would go by shared memory, of which a container has little (Docker's have 64 MB): the worker
+    that finds it full dies, or waits for ever.
+    """
+    # NumPy has no bfloat16.
+    return map_tensors(batch, lambda each: each if each.dtype == torch.bfloat16 else each.numpy())
 
 
 def _made_ahead(batches: Iterator[Batch], device: torch.device) -> Generator[Batch, None, None]:

@@ -19,7 +19,7 @@ from common.compute.device import (
     set_generator_state,
     to_host,
 )
-from common.errors import UserError
+from common.errors import UserError, one_line
 from common.runs.run import Run
 from common.runs.weights import check_same_architecture
 from common.training.distributed import World
@@ -65,6 +65,28 @@ def restore_random_state(state: dict[str, Any], device: torch.device = HOST) -> 
     np.random.set_state((algorithm, keys.numpy().astype(np.uint32), *others))
     torch.set_rng_state(state["torch"])
     return set_generator_state(device, state["device"])
+
+
+def check_alike(name: str, saved: Any, own: Any) -> None:
+    """Refuse a saved value that is of another type than the training's own, or misses some of it.
+
+    Raises:
+        TypeError, KeyError: it does; the message names the value.
+    """
+    number = type(own) in (int, float)
+    usual = isinstance(saved, (int, type(own)) if number else type(own))
+    if not usual or (number and math.isfinite(own) and not -1 <= saved < 2**63):
+        raise TypeError(f"{name} is {type(own).__name__} here and {type(saved).__name__} there")
+    if isinstance(own, torch.Tensor):
+        plain = saved.layout == own.layout and not saved.is_meta
+        if own.shape != saved.shape or not plain:
+            raise ValueError(f"{name} is not a plain tensor of shape {tuple(own.shape)}")
+    if isinstance(own, dict):
+        for each, value in own.items():
+            check_alike(f"{name}.{each}", saved[each], value)
+    elif isinstance(own, (list, tuple)) and own:  # an empty one is yet to be filled
+        for index, (theirs, value) in enumerate(zip(saved, own, strict=True)):
+            check_alike(f"{name}.{index}", theirs, value)
 
 
 @dataclass(eq=False)
@@ -137,14 +159,33 @@ class Checkpoint:
             check_same_architecture(where, state["model"], self.parts["model"])
             generators = state.pop("generators")
             state = self._on_device(state)
+            # What an earlier version did not note yet is as in a new training.
+            state["progress"] = Progress().state_dict() | state["progress"]
             for name, part in self.parts.items():
-                part.load_state_dict(state[name])
-        except (KeyError, TypeError, ValueError) as error:
+                own = part.state_dict()
+                check_alike(name, state[name], own)
+                part.load_state_dict({each: state[name][each] for each in own})
+            self._check_optimizer()
+            self._restore_generators(generators)
+        except UserError:
+            raise
+        except Exception as error:  # what torch raises for entries of other types can be anything
             raise UserError(
-                f"{where} does not fit this training ({error}). Resume with the settings that "
+                f"{where} does not fit this training ({one_line(error)}). Resume with the settings that "
                 "the run was started with, or start another run."
             ) from None
         self._saved_at = self.progress.seconds
+        return True
+
+    def _check_optimizer(self) -> None:
+        """What Adam and AdamW keep of each weight, which a new one does not have yet to compare with."""
+        optimizer = self.parts.get("optimizer")
+        if isinstance(optimizer, (torch.optim.Adam, torch.optim.AdamW)):
+            for weight, saved in optimizer.state.items():
+                own = {"step": torch.zeros(()), "exp_avg": weight.data, "exp_avg_sq": weight.data}
+                check_alike("optimizer.state", saved, own)
+
+    def _restore_generators(self, generators: list[dict[str, Any]]) -> None:
         step = self.progress.step
         if len(generators) != self.world.size:
             self._seed(step)  # exact with as many processes as before; with others, as good
@@ -152,10 +193,9 @@ class Checkpoint:
             if self.seed is not None:
                 seed_generator(self.device, self.seed + step + self.world.rank)
             self.say(
-                f"{where} was not saved on {self.device}: random numbers are drawn otherwise from "
+                f"the state was not saved on {self.device}: random numbers are drawn otherwise from "
                 "here on than in a training that was never interrupted"
             )
-        return True
 
     def _on_device(self, state: dict[str, Any]) -> dict[str, Any]:
         """The state on the device of the training, in a fixed number of transfers."""

@@ -49,15 +49,11 @@ class EventWriter(SummaryWriter):
             self._file.add_event(Event(step=step + 1, session_log=restart))
 
     def add_settings(self, settings: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
-        """Fill the page of HParams: the settings by name, and which metrics it shows.
+        """Fill the page of HParams: the settings by name, numbers or texts, and which metrics it shows.
 
         `add_hparams` would write the same into a run of its own, beside this.
         """
-        shown = {
-            name: value if type(value) in (int, float) else str(value)
-            for name, value in settings.items()
-        }
-        for summary in hparams(shown, dict(metrics))[:2]:  # not the third: "has ended"
+        for summary in hparams(dict(settings), dict(metrics))[:2]:  # not the third: "has ended"
             self._file.add_summary(summary)
 
     @property

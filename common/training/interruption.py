@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# Windows lacks the last.
+SIGNALS = [getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n)]
 
 
 class Interruption:
-    """Within `listening()`, the first Ctrl-C (or SIGTERM, as a cluster sends it) sets `requested`.
+    """Within `listening()`, the first Ctrl-C sets `requested`, and so does SIGTERM, as a cluster sends
+    it, or SIGHUP, as a terminal does that is closed. A signal that is ignored, as by nohup, stays so.
 
     A second one raises KeyboardInterrupt at once, and so does the first within `immediate()`:
     around work that may take long and can be begun anew, as a validation.
@@ -30,7 +32,8 @@ class Interruption:
         is_main = threading.current_thread() is threading.main_thread()
         self.requested = False
         self._process = os.getpid()
-        before = {number: signal.signal(number, self._note) for number in SIGNALS if is_main}
+        heard = [each for each in SIGNALS if is_main and signal.getsignal(each) != signal.SIG_IGN]
+        before = {number: signal.signal(number, self._note) for number in heard}
         try:
             yield self
         finally:
@@ -48,17 +51,25 @@ class Interruption:
             self._raise = False
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.requested or self._raise:
+        # A terminal that is closed says so twice: the shell and the kernel both send SIGHUP.
+        again = self.requested and number not in SIGNALS[2:]
+        if again or self._raise:
             self.requested = True
             raise KeyboardInterrupt
         self.requested = True
         if os.getpid() == self._process:  # and not a worker that has just been forked
-            # Not `print`: a handler may run in the middle of another one.
-            os.write(2, b"\nstopping after this step (once more: at once)\n")
+            try:
+                # Not `print`: a handler may run in the middle of another one.
+                os.write(2, b"\nstopping after this step (once more: at once)\n")
+            except OSError:  # the terminal is gone; what is yet to be said must not stop the saving
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                for stream in (1, 2):
+                    os.dup2(nowhere, stream)
 
 
 def leave_to_parent(worker: int) -> None:
-    """For a process that makes batches: Ctrl-C reaches it too, but its parent decides; and being
-    terminated by the parent is not to be taken for a wish to save."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """For a process that makes batches: Ctrl-C and a closed terminal reach it too, but its parent
+    decides; and being terminated by the parent is not to be taken for a wish to save."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -110,7 +110,10 @@ class Meter:
         return {"rows": self.rows, "names": self.names}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.rows, self.names, self._unread = list(state["rows"]), state["names"], []
+        rows = [tuple(map(float, row)) for row in state["rows"]]
+        if not all(len(row) == 4 + len(state["names"]) for row in rows):
+            raise ValueError("a row of the meter is not of its names")
+        self.rows, self.names, self._unread = rows, state["names"], []
         self.restart_clock()
 
 

@@ -13,6 +13,7 @@ from common.compute import Precision
 from common.config.bounds import Amount, Count, Decay, Positive, Rate, Seed
 from common.config.changes import MAY_CHANGE, MayChange
 from common.config.marks import BASIC, Folder, Metavar
+from common.data.reading import is_unicode
 from common.errors import UserError
 
 if TYPE_CHECKING:
@@ -198,4 +199,6 @@ class RunOptions:
     def check(self) -> None:
         """Refuse options that do not go together, by a `UserError`, before anything slow is done; an
         experiment may have more to refuse."""
+        if not is_unicode(str(self.run_dir)):
+            raise UserError(f"--run-dir {self.run_dir}: TensorBoard needs a name that is UTF-8.")
         self.training.check()

@@ -47,6 +47,8 @@ class Progress:
         return asdict(self)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        if not all(isinstance(each, float) for each in state["best_metrics"].values()):
+            raise TypeError("a metric is no number")
         self.__dict__.update(state)
 
 

@@ -19,6 +19,7 @@ from common.errors import UserError
 from common.files import atomic_write, write_json
 from common.runs.kept import Kept
 from common.runs.run import Run
+from common.runs.weights import load_last_weights
 from common.training.options import RunOptions
 from common.training.task import Evaluation, Task
 from common.training.tracking import Tracker
@@ -72,7 +73,7 @@ def train(
     kept = Kept(begun)
     task = make_task(options, kept, device)
     if begun is not None:  # what is computed from frozen weights may be needed before training is
-        begun.load_last_weights(task.model)
+        load_last_weights(begun.path / "training.pt", task.model)
     options = task.options or options
     training = options.training.settle_precision(task.model, before)
     options = replace(options, training=training)

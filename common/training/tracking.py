@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from common.config.plain import dotted
-from common.errors import UserError
+from common.errors import UserError, printable
 from common.files import short_digest
 from common.runs.contents import is_run, record
 from common.training.appended_file import AppendedFile, truncate
@@ -140,7 +140,10 @@ class Tracker:
         Args:
             config: plain values by name; nested ones get dotted names.
         """
-        self._settings = dict(dotted(config))
+        self._settings = {  # of a path that is not UTF-8 TensorBoard cannot write the surrogates
+            name: value if type(value) in (int, float) else printable(str(value))
+            for name, value in dotted(config)
+        }
         if self._events is not None:
             self._show_configuration()
 

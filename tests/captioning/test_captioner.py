@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import shutil
 import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,18 +19,19 @@ from torch import nn
 
 from captioning import Captioner
 from captioning.captioner import build_model
+from captioning.commands import caption
 from captioning.data import load
 from captioning.evaluation import overlaid
-from captioning.options import EncoderOptions, TrainOptions
+from captioning.options import CaptionOptions, EncoderOptions, TrainOptions
 from captioning.train import evaluate_run, train
 from common.decoding import BeamSearch, Greedy, Sampling
 from common.decoding.options import DecoderOptions, SearchOptions
 from common.errors import UserError
-from common.models.options import LossOptions
+from common.models.options import LossOptions, TextOptions
 from common.synthetic.scenes import write_scenes
 from common.text.vocabulary import Vocabulary
 from common.training.options import TrainingOptions
-from tests.commands import run_here, run_module
+from tests.commands import replace_words, run_here, run_module
 from tests.tolerances import assert_same_sums, rounding, same_log_probability
 
 
@@ -35,7 +40,7 @@ def tiny_options(data: Path, run: Path, **changes) -> TrainOptions:
     options = TrainOptions(
         data=str(data),
         run_dir=run,
-        min_count=1,
+        text=TextOptions(min_count=1),
         cache_dir=run.parent / "cache",
         shown_images=2,
         encoder=EncoderOptions(
@@ -357,6 +362,37 @@ def test_errors_are_one_line_without_a_traceback(run, scenes, tmp_path, argument
     assert last.startswith("error: ") and not any(line.startswith("error") for line in before)
 
 
+def test_names_and_words_of_others_are_shown_as_text(run, scenes, tmp_path):
+    """A name that is not UTF-8, as an archive from elsewhere has, and what a terminal would obey."""
+    copy = Path(shutil.copytree(run, tmp_path / "copy"))
+    names = [os.fsdecode(b"h\xff.png"), "\x1b[2J\n.png"]
+    paths = [shutil.copy(pictures(scenes)[0], tmp_path / name) for name in names]
+    for token, ends in (("dog", 0), ("\x9b2J", 0), ("\udcff", 1)):
+        replace_words(copy, "vocabulary.json", token)
+        for more in ([], ["--json"], ["--picture", tmp_path / "sheet.png"]):
+            done = run_here("captioning", "caption", copy, *paths, *more)
+            assert done.returncode == ends and "Traceback" not in done.stderr
+            done.stdout.encode()
+            assert not set("\x1b\x9b") & set(done.stdout + done.stderr)
+            lines = done.stdout.splitlines()
+            assert len(lines) == (0 if ends else 2)
+            if lines and more == ["--json"]:
+                assert [json.loads(line)["image"] for line in lines] == [*map(str, paths)]
+            elif lines:
+                assert "h\\udcff.png" in lines[0] and "\\u001b[2J\\u000a.png" in lines[1]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_json_is_json_in_any_encoding(run, scenes, tmp_path, encoding, monkeypatch):
+    path = shutil.copy(pictures(scenes)[0], tmp_path / "\U0001f600 나.png")
+    file = io.BytesIO()
+    with io.TextIOWrapper(file, encoding) as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        caption(CaptionOptions(run=run, images=(Path(path),), json=True, device="cpu"))
+        out.flush()
+        assert json.loads(file.getvalue().decode(encoding))["image"] == str(path)
+
+
 def test_only_scenes_can_be_checked_for_the_truth(run, scenes, tmp_path):
     copy = Path(shutil.copytree(run, tmp_path / "copy"))
     rows = ["image,caption", *(f"{path.name},a thing" for path in pictures(scenes, "train"))]
@@ -408,6 +444,47 @@ def test_damaged_runs_are_named(run, tmp_path):
     (unknown / "config.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match="warp"):
         Captioner.from_run(unknown, device="cpu")
+
+
+@pytest.mark.parametrize(
+    "part, name, value",
+    [("decoder", "hidden_size", size) for size in (30_000, 2**31, 10**11, 10**30, 1e30, "32", None)]
+    + [("decoder", "num_layers", 10**6), ("decoder", "num_layers", 100),
+       ("encoder", "image_size", 10**9), ("encoder", "feature_size", 2**40),
+       ("encoder", "encoder", "nowhere"), ("search", "max_length", -1),
+       ("search", "beam_size", 10**11), ("search", "beam_patience", float("inf"))],
+)  # fmt: skip
+def test_options_of_a_stranger_cost_neither_memory_nor_time(run, tmp_path, part, name, value):
+    """They are refused by their bounds, or because they do not fit the weights."""
+    folder = shutil.copytree(run, tmp_path / "run")
+    config = json.loads((folder / "config.json").read_text())
+    config["config"][part][name] = value
+    (folder / "config.json").write_text(json.dumps(config))
+    start = time.perf_counter()
+    with pytest.raises(UserError, match=rf"\A{folder}/(config.json|model.safetensors)[^\n]*\Z"):
+        Captioner.from_run(folder, device="cpu")
+    assert time.perf_counter() - start < 5
+
+
+def test_a_cache_is_where_the_command_line_says_and_nowhere_else(scenes, tmp_path, monkeypatch):
+    """Not where a stranger's run says, and not in the folder that one happens to be in."""
+    encoder = EncoderOptions(encoder="squeezenet1_1", weights="none", image_size=64, memory_size=8)
+    options = tiny_options(scenes, tmp_path / "run", encoder=encoder, shown_images=0)
+    options = replace(options, training=replace(options.training, epochs=1))
+    train(options)
+    path = tmp_path / "run" / "config.json"
+    stored = json.loads(path.read_text())
+    assert "cache_dir" not in stored["config"]
+    stored["config"]["cache_dir"] = str(tmp_path / "stranger")
+    path.write_text(json.dumps(stored))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
+    monkeypatch.chdir(tmp_path)
+    before = {each.name for each in tmp_path.iterdir()}
+    evaluate_run(tmp_path / "run", device="cpu")
+    assert {each.name for each in tmp_path.iterdir()} - before == {"user"}
+    assert list((tmp_path / "user" / "unroll" / "features").glob("*/features.npy"))
+    evaluate_run(tmp_path / "run", device="cpu", cache_dir=tmp_path / "named")
+    assert list((tmp_path / "named").glob("*/features.npy"))
 
 
 def test_what_is_asked_for_is_what_is_built():

@@ -101,6 +101,32 @@ def test_a_file_that_is_no_state_dict_gets_one_line(
     assert "weights_only" not in str(caught.value)
 
 
+ODD = {
+    "sparse": Tensor.to_sparse,
+    "quantised": lambda tensor: torch.quantize_per_tensor(tensor, 0.1, 0, torch.qint8),
+    "complex": lambda tensor: tensor.to(torch.complex64),
+    "without values": lambda tensor: tensor.to("meta"),
+    "not finite": lambda tensor: tensor * float("nan"),
+    "int8": lambda tensor: tensor.to(torch.int8),
+}
+
+
+@pytest.mark.filterwarnings("ignore")  # of what is odd
+@pytest.mark.parametrize("what", ODD)
+def test_weights_that_are_no_plain_floats_are_refused_by_name(tmp_path: Path, what: str) -> None:
+    state = small().state_dict()
+    name = "features.0.bias"
+    torch.save({**state, name: ODD[what](state[name])}, tmp_path / "w.pth")
+    with pytest.raises(UserError, match=rf"w\.pth: {name} .*{what}"):
+        Backbone("squeezenet1_1", weights=tmp_path / "w.pth")
+
+
+def test_weights_without_names_are_refused(tmp_path: Path) -> None:
+    torch.save({7: torch.zeros(1), **small().state_dict()}, tmp_path / "w.pth")
+    with pytest.raises(UserError, match=r"w\.pth is no state dict"):
+        Backbone("squeezenet1_1", weights=tmp_path / "w.pth")
+
+
 def test_a_missing_file_of_weights_gets_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file of weights"):
         Backbone("squeezenet1_1", weights=tmp_path / "nothing.pth")

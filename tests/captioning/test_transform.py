@@ -78,9 +78,11 @@ def test_the_digest_changes_with_everything_that_changes_the_pixels() -> None:
     [
         ({"size": 0}, "whole number of pixels"),
         ({"size": 8.5}, "whole number of pixels"),
+        ({"size": 10**9}, "at most 4096"),
+        ({"mean": (0.5, float("nan"), 0.5)}, "three numbers"),
         ({"fit": "stretch"}, "squash, crop, pad"),
         ({"mean": (0.5,)}, "three numbers"),
-        ({"std": (0.0, 1.0, 1.0)}, "greater than zero"),
+        ({"std": (0.0, 1.0, 1.0)}, "std above zero"),
     ],
 )
 def test_an_impossible_transform_is_refused(change: dict, message: str) -> None:

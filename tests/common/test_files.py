@@ -1,16 +1,30 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from common.errors import UserError, describe_os_error, run_command
-from common.files import atomic_folder, atomic_write, read_json, read_text, write_json
+from common.errors import UserError, describe_os_error, printable, run_command
+from common.files import (
+    SEAL_SIZE,
+    atomic_folder,
+    atomic_write,
+    is_sound,
+    make_folder,
+    open_regular,
+    read_json,
+    read_text,
+    seal,
+    user_cache,
+    write_json,
+)  # fmt: skip
 
 
 def names(folder: Path) -> list[str]:
@@ -124,6 +138,84 @@ def test_a_file_is_as_readable_as_any_other(tmp_path):
     assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
 
 
+@pytest.mark.parametrize("write", [atomic_write, atomic_folder])
+def test_what_a_killed_process_began_is_removed_by_the_next(tmp_path, write):
+    path = tmp_path / "made" / "corpus"
+    path.parent.mkdir()
+    script = f"""
+import sys, time
+from common.files import {write.__name__}
+with {write.__name__}({str(path)!r}) as there:
+    print("begun", flush=True)
+    time.sleep(60)
+"""
+    processes = []
+    for _ in range(2):
+        process = subprocess.Popen(
+            [sys.executable, "-c", script], cwd=Path(__file__).resolve().parents[2],
+            stdout=subprocess.PIPE,
+        )  # fmt: skip
+        assert process.stdout is not None and process.stdout.readline() == b"begun\n"
+        processes.append(process)
+    killed, living = processes
+    killed.kill()
+    killed.wait()
+    begun = {pid: next(path.parent.glob(f".corpus.{pid}-*")) for pid in (killed.pid, living.pid)}
+    others = [path.parent / ".corpus.old.1-0123abcd", path.parent / ".corpus.12"]
+    for each in (*begun.values(), *others):
+        each.touch()
+        os.utime(each, (0, 0))
+    with write(path):
+        assert begun[living.pid].exists() and not begun[killed.pid].exists()
+    living.kill()
+    living.wait()
+    assert path.exists() and all(each.exists() for each in others)
+
+
+def nameless(folder: Path) -> dict[str, object]:
+    """Paths that cannot be read, by a part of the message that says why."""
+    os.mkfifo(folder / "pipe")
+    (folder / "loop").symlink_to(folder / "loop")
+    (folder / "secret").touch(0)
+    found = {
+        "not a regular file": folder / "pipe",
+        "is a folder": folder,
+        "Too many levels": folder / "loop",
+        "File name too long": folder / ("x" * 5000),
+        "embedded null": folder / "a\0b",
+        "surrogates not allowed": folder / "a\ud800",
+        "does not exist": Path("there is none"),
+    }
+    return found | ({} if os.access(folder / "secret", os.R_OK) else {"denied": folder / "secret"})
+
+
+def test_what_cannot_be_read_is_named_and_never_waited_for(tmp_path):
+    for reason, path in nameless(tmp_path).items():
+        for read in (read_text, read_json):
+            with pytest.raises(UserError, match=reason) as error:
+                read(path)
+            assert printable(str(error.value)) == str(error.value)
+    (tmp_path / "link").symlink_to(tmp_path / "a.json")
+    write_json(tmp_path / "a.json", 1)
+    assert read_json(tmp_path / "link") == 1
+
+
+def test_a_text_too_large_to_be_one_is_not_read(tmp_path):
+    with open(tmp_path / "sparse", "wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(UserError, match=r"sparse has more than 1,024 MB"):
+        read_text(tmp_path / "sparse")
+
+
+def test_a_name_that_is_not_utf8_is_written_and_read_again(tmp_path):
+    name = os.fsdecode(b"h\xff.png")
+    write_json(tmp_path / "a.json", {name: name})
+    assert read_json(tmp_path / "a.json") == {name: name}
+    with atomic_write(tmp_path / "a.txt") as file:
+        file.write(name)
+    assert read_text(tmp_path / "a.txt") == "h\\udcff.png"
+
+
 def test_read_text(tmp_path):
     path = tmp_path / "a.txt"
     path.write_bytes("\ufeffein Hund\r\n나".encode())
@@ -189,6 +281,34 @@ def test_errors_of_people_end_in_one_line(capsys, tmp_path):
     assert ends(missing, capsys) == (1, "error: No such file or directory: a.txt")
 
 
+def test_an_error_of_the_system_without_a_file_says_where(capsys):
+    def syncing() -> None:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    with pytest.raises(SystemExit, match=r"error: Invalid argument \(in syncing, test_files\.py\)"):
+        run_command(syncing)
+
+
+def test_what_an_error_quotes_cannot_command_the_terminal(capsys):
+    _, shown = ends(UserError("\x1b[2Jno\x07\x9b\udcff\x7f a\nb\tc: 나"), capsys)
+    assert shown == "error: \\u001b[2Jno\\u0007\\u009b\\udcff\\u007f a\\u000ab\tc: 나"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_any_text_can_be_printed(encoding):
+    script = """
+from common.errors import run_command
+run_command(lambda: print("Bär", "개", "h\\udcff.png"))
+"""
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=root, capture_output=True,
+        env=os.environ | {"PYTHONIOENCODING": encoding},
+    )  # fmt: skip
+    text = "Bär 개 h\udcff.png\n".encode(encoding, "backslashreplace")
+    assert (done.returncode, done.stdout, done.stderr) == (0, text, b"")
+
+
 def test_defects_keep_their_traceback():
     def main() -> None:
         raise ValueError("a defect")
@@ -215,3 +335,80 @@ run_command(main)
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait() == 1
+
+
+def as_fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def as_link(path: Path) -> None:
+    (path.parent / "precious").write_text("x")
+    path.symlink_to("precious")
+
+
+def as_link_to_a_device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def as_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(path))
+
+
+@pytest.mark.parametrize("mode", ["rb", "ab", "r+b"])
+@pytest.mark.parametrize("make", [as_fifo, as_link, as_link_to_a_device, as_socket, Path.mkdir])
+def test_nothing_but_a_regular_file_is_opened(tmp_path, make, mode):
+    """A pipe would be waited for; the target of a link would be written."""
+    path = tmp_path / "a"
+    make(path)
+    with pytest.raises(UserError, match=rf"\A{path} is [^\n]*\Z"):
+        open_regular(path, mode)
+    assert not (tmp_path / "precious").exists() or (tmp_path / "precious").read_text() == "x"
+
+
+def test_a_link_that_the_user_names_is_read_and_a_device_is_not(tmp_path):
+    as_link(tmp_path / "a")
+    assert read_text(tmp_path / "a") == "x"
+    for make in (as_fifo, as_link_to_a_device):
+        make(tmp_path / make.__name__)
+        with pytest.raises(UserError, match="is not a regular file"):
+            read_text(tmp_path / make.__name__)
+
+
+def test_a_regular_file_is_written_read_and_added_to(tmp_path):
+    for _ in range(2):
+        with open_regular(tmp_path / "a", "a") as file:
+            file.write("나")
+    with open_regular(tmp_path / "a") as file:
+        assert file.read().decode() == "나나"
+    with pytest.raises(UserError, match="b does not exist"):
+        open_regular(tmp_path / "b")
+
+
+def test_a_folder_to_write_in_is_no_link(tmp_path):
+    assert make_folder(tmp_path / "deep" / "folder") == make_folder(tmp_path / "deep" / "folder")
+    (tmp_path / "link").symlink_to(tmp_path / "deep")
+    with pytest.raises(UserError, match="link is a link to another folder"):
+        make_folder(tmp_path / "link")
+
+
+def test_caches_are_in_the_users_folder_wherever_a_program_runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for base in ("", "relative"):
+        monkeypatch.setenv("XDG_CACHE_HOME", base)
+        assert user_cache("x") == tmp_path / ".cache" / "unroll" / "x"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert user_cache("x") == tmp_path / "cache" / "unroll" / "x"
+
+
+def test_a_seal_is_of_all_bytes_before_it():
+    file = io.BytesIO(b"x" * 3_000_000)
+    assert is_sound(file, 3_000_000)  # never sealed
+    seal(file)
+    whole = file.getvalue()
+    assert len(whole) == 3_000_000 + SEAL_SIZE and is_sound(file, 3_000_000)
+    for place in (0, 1 << 20, 2_999_999, 3_000_000, len(whole) - 1):
+        changed = bytearray(whole)
+        changed[place] ^= 1
+        assert not is_sound(io.BytesIO(changed), 3_000_000)
+    assert not is_sound(io.BytesIO(whole[:-1]), 3_000_000)

@@ -17,7 +17,7 @@ from common.synthetic.scenes import write_scenes
 from tests.commands import run_module
 
 FLICKR8K = {
-    "min_count": 4,
+    "text.min_count": 4,
     "decoder.deep_output": True,
     "decoder.embedding_dropout": 0.4,
     "search.no_repeat_ngram": 2,

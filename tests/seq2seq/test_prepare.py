@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from common.errors import UserError
 from common.text.vocabulary import EOS, UNK
 from seq2seq.data import ParallelData, load
 from seq2seq.options import TextOptions
@@ -80,3 +81,22 @@ def test_what_is_missing_is_made_again(data, tmp_path, name):
     (folder / name).unlink()
     assert sentences(prepare(data, TextOptions(), tmp_path / "cache")) == before
     assert (folder / name).is_file()
+
+
+def test_by_default_the_cache_is_the_users_wherever_one_is(data, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
+    monkeypatch.chdir(tmp_path)
+    prepared = prepare(data, TextOptions(), None)
+    assert prepared.sources.path.is_relative_to(tmp_path / "user" / "unroll" / "corpora")
+    assert {each.name for each in tmp_path.iterdir()} == {"data", "user"}
+
+
+def test_nothing_is_prepared_in_a_link_to_another_folder(data, tmp_path):
+    prepare(data, TextOptions(), tmp_path / "cache")
+    (folder,) = (tmp_path / "cache").iterdir()
+    (folder / "prepared.json").unlink()
+    folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="is a link to another folder"):
+        prepare(data, TextOptions(), tmp_path / "cache")
+    assert not (tmp_path / "elsewhere" / "prepared.json").exists()

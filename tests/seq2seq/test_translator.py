@@ -9,8 +9,10 @@ import random
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import torch
@@ -30,7 +32,7 @@ from seq2seq.evaluation import alignment
 from seq2seq.options import EncoderOptions, TextOptions, TrainOptions
 from seq2seq.train import evaluate_run, train
 from seq2seq.translator import build_model
-from tests.commands import ROOT, on_the_cpu, run_here, run_module
+from tests.commands import ROOT, on_the_cpu, replace_words, run_here, run_module
 from tests.tolerances import assert_same_sums, same_log_probability
 
 WORDS = {"one": "eins", "two": "zwei", "three": "drei", "four": "vier", "cats": "katzen"}
@@ -361,6 +363,28 @@ def test_the_command_writes_one_line_for_each_line(run, tmp_path):
     assert done.stdout.count("\n") == 6 and done.stdout.split("\n")[2:4] == ["", ""]
 
 
+def test_a_pipe_that_is_named_is_translated(run, tmp_path):
+    """As the shell's <(...) is."""
+    os.mkfifo(tmp_path / "pipe")
+    writer = Thread(target=(tmp_path / "pipe").write_text, args=["one two\ncats\n"], daemon=True)
+    writer.start()
+    done = run_here("seq2seq", "translate", run, tmp_path / "pipe")
+    writer.join()
+    assert done.returncode == 0 and done.stdout.count("\n") == 2
+
+
+def test_tokens_of_others_cannot_command_the_terminal(run, tmp_path):
+    copy = Path(shutil.copytree(run, tmp_path / "copy"))
+    (tmp_path / "text").write_text("one two\n")
+    for token, ends in (("\x1b[2J", 0), ("\x9b2J", 0), ("\ud800", 1)):
+        replace_words(copy, "target_vocabulary.json", token)
+        done = run_here("seq2seq", "translate", copy, tmp_path / "text")
+        assert done.returncode == ends and "Traceback" not in done.stderr
+        shown = done.stderr if ends else done.stdout
+        assert ("lone surrogate" if ends else f"\\u{ord(token[0]):04x}") in shown
+        assert token[0] not in shown
+
+
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
 def test_a_file_is_read_line_by_line_plain_or_compressed(tmp_path, capsys, pack):
     text = b"\xef\xbb\xbfM\xe4dchen \r\n\n \ncats\xc2\x85three\x00\nend"
@@ -646,3 +670,19 @@ def test_what_is_asked_for_is_what_is_built_and_one_matrix_for_both_languages():
     assert model.decoder.output.weight is model.decoder.embedding.weight
     assert model.encoder.embedding.weight is model.decoder.embedding.weight
     assert len({id(parameter) for parameter in model.parameters()}) == len(list(model.parameters()))
+
+
+@pytest.mark.parametrize(
+    "part, name, value",
+    [("encoder", "encoder_size", size) for size in (30_000, 2**31, 10**30, 1e30, [16])]
+    + [("encoder", "encoder_layers", 10**6), ("decoder", "num_layers", 100)],
+)
+def test_options_of_a_stranger_cost_neither_memory_nor_time(run, tmp_path, part, name, value):
+    folder = shutil.copytree(run, tmp_path / "run")
+    config = json.loads((folder / "config.json").read_text())
+    config["config"][part][name] = value
+    (folder / "config.json").write_text(json.dumps(config))
+    start = time.perf_counter()
+    with pytest.raises(UserError, match=rf"\A{folder}/(config.json|model.safetensors)[^\n]*\Z"):
+        Translator.from_run(folder, device="cpu")
+    assert time.perf_counter() - start < 5

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from PIL import Image
 
+from common.errors import one_line
 from common.synthetic.scenes.captions import write_captions
 from common.synthetic.scenes.drawing import draw
 from common.synthetic.scenes.language import parse
@@ -73,15 +75,17 @@ class Scene:
             shapes = tuple(Shape(**{**each, "rgb": rgb(each["rgb"])}) for each in values["shapes"])
             first, second = (rgb(colour) for colour in values["background"])
             scene = cls(shapes, (first, second), float(values["angle"]), int(values["seed"]))
+            for shape in shapes:
+                if not (shape.colour in COLOURS and shape.kind in KINDS and shape.size in SIZES):
+                    raise ValueError(f"no such shape: {shape.size} {shape.colour} {shape.kind}")
+                if not all(0 <= value <= 1 for value in (shape.x, shape.y, shape.radius)):
+                    raise ValueError(f"a {shape.kind} outside of the picture")
+            if not all(map(math.isfinite, [scene.angle, *(shape.rotation for shape in shapes)])):
+                raise ValueError("an angle that is not finite")
         except KeyError as error:
             raise ValueError(f"no {error} in it") from None
-        except (TypeError, AttributeError) as error:
-            raise ValueError(f"not a scene: {error}") from None
-        for shape in shapes:
-            if not (shape.colour in COLOURS and shape.kind in KINDS and shape.size in SIZES):
-                raise ValueError(f"no such shape: {shape.size} {shape.colour} {shape.kind}")
-            if not all(0 <= value <= 1 for value in (shape.x, shape.y, shape.radius)):
-                raise ValueError(f"a {shape.kind} outside of the picture")
+        except (TypeError, AttributeError, OverflowError) as error:
+            raise ValueError(f"not a scene: {one_line(error)}") from None
         return scene
 
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -183,7 +184,7 @@ def test_damage_to_a_finished_cache_is_found_and_repaired(tmp_path, backbone, pa
 
 @pytest.mark.parametrize("file", ["record.json", "images.npy"])
 @pytest.mark.parametrize(
-    "content", ["", "{", "[]", "null", '{"key": 1}', '{"key": {}, "done": 4, "damaged": {}}']
+    "content", ["", "{", "[]", "null", '{"key": 1}', '{"key": {}, "done": 4, "damaged": {}}', "PK"]
 )
 def test_a_record_that_makes_no_sense_is_not_believed(
     tmp_path, backbone, paths, file, content
@@ -192,6 +193,20 @@ def test_a_record_that_makes_no_sense_is_not_believed(
     (cache.path / file).write_text(content)
     (cache.path / "features.npy").write_bytes(b"")
     assert_same(read(build(tmp_path, paths[:4], backbone), range(4)), computed(backbone, paths[:4]))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"done": -1}, {"done": 5}, {"done": 2.5}, {"done": "4"}, {"done": None}, {"damaged": []},
+     {"damaged": {"-1": "x"}}, {"damaged": {"4": "x"}}, {"damaged": {"a": "x"}}, {"key": [[]]}],
+    ids=str,
+)  # fmt: skip
+def test_values_of_other_types_are_not_believed(tmp_path, backbone, paths, change) -> None:
+    folder = build(tmp_path, paths[:4], backbone).path
+    record = json.loads((folder / "record.json").read_text())
+    (folder / "record.json").write_text(json.dumps(record | change))
+    assert_same(read(build(tmp_path, paths[:4], backbone), range(4)), computed(backbone, paths[:4]))
+    assert json.loads((folder / "record.json").read_text()) == record
 
 
 # --- interrupted, and by several processes
@@ -308,8 +323,8 @@ def test_builds_at_once_make_one_cache(tmp_path, backbone, paths) -> None:
 
 def test_a_disk_that_is_too_small_is_refused_before_any_work(tmp_path, backbone) -> None:
     nowhere = [tmp_path / f"{index}.jpg" for index in range(30_000)]
-    with pytest.raises(UserError, match=r"need \d+\.\d\d GB in .*, where .* GB are free"):
-        build(tmp_path / "cache", nowhere, backbone, ImageTransform(16_000))
+    with pytest.raises(UserError, match=r"need [\d,]+\.\d+ MB in .*, where .* MB are free"):
+        build(tmp_path / "cache", nowhere, backbone, ImageTransform(4096))
     assert not list((tmp_path / "cache").glob("*/features.npy"))
 
 
@@ -359,3 +374,29 @@ def test_when_the_disk_fills_up_what_was_computed_is_kept(
     assert_same(read(cache, range(kept, COUNT)), computed(backbone, paths[kept:]))
     content = json.loads((cache.path / "record.json").read_text())
     assert content["key"]["backbone"] == "squeezenet1_1" and content["damaged"] == {}
+
+
+@pytest.mark.parametrize("name", ["features.npy", "images.npy", "record.json", "names.txt", "lock"])
+@pytest.mark.parametrize("target", ["elsewhere", "pipe"])
+def test_nothing_of_a_cache_is_written_through_a_link(
+    tmp_path, backbone, paths, name, target
+) -> None:
+    """Nor is a pipe waited for: what is no file of the cache is made again, or refused."""
+    folder = build(tmp_path / "cache", paths[:2], backbone).path
+    (folder / name).rename(tmp_path / "elsewhere")
+    os.mkfifo(tmp_path / "pipe")
+    before = (tmp_path / "elsewhere").read_bytes()
+    (folder / name).symlink_to(tmp_path / target)
+    (folder / "names.txt").unlink(missing_ok=name != "names.txt")  # and so the build goes on
+    with pytest.raises(UserError, match="lock is") if name == "lock" else nullcontext():
+        cache = build(tmp_path / "cache", paths[:2], backbone)
+        assert_same(read(cache, [0, 1]), computed(backbone, paths[:2]))
+    assert (tmp_path / "elsewhere").read_bytes() == before
+
+
+def test_a_cache_in_a_link_to_another_folder_is_refused(tmp_path, backbone, paths) -> None:
+    folder = build(tmp_path, paths[:2], backbone).path
+    folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="is a link to another folder"):
+        build(tmp_path, paths[:2], backbone)

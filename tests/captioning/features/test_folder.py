@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -216,3 +217,9 @@ def test_folders_that_are_none(tmp_path: Path) -> None:
         (tmp_path / "files").mkdir()
         (tmp_path / "files" / "1.npy").write_text("no array")
         FeatureFolder(tmp_path / "files")
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "1.npy")
+    with pytest.raises(UserError, match=r"1\.npy is not a regular file"):
+        FeatureFolder(tmp_path)

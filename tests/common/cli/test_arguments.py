@@ -8,11 +8,14 @@ from typing import Annotated, Literal
 
 import pytest
 
+from common.cli.arguments import Parser
 from common.cli.command_line import parse, parse_options
 from common.config.bounds import Count, Fraction
 from common.config.changes import MAY_CHANGE
 from common.config.marks import BASIC, HIDDEN, POSITIONAL, File, Group, Metavar
+from common.config.plain import restored
 from common.errors import UserError
+from common.training.options import TrainingOptions
 
 
 @dataclass(frozen=True)
@@ -144,3 +147,14 @@ def test_a_program_has_commands(capsys, monkeypatch):
         shown = capsys.readouterr()
         assert "usage: try COMMAND ..." in shown.out + shown.err
     assert "two         Try all types." in shown.out
+
+
+def test_what_is_typed_commands_no_terminal(capsys):
+    with pytest.raises(SystemExit):
+        Parser("tool").error("unknown: \x1b[2J")
+    assert capsys.readouterr().err.endswith("error: unknown: \\u001b[2J\n")
+
+
+def test_a_value_that_is_none_is_named_as_it_is_typed():
+    with pytest.raises(UserError, match=r"^--batch-size cannot be 1000000000000000000000000000000"):
+        restored(TrainingOptions, {"batch_size": 10**30}, "")

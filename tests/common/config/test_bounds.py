@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 
 import pytest
 
-from common.config.bounds import Amount, Fraction, Positive, check_bounds
+from common.config.bounds import Amount, Fraction, Layers, Positive, check_bounds
 from common.config.plain import from_dict
 from common.errors import UserError
 
@@ -19,12 +19,15 @@ class Inner:
 class Outer:
     size: Positive = 1
     most: Positive | None = None
+    layers: Layers = 1
     rate: Amount = 0.0
     inner: Inner = field(default_factory=Inner)
 
 
 @pytest.mark.parametrize(
-    "options", [Outer(), Outer(7, 3, 1e30), Outer(inner=Inner(0)), Outer(inner=Inner(1))], ids=str
+    "options",
+    [Outer(), Outer(7, 3, 100, 1e30), Outer(inner=Inner(0)), Outer(inner=Inner(1))],
+    ids=str,
 )
 def test_within_bounds(options):
     check_bounds(options)
@@ -34,6 +37,8 @@ def test_within_bounds(options):
     ("options", "message"),
     [
         (Outer(size=0), "--size 0 is not at least 1"),
+        (Outer(size=2**31), "--size 2147483648 is not at most 2,147,483,647"),
+        (Outer(layers=10**6), "--layers 1000000 is not between 1 and 100"),
         (Outer(most=-1), "--most -1 is not at least 1"),
         (Outer(rate=math.nan), "--rate nan is not at least 0"),
         (Outer(rate=math.inf), "--rate inf is not at least 0"),

@@ -228,3 +228,15 @@ def test_examples_are_the_rows_of_the_first_tensor():
     assert count_examples(Nested([Pair(torch.ones(3, 2), "a")], {})) == 3
     assert count_examples({"ids": [1, 2], "x": torch.ones(2)}) == 2
     assert count_examples("text") == 0
+
+
+def test_workers_need_no_shared_memory():
+    """Of which a container has little; a batch comes through a pipe, whatever its numbers."""
+    kinds = (torch.uint8, torch.float16, torch.int64, torch.bool)
+    batches = Batches(
+        [np.array([row]) for row in range(len(kinds))],
+        lambda rows: {"x": torch.ones(2, 3, dtype=kinds[int(rows[0])])},
+    )
+    found = [batch["x"] for group, _ in grouped(batches, workers=1) for batch in group]
+    assert [each.dtype for each in found] == list(kinds)
+    assert all(bool((each == 1).all()) and not each.is_shared() for each in found)

@@ -128,7 +128,7 @@ def test_a_file_that_is_cut_off_or_another_is_refused(tmp_path: Path, name: str)
     with pytest.raises(UserError, match="damaged.*Delete"):
         Corpus(tmp_path / "ids")
     path.unlink()
-    with pytest.raises(UserError, match=f"{name}: there is no such corpus"):
+    with pytest.raises(UserError, match=f"{name} does not exist"):
         Corpus(tmp_path / "ids")
 
 
@@ -156,3 +156,39 @@ def mapped_mebibytes() -> float:
         if line.startswith("RssFile"):
             return int(line.split()[1]) / 1024
     raise AssertionError("no RssFile")
+
+
+@pytest.mark.filterwarnings("ignore:Data type alias")
+@pytest.mark.parametrize("name", ["ids.ids.npy", "ids.offsets.npy"])
+def test_a_flipped_bit_anywhere_is_noticed(tmp_path: Path, name: str) -> None:
+    corpus(tmp_path)
+    path = tmp_path / name
+    data = path.read_bytes()
+    for bit in range(8 * len(data)):
+        changed = bytearray(data)
+        changed[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(changed)
+        with pytest.raises(UserError, match=rf"\A{path}: damaged[^\n]*Delete[^\n]*\Z"):
+            Corpus(tmp_path / "ids")
+
+
+def test_files_without_a_checksum_are_read_and_their_ids_looked_at(tmp_path: Path) -> None:
+    """Those of earlier versions."""
+    corpus(tmp_path)
+    for name in ("ids.ids.npy", "ids.offsets.npy"):
+        np.save(tmp_path / name, np.load(tmp_path / name))
+    assert [each.tolist() for each in Corpus(tmp_path / "ids", 65536)] == SENTENCES
+    with pytest.raises(UserError, match="ids.ids.npy: damaged.*outside of the vocabulary"):
+        Corpus(tmp_path / "ids", 65535)
+    np.save(tmp_path / "ids.offsets.npy", np.array([0, 9, 3, 4, 9, 11]))
+    with pytest.raises(UserError, match="ids.offsets.npy: damaged"):
+        Corpus(tmp_path / "ids")
+
+
+@pytest.mark.parametrize("kind", ["f4", "i1", "c8", "S2", "O"])
+def test_arrays_of_other_types_are_refused(tmp_path: Path, kind: str) -> None:
+    corpus(tmp_path)
+    values = np.load(tmp_path / "ids.ids.npy").astype(kind)
+    np.save(tmp_path / "ids.ids.npy", values, allow_pickle=True)
+    with pytest.raises(UserError, match="ids.ids.npy: damaged"):
+        Corpus(tmp_path / "ids")

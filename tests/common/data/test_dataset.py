@@ -35,7 +35,7 @@ def test_the_summary_has_sizes_notes_and_the_first_problems() -> None:
     }
     lines = pets.summary(problems=5).splitlines()
     assert lines[1].split() == ["train", "1,234"]
-    assert lines[2:4] == ["note: odd?[2J", "problem: line 0"]
+    assert lines[2:4] == ["note: odd\\u001b[2J", "problem: line 0"]
     assert lines[-1] == "... and 2 more problems"
 
 
@@ -79,4 +79,4 @@ def test_nothing_usable_is_an_error_whatever_the_limit() -> None:
 
 
 def test_a_problem_is_one_line_whatever_is_in_it() -> None:
-    assert problem("a\nb.txt:1", "x\u2028y\x1b[2J") == "a?b.txt:1: x?y?[2J"
+    assert problem("a\nb.txt:1", "x\u2028y\x1b[2J") == r"a\u000ab.txt:1: x\u2028y\u001b[2J"

@@ -5,12 +5,20 @@ from __future__ import annotations
 import gzip
 import os
 import time
+import tracemalloc
 from pathlib import Path
 from threading import Thread
 
 import pytest
 
-from common.data.reading import byte_lines, check_readable, decode_line, first_lines, numbered_lines
+from common.data.reading import (
+    LONGEST_LINE,
+    byte_lines,
+    check_readable,
+    decode_line,
+    first_lines,
+    numbered_lines,
+)
 from common.errors import UserError
 
 
@@ -53,12 +61,39 @@ def test_a_compressed_file_that_is_cut_off_or_damaged(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes have no names here")
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
-def test_a_pipe_is_read_like_a_file(tmp_path: Path, pack) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    writer = Thread(target=(tmp_path / "pipe").write_bytes, args=[pack(b"one\ntwo\n")], daemon=True)
+def test_a_pipe_is_read_where_it_is_wanted_and_never_waited_for(tmp_path: Path, pack) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(UserError, match="pipe is not a regular file"):
+        lines_of(pipe)
+    writer = Thread(target=pipe.write_bytes, args=[pack(b"one\ntwo\n")], daemon=True)
     writer.start()
-    assert lines_of(tmp_path / "pipe") == ["one", "two"]
+    with open(pipe, "rb") as stream:
+        assert list(byte_lines(pipe, stream)) == [b"one\n", b"two\n"]
     writer.join()
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_line_without_end_is_refused_by_its_number(tmp_path: Path, pack) -> None:
+    path = tmp_path / "text"
+    longest = b"x" * (LONGEST_LINE - 1) + b"\n"
+    path.write_bytes(pack(b"one\n" + longest + b"three"))
+    assert [len(line) for line in byte_lines(path)] == [4, LONGEST_LINE, 5]
+    path.write_bytes(pack(b"one\n" + 20 * longest[:-1]))
+    tracemalloc.start()
+    with pytest.raises(UserError, match=r"text:2: a line of more than 1,048,576 bytes"):
+        lines_of(path)
+    assert tracemalloc.get_traced_memory()[1] < 5 * LONGEST_LINE
+    tracemalloc.stop()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="there is no such device here")
+def test_a_device_without_end_is_refused() -> None:
+    with pytest.raises(UserError, match="/dev/zero is not a regular file"):
+        lines_of(Path("/dev/zero"))
+    stream = open("/dev/zero", "rb")  # noqa: SIM115 (`byte_lines` closes it)
+    with pytest.raises(UserError, match="/dev/zero:1: a line of more"):
+        list(byte_lines(Path("/dev/zero"), stream))
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])

@@ -29,4 +29,20 @@ def test_recurrent_weights_begin_as_asked_for():
 def test_search_options_that_do_not_go_together_are_one_line():
     message = "--min-length must lie between 0 and --max-length .40., not at 50"
     with pytest.raises(UserError, match=message):
-        SearchOptions(min_length=50).strategy()
+        SearchOptions(min_length=50, max_length=40).strategy()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"beam_size": 10**11}, {"max_length": 10**30}, {"length_penalty": 1e30},
+        {"beam_patience": float("inf")}, {"search": "sampling", "num_samples": 10**9},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_search_that_no_machine_holds_is_refused(values):
+    name = list(values)[-1].replace("_", "-")
+    with pytest.raises(UserError, match=rf"\A--{name} must be at most [\d,]+, not [^\n]*\Z"):
+        SearchOptions(**values).strategy()
+    with pytest.raises(UserError, match=r"\Aconfig.json: "):
+        SearchOptions(**values).strategy("config.json")

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from common.decoding.search import LONGEST, Greedy
 from common.decoding.step_model import Step
 from tests.common.decoding.fake_models import (
     BOS,
@@ -227,3 +228,19 @@ def test_logits_that_are_not_numbers_are_reported(bad, searcher):
 def test_bad_beam_options(options):
     with pytest.raises(ValueError):
         beam_search(RandomModel(9, 0), contexts(2), **({"max_length": 5} | options))
+
+
+def test_a_number_of_tokens_is_kept_to_and_there_is_one_without_any():
+    """In this order: that of the call, that of the strategy, a usual one."""
+    model = RandomModel(9, 0, ending=-1e9)
+    for options, length in (
+        ({}, LONGEST),
+        ({"min_length": LONGEST + 10}, LONGEST + 10),
+        ({"max_length": 70}, 70),
+    ):
+        (found,) = Greedy(**options)(model, contexts(1), bos=BOS, eos=EOS)
+        assert len(found[0].tokens) == length
+    (found,) = Greedy(max_length=70)(model, contexts(1), bos=BOS, eos=EOS, max_length=3)
+    assert len(found[0].tokens) == 3
+    with pytest.raises(ValueError, match="min_length must lie between 0 and max_length"):
+        Greedy(min_length=-1)

@@ -16,6 +16,7 @@ from sacrebleu.metrics import BLEU
 from common.evaluation.captions import (
     DocumentFrequency,
     bleu,
+    caption_words,
     cider_d,
     rouge_l,
     score_captions,
@@ -299,3 +300,32 @@ def test_published_figures_of_nlg_eval(shared: Path) -> None:
         assert {name: scores[ours] for name, ours in named.items()} == pytest.approx(
             {name: figures[name] for name in named}, abs=2e-6
         )
+
+
+def test_the_script_of_the_references_decides_what_is_compared() -> None:
+    chinese = ["一个男人在草地上奔跑。", "一个man在跑"]
+    words, name = caption_words(chinese)
+    assert name == "per character"
+    assert words("一个man在跑。") == ["一", "个", "man", "在", "跑"]
+    near = score_captions({"a": "一个男人在草地上跑"}, {"a": chinese}, words)
+    assert near["bleu1"] == pytest.approx(exp(1 - 10 / 9), abs=1e-6) and near["bleu4"] > 0.5
+    assert near["rouge_l"] > 0.9
+
+    words, name = caption_words(["A dog runs.", "C ( = O ) O"])
+    assert name.startswith("per word") and words("A dog's (big).") == [
+        "a",
+        "dog",
+        "'s",
+        "(",
+        "big",
+        ")",
+    ]
+    words, name = caption_words(["C ( = O ) O"], tokens=True)
+    assert name == "per token between blanks" and words("c ( = O ) ,") == [
+        "c",
+        "(",
+        "=",
+        "O",
+        ")",
+        ",",
+    ]

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import UserError
-from common.evaluation.translation import score_translations
+from common.evaluation.translation import comparable, score_translations, tokenization_for
 
 SENTENCE = "a man is walking his dog ."
 
@@ -194,3 +194,25 @@ def test_real_references_of_one_language_are_no_perfect_translations(shared: Pat
         shifted.metrics["bleu"] < lowered.metrics["bleu"] < 5
         and shifted.metrics["exact_match"] < 0.01
     )
+
+
+def test_bleu_finds_words_by_the_language_or_by_its_script() -> None:
+    chinese, english = ["我喜欢小狗。"], ["i like dogs."]
+    assert tokenization_for("zh-CN", english) == "zh"  # its code is known
+    assert tokenization_for("ja_JP") == "char"
+    for unknown in (None, "2", "target", "de"):
+        assert tokenization_for(unknown, chinese) == "char"
+        assert tokenization_for(unknown, english) == tokenization_for(unknown) == "13a"
+        assert tokenization_for(unknown, ["i like dogs ."], tokens=True) == "none"
+    near, other = (
+        score_translations(["我喜欢小猫。"], chinese, tokenize=tokenize).metrics["bleu"]
+        for tokenize in ("char", "13a")
+    )
+    assert near > 50 and other == 0
+
+
+def test_exact_match_compares_all_but_the_width_of_blanks() -> None:
+    assert comparable("e\u0301 \u3000 b ") == comparable("\u00e9 b") != comparable("\u00e9b")
+    assert comparable("AT&T", lowercase=True) == ["at&t"]
+    scores = score_translations(["hello, sir.", "hello , sir ."], ["hello , sir ."] * 2)
+    assert scores.metrics["exact_match"] == 0.5

@@ -7,7 +7,8 @@ from torch import nn
 
 from common.decoding.options import DecoderOptions
 from common.errors import UserError
-from common.models.options import LossOptions
+from common.models.options import LossOptions, TextOptions
+from common.text.vocabulary import SPECIALS
 
 
 @pytest.mark.parametrize("kind", ["linear", "exponential", "inverse_sigmoid"])
@@ -55,3 +56,45 @@ def test_options_that_do_not_go_together_are_refused(options, message):
     LossOptions().check(decoder)
     with pytest.raises(UserError, match=message):
         LossOptions(**options).check(decoder)
+
+
+@pytest.mark.parametrize(
+    ("options", "tokens"),
+    [
+        (TextOptions(), {"the", "dog"}),
+        (TextOptions(min_count=1, vocabulary_size=len(SPECIALS) + 1), {"dog"}),
+        (TextOptions(lowercase=False), {"dog"}),
+        (TextOptions(tokenizer="characters"), {*"theadogruns. "}),
+        (TextOptions(tokenizer="whitespace"), {"dog"}),
+        (TextOptions(tokenizer="whitespace", min_count=1), {"The", "the", "a", "dog", "runs."}),
+    ],
+)
+def test_the_tokens_of_a_text_are_those_asked_for(options, tokens):
+    asked = []
+
+    def texts(task):
+        asked.append(task)
+        return iter(["The dog", "the dog", "a dog runs."])
+
+    language = options.learn(texts)
+    assert set(language.vocabulary.tokens[len(SPECIALS) :]) == tokens
+    assert asked == ["vocabulary"]
+
+
+def test_subwords_are_learnt_from_the_text_they_are_counted_in():
+    asked = []
+    options = TextOptions(tokenizer="subwords", vocabulary_size=40)
+    language = options.learn(
+        lambda task: asked.append(task) or iter(["一个男人在跑", "一个人"] * 9)
+    )
+    assert asked == ["subwords", "vocabulary"]
+    assert language.decode(language.encode("男人在跑")) == "男人在跑"
+    assert TextOptions(tokenizer="subwords").learn(lambda task: ["a dog runs"] * 9)
+
+
+def test_punctuation_is_among_the_words_where_it_is_asked_for():
+    kept, dropped = (
+        TextOptions(min_count=1).learn(lambda task: ["a dog."], punctuation=punctuation).vocabulary
+        for punctuation in (True, False)
+    )
+    assert set(kept) - set(dropped) == {"."}

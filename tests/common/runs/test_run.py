@@ -6,12 +6,15 @@ import os
 import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 import torch
 from torch import nn
 
+from common.config import LOCAL, MAY_CHANGE
 from common.errors import UserError
+from common.files import write_json
 from common.runs.lock import NAME
 from common.runs.run import FORMAT, Run
 
@@ -369,3 +372,63 @@ def test_what_a_run_kept_is_known_again(tmp_path):
         Run.open(run.path).existing("vocabulary.json")
     Run.create(run.path, "translator", {}, overwrite=True).keep("vocabulary.json", words("a cat"))
     assert Run.open(run.path).existing("vocabulary.json").read_text() == "a cat"
+
+
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "training.pt", "files.txt", "config.json", "vocabulary.json"]
+)
+def test_nothing_is_read_or_written_through_a_link(tmp_path, name):
+    run = Run.create(tmp_path / "run", "captioner", {})
+    run.save_model(nn.Linear(2, 2))
+    run.save_training_state({"step": 1})
+    run.keep("vocabulary.json", lambda path: path.write_text("a dog"))
+    (run.path / name).rename(tmp_path / "precious")
+    (run.path / name).symlink_to("../precious")
+    before = (tmp_path / "precious").read_bytes()
+    read = {
+        "model.safetensors": lambda: run.load_model(nn.Linear(2, 2)),
+        "training.pt": run.load_training_state,
+        "files.txt": lambda: run.file("new.txt"),
+        "config.json": lambda: Run.open(run.path),
+        "vocabulary.json": lambda: run.existing("vocabulary.json"),
+    }
+    with refused(f"{name} is a link"):
+        read[name]()
+    if name != "files.txt":  # written anew, it takes the place of the link
+        write_json(run.file(name), {})
+    assert (tmp_path / "precious").read_bytes() == before
+
+
+def test_a_folder_of_a_run_is_no_link(tmp_path):
+    run = Run.create(tmp_path / "run", "captioner", {})
+    (tmp_path / "elsewhere").mkdir()
+    (run.path / "samples").symlink_to(tmp_path / "elsewhere")
+    with refused("samples is a link to another folder"):
+        run.file("samples/1.txt")
+
+
+@dataclass
+class Cached(Settings):
+    cache: Annotated[Path | None, LOCAL, MAY_CHANGE] = None
+
+
+def test_where_a_cache_is_no_run_keeps_and_no_file_says(tmp_path):
+    """A folder that is written comes from the command line alone."""
+    run = Run.create(tmp_path / "run", "captioner", Cached(cache=tmp_path / "mine"))
+    assert "cache" not in Run.open(run.path).config
+    stored = json.loads((run.path / "config.json").read_text())
+    stored["config"]["cache"] = "/home/somebody"  # as earlier versions stored it, or a stranger
+    (run.path / "config.json").write_text(json.dumps(stored))
+    assert Run.open(run.path).read_config(Cached) == Cached(data=Path("somewhere/data"))
+    resumed = Run.create(
+        run.path, "captioner", Cached(cache=tmp_path), resume=True, may_change=["cache"]
+    )
+    assert resumed.config == run.config
+
+
+def test_a_file_whose_name_is_not_utf8_is_recorded_as_its_bytes(tmp_path):
+    name = os.fsdecode(b"evaluation-h\xff-val.json")
+    run = Run.create(tmp_path / "run", "toy", {})
+    write_json(run.file(name), {"data": name})
+    Run.create(tmp_path / "run", "toy", {}, overwrite=True)
+    assert not (tmp_path / "run" / name).exists()

@@ -127,6 +127,12 @@ def test_an_embedding_takes_the_vectors_and_the_coverage_is_reported(tmp_path: P
         ("a 1 2 3\ndog 1 2 3 4\nb 1 2 3\n", r"v.txt:2: 'dog' and 4 values"),
         ("a 1 2 3\ndog 1 x 3\nb 1 2 3\n", r"v.txt:2: values of 'dog' that are no finite numbers"),
         ("a 1 2 3\ndog 1 nan 3\nb 1 2 3\n", r"v.txt:2: values of 'dog' that are no finite numbers"),
+        (
+            "a 1 2 3\ndog 1 1e39 3\nb 1 2 3\n",
+            r"v.txt:2: values of 'dog' that are no finite numbers",
+        ),
+        (f"1 {'9' * 5000}\ndog 1 2\n", r"v.txt:1: not a word and its values"),
+        ("1 999999999999\ndog 1 2\n", r"v.txt:2: not a word and its values"),
         ("a 1 2 3\ndog 1 2 3\nb 1 2", r"v.txt:3: 'b' and 2 values"),
         ("a 1 2 3\nb 1 2 3\n", r"v.txt: has none of the 6 words"),
         ("PK\x03\x04xx", r"v.txt: a zip archive"),

@@ -16,6 +16,7 @@ from common.errors import UserError
 from common.text.tokenizer import (
     CharacterTokenizer,
     Tokenizer,
+    WhitespaceTokenizer,
     WordTokenizer,
     tokenizer_from_dict,
 )
@@ -113,6 +114,8 @@ def test_the_way_of_typing_does_not_matter(tokenizer: Tokenizer, form) -> None:
         "#8 turns by 360° in 2,5 min",
         "l'été d'une fille, aujourd'hui: l'eau n'est-elle pas là?",
         "나는 어제 학교에 갔다. 정말요?",
+        "他说：“你好，世界。”我不知道《书》…",
+        "ジョン・スミスは「コーヒー、好き？」と言った。",
     ],
 )
 def test_text_with_punctuation_reads_as_it_was_written(text: str) -> None:
@@ -192,6 +195,14 @@ def test_characters_lose_nothing(text: str) -> None:
     assert tokenizer.decode(tokens) == unicodedata.normalize("NFC", text)
 
 
+@settings(deadline=None)
+@given(st.text())
+def test_text_that_is_tokens_already_stays_as_it_is(text: str) -> None:
+    tokenizer = WhitespaceTokenizer()
+    assert tokenizer.decode(tokenizer.encode(text)) == " ".join(text.split())
+    assert tokenizer.encode(tokenizer.decode(tokenizer.encode(text))) == tokenizer.encode(text)
+
+
 def test_characters_of_korean_are_syllables() -> None:
     assert CharacterTokenizer().encode("한국 A\n") == ["한", "국", " ", "A", "\n"]
     assert CharacterTokenizer(lowercase=True).encode("ÄB") == ["ä", "b"]
@@ -204,6 +215,7 @@ def test_characters_of_korean_are_syllables() -> None:
         WordTokenizer(lowercase=False, punctuation=True),
         CharacterTokenizer(),
         CharacterTokenizer(lowercase=True),
+        WhitespaceTokenizer(),
     ],
 )
 def test_json_round_trip(tokenizer: Tokenizer) -> None:
@@ -223,6 +235,7 @@ def test_json_round_trip(tokenizer: Tokenizer) -> None:
         {"kind": "bytes"},
         {"kind": "word", "colour": True},
         {"kind": "word", "lowercase": "no"},
+        {"kind": "whitespace", "lowercase": True},
     ],
 )
 def test_an_unknown_tokenizer_is_refused(value: object) -> None:

@@ -127,6 +127,8 @@ GOOD = {
         ({"tokens": [], "counts": []}, "the first tokens must be"),
         ({"tokens": [*SPECIALS, "a", "a"], "counts": [0] * 6}, "twice: 'a'"),
         ({"counts": [0]}, "1 counts for 5 tokens"),
+        ({"tokens": [*SPECIALS, "a\ud800"]}, "token 4 has a lone surrogate"),
+        ({"counts": [0, 0, 10**30, 0, 1]}, "token 2 has a count that is negative or far too large"),
     ],
 )
 def test_load_refuses_in_one_line_that_names_the_file(tmp_path: Path, text, says: str) -> None:

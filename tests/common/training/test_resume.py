@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import itertools
 import json
+import math
 import os
 import runpy
 import signal
@@ -118,7 +119,8 @@ def test_disk_full_at_any_write(tmp_path, toy, uninterrupted, monkeypatch, write
 
 
 @pytest.mark.parametrize(
-    "updates, number", [(1, signal.SIGINT), (6, signal.SIGINT), (10, signal.SIGTERM)]
+    "updates, number",
+    [(1, signal.SIGINT), (6, signal.SIGINT), (10, signal.SIGTERM), (6, signal.SIGHUP)],
 )
 def test_ctrl_c_saves_first_and_says_how_to_go_on(tmp_path, toy, uninterrupted, updates, number):
     trainer = toy.trainer(tmp_path / "run", checkpoint_steps=None)
@@ -127,6 +129,8 @@ def test_ctrl_c_saves_first_and_says_how_to_go_on(tmp_path, toy, uninterrupted, 
     def interrupted(batch: Tensor):
         if trainer.progress.step == updates and trainer.model.training:
             signal.raise_signal(number)
+            if number == signal.SIGHUP:  # both the shell and the kernel send it
+                signal.raise_signal(number)
         return loss(batch)
 
     trainer.model.loss = interrupted
@@ -303,4 +307,36 @@ def test_what_does_not_fit_is_refused(tmp_path, toy):
 
     (folder / "training.pt").write_bytes((folder / "training.pt").read_bytes()[:3000])
     with pytest.raises(UserError, match="training.pt is damaged"):
+        toy.trainer(folder).fit()
+
+
+@pytest.mark.parametrize(
+    "place, wrong",
+    [
+        (("model",), [1]), (("model", "embedding.weight"), "x"), (("progress",), None),
+        (("progress", "step"), "3"), (("progress", "reported"), -7),
+        (("progress", "best_metrics"), {"loss": "x"}), (("progress", "seconds"), math.nan),
+        (("scheduler", "last_epoch"), []), (("scheduler", "base_lrs"), []),
+        (("optimizer", "param_groups"), []), (("optimizer", "state", 0), {}),
+        (("optimizer", "state", 0, "exp_avg"), torch.zeros(3)),
+        (("optimizer", "state", 0, "exp_avg"), [0.0]),
+        (("optimizer", "state", 0, "step"), torch.zeros(7)),
+        (("meter", "rows"), [["x"]]), (("average", "averages"), torch.zeros(2)),
+        (("average", "updates"), None), (("generators",), 3), (("generators", 0, "python"), "x"),
+        (("generators", 0, "torch"), torch.zeros(3)),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_entries_of_other_types_are_refused_in_one_line(tmp_path, toy, place, wrong):
+    folder = tmp_path / "run"
+    with pytest.raises(toy.Killed):
+        toy.trainer(folder, killed_after=5).fit()
+    state = torch.load(folder / "training.pt", weights_only=True)
+    inside = state
+    for each in place[:-1]:
+        inside = inside[each]
+    assert place[-1] in inside if isinstance(inside, dict) else place[-1] < len(inside)
+    inside[place[-1]] = wrong
+    torch.save(state, folder / "training.pt")
+    with pytest.raises(UserError, match=rf"\A{folder}/training.pt[^\n]*\Z"):
         toy.trainer(folder).fit()

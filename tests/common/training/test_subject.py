@@ -48,5 +48,5 @@ def test_data_are_found_where_they_are_named_or_where_they_were(own: Path) -> No
     assert Subject.of_run(run, "val", options).data == own
     elsewhere = Subject.of_run(run, "val", options, "other", changed={"n": 1})
     assert (elsewhere.data, elsewhere.name) == (Path("other"), "other-val-n-1")
-    with pytest.raises(UserError, match=r"gone, the data of run, is no longer there.*--data"):
+    with pytest.raises(UserError, match=r"gone, the data of run, is not in .*--data"):
         Subject.of_run(run, "val", SimpleNamespace(data="gone"))

@@ -341,3 +341,9 @@ def test_a_run_of_an_earlier_version_goes_on(tmp_path):
         report(tracker, 2)
     assert [line["step"] for line in lines(tmp_path)] == [1, 2]
     assert [event.step for event in events(tmp_path).Scalars("train/loss")] == [1, 2]
+
+
+def test_a_path_that_is_not_utf8_is_shown(tmp_path):
+    with Tracker(tmp_path) as tracker:
+        tracker.configuration({"data": Path(os.fsdecode(b"d\xff")), "epochs": 2})
+        tracker.best({"loss": 1.0})

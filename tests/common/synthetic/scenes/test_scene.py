@@ -33,6 +33,11 @@ def test_json_gives_back_an_equal_scene(split: str):
         {"background": [[1, 2], [3, 4]]},
         {"angle": "steep"},
         {"seed": None},
+        {"seed": float("inf")},
+        {"angle": float("inf")},
+        {"angle": 10**400},
+        {"background": [[1, 2, float("inf")], [3, 4, 5]]},
+        {"background": [[[1], 2, 3], [3, 4, 5]]},
     ],
 )
 def test_what_is_no_scene_is_refused(change: dict):
@@ -44,8 +49,13 @@ def test_what_is_no_scene_is_refused(change: dict):
 
 
 @pytest.mark.parametrize(
-    "change", [{"kind": "hexagon"}, {"x": 1.5}, {"radius": float("nan")}, {"rgb": 3}]
-)
+    "change",
+    [
+        {"kind": "hexagon"}, {"kind": ["star"]}, {"x": 1.5}, {"x": [0.5]}, {"y": {}}, {"y": 10**400},
+        {"radius": float("nan")}, {"rgb": 3}, {"rgb": [1, 2, float("inf")]}, {"rotation": [1]},
+        {"rotation": float("inf")}, {"rotation": "1"}, {"rotation": 10**400},
+    ],
+)  # fmt: skip
 def test_what_is_no_shape_is_refused(change: dict):
     values = generate(0, 0).to_dict()
     with pytest.raises(ValueError):

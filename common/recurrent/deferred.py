@@ -14,8 +14,12 @@ AnyModule = TypeVar("AnyModule", bound=nn.Module)
 def deferring() -> bool:
     """Whether weight gradients are deferred: where there are gradients, outside of `torch.compile` and
     of the transformations of `torch.func`, which see no order among the nodes of a backward pass."""
-    transformed = torch._C._are_functorch_transforms_active()
-    return torch.is_grad_enabled() and not (torch.compiler.is_compiling() or transformed)
+    return torch.is_grad_enabled() and not (torch.compiler.is_compiling() or transformed())
+
+
+def transformed() -> bool:
+    """Whether a transformation of `torch.func` is active: `grad`, `jvp`, `vmap`."""
+    return torch._C._are_functorch_transforms_active()
 
 
 def view_of(module: AnyModule) -> AnyModule:

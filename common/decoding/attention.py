@@ -10,7 +10,6 @@ memory so far. Then the queries of a call are those of one step.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple, Self, cast
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from common.decoding.names import AttentionKind
-from common.recurrent.deferred import DeferredLinear, DeferredMixture, as_autocast
+from common.recurrent.deferred import DeferredLinear, DeferredMixture, as_autocast, view_of
 from common.recurrent.state import State
 
 AttentionFactory = Callable[[int, int], "Attention"]
@@ -92,7 +91,7 @@ class Attention(nn.Module):
         The gradients of the memory, and of the weights of the queries, are each computed as one
         product after all steps ran backward. Make a new view for every pass.
         """
-        view = copy.copy(self)
+        view = view_of(self)
         view._mixture = DeferredMixture()
         return view
 

@@ -6,7 +6,6 @@ attention that no later step depends on, the output layer's features and the log
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 from typing import Literal, NamedTuple, Self, TypeAlias
 
@@ -18,6 +17,7 @@ from common.decoding.context import Context
 from common.decoding.readout import Readout
 from common.decoding.step_model import Step
 from common.recurrent import Recurrent, RecurrentState, State
+from common.recurrent.deferred import view_of
 from common.recurrent.dropout import Dropout
 
 DecoderState: TypeAlias = tuple[RecurrentState, State, State]
@@ -250,7 +250,7 @@ class DecoderStep(nn.Module):
 
     def deferred(self) -> Self:
         """A view for one loop over time, sharing the weights; see `Recurrent.deferred`."""
-        view = copy.copy(self)
+        view = view_of(self)
         view._modules = dict(self._modules)  # replaced in the view alone
         view.recurrent = self.recurrent.deferred()
         if self.attention is not None:

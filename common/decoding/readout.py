@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Self
 
 from torch import Tensor, nn
 
 from common.decoding.names import ReadoutKind
-from common.recurrent.deferred import DeferredLinear
+from common.recurrent.deferred import DeferredLinear, view_of
 
 
 class Readout(nn.Module):
@@ -87,7 +86,7 @@ class Readout(nn.Module):
 
     def deferred(self) -> Self:
         """A view for one loop over time, sharing the weights; see `Recurrent.deferred`."""
-        view = copy.copy(self)
+        view = view_of(self)
         view._modules = {}
         for name, linear in self.named_children():
             assert isinstance(linear, nn.Linear)

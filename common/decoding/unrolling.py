@@ -11,6 +11,7 @@ from torch import Tensor
 from common.decoding.context import Context
 from common.decoding.decoder_step import Advanced, DecoderState, DecoderStep, TokenInput
 from common.decoding.scheduled_sampling import SampledInputs
+from common.recurrent.deferred import deferring
 
 
 class Unrolled(NamedTuple):
@@ -44,7 +45,7 @@ def unroll_step_by_step(
         context: prepared.
         sampled: where they are replaced by the model's own predictions (scheduled sampling).
     """
-    view = decoder.deferred() if torch.is_grad_enabled() else decoder
+    view = decoder.deferred() if deferring() else decoder
     tokens = _by_step(decoder.project_tokens(embedded, context))
     rows = None if sampled is None else sampled.rows(embedded.device)  # (N,) of each step
     steps: list[Advanced] = []

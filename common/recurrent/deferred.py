@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
+
+AnyModule = TypeVar("AnyModule", bound=nn.Module)
+
+
+def deferring() -> bool:
+    """Whether weight gradients are deferred: where there are gradients, outside of `torch.compile` and
+    of the transformations of `torch.func`, which see no order among the nodes of a backward pass."""
+    return torch.is_grad_enabled() and not (torch.compiler.is_compiling() or transformed())
+
+
+def transformed() -> bool:
+    """Whether a transformation of `torch.func` is active: `grad`, `jvp`, `vmap`."""
+    return torch._C._are_functorch_transforms_active()
+
+
+def view_of(module: AnyModule) -> AnyModule:
+    """A second module object that shares all that a module holds; attributes can be set on it alone.
+
+    `copy.copy` would ask the module for its state, which one with parametrisations refuses.
+    """
+    view = object.__new__(type(module))
+    view.__dict__.update(module.__dict__)
+    return view
 
 
 class DeferredLinear:
@@ -34,7 +57,7 @@ class DeferredLinear:
         """inputs: (..., F). Returns (..., P)."""
         weight, bias = self._source
         trains = weight.requires_grad or (bias is not None and bias.requires_grad)
-        if not (trains and torch.is_grad_enabled()):
+        if not (trains and deferring()):
             return F.linear(inputs, weight, bias)
         if self._token is None:
             self._token = _WeightGradient.apply(self._pairs, weight, bias)
@@ -57,7 +80,7 @@ class DeferredMixture:
 
     def __call__(self, weights: Tensor, memory: Tensor) -> Tensor:
         """weights: (B, Q, S); memory: (B, S, M), the same at every call. Returns (B, Q, M)."""
-        if not (memory.requires_grad and torch.is_grad_enabled()):
+        if not (memory.requires_grad and deferring()):
             return torch.bmm(weights, memory)
         if self._token is None:
             self._token = _MemoryGradient.apply(self._pairs, memory)

@@ -93,7 +93,7 @@ def unroll_kernel(
         (L D, B, H).
     """
     # Read from the module each time, not from `_flat_weights`: `functional_call` may replace them.
-    weights = [kernel._parameters[name] for name in kernel._flat_weights_names]
+    weights = [getattr(kernel, name) for name in kernel._flat_weights_names]
     dropout = kernel.dropout if kernel.training else 0.0
     shape = (kernel.num_layers, dropout, kernel.training, kernel.bidirectional)
     if padding is None:
@@ -118,7 +118,7 @@ def unroll_kernel(
 
 def unroll_layer(
     kernel: nn.RNNBase,
-    weights: Sequence[Tensor],
+    weights: Sequence[Tensor | None],
     inputs: Tensor,
     state: State,
     padding: Padding,
@@ -134,7 +134,7 @@ def unroll_layer(
 
     Args:
         kernel: which recurrence: LSTM, GRU or RNN_TANH.
-        weights: weight_ih, weight_hh, bias_ih, bias_hh of the layer and direction.
+        weights: weight_ih, weight_hh, bias_ih, bias_hh of the layer and direction; None for no bias.
         inputs: (T, B, I), 0 at padding.
         state: before the first step, each (B, H).
         padding: which steps are not real.
@@ -156,8 +156,8 @@ def unroll_layer(
 
 
 def _hold_memory(
-    inputs: Tensor, weights: Sequence[Tensor], padding: Padding
-) -> tuple[Tensor, list[Tensor]]:
+    inputs: Tensor, weights: Sequence[Tensor | None], padding: Padding
+) -> tuple[Tensor, list[Tensor | None]]:
     """Make padded steps of an LSTM keep its memory, which no output shows.
 
     One more input feature is 1 at padding; its weights shut the input gate and open the forget
@@ -166,6 +166,7 @@ def _hold_memory(
     GPU.)
     """
     weight, *others = weights
+    assert weight is not None
     size = weight.shape[0] // 4
     column = weight.new_zeros(4 * size, 1)
     column[:size] = -SHUT
@@ -191,7 +192,8 @@ def _call(
     layers, dropout, trains, bidirectional = shape
     trains = trains or torch.is_grad_enabled()
     first = state if kernel.mode == "LSTM" else state[0]
-    rest = (list(weights), True, layers, dropout, trains, bidirectional)
+    present = [each for each in weights if each is not None]
+    rest = (present, kernel.bias, layers, dropout, trains, bidirectional)
     arguments = (inputs, first, *rest, False) if sizes is None else (inputs, sizes, first, *rest)
     gpu = is_gpu(inputs.device)
     with warnings.catch_warnings() if gpu else nullcontext():

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from common.recurrent.cells import WEIGHTS, Cell, LSTMCell
 from common.recurrent.names import Initialization
 
-_Layer: TypeAlias = tuple[Sequence[Tensor], int, int | None]
+_Layer: TypeAlias = tuple[Sequence[Tensor | None], int, int | None]
 """Of a cell, or of a layer and direction: its weights (as in `WEIGHTS`), H, and its forget gate."""
 
 
@@ -51,11 +51,13 @@ def initialize_(
     with torch.no_grad():
         for weights, size, forget_gate in layers:
             _initialize(weights, size, scheme)
+            _, _, *biases = weights
             if forget_bias is not None and forget_gate is not None:
                 # The two biases are added up: one of them has the value.
                 rows = slice(forget_gate * size, (forget_gate + 1) * size)
-                weights[2][rows] = forget_bias
-                weights[3][rows] = 0
+                for bias, value in zip(biases, (forget_bias, 0.0), strict=False):
+                    if bias is not None:
+                        bias[rows] = value
 
 
 def _layers(module: nn.Module) -> list[_Layer]:
@@ -64,17 +66,15 @@ def _layers(module: nn.Module) -> list[_Layer]:
         weights = [getattr(module, name) for name in WEIGHTS]
         return [(weights, module.hidden_size, module.forget_gate)]
     if isinstance(module, nn.RNNBase):
-        if not module.bias:
-            raise ValueError("a torch.nn network without biases is not supported")
         gate = LSTMCell.forget_gate if module.mode == "LSTM" else None
         return [(weights, module.hidden_size, gate) for weights in module.all_weights]
     return []
 
 
-def _initialize(weights: Sequence[Tensor], size: int, scheme: Initialization) -> None:
-    weight_ih, weight_hh, *biases = weights
+def _initialize(weights: Sequence[Tensor | None], size: int, scheme: Initialization) -> None:
+    weight_ih, weight_hh, *biases = [each for each in weights if each is not None]
     if scheme == "pytorch":
-        for tensor in weights:
+        for tensor in (weight_ih, weight_hh, *biases):
             nn.init.uniform_(tensor, -(size**-0.5), size**-0.5)
         return
     for bias in biases:

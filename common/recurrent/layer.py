@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, Self, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from common.recurrent.cells import ALL, WEIGHTS, Cell, CellFactory, make_cell
+from common.recurrent.deferred import transformed, view_of
 from common.recurrent.fused import (
     STANDARD,
     takes_packed,
@@ -20,9 +21,11 @@ from common.recurrent.fused import (
 )
 from common.recurrent.initialization import Initialization, initialize_
 from common.recurrent.names import StandardCell
-from common.recurrent.padding import Padding
+from common.recurrent.padding import Lengths, Padding
 from common.recurrent.scan import scan
-from common.recurrent.state import RecurrentState, State
+from common.recurrent.state import RecurrentState, State, map_state
+
+AnyInputs = TypeVar("AnyInputs", Tensor, PackedSequence)
 
 
 class Recurrent(nn.Module):
@@ -50,6 +53,7 @@ class Recurrent(nn.Module):
         bidirectional: read in both directions (D = 2) and concatenate their outputs.
         dropout: probability of dropping a feature between layers, drawn anew at every step.
         initialization: as in `initialize_`; PyTorch's default if not given.
+        bias: whether the standard cells have biases; another cell decides it itself.
 
     Raises:
         ValueError: an unknown cell or initialization, or a number out of range.
@@ -65,6 +69,7 @@ class Recurrent(nn.Module):
         bidirectional: bool = False,
         dropout: float = 0.0,
         initialization: Initialization | None = None,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         if num_layers < 1:
@@ -94,6 +99,7 @@ class Recurrent(nn.Module):
             kernel, make = STANDARD[cell]
             options = {
                 "bidirectional": bidirectional,
+                "bias": bias,
                 "dropout": dropout if num_layers > 1 else 0.0,
             }
             self.kernel = kernel(input_size, hidden_size, num_layers, **options)
@@ -110,24 +116,21 @@ class Recurrent(nn.Module):
         if initialization is not None:
             initialize_(self, initialization)
 
-    def __getstate__(self) -> object:
-        self._cells()  # a copy must not keep weights that `functional_call` put in for one call
-        return super().__getstate__()
-
     def extra_repr(self) -> str:
         return "" if self.kernel is not None else f"dropout={self.dropout}"
 
     # -- all steps at once -------------------------------------------------------------------------
 
     def forward(
-        self, inputs: Tensor, lengths: Tensor | None = None, state: RecurrentState | None = None
-    ) -> tuple[Tensor, RecurrentState]:
-        """Unroll over a whole batch.
+        self, inputs: AnyInputs, lengths: Lengths | None = None, state: RecurrentState | None = None
+    ) -> tuple[AnyInputs, RecurrentState]:
+        """Unroll over a whole batch, or over a single sequence.
 
         Padding reaches nothing: neither outputs nor states nor gradients, whatever values it holds.
 
         Args:
-            inputs: (B, T, I), padded on the right.
+            inputs: (B, T, I), padded on the right; or (T, I), one sequence, whose outputs and states
+                have no B either; or a `PackedSequence`, whose outputs are one too.
             lengths: (B,) real steps of each sequence, 0 to T; all are real if not given. Lengths on
                 the CPU are checked, and are best for inputs on a GPU too: all layers are then one
                 call of cuDNN. Lengths on a GPU are not checked, since the host would have to wait.
@@ -140,11 +143,27 @@ class Recurrent(nn.Module):
         Raises:
             ValueError: shapes that do not fit, or lengths outside 0..T.
         """
+        if isinstance(inputs, PackedSequence):
+            padded, lengths = pad_packed_sequence(inputs, batch_first=True)
+            outputs, state = self.forward(padded, lengths, state)
+            return pack_padded_sequence(outputs, lengths, True, enforce_sorted=False), state
+        if inputs.dim() == 2:
+            state = state and map_state(lambda part: part.unsqueeze(0), state)
+            outputs, state = self.forward(inputs.unsqueeze(0), lengths, state)
+            return outputs.squeeze(0), map_state(lambda part: part.squeeze(0), state)
         if inputs.dim() != 3 or inputs.shape[2] != self.input_size:
             raise ValueError(f"inputs are (B, T, {self.input_size}), not {tuple(inputs.shape)}")
+        if self.kernel is not None and not isinstance(self.kernel, nn.RNNBase):
+            raise TypeError(
+                f"the kernel was replaced by {type(self.kernel).__name__}, which has no weights to "
+                "read: dynamic quantisation is for networks of torch.nn. Copy the weights to one first"
+            )
         if self.kernel is not None and wants_float32(self.kernel, inputs):
             with torch.autocast(inputs.device.type, enabled=False):
-                return self.forward(inputs.to(next(self.kernel.parameters()).dtype), lengths, state)
+                return self.forward(
+                    inputs.to(cast(Tensor, self.kernel.weight_hh_l0).dtype), lengths, state
+                )
+        cells = self._cells()
         batch, steps, _ = inputs.shape
         state = self.initial_state(batch, inputs) if state is None else self._fit(state, batch)
         padding = Padding.of(lengths, batch, steps, inputs.device)
@@ -152,7 +171,10 @@ class Recurrent(nn.Module):
         values = inputs.transpose(0, 1).contiguous()  # (T, B, I)
         if batch == 0 or steps == 0:
             return values.new_zeros(batch, steps, self.output_size), state
-        if self.kernel is not None and (padding is None or takes_packed(padding)):
+        # A kernel would fix the number of steps of an exported graph, and knows no forward
+        # derivatives and no `vmap`: there, the same equations run on our own loop.
+        plain = torch.compiler.is_exporting() or transformed()
+        if self.kernel is not None and not plain and (padding is None or takes_packed(padding)):
             # Contiguous (L D, B, H), as cuDNN needs it.
             first = tuple(torch.stack(parts).to(values.dtype) for parts in zip(*state, strict=True))
             outputs, last = unroll_kernel(self.kernel, values, first, padding)
@@ -160,13 +182,14 @@ class Recurrent(nn.Module):
         else:
             # A kernel also runs through padding, where a ReLU's state may overflow: scan does not.
             bounded = self.kernel is not None and self.kernel.mode != "RNN_RELU"
-            kernel = self.kernel if bounded else None
-            outputs, state = self._layer_by_layer(kernel, values, state, padding)
+            kernel = self.kernel if bounded and not plain else None
+            outputs, state = self._layer_by_layer(kernel, cells, values, state, padding)
         return outputs.transpose(0, 1), state
 
     def _layer_by_layer(
         self,
         kernel: nn.RNNBase | None,
+        cells: Sequence[Cell],
         inputs: Tensor,
         state: RecurrentState,
         padding: Padding | None,
@@ -174,7 +197,6 @@ class Recurrent(nn.Module):
         """inputs: (T, B, I). Returns (T, B, D H) and the state after the last step."""
         values = inputs if padding is None else padding.clear(inputs)
         lasts: list[State] = []
-        cells = self._cells()
         for layer in range(self.num_layers):
             outputs = []
             for direction in range(self.num_directions):
@@ -239,7 +261,7 @@ class Recurrent(nn.Module):
         product after all steps ran backward. Make a new view for every pass; a call before the loop
         gains nothing from it.
         """
-        view = copy.copy(self)
+        view = view_of(self)
         view._views = [cell.deferred() for cell in self._cells()]
         return view
 
@@ -253,14 +275,22 @@ class Recurrent(nn.Module):
         """The cell of every layer and direction."""
         if self._views is not None:
             return self._views
+        for module in (self.kernel,) if self.kernel is not None else self.cells.values():
+            # Nobody calls it: what pruning does before a call is done here.
+            for hook in module._forward_pre_hooks.values():
+                hook(module, ())
         if self.kernel is None:
             return list(self.cells.values())  # type: ignore[arg-type]
-        # Read anew each time: `functional_call` may have replaced the kernel's parameters.
-        parameters = self.kernel._parameters
+        # Read anew each time, and as attributes: `functional_call`, a parametrisation, pruning or
+        # `DataParallel` may have replaced the kernel's parameters.
+        views = []
         for cell, suffix in zip(self._kernel_cells, self._suffixes, strict=True):
+            view = view_of(cell)
+            view._parameters = {}
             for name in WEIGHTS:
-                cell._parameters[name] = parameters[f"{name}_{suffix}"]
-        return self._kernel_cells
+                view.__dict__[name] = getattr(self.kernel, f"{name}_{suffix}", None)
+            views.append(view)
+        return views
 
     def _fit(self, state: RecurrentState, batch: int) -> RecurrentState:
         """The state; a ValueError if it is not one of this network."""

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from common.compute.device import upload
+
+Lengths: TypeAlias = Tensor | np.ndarray | Sequence[int]
+"""(B,) real steps of each sequence of a batch."""
 
 
 @dataclass(eq=False)
@@ -41,7 +46,7 @@ class Padding:
 
     @classmethod
     def of(
-        cls, lengths: Tensor | None, batch: int, steps: int, device: torch.device
+        cls, lengths: Lengths | None, batch: int, steps: int, device: torch.device
     ) -> Self | None:
         """The padding of a batch (B, T, ...), or None if the host can see that there is none.
 
@@ -52,13 +57,16 @@ class Padding:
         """
         if lengths is None:
             return None
+        if not isinstance(lengths, Tensor):
+            lengths = torch.as_tensor(lengths, device="cpu")
         if lengths.shape != (batch,) or lengths.is_floating_point() or lengths.is_complex():
             raise ValueError(
                 f"lengths is a tensor of {batch} whole numbers, one for each sequence, "
                 f"not {lengths.dtype} of shape {tuple(lengths.shape)}"
             )
         shortest = 0
-        if lengths.device.type == "cpu" and batch > 0:
+        on_host = lengths.device.type == "cpu" and not torch.compiler.is_compiling()
+        if on_host and batch > 0:
             low, high = lengths.aminmax()
             shortest = int(low)
             if shortest < 0 or int(high) > steps:

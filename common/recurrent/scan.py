@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from common.recurrent.cells import Cell
+from common.recurrent.deferred import deferring
 from common.recurrent.padding import Padding
 from common.recurrent.state import State
 
@@ -32,20 +33,52 @@ def scan(
         The outputs (T, B, H), exactly 0 at padding, and the state after the last real step.
     """
     projected = cell.project(inputs)  # (T, B, P)
-    if torch.is_grad_enabled():
+    if torch.compiler.is_exporting():
+        outputs, state = _exported(cell, projected, state, padding, reverse)
+    else:
+        outputs, state = _unrolled(cell, projected, state, padding, reverse)
+    return outputs if padding is None else padding.clear(outputs), state
+
+
+def _unrolled(
+    cell: Cell, projected: Tensor, state: State, padding: Padding | None, reverse: bool
+) -> tuple[Tensor, State]:
+    if deferring():
         cell = cell.deferred()
     masks = None if padding is None else padding.mask.unbind(0)
-    shortest = len(inputs) if padding is None else padding.shortest
+    shortest = len(projected) if padding is None else padding.shortest
     outputs = list(projected.unbind(0))
     times = range(len(outputs))
     for time in reversed(times) if reverse else times:
         after = cell.step(outputs[time], state)
         if masks is not None and time >= shortest:
-            after = tuple(
-                torch.where(masks[time].view(-1, *(1,) * (new.dim() - 1)), old.to(new.dtype), new)
-                for old, new in zip(state, after, strict=True)
-            )
+            after = _held(masks[time], state, after)
         state = after
         outputs[time] = state[0]
-    stacked = torch.stack(outputs)
-    return stacked if padding is None else padding.clear(stacked), state
+    return torch.stack(outputs), state
+
+
+def _exported(
+    cell: Cell, projected: Tensor, state: State, padding: Padding | None, reverse: bool
+) -> tuple[Tensor, State]:
+    """The loop as one operator of the exported graph, whose number of steps stays open."""
+    from torch._higher_order_ops.scan import scan as loop
+
+    def step(before: list[Tensor], inputs: list[Tensor]) -> tuple[list[Tensor], Tensor]:
+        after = cell.step(inputs[0], tuple(before))
+        if padding is not None:
+            after = _held(inputs[1], tuple(before), after)
+        after = tuple(new.to(old.dtype) for old, new in zip(before, after, strict=True))
+        return [part.clone() for part in after], after[0].clone()  # the operator takes no aliases
+
+    inputs = [projected] if padding is None else [projected, padding.mask]
+    last, outputs = loop(step, [part.clone() for part in state], inputs, dim=0, reverse=reverse)
+    return outputs, tuple(last)
+
+
+def _held(mask: Tensor, before: State, after: State) -> State:
+    """The state after a step, and that before it where the step is padding: mask (B, 1)."""
+    return tuple(
+        torch.where(mask.view(-1, *(1,) * (new.dim() - 1)), old.to(new.dtype), new)
+        for old, new in zip(before, after, strict=True)
+    )

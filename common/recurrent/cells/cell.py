@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable
 from typing import ClassVar, Literal, Self, cast
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from common.recurrent.deferred import DeferredLinear
+from common.recurrent.deferred import DeferredLinear, view_of
 from common.recurrent.state import State
 
 ALL = slice(None)
@@ -37,6 +36,7 @@ class Cell(nn.Module):
     Args:
         input_size: I, features of x.
         hidden_size: H, features of h.
+        bias: whether there are bias_ih and bias_hh; without, they are None.
     """
 
     gates: ClassVar[int] = 1
@@ -46,7 +46,10 @@ class Cell(nn.Module):
     forget_gate: ClassVar[int | None] = None
     """The block of the forget gate, if any: a large bias keeps the memory."""
 
-    def __init__(self, input_size: int, hidden_size: int) -> None:
+    bias_ih: nn.Parameter | None
+    bias_hh: nn.Parameter | None
+
+    def __init__(self, input_size: int, hidden_size: int, *, bias: bool = True) -> None:
         super().__init__()
         if input_size < 1 or hidden_size < 1:
             raise ValueError(f"sizes are at least 1, not {input_size} and {hidden_size}")
@@ -55,8 +58,8 @@ class Cell(nn.Module):
         rows = self.gates * hidden_size
         self.weight_ih = nn.Parameter(torch.empty(rows, input_size))
         self.weight_hh = nn.Parameter(torch.empty(rows, hidden_size))
-        self.bias_ih = nn.Parameter(torch.empty(rows))
-        self.bias_hh = nn.Parameter(torch.empty(rows))
+        for name in WEIGHTS[2:]:
+            self.register_parameter(name, nn.Parameter(torch.empty(rows)) if bias else None)
         self._products: dict[tuple, DeferredLinear] | None = None  # of a view, see `deferred`
         self.reset_parameters()
 
@@ -64,7 +67,8 @@ class Cell(nn.Module):
         """PyTorch's default: uniform in +-1/sqrt(H), biases too."""
         bound = 1 / math.sqrt(self.hidden_size)
         for name in WEIGHTS:
-            nn.init.uniform_(getattr(self, name), -bound, bound)
+            if (weight := getattr(self, name)) is not None:
+                nn.init.uniform_(weight, -bound, bound)
 
     def extra_repr(self) -> str:
         return f"{self.input_size}, {self.hidden_size}"
@@ -131,7 +135,7 @@ class Cell(nn.Module):
         product after all steps ran backward, instead of one per step. Make a new view for every
         pass.
         """
-        view = copy.copy(self)
+        view = view_of(self)
         view._products = {}
         return view
 
@@ -151,10 +155,11 @@ class Cell(nn.Module):
         weight, b = (
             (self.weight_ih, self.bias_ih) if which == "ih" else (self.weight_hh, self.bias_hh)
         )
+        b = b if bias else None
         if rows != ALL:
-            return weight[rows], b[rows] if bias else None
+            return weight[rows], None if b is None else b[rows]
         # A slice of all columns is no leaf, and autocast caches its casts of leaves only.
-        return weight if columns == ALL else weight[:, columns], b if bias else None
+        return weight if columns == ALL else weight[:, columns], b
 
 
 CellFactory = Callable[[int, int], Cell]

@@ -26,8 +26,10 @@ class GRUCell(Cell):
 
     gates = 3
 
-    def __init__(self, input_size: int, hidden_size: int, reset_after: bool = True) -> None:
-        super().__init__(input_size, hidden_size)
+    def __init__(
+        self, input_size: int, hidden_size: int, reset_after: bool = True, *, bias: bool = True
+    ) -> None:
+        super().__init__(input_size, hidden_size, bias=bias)
         self.reset_after = reset_after
 
     def step(self, projected: Tensor, state: State) -> State:

@@ -81,5 +81,5 @@ class LayerNormLSTMCell(LSTMCell):
         memory, output_gate = self._write(gates, memory)
         return output_gate * self._norm(memory, self.gain_c, self.bias_c).tanh(), memory
 
-    def _norm(self, values: Tensor, gain: Tensor, bias: Tensor) -> Tensor:
+    def _norm(self, values: Tensor, gain: Tensor, bias: Tensor | None) -> Tensor:
         return F.layer_norm(values, gain.shape, gain, bias, self.eps)

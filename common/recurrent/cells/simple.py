@@ -26,8 +26,10 @@ class SimpleRNNCell(Cell):
         input_size: int,
         hidden_size: int,
         nonlinearity: Literal["tanh", "relu"] = "tanh",
+        *,
+        bias: bool = True,
     ) -> None:
-        super().__init__(input_size, hidden_size)
+        super().__init__(input_size, hidden_size, bias=bias)
         if nonlinearity not in ("tanh", "relu"):
             raise ValueError(f"nonlinearity is 'tanh' or 'relu', not {nonlinearity!r}")
         self.nonlinearity = nonlinearity

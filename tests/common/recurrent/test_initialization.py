@@ -91,5 +91,13 @@ def test_errors():
         initialize_(nn.Linear(X, H), "glorot")
     with pytest.raises(ValueError, match="simple cells"):
         initialize_(LSTMCell(X, H), "identity")
-    with pytest.raises(ValueError, match="without biases"):
-        initialize_(nn.GRU(X, H, bias=False), "glorot")
+
+
+def test_a_network_without_biases_is_initialised():
+    network = nn.LSTM(X, H, bias=False)
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.fill_(9.0)
+    initialize_(network, "orthogonal")
+    for gate in network.weight_hh_l0.split(H):
+        torch.testing.assert_close(gate @ gate.t(), torch.eye(H), rtol=1e-4, atol=1e-5)

@@ -155,8 +155,7 @@ class Recurrent(nn.Module):
             raise ValueError(f"inputs are (B, T, {self.input_size}), not {tuple(inputs.shape)}")
         if self.kernel is not None and not isinstance(self.kernel, nn.RNNBase):
             raise TypeError(
-                f"the kernel was replaced by {type(self.kernel).__name__}, which has no weights to "
-                "read: dynamic quantisation is for networks of torch.nn. Copy the weights to one first"
+                "dynamic quantisation is for networks of torch.nn: copy the weights to one first"
             )
         if self.kernel is not None and wants_float32(self.kernel, inputs):
             with torch.autocast(inputs.device.type, enabled=False):

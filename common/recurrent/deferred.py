@@ -22,13 +22,13 @@ def transformed() -> bool:
     return torch._C._are_functorch_transforms_active()
 
 
-def view_of(module: AnyModule) -> AnyModule:
-    """A second module object that shares all that a module holds; attributes can be set on it alone.
+def view_of(module: AnyModule, **attributes: Any) -> AnyModule:
+    """A second module object that shares all that a module holds, but for its own attributes.
 
     `copy.copy` would ask the module for its state, which one with parametrisations refuses.
     """
     view = object.__new__(type(module))
-    view.__dict__.update(module.__dict__)
+    view.__dict__.update(module.__dict__, **attributes)
     return view
 
 

@@ -284,11 +284,8 @@ class Recurrent(nn.Module):
         # `DataParallel` may have replaced the kernel's parameters.
         views = []
         for cell, suffix in zip(self._kernel_cells, self._suffixes, strict=True):
-            view = view_of(cell)
-            view._parameters = {}
-            for name in WEIGHTS:
-                view.__dict__[name] = getattr(self.kernel, f"{name}_{suffix}", None)
-            views.append(view)
+            weights = {each: getattr(self.kernel, f"{each}_{suffix}", None) for each in WEIGHTS}
+            views.append(view_of(cell, _parameters={}, **weights))
         return views
 
     def _fit(self, state: RecurrentState, batch: int) -> RecurrentState:

@@ -75,7 +75,8 @@ class WindowedSeries:
         scale: "log" where changes are in proportion, "sqrt" where values are counts.
 
     Raises:
-        ValueError: a season shorter than the horizon, or a value that has no logarithm or root.
+        ValueError: a season shorter than the horizon, a cycle shorter than two steps, or a value that has no
+            logarithm or root.
     """
 
     values: np.ndarray
@@ -89,6 +90,8 @@ class WindowedSeries:
     def __post_init__(self) -> None:
         if 0 < self.season < self.horizon:
             raise ValueError(f"a season of {self.season} steps is shorter than the horizon")
+        if any(period < 2 for period in self.cycles):
+            raise ValueError("a cycle takes at least two steps")
         least = self.values.min()
         if (self.scale == "log" and least <= 0) or (self.scale == "sqrt" and least < 0):
             raise ValueError(f"the {self.scale} of a value, {least:g}, is not defined")
@@ -122,9 +125,27 @@ class WindowedSeries:
         waves = [wave(angle) for angle in angles for wave in (np.sin, np.cos)]
         return np.stack([self._changes[0][steps], *waves], axis=2).astype(np.float32)
 
+    def features(self, origins: np.ndarray) -> np.ndarray:
+        """(B, T + C) the values of each window and the cycles of its last step, for a regression."""
+        inputs = self.inputs(origins).astype(np.float64)
+        return np.concatenate([inputs[:, :, 0], inputs[:, -1, 1:]], axis=1)
+
     def targets(self, origins: np.ndarray) -> np.ndarray:
         """(B, H) the scaled values that follow each origin."""
         return self._changes[0][self.steps(origins)].astype(np.float32)
+
+    def simple(self, origins: np.ndarray) -> dict[str, np.ndarray]:
+        """Forecasts (B, H), scaled, that need no learning, by name.
+
+        `last` is the last value; where there is a season, `season` is the value a season before, and
+        `growth` the same with the mean change of the window.
+        """
+        _, mean, deviation = self._changes
+        known = self.inputs(origins)[:, :, 0]
+        found = {"last": known[:, -1]}
+        if self.season:
+            found = {"season": np.full(len(origins), -mean / deviation), "growth": known.mean(1)}
+        return {name: np.repeat(each[:, None], self.horizon, 1) for name, each in found.items()}
 
     def steps(self, origins: np.ndarray) -> np.ndarray:
         """(B, H) the indices of the values that follow each origin."""

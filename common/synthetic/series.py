@@ -1,30 +1,28 @@
-"""A generated series: the load of a power grid, whose answer to the weather is not linear."""
+"""A generated series that no linear model forecasts well."""
 
 from __future__ import annotations
 
 import numpy as np
 
-DAY, WEEK = 24, 168
 
+def mackey_glass(length: int, seed: int = 0, noise: float = 0.01) -> np.ndarray:
+    """A chaotic series (length,) between about 0.4 and 1.4: the cells of a blood that is renewed late.
 
-def power_load(weeks: int = 16, seed: int = 0) -> np.ndarray:
-    """Hourly loads (168 weeks,) of a power grid, all positive.
-
-    A daily and a weekly cycle, times what a slow, random temperature adds: both cold (heating) and heat
-    (cooling) raise the load, by day more than by night. The temperature itself is not in the series.
+        dx/dt = 0.2 x(t - 17) / (1 + x(t - 17)^10) - 0.1 x(t)
 
     Args:
-        weeks: how long.
-        seed: of the temperature and the noise.
+        length: values, one for every 3 units of time.
+        seed: of the first values and the noise.
+        noise: deviation of the normal noise that is added to what is observed.
+
+    Source: Mackey and Glass 1977, Oscillation and chaos in physiological control systems.
     """
     draw = np.random.default_rng(seed)
-    hours = np.arange(weeks * WEEK)
-    day = 2 * np.pi * hours / DAY
-    cycle = 0.18 * np.sin(day - 2.1) + 0.08 * np.sin(2 * day - 1.2)
-    weekend = np.where(hours % WEEK >= 5 * DAY, -0.15, 0.0)
-    temperature = np.zeros(len(hours))
-    for hour in range(1, len(hours)):
-        temperature[hour] = 0.985 * temperature[hour - 1] + 0.17 * draw.standard_normal()
-    weather = 0.1 * np.abs(temperature) * (1 + 0.5 * np.sin(day - 2.1))
-    noise = 0.01 * draw.standard_normal(len(hours))
-    return 1000 * np.exp(cycle + weekend + weather + noise)
+    per_unit, delay, every, warm_up = 10, 17, 3, 500  # Euler's steps in a unit of time; units
+    x = np.empty((delay + warm_up + every * length) * per_unit)
+    x[: delay * per_unit] = draw.uniform(0.8, 1.2)
+    for now in range(delay * per_unit, len(x)):
+        late = x[now - delay * per_unit]
+        x[now] = x[now - 1] + (0.2 * late / (1 + late**10) - 0.1 * x[now - 1]) / per_unit
+    observed = x[(delay + warm_up) * per_unit :: every * per_unit]
+    return observed + noise * draw.standard_normal(length)

@@ -20,7 +20,6 @@ from typing import Annotated
 
 import numpy as np
 import torch
-from torch import nn
 
 from common.cli.experiment import experiment
 from common.config import BASIC, MAY_CHANGE, Count, DropoutRate, File, Positive
@@ -70,20 +69,25 @@ class Options(RunOptions):
     dropout: DropoutRate = 0.1
     """Probability with which features are dropped while training."""
     training: TrainingOptions = TrainingOptions(
-        epochs=15, batch_size=64, learning_rate=3e-3, weight_decay=0.01, schedule="cosine", patience=0
+        epochs=15,
+        batch_size=64,
+        learning_rate=3e-3,
+        weight_decay=0.01,
+        schedule="cosine",
+        patience=0,
     )
 
 
 def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
     """What the networks learn, and how they are judged."""
-    values = mackey_glass(2000) if options.data is None else read_column(options.data, options.column)
+    made = options.data is None
+    values = mackey_glass(2000) if made else read_column(options.data, options.column)
     values = values[: len(values) - options.leave_out]
-    unit = "mean absolute error" + (", percent" if options.scale == "log" else "")
     past, reach = len(values) - options.backtest, options.season + options.window
     try:
         series = WindowedSeries(
             values, past, options.horizon, options.window, options.season, options.cycles, options.scale
-        )
+        )  # fmt: skip
     except ValueError as error:
         raise UserError(f"{options.data}: {error}.") from None
     origins = {
@@ -92,14 +96,15 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
     }
     if len(origins["train"]) < 10 or not len(origins["val"]):
         raise UserError(
-            f"{len(values)} values are too few for a horizon of {options.horizon}, a window of "
-            f"{options.window}, a season of {options.season} and a backtest of {options.backtest}."
+            f"{len(values)} values are too few for a backtest of {options.backtest}, a horizon of "
+            f"{options.horizon}, and a window and a season of {reach}."
         )
-    overlap = -(-options.horizon // options.stride) - 1
-    ridge = Ridge.fit(series.features(origins["train"]), series.targets(origins["train"]), gap=overlap)
+    features, targets = (of(origins["train"]) for of in (series.features, series.targets))
+    ridge = Ridge.fit(features, targets, gap=-(-options.horizon // options.stride) - 1)
     sizes = series.inputs(origins["val"]).shape[2], options.horizon, options.window
     sized = partial(Forecaster, *sizes, hidden_size=options.hidden_size, dropout=options.dropout)
-    names = {f"{kind}{n}": kind for kind in (options.cell, "linear") for n in range(options.networks)}
+    kinds = [kind for kind in (options.cell, "linear") for _ in range(options.networks)]
+    names = {f"{kind}{number}": kind for number, kind in enumerate(kinds)}
     model = SideBySide({name: sized(cell=kind) for name, kind in names.items()}).to(device)
 
     def batches(epoch: int, split: str = "train", shuffle: bool = True) -> Batches[SeriesBatch]:
@@ -116,25 +121,31 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
 
     def evaluate(model: SideBySide, split: str) -> Evaluation:
         there, ahead = origins[split], batches(0, split, shuffle=False)
-        predict = lambda each: torch.stack(predictions(each, ahead, each.predict)).numpy()
         scaled = series.simple(there) | {"ridge": ridge(series.features(there))}
-        found = {name: series.forecasts(each, there) for name, each in (scaled | model.each(predict)).items()}
+        for name, network in model.models.items():
+            scaled[name] = torch.stack(predictions(network, ahead, network.predict)).numpy()
+        found = {name: series.forecasts(each, there) for name, each in scaled.items()}
         true = values[series.steps(there)]
         errors: dict[str, list[float]] = {}
         for name, forecast in found.items():
             error = np.abs(forecast - true) / (true / 100 if options.scale == "log" else 1)
             errors.setdefault(names.get(name, name), []).append(float(error.mean()))
-        means = {name: float(np.mean(each)) for name, each in errors.items()}
-        fit = held_out(model, batches(0, shuffle=False))["loss"] / len(names)
-        lines = {"true": true, **{n: found[n] for n in ("ridge", f"{options.cell}0")}}
-        picture = line_chart({n: each.ravel()[-7 * options.horizon:] for n, each in lines.items()}, "", "")
-        metrics = {**means, "spread": float(np.std(errors[options.cell])), "fit": fit}
+        metrics = {name: float(np.mean(each)) for name, each in errors.items()}
+        unit = "mean absolute error" + (", percent" if options.scale == "log" else "")
+        signatures = dict.fromkeys(metrics, unit)
+        metrics["spread"] = float(np.std(errors[options.cell]))
+        metrics["fit"] = held_out(model, batches(0, shuffle=False))["loss"] / len(names)
+        shown = {"true": true} | {
+            name: found[name] for name in (*series.simple(there), "ridge", next(iter(names)))
+        }
+        newest = {
+            name: each.ravel()[-7 * max(options.horizon, 12) :] for name, each in shown.items()
+        }
+        picture = line_chart(newest, "steps of the backtest", "value")
         return Evaluation(
-            metrics,
-            signatures=dict.fromkeys(means, unit),
-            files={"forecast.png": png(picture)},
+            metrics, signatures, files={"forecast.png": png(picture)},
             show=lambda tracker: tracker.images("forecast", picture),
-        )
+        )  # fmt: skip
 
     return Task(
         model=model, optimizer=options.training.make_optimizer(model), batches=batches,

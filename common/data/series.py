@@ -75,8 +75,8 @@ class WindowedSeries:
         scale: "log" where changes are in proportion, "sqrt" where values are counts.
 
     Raises:
-        ValueError: a season shorter than the horizon, a cycle shorter than two steps, or a value that has no
-            logarithm or root.
+        ValueError: a season shorter than the horizon, a cycle shorter than two steps, or a value
+            that has no logarithm or root.
     """
 
     values: np.ndarray

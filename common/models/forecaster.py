@@ -55,7 +55,7 @@ class Forecaster(nn.Module):
     Args:
         input_size: F, features of a step.
         horizon: H, values that are forecast.
-        window: T, steps; only "linear" needs them all the same.
+        window: T, steps, of which "linear" needs the same number always.
         hidden_size: features of the hidden state.
         cell: as `Recurrent` takes it; "linear": in its place one linear map of the whole window, which
             tells what the recurrence is worth.

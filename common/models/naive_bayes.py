@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,31 +16,59 @@ class NaiveBayes:
         texts: the tokens of each text.
         labels: the class of each, 0 to C - 1.
         num_classes: C.
+        blocks: for `left_out`, the texts are divided into so many.
     """
 
     def __init__(
-        self, texts: Sequence[Sequence[str]], labels: Sequence[int], num_classes: int
+        self,
+        texts: Sequence[Sequence[str]],
+        labels: Sequence[int],
+        num_classes: int,
+        blocks: int = 10,
     ) -> None:
-        self.texts = np.bincount(labels, minlength=num_classes)
-        self.counts: dict[str, np.ndarray] = {}
-        for text, label in zip(texts, labels, strict=True):
-            for token in text:
-                self.counts.setdefault(token, np.zeros(num_classes))[label] += 1
-        self.totals = sum(self.counts.values(), start=np.zeros(num_classes)) + len(self.counts)
+        tokens = dict.fromkeys(token for text in texts for token in text)
+        self._ids = {token: number for number, token in enumerate(tokens)}
+        self._classes = num_classes
+        classes, encoded = np.asarray(labels), self._encode(texts)
+        total = self._count(encoded, classes)
+        self._weights = _weights(*total)
 
-    def logits(self, text: Sequence[str], without: int | None = None) -> np.ndarray:
-        """log p(c | text) (C,) up to a constant; tokens that were never counted do not matter.
+        self.left_out = np.empty((len(texts), num_classes))
+        """(N, C) the logits of each text, of a naive Bayes that did not count its block."""
+        for block in range(min(blocks, len(texts))):
+            rows = np.arange(block, len(texts), blocks)
+            there = [encoded[row] for row in rows]
+            rest = (
+                all_ - own
+                for all_, own in zip(total, self._count(there, classes[rows]), strict=True)
+            )
+            self.left_out[rows] = _sums(there, *_weights(*rest))
 
-        Args:
-            text: its tokens.
-            without: the class of a text that was counted: it is scored as if it had not been.
-        """
-        own = Counter(token for token in text if token in self.counts)
-        occurs = np.array(list(own.values()), dtype=np.float64)
-        counts = np.array([self.counts[token] for token in own]).reshape(-1, len(self.texts)) + 1
-        totals, texts = self.totals.copy(), self.texts + 1.0
-        if without is not None:
-            counts[:, without] -= occurs
-            totals[without] -= occurs.sum()
-            texts[without] -= 1
-        return np.log(texts) + occurs @ (np.log(counts) - np.log(totals))
+    def __call__(self, texts: Sequence[Sequence[str]]) -> np.ndarray:
+        """log p(c | text) (B, C) up to a constant; tokens that were never counted do not matter."""
+        return _sums(self._encode(texts), *self._weights)
+
+    def _encode(self, texts: Sequence[Sequence[str]]) -> list[np.ndarray]:
+        ids = self._ids
+        return [np.array([ids[t] for t in text if t in ids], dtype=np.int64) for text in texts]
+
+    def _count(self, texts: list[np.ndarray], labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """How often each class has each token (V, C), and how many texts (C,)."""
+        classes = np.repeat(labels, [len(text) for text in texts])
+        places = np.concatenate([*texts, np.zeros(0, np.int64)]) * self._classes + classes
+        counts = np.bincount(places, minlength=len(self._ids) * self._classes)
+        texts_of = np.bincount(labels, minlength=self._classes)
+        return counts.reshape(-1, self._classes), texts_of
+
+
+def _weights(counts: np.ndarray, texts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """log p(token | c) (V, C), 0 for tokens that have no counts, and log p(c) (C,)."""
+    known = counts.sum(1, keepdims=True) > 0
+    totals = counts.sum(0) + known.sum()
+    return np.where(known, np.log((counts + 1) / totals), 0.0), np.log(
+        (texts + 1) / (texts + 1).sum()
+    )
+
+
+def _sums(texts: list[np.ndarray], weights: np.ndarray, prior: np.ndarray) -> np.ndarray:
+    return np.stack([prior + weights[text].sum(0) for text in texts])

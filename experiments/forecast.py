@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -69,19 +69,14 @@ class Options(RunOptions):
     dropout: DropoutRate = 0.1
     """Probability with which features are dropped while training."""
     training: TrainingOptions = TrainingOptions(
-        epochs=15,
-        batch_size=64,
-        learning_rate=3e-3,
-        weight_decay=0.01,
-        schedule="cosine",
-        patience=0,
+        epochs=15, learning_rate=3e-3, weight_decay=0.01, schedule="cosine", patience=0
     )
 
 
 def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
     """What the networks learn, and how they are judged."""
-    made = options.data is None
-    values = mackey_glass(2000) if made else read_column(options.data, options.column)
+    path = options.data
+    values = mackey_glass(2000) if path is None else read_column(path, options.column)
     values = values[: len(values) - options.leave_out]
     past, reach = len(values) - options.backtest, options.season + options.window
     try:
@@ -89,21 +84,18 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
             values, past, options.horizon, options.window, options.season, options.cycles, options.scale
         )  # fmt: skip
     except ValueError as error:
-        raise UserError(f"{options.data}: {error}.") from None
+        raise UserError(f"{path}: {error}.") from None
     origins = {
         "train": series.origins(0, past, options.stride),
         "val": series.origins(past - reach, len(values), options.horizon),
     }
     if len(origins["train"]) < 10 or not len(origins["val"]):
-        raise UserError(
-            f"{len(values)} values are too few for a backtest of {options.backtest}, a horizon of "
-            f"{options.horizon}, and a window and a season of {reach}."
-        )
+        raise UserError(f"{len(values)} values are too few: give more, or ask for fewer steps.")
     features, targets = (of(origins["train"]) for of in (series.features, series.targets))
     ridge = Ridge.fit(features, targets, gap=-(-options.horizon // options.stride) - 1)
     sizes = series.inputs(origins["val"]).shape[2], options.horizon, options.window
     sized = partial(Forecaster, *sizes, hidden_size=options.hidden_size, dropout=options.dropout)
-    kinds = [kind for kind in (options.cell, "linear") for _ in range(options.networks)]
+    kinds: list[Any] = [kind for kind in (options.cell, "linear") for _ in range(options.networks)]
     names = {f"{kind}{number}": kind for number, kind in enumerate(kinds)}
     model = SideBySide({name: sized(cell=kind) for name, kind in names.items()}).to(device)
 
@@ -122,7 +114,7 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
     def evaluate(model: SideBySide, split: str) -> Evaluation:
         there, ahead = origins[split], batches(0, split, shuffle=False)
         scaled = series.simple(there) | {"ridge": ridge(series.features(there))}
-        for name, network in model.models.items():
+        for name, network in model.by_name.items():
             scaled[name] = torch.stack(predictions(network, ahead, network.predict)).numpy()
         found = {name: series.forecasts(each, there) for name, each in scaled.items()}
         true = values[series.steps(there)]
@@ -135,12 +127,9 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
         signatures = dict.fromkeys(metrics, unit)
         metrics["spread"] = float(np.std(errors[options.cell]))
         metrics["fit"] = held_out(model, batches(0, shuffle=False))["loss"] / len(names)
-        shown = {"true": true} | {
-            name: found[name] for name in (*series.simple(there), "ridge", next(iter(names)))
-        }
-        newest = {
-            name: each.ravel()[-7 * max(options.horizon, 12) :] for name, each in shown.items()
-        }
+        shown = ["true", *series.simple(there), "ridge", *list(names)[:1]]
+        last, found["true"] = 7 * max(options.horizon, 12), true
+        newest = {name: found[name].ravel()[-last:] for name in shown}
         picture = line_chart(newest, "steps of the backtest", "value")
         return Evaluation(
             metrics, signatures, files={"forecast.png": png(picture)},

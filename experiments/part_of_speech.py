@@ -31,7 +31,7 @@ from common.config import BASIC, MAY_CHANGE, DropoutRate, Folder, Positive
 from common.data.batching import Batches, bucketed_batches
 from common.data.conllu import TaggedSentence, read_conllu
 from common.data.splits import named_split
-from common.evaluation.pictures import heat_map
+from common.evaluation.pictures import heat_map, png
 from common.models import SequenceTagger, TaggedBatch
 from common.runs import Kept
 from common.text import UNK, Labels, Vocabulary, word_features
@@ -62,9 +62,8 @@ def built_in() -> dict[str, list[TaggedSentence]]:
     """Sentences in which the same word is a verb or a noun; two of them are for validation alone."""
     words = product(("I", "you", "they"), ("work", "google", "play"), ("work", "google", "play"))
     tags = ["PRON", "VERB", "ADP", "NOUN"]
-    every = [
-        TaggedSentence([who, verb, "at", noun], tags) for who, verb, noun in words if verb != noun
-    ]
+    rows = [[who, verb, "at", noun] for who, verb, noun in words if verb != noun]
+    every = [TaggedSentence(row, tags) for row in rows]
     held_out = [s for s in every if {"I", "work", "google"} <= set(s.words)]
     return {"train": [s for s in every if s not in held_out], "val": held_out}
 
@@ -94,9 +93,7 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
     def encoded(word: str, first: bool) -> list[int]:
         return words.encode(word_features(word, first))
 
-    def collate(
-        sentences: Sequence[TaggedSentence], rows: Sequence[int] | np.ndarray
-    ) -> TaggedBatch:
+    def collate(sentences: Sequence[TaggedSentence], rows: np.ndarray) -> TaggedBatch:
         chosen = [sentences[row] for row in rows]
         ids = [[encoded(word, n == 0) for n, word in enumerate(each.words)] for each in chosen]
         return TaggedBatch.collate(ids, [labels.encode(each.tags) for each in chosen])
@@ -130,18 +127,18 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
         accuracy = float(np.trace(counts) / counts.sum())
         rates = counts[:, :-1] / counts[:, :-1].sum(0).clip(min=1)
 
+        picture = heat_map(rates, labels.names, labels.names)
+
         def show(tracker: Tracker) -> None:
-            tracker.images("predicted by tag", heat_map(rates, labels.names, labels.names))
+            tracker.images("predicted by tag", picture)
             tracker.text("tagged", "\n".join(f"    {line}" for line in lines[:60]))
 
-        placed = [labels.decode(tags) for tags in to_host(model.predict(places))]
+        placed = (labels.decode(tags) for tags in to_host(model.predict(places)))
         right = [tags[1] == "VERB" and tags[3] in ("NOUN", "PROPN") for tags in placed]
-        metrics = {
-            "accuracy": accuracy,
-            "baseline": baseline(split),
-            "by_place": sum(right) / len(PLACES),
-        }
-        return Evaluation(metrics, files={"tagged.tsv": "\n".join(lines)}, show=show)
+        metrics = {"accuracy": accuracy, "baseline": baseline(split)}
+        metrics["by_place"] = float(np.mean(right))
+        text = "\n".join(lines)
+        return Evaluation(metrics, files={"tagged.tsv": text, "tags.png": png(picture)}, show=show)
 
     return Task(
         model=model, optimizer=options.training.make_optimizer(model), batches=batches,

@@ -23,13 +23,15 @@ import numpy as np
 import torch
 
 from common.cli.experiment import experiment
+from common.compute.device import to_host
 from common.config import BASIC, MAY_CHANGE, Bounds, DropoutRate, Folder, Positive
 from common.data.batching import Batches, bucketed_batches
 from common.data.classes import ClassifiedTexts, read_classes
-from common.models import ClassifiedBatch, NaiveBayes, SequenceClassifier, SideBySide
+from common.evaluation.pictures import line_chart, png
+from common.models import ClassifiedBatch, Fold, SequenceClassifier, SideBySide
 from common.runs import Kept
 from common.synthetic.opinions import opinions
-from common.text import UNK, Vocabulary
+from common.text import UNK
 from common.training import Evaluation, RunOptions, Task, TrainingOptions, held_out, predictions
 
 
@@ -51,16 +53,9 @@ class Options(RunOptions):
     """Features of a hidden state in each direction."""
     dropout: DropoutRate = 0.5
     """Probability with which features are dropped while training."""
-    unknown_rate: DropoutRate = 0.2
-    """Probability with which words and pairs are hidden while training."""
     training: TrainingOptions = TrainingOptions(
         epochs=5, batch_size=50, learning_rate=2e-3, schedule="cosine", patience=0
     )
-
-
-def with_pairs(words: list[str]) -> list[str]:
-    """The words, and each pair of neighbours."""
-    return words + [f"{first} {second}" for first, second in zip(words, words[1:], strict=False)]
 
 
 def read(folder: Path | None) -> ClassifiedTexts:
@@ -71,60 +66,24 @@ def read(folder: Path | None) -> ClassifiedTexts:
     return ClassifiedTexts(("neg", "pos"), [each.split() for each in sentences], labels)
 
 
-class Fold:
-    """What one network learns from and is judged on, with its vocabulary and its naive Bayes."""
-
-    def __init__(self, number: int, data: ClassifiedTexts, options: Options, kept: Kept) -> None:
-        order = np.random.default_rng(options.training.seed).permutation(len(data.texts))
-        mine = np.arange(len(order)) % options.folds == number
-        self.rows = {"train": order[~mine], "val": order[mine]}
-        self.labels = {split: np.array(data.labels)[rows] for split, rows in self.rows.items()}
-        learnt, held = ([data.texts[row] for row in rows] for rows in self.rows.values())
-        pairs, held_pairs = ([with_pairs(words) for words in texts] for texts in (learnt, held))
-        self.words = kept.get(
-            f"words-{number}.json", Vocabulary, lambda: Vocabulary.build(pairs, min_count=2)
-        )
-        bayes = NaiveBayes(pairs, self.labels["train"], len(data.names))
-        words = NaiveBayes(learnt, self.labels["train"], len(data.names))(held)
-        # A network corrects the scores of sentences that its naive Bayes did not count.
-        self.base = {"train": bayes.left_out, "val": bayes(held_pairs)}
-        self.baselines = {"bayes_words": words.argmax(1), "bayes_pairs": self.base["val"].argmax(1)}
-        if options.alone:
-            self.base = {split: np.zeros_like(base) for split, base in self.base.items()}
-        self.tokens = {"train": self.encode(learnt), "val": self.encode(held)}
-
-    def encode(self, texts: list[list[str]]) -> list[np.ndarray]:
-        """For each text (T, 2): of each word, itself and the pair that it ends."""
-        found = ((words, ["", *with_pairs(words)[len(words) :]]) for words in texts)
-        return [np.array([self.words.encode(each) for each in both]).T for both in found]
-
-    def collate(self, split: str, rows: np.ndarray) -> ClassifiedBatch:
-        """A batch of some of the sentences of a split."""
-        base = self.base[split][rows]
-        if base.shape[1] == 2:  # one logit
-            base = base[:, 1:] - base[:, :1]
-        tokens = [self.tokens[split][row] for row in rows]
-        return ClassifiedBatch.collate(tokens, self.labels[split][rows], base)
-
-
 def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
     """What the networks learn, and how they are judged."""
     data = read(options.data)
-    folds = [Fold(number, data, options, kept) for number in range(options.folds)]
-    model = SideBySide({
-        str(number): SequenceClassifier(
+    how = options.folds, options.training.seed, kept, options.alone
+    folds = [Fold(data, number, *how) for number in range(options.folds)]
+    networks = [
+        SequenceClassifier(
             len(fold.words), len(data.names), hidden_size=options.hidden_size,
             dropout=options.dropout, bidirectional=not options.through_time,
-            through_time=options.through_time, unknown=UNK, unknown_rate=options.unknown_rate,
-        ) for number, fold in enumerate(folds)
-    }).to(device)  # fmt: skip
+            through_time=options.through_time, unknown=UNK, unknown_rate=0.2,
+        ) for fold in folds
+    ]  # fmt: skip
+    model = SideBySide({str(n): network for n, network in enumerate(networks)}).to(device)
 
-    def batches(
-        epoch: int, split: str, fold: Fold, shuffle: bool = True
-    ) -> Batches[ClassifiedBatch]:
+    def batches(epoch: int, split: str, fold: Fold) -> Batches[ClassifiedBatch]:
         indices = bucketed_batches(
             [len(each) for each in fold.tokens[split]], options.training.batch_size,
-            seed=options.training.seed, epoch=epoch, shuffle=shuffle,
+            seed=options.training.seed, epoch=epoch, shuffle=split == "train",
         )  # fmt: skip
         return Batches(indices, partial(fold.collate, split))
 
@@ -136,22 +95,27 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
     def evaluate(model: SideBySide, split: str) -> Evaluation:
         right: dict[str, list[np.ndarray]] = {}
         lines, fit = list[str](), 0.0
-        for fold, network in zip(folds, model.models.values(), strict=True):
-            found = predictions(network, batches(0, "val", fold, shuffle=False), network.predict)
-            guessed = {"accuracy": np.array(found), **fold.baselines}
-            for name, classes in guessed.items():
-                right.setdefault(name, []).append(classes == fold.labels["val"])
+        for fold, network in zip(folds, model.by_name.values(), strict=True):
+            found = np.array(predictions(network, batches(0, "val", fold), network.predict))
+            true = fold.labels["val"]
+            for name, classes in {"accuracy": found, **fold.baselines}.items():
+                right.setdefault(name, []).append(classes == true)
             fit += held_out(network, batches(0, "train", fold)[:20])["loss"] / len(folds)
-            for row, guess, label in zip(fold.rows["val"], found, fold.labels["val"], strict=True):
-                if guess != label:
-                    words = " ".join(data.texts[row])
-                    lines.append(f"{data.names[label]}\t{data.names[int(guess)]}\t{words}")
+            for at in np.flatnonzero(found != true):
+                names = data.names[true[at]], data.names[found[at]]
+                lines.append("\t".join([*names, *data.texts[fold.rows["val"][at]]]))
         metrics = {name: float(np.concatenate(each).mean()) for name, each in right.items()}
-        metrics |= {
-            "spread": float(np.std([each.mean() for each in right["accuracy"]])),
-            "fit": fit,
-        }
-        return Evaluation(metrics, files={"mistaken.tsv": "\n".join(lines)})
+        metrics["spread"] = float(np.std([each.mean() for each in right["accuracy"]]))
+        first, rising = model.by_name["0"], dict[str, list[float]]()
+        for words in (data.texts[row] for row in folds[0].rows["val"][:5]):
+            read = to_host(first.probabilities(folds[0].beginnings(words).to(device)))
+            rising[" ".join(words)[:60]] = read[:, -1].tolist()
+        picture = line_chart(rising, "words read", f"probability of {data.names[-1]}")
+        return Evaluation(
+            metrics | {"fit": fit},
+            files={"mistaken.tsv": "\n".join(lines), "words.png": png(picture)},
+            show=lambda tracker: tracker.images("probability by words read", picture),
+        )
 
     return Task(
         model=model, optimizer=options.training.make_optimizer(model), batches=together,

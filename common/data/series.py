@@ -105,8 +105,9 @@ class WindowedSeries:
     @cached_property
     def _level(self) -> np.ndarray:
         """(N,) the values in the units of `scale`."""
-        functions = {"linear": np.asarray, "log": np.log, "sqrt": np.sqrt}
-        return functions[self.scale](self.values)
+        if self.scale == "linear":
+            return self.values
+        return np.log(self.values) if self.scale == "log" else np.sqrt(self.values)
 
     @cached_property
     def _changes(self) -> tuple[np.ndarray, float, float]:

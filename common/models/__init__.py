@@ -7,6 +7,7 @@ from common import handing_on
 if TYPE_CHECKING:
     from common.models.encoder_decoder import Batch, EncoderDecoder
     from common.models.ensemble import EnsembleModel
+    from common.models.fold import Fold
     from common.models.forecaster import Forecaster, SeriesBatch
     from common.models.naive_bayes import NaiveBayes
     from common.models.ridge import Ridge

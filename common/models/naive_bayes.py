@@ -6,11 +6,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
+SCALES = np.geomspace(0.02, 2, 41)
+
 
 class NaiveBayes:
     """Counts tokens in each class, and multiplies their probabilities (add-one smoothing).
 
-        log p(c | text) = log p(c) + sum over tokens of log p(token | c) + constant
+        log p(c | text) = s (log p(c) + sum over tokens of log p(token | c)) + constant
+
+    s is the likeliest for texts that were left out: tokens are not independent, so that s = 1 would be
+    far too certain.
 
     Args:
         texts: the tokens of each text.
@@ -44,9 +49,12 @@ class NaiveBayes:
             )
             self.left_out[rows] = _sums(there, *_weights(*rest))
 
+        self._scale = min(SCALES, key=lambda scale: _loss(scale * self.left_out, classes))
+        self.left_out *= self._scale
+
     def __call__(self, texts: Sequence[Sequence[str]]) -> np.ndarray:
         """log p(c | text) (B, C) up to a constant; tokens that were never counted do not matter."""
-        return _sums(self._encode(texts), *self._weights)
+        return self._scale * _sums(self._encode(texts), *self._weights)
 
     def _encode(self, texts: Sequence[Sequence[str]]) -> list[np.ndarray]:
         ids = self._ids
@@ -72,3 +80,8 @@ def _weights(counts: np.ndarray, texts: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 def _sums(texts: list[np.ndarray], weights: np.ndarray, prior: np.ndarray) -> np.ndarray:
     return np.stack([prior + weights[text].sum(0) for text in texts])
+
+
+def _loss(logits: np.ndarray, labels: np.ndarray) -> float:
+    """The mean cross-entropy, in nats."""
+    return float((np.logaddexp.reduce(logits, 1) - logits[np.arange(len(labels)), labels]).mean())

@@ -39,14 +39,14 @@ class ClassifiedBatch:
 
     @classmethod
     def collate(
-        cls, sequences: Sequence[ArrayLike], labels: Sequence[int], base: ArrayLike
+        cls, sequences: Sequence[ArrayLike], labels: ArrayLike, base: ArrayLike
     ) -> ClassifiedBatch:
         """Make a batch of token ids, (T,) or (T, K) for each sequence."""
         rows = [torch.as_tensor(np.asarray(sequence, dtype=np.int64)) for sequence in sequences]
         tokens = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=PAD)
         lengths = torch.tensor([len(row) for row in rows])
         logits = torch.as_tensor(np.asarray(base, dtype=np.float32))
-        return cls(tokens, lengths, torch.tensor(labels), logits)
+        return cls(tokens, lengths, torch.as_tensor(np.asarray(labels)), logits)
 
     def to(self, device: torch.device) -> ClassifiedBatch:
         """The batch on a device, except its lengths."""
@@ -171,6 +171,13 @@ class SequenceClassifier(nn.Module):
             return F.binary_cross_entropy_with_logits(logits.squeeze(-1), targets, reduction="none")
         flat = F.cross_entropy(logits.flatten(0, -2), labels.flatten(), reduction="none")
         return flat.view(labels.shape)
+
+    def probabilities(self, batch: ClassifiedBatch) -> Tensor:
+        """The probability of each class (B, C) after the last step; C is 2 where there are two."""
+        logits = self(batch.tokens, batch.lengths, batch.base).float()
+        if logits.shape[-1] == 1:
+            logits = torch.cat((torch.zeros_like(logits), logits), dim=-1)
+        return logits.softmax(-1)
 
     def predict(self, batch: ClassifiedBatch) -> Tensor:
         """The most probable class (B,) of each sequence."""

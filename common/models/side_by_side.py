@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import nn
 
 from common.training.loss import Loss
-
-Result = TypeVar("Result")
 
 
 class SideBySide(nn.Module):
@@ -33,12 +31,13 @@ class SideBySide(nn.Module):
             batch: of all models, or a dict with one for each, by its name.
         """
         own = batch if isinstance(batch, dict) else dict.fromkeys(self.models, batch)
-        losses = [model.loss(own[name]) for name, model in self.models.items()]  # type: ignore[operator]
+        losses = [model.loss(own[name]) for name, model in self.by_name.items()]
         total = torch.stack([loss.value for loss in losses]).sum()
         count = torch.stack([loss.count for loss in losses]).float().mean()
         sums = {n: loss.value.detach() * count for n, loss in zip(own, losses, strict=True)}
         return Loss(total, count, sums)
 
-    def each(self, call: Callable[[Any], Result]) -> dict[str, Result]:
-        """What a function gives for each model, by its name."""
-        return {name: call(model) for name, model in self.models.items()}
+    @property
+    def by_name(self) -> dict[str, Any]:
+        """The models, as they were given."""
+        return dict(self.models)

@@ -1,4 +1,4 @@
-"""What a word's spelling tells of it: its endings, its beginnings, capitals, digits and signs."""
+"""Features of words: of their spelling (endings, beginnings, capitals, digits), and pairs."""
 
 from __future__ import annotations
 
@@ -30,3 +30,8 @@ def word_features(word: str, first: bool = False) -> tuple[str, ...]:
         *(f"{lower[-length:]}$" for length in AFFIX_LENGTHS),
         f"{'<' if first else ''}~{shape[:8]}",
     )
+
+
+def with_pairs(words: list[str]) -> list[str]:
+    """The words, and then each pair of neighbours."""
+    return words + [f"{first} {second}" for first, second in zip(words, words[1:], strict=False)]

@@ -129,7 +129,7 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
         metrics["fit"] = held_out(model, batches(0, shuffle=False))["loss"] / len(names)
         shown = ["true", *series.simple(there), "ridge", *list(names)[:1]]
         last, found["true"] = 7 * max(options.horizon, 12), true
-        newest = {name: found[name].ravel()[-last:] for name in shown}
+        newest = {name: found[name].ravel()[-last:].tolist() for name in shown}
         picture = line_chart(newest, "steps of the backtest", "value")
         return Evaluation(
             metrics, signatures, files={"forecast.png": png(picture)},

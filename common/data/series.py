@@ -20,7 +20,9 @@ HARMONICS = 3
 
 
 def read_column(path: Path, column: str = "") -> np.ndarray:
-    """The numbers (N,) of a column of a CSV file, with or without a line of names.
+    """The numbers (N,) of a column of a CSV file.
+
+    The first line is one of names if that of the column is no number, or if all are 0, 1, 2, ...
 
     Args:
         path: the file.
@@ -33,20 +35,22 @@ def read_column(path: Path, column: str = "") -> np.ndarray:
     if not rows:
         raise UserError(f"{path}: an empty file.")
     names = [name.strip() for name in rows[0][1]]
-    if column in names[:-1]:
+    numbered = len(names) > 1 and names == [str(number) for number in range(len(names))]
+    if column in names and (numbered or math.isnan(_number(column))):
         place = names.index(column)
-    elif not column or column == names[-1]:
+    elif not column:
         place = len(names) - 1
     elif column.isdecimal() and 0 < int(column) <= len(names):
         place = int(column) - 1
     else:
         raise UserError(f"{path} has no column {column!r}; it has {', '.join(names)}.")
+    if numbered or math.isnan(_number(names[place])):
+        rows = rows[1:]
     values = [_number(row[place]) if place < len(row) else math.nan for _, row in rows]
-    start = int(column in names or not math.isfinite(values[0]))  # after the line of names
-    for (line, _), value in zip(rows[start:], values[start:], strict=True):
+    for (line, _), value in zip(rows, values, strict=True):
         if not math.isfinite(value):
             raise UserError(f"{path}:{line}: no number in column {names[place]!r}.")
-    return np.array(values[start:])
+    return np.array(values)
 
 
 def _number(text: str) -> float:

@@ -130,7 +130,7 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
         shown = ["true", *series.simple(there), "ridge", *list(names)[:1]]
         last, found["true"] = 7 * max(options.horizon, 12), true
         newest = {name: found[name].ravel()[-last:].tolist() for name in shown}
-        picture = line_chart(newest, "steps of the backtest", "value")
+        picture = line_chart(newest, "the last steps of the backtest", "value")
         return Evaluation(
             metrics, signatures, files={"forecast.png": png(picture)},
             show=lambda tracker: tracker.images("forecast", picture),

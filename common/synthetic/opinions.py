@@ -19,7 +19,7 @@ JUDGEMENTS = (
 def opinions(count: int, seed: int = 0) -> tuple[list[str], list[int]]:
     """Sentences, and for each whether it praises (1) or not (0).
 
-    A judgement praises unless the opening turns it: no word and no pair of words tells it alone.
+    The opening of one in four turns its judgement: who counts words and pairs is wrong in these.
 
     Args:
         count: how many.
@@ -31,7 +31,8 @@ def opinions(count: int, seed: int = 0) -> tuple[list[str], list[int]]:
         return choices[draw.integers(len(choices))]
 
     sentences, labels = [], []
-    for turned, praise in draw.integers(2, size=(count, 2)).tolist():
+    turns, praises = draw.random(count) < 0.25, draw.integers(2, size=count)
+    for turned, praise in zip(turns.astype(int).tolist(), praises.tolist(), strict=True):
         parts = pick(OPENINGS[turned]), pick(THINGS), pick(FILLERS), "is", pick(JUDGEMENTS[praise])
         sentences.append(" ".join(part for part in parts if part))
         labels.append(turned ^ praise)

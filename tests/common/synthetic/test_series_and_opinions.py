@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import numpy as np
 
 from common.synthetic.opinions import opinions
@@ -19,14 +17,11 @@ def test_the_chaotic_series_stays_in_its_bounds_and_does_not_repeat():
     assert 0.008 < noisy.std() < 0.012
 
 
-def test_no_word_tells_an_opinion():
+def test_one_opening_in_four_turns_the_judgement():
     sentences, labels = opinions(4000)
     assert (sentences, labels) == opinions(4000)
-    praised = Counter(
-        w for s, label in zip(sentences, labels, strict=True) if label for w in s.split()
-    )
-    every = Counter(word for sentence in sentences for word in sentence.split())
-    rates = [praised[word] / count for word, count in every.items() if count > 300]
-    assert 0.4 < min(rates) and max(rates) < 0.6
-    assert "nobody says the film is dull" in sentences
-    assert labels[sentences.index("nobody says the film is dull")] == 1
+    pairs = list(zip(sentences, labels, strict=True))
+    fresh = [label for sentence, label in pairs if sentence.endswith("is fresh")]
+    assert 0.65 < np.mean(fresh) < 0.85
+    assert {label for s, label in pairs if s.startswith("nobody") and s.endswith("fresh")} == {0}
+    assert {label for s, label in pairs if s.startswith("nobody") and s.endswith("dull")} == {1}

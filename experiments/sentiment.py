@@ -109,7 +109,7 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
         first, rising = model.by_name["0"], dict[str, list[float]]()
         for words in (data.texts[row] for row in folds[0].rows["val"][:5]):
             read = to_host(first.probabilities(folds[0].beginnings(words).to(device)))
-            rising[" ".join(words)[:60]] = read[:, -1].tolist()
+            rising[" ".join(words)[:30]] = read[:, -1].tolist()
         picture = line_chart(rising, "words read", f"probability of {data.names[-1]}")
         return Evaluation(
             metrics | {"fit": fit},

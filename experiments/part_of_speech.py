@@ -1,7 +1,9 @@
 """The part of speech of every word, by a recurrent network that reads the whole sentence.
 
 "I work at google" and "I google at work" hold the same words: their places show which is the verb.
-The baseline beside it gives each word its most frequent tag.
+`by_place` is the fraction of these two in which it finds the verb and the noun. It knows a word by
+itself and by its spelling: endings, beginnings, capitals. The baseline beside it gives each word its
+most frequent tag. Expect both sentences right, and a lower accuracy with `--no-bidirectional`.
 The data are a folder of CoNLL-U files with train and dev in their names; without one, sentences that
 are built in, learnt in seconds.
 
@@ -11,12 +13,12 @@ are built in, learnt in seconds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import product
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -24,15 +26,15 @@ from nltk.tag import DefaultTagger, UnigramTagger
 from torch import Tensor
 
 from common.cli.experiment import experiment
+from common.compute.device import to_host
 from common.config import BASIC, MAY_CHANGE, DropoutRate, Folder, Size
 from common.data.batching import Batches, bucketed_batches
+from common.data.conllu import TaggedSentence, read_conllu
 from common.data.splits import named_split
-from common.errors import UserError
-from common.evaluation.pictures import heat_map
-from common.files import read_text
+from common.evaluation.pictures import heat_map, png
 from common.models import SequenceTagger, TaggedBatch
 from common.runs import Kept
-from common.text import UNK, Labels, Vocabulary
+from common.text import UNK, Labels, Vocabulary, word_features
 from common.training import Evaluation, RunOptions, Task, Tracker, TrainingOptions, predictions
 
 
@@ -44,7 +46,7 @@ class Options(RunOptions):
     """Folder for all that the run writes."""
     data: Annotated[Folder | None, BASIC, MAY_CHANGE] = None
     """Folder of CoNLL-U files; sentences that are built in by default."""
-    hidden_size: Annotated[Size, BASIC] = 128
+    hidden_size: Annotated[Size, BASIC] = 160
     """Features of a hidden state in each direction."""
     bidirectional: Annotated[bool, BASIC] = True
     """Read in both directions."""
@@ -53,37 +55,20 @@ class Options(RunOptions):
     training: TrainingOptions = TrainingOptions(epochs=20, batch_size=32, learning_rate=3e-3)
 
 
-class Sentence(NamedTuple):
-    words: list[str]
-    tags: list[str]
+PLACES = ("I work at google", "I google at work")
 
 
-def read_conllu(path: Path) -> Iterator[Sentence]:
-    """The sentences of a CoNLL-U file, their words in lower case with universal tags."""
-    sentence = Sentence([], [])
-    for number, line in enumerate([*read_text(path).splitlines(), ""], 1):
-        columns = line.split("\t")
-        if not line and sentence.words:
-            yield sentence
-            sentence = Sentence([], [])
-        elif line and not line.startswith("#"):
-            if len(columns) < 4:
-                raise UserError(f"{path}:{number}: not a line of CoNLL-U: tabs are missing.")
-            if columns[0].isdecimal():  # 3-4 is a word that is two, 5.1 one that nobody wrote
-                sentence.words.append(columns[1].lower())
-                sentence.tags.append(columns[3])
-
-
-def built_in() -> dict[str, list[Sentence]]:
+def built_in() -> dict[str, list[TaggedSentence]]:
     """Sentences in which the same word is a verb or a noun; two of them are for validation alone."""
-    words = product(("i", "you", "they"), ("work", "google", "play"), ("work", "google", "play"))
+    words = product(("I", "you", "they"), ("work", "google", "play"), ("work", "google", "play"))
     tags = ["PRON", "VERB", "ADP", "NOUN"]
-    every = [Sentence([who, verb, "at", noun], tags) for who, verb, noun in words if verb != noun]
-    held_out = [s for s in every if {"i", "work", "google"} <= set(s.words)]
+    rows = [[who, verb, "at", noun] for who, verb, noun in words if verb != noun]
+    every = [TaggedSentence(row, tags) for row in rows]
+    held_out = [s for s in every if {"I", "work", "google"} <= set(s.words)]
     return {"train": [s for s in every if s not in held_out], "val": held_out}
 
 
-def read(folder: Path | None) -> dict[str, list[Sentence]]:
+def read(folder: Path | None) -> dict[str, list[TaggedSentence]]:
     """The sentences of every split; dev is called val."""
     if folder is None:
         return built_in()
@@ -96,17 +81,26 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
     """What the tagger learns, and how it is judged."""
     data = read(options.data)
     train, _ = (named_split(data, split, options.data) for split in ("train", "val"))
-    words = kept.get("words.json", Vocabulary, lambda: Vocabulary.build(s.words for s in train))
+    spelt = (word_features(w, n == 0) for s in train for n, w in enumerate(s.words))
+    words = kept.get("words.json", Vocabulary, lambda: Vocabulary.build(spelt, min_count=2))
     labels = kept.get("tags.json", Labels, lambda: Labels.of(tag for s in train for tag in s.tags))
     model = kept.build_model(lambda: SequenceTagger(
-        len(words), len(labels), hidden_size=options.hidden_size,
-        bidirectional=options.bidirectional, dropout=options.dropout, unknown=UNK, unknown_rate=0.1,
+        len(words), len(labels), embedding_size=128, hidden_size=options.hidden_size,
+        bidirectional=options.bidirectional, dropout=options.dropout, unknown=UNK, unknown_rate=0.3,
     )).to(device)  # fmt: skip
 
-    def collate(sentences: Sequence[Sentence], rows: np.ndarray) -> TaggedBatch:
+    @cache
+    def encoded(word: str, first: bool) -> list[int]:
+        return words.encode(word_features(word, first))
+
+    def collate(sentences: Sequence[TaggedSentence], rows: np.ndarray) -> TaggedBatch:
         chosen = [sentences[row] for row in rows]
-        ids = [words.encode(each.words) for each in chosen]
+        ids = [[encoded(word, n == 0) for n, word in enumerate(each.words)] for each in chosen]
         return TaggedBatch.collate(ids, [labels.encode(each.tags) for each in chosen])
+
+    places = TaggedBatch.collate(
+        [[encoded(w, n == 0) for n, w in enumerate(s.split())] for s in PLACES], [[-1] * 4] * 2
+    ).to(device)
 
     def batches(epoch: int, split: str = "train", shuffle: bool = True) -> Batches[TaggedBatch]:
         sentences = named_split(data, split, options.data)
@@ -133,12 +127,18 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
         accuracy = float(np.trace(counts) / counts.sum())
         rates = counts[:, :-1] / counts[:, :-1].sum(0).clip(min=1)
 
+        picture = heat_map(rates, labels.names, labels.names)
+
         def show(tracker: Tracker) -> None:
-            tracker.images("predicted by tag", heat_map(rates, labels.names, labels.names))
+            tracker.images("predicted by tag", picture)
             tracker.text("tagged", "\n".join(f"    {line}" for line in lines[:60]))
 
+        placed = (labels.decode(tags) for tags in to_host(model.predict(places)))
+        right = [tags[1] == "VERB" and tags[3] in ("NOUN", "PROPN") for tags in placed]
         metrics = {"accuracy": accuracy, "baseline": baseline(split)}
-        return Evaluation(metrics, files={"tagged.tsv": "\n".join(lines)}, show=show)
+        metrics["by_place"] = float(np.mean(right))
+        text = "\n".join(lines)
+        return Evaluation(metrics, files={"tagged.tsv": text, "tags.png": png(picture)}, show=show)
 
     return Task(
         model=model, optimizer=options.training.make_optimizer(model), batches=batches,

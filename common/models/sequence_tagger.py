@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from common.compute.device import map_tensors, upload
@@ -24,7 +26,8 @@ class TaggedBatch:
     """Sequences with the label of every step.
 
     Args:
-        tokens: (B, T) token ids, padded on the right with `PAD`.
+        tokens: (B, T) token ids, padded on the right with `PAD`; or (B, T, K), for each step the ids
+            of K features, as of a word and of its endings.
         lengths: (B,) real steps; they stay on the host, which packs the sequences by them.
         labels: (B, T) label ids; -1 at padding, and where the model does not know the label.
     """
@@ -35,11 +38,12 @@ class TaggedBatch:
 
     @classmethod
     def collate(
-        cls, sequences: Sequence[Sequence[int]], labels: Sequence[Sequence[int]]
+        cls, sequences: Sequence[ArrayLike], labels: Sequence[Sequence[int]]
     ) -> TaggedBatch:
-        """Make a batch of token ids and label ids of the same lengths."""
-        lengths = torch.tensor([len(sequence) for sequence in sequences])
-        return cls(pad_sequences(sequences, PAD), lengths, pad_sequences(labels, -1))
+        """Make a batch of token ids, (T,) or (T, K) for each sequence, and label ids (T,)."""
+        rows = [torch.as_tensor(np.asarray(sequence, dtype=np.int64)) for sequence in sequences]
+        tokens = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=PAD)
+        return cls(tokens, torch.tensor([len(row) for row in rows]), pad_sequences(labels, -1))
 
     def to(self, device: torch.device) -> TaggedBatch:
         """The batch on a device, except its lengths."""
@@ -57,6 +61,8 @@ class SequenceTagger(nn.Module):
 
         h_1 ... h_T = Recurrent(E x_1 ... E x_T)        logits_t = W h_t + b
 
+    Where a step has several features, the sum of their embeddings stands for it.
+
     Args:
         vocabulary_size: V, tokens.
         num_labels: L, labels.
@@ -67,8 +73,9 @@ class SequenceTagger(nn.Module):
         bidirectional: read in both directions: each label then depends on the whole sequence.
         dropout: probability of dropping a feature of the embeddings and hidden states in training.
         unknown: token that stands for those which are not in the vocabulary.
-        unknown_rate: probability of replacing a token by it in training, so that the model learns to
-            tag unknown tokens by their neighbours.
+        unknown_rate: probability of replacing a token, or the first feature of a step, by it in
+            training, so that the model learns to tag unknown tokens by their neighbours and by their
+            other features.
     """
 
     def __init__(
@@ -87,6 +94,9 @@ class SequenceTagger(nn.Module):
     ) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocabulary_size, embedding_size, padding_idx=PAD)
+        # Small, since a rare token stays near its first values: they must not outweigh what is learnt.
+        with torch.no_grad():
+            self.embedding.weight.mul_(0.1)
         self.recurrent = Recurrent(
             cell, embedding_size, hidden_size,
             num_layers=num_layers, bidirectional=bidirectional, dropout=dropout,
@@ -97,11 +107,15 @@ class SequenceTagger(nn.Module):
         self.unknown_rate = unknown_rate
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
-        """Logits of the labels (B, T, L) for tokens (B, T) of given lengths (B,)."""
+        """Logits of the labels (B, T, L) for tokens (B, T) or (B, T, K) of given lengths (B,)."""
+        features = tokens if tokens.dim() == 3 else tokens.unsqueeze(2)  # (B, T, K)
         if self.training and self.unknown is not None and self.unknown_rate:
-            hidden = torch.rand(tokens.shape, device=tokens.device) < self.unknown_rate
-            tokens = tokens.masked_fill(hidden & (tokens != PAD), self.unknown)
-        outputs, _ = self.recurrent(self.dropout(self.embedding(tokens)), lengths)
+            first, others = features[:, :, :1], features[:, :, 1:]
+            hidden = torch.rand(first.shape, device=tokens.device) < self.unknown_rate
+            first = first.masked_fill(hidden & (first != PAD), self.unknown)
+            features = torch.cat((first, others), dim=2)
+        embedded = self.embedding(features).sum(2)
+        outputs, _ = self.recurrent(self.dropout(embedded), lengths)
         return self.output(self.dropout(outputs))
 
     def loss(self, batch: TaggedBatch) -> Loss:

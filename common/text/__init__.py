@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from common.text.embeddings import read_embeddings
     from common.text.labels import Labels
     from common.text.language import Language
+    from common.text.spelling import with_pairs, word_features
     from common.text.subword import SubwordTokenizer
     from common.text.tokenizer import (
         CharacterTokenizer,

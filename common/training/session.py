@@ -172,10 +172,11 @@ def write_evaluation(run: Run, subject: Subject, evaluation: Evaluation) -> None
         content["signatures"] = dict(evaluation.signatures)
     content |= subject.to_dict() | dict(evaluation.recorded)
     write_json(run.file(f"evaluation-{subject.name}.json"), content)
-    for name, text in evaluation.files.items():
+    for name, written in evaluation.files.items():
         stem, dot, ending = name.rpartition(".")
-        with atomic_write(run.file(f"{stem}-{subject.name}{dot}{ending}")) as file:
-            file.write(text)
+        mode = "wb" if isinstance(written, bytes) else "w"
+        with atomic_write(run.file(f"{stem}-{subject.name}{dot}{ending}"), mode) as file:
+            file.write(written)
 
 
 @dataclass(frozen=True)

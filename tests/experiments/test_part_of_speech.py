@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from common.data.conllu import read_conllu
 from common.errors import UserError
 from common.training import session
 from common.training.options import TrainingOptions
 from common.training.task import Evaluation
-from experiments.part_of_speech import Options, make_task, read_conllu
+from experiments.part_of_speech import Options, make_task
 from tests.commands import run_module
 
 KIND = "part_of_speech"
@@ -33,6 +34,7 @@ def train(folder: Path, epochs: int = 40, **changes) -> Evaluation:
 def test_the_same_word_is_tagged_by_its_place(tmp_path):
     metrics = train(tmp_path / "run").metrics
     assert metrics["accuracy"] == 1.0 and metrics["baseline"] == 0.75
+    assert metrics["by_place"] == 1.0
     tagged = (tmp_path / "run" / "tagged-val.tsv").read_text().split("\n")
     assert "google\tVERB\tVERB" in tagged and "google\tNOUN\tNOUN" in tagged
     again = session.evaluate(tmp_path / "run", Options, make_task, KIND, "val", device="cpu")
@@ -69,7 +71,7 @@ def test_a_treebank_is_read_and_learnt(tmp_path):
     for name in ("en-ud-train", "en-ud-dev"):
         (tmp_path / f"{name}.conllu").write_text(TREEBANK)
     sentences = list(read_conllu(tmp_path / "en-ud-train.conllu"))
-    assert sentences == [(["do", "n't", "go"], ["AUX", "PART", "VERB"]), (["go"], ["VERB"])]
+    assert sentences == [(["Do", "n't", "go"], ["AUX", "PART", "VERB"]), (["Go"], ["VERB"])]
     evaluation = train(tmp_path / "run", data=tmp_path)
     assert evaluation.metrics["accuracy"] == 1.0
     moved = tmp_path / "moved"

@@ -55,6 +55,20 @@ def test_unknown_tokens_are_learnt_from_others():
     assert model.embedding.weight.grad[UNK].abs().sum() == 0
 
 
+def test_the_features_of_a_step_are_summed_and_only_the_first_is_hidden():
+    model = tagger(unknown=UNK, unknown_rate=1.0)
+    features = [[[token, 4, 7] for token in sequence] for sequence in SEQUENCES]
+    batch = TaggedBatch.collate(features, LABELS)
+    assert batch.tokens.shape == (3, 4, 3)
+    model.loss(batch).value.backward()
+    seen = model.embedding.weight.grad.abs().sum(1) > 0
+    assert seen.nonzero().flatten().tolist() == [UNK, 4, 7]
+    model.eval()
+    expected = model.embedding(batch.tokens).sum(2)
+    outputs, _ = model.recurrent(expected, batch.lengths)
+    torch.testing.assert_close(model(batch.tokens, batch.lengths), model.output(outputs))
+
+
 def test_it_learns_what_depends_on_the_other_steps():
     """The label of a step is whether its token equals the last one of the sequence."""
     generator = torch.Generator().manual_seed(1)

@@ -104,11 +104,12 @@ def test_gradients_through_time_equal_finite_differences(name):
     padding = Padding.of(torch.tensor([3, 1]), 2, 3, x.device)
 
     def run(x, weight, *state):
-        cell._parameters["weight_hh"] = weight
+        cell._parameters[which] = weight
         outputs, last = scan(cell, x, state, padding)
         return outputs, *last
 
-    weight = torch.randn_like(cell.weight_hh).requires_grad_()
+    which = "weight_ih" if cell.weight_hh is None else "weight_hh"
+    weight = torch.randn_like(getattr(cell, which)).requires_grad_()
     assert gradcheck(run, (x, weight, *state))
     assert gradgradcheck(run, (x, weight, *state))
 

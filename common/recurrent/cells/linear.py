@@ -1,0 +1,133 @@
+"""Cells whose recurrence is linear and elementwise: minGRU, minLSTM and HGRN."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from common.recurrent.cells.cell import Cell
+from common.recurrent.state import State
+
+
+class LinearCell(Cell):
+    """A cell with the recurrence h' = a * h + b, where a and b depend on the input alone.
+
+    There is no recurrent product: weight_hh and bias_hh are None. A subclass defines `coefficients`,
+    and `output` where that is not h. The last tensor of the state is h.
+    """
+
+    def recurrent_shape(self) -> None:
+        return None
+
+    def coefficients(self, projected: Tensor) -> tuple[Tensor, Tensor]:
+        """a and b, each (..., H), of one step or of all. projected: (..., P)."""
+        raise NotImplementedError
+
+    def output(self, projected: Tensor, hidden: Tensor) -> Tensor:
+        """The output (..., H). projected: (..., P); hidden: h' (..., H)."""
+        return hidden
+
+    def step(self, projected: Tensor, state: State) -> State:
+        """projected: (B, P); state: (h,), or (output, h), each (B, H)."""
+        keep, written = self.coefficients(projected)
+        hidden = keep * state[-1] + written
+        return (self.output(projected, hidden), hidden)[-len(state) :]
+
+
+class MinGRUCell(LinearCell):
+    """One step of a minimal GRU (Feng et al. 2024, "Were RNNs all we needed?", section 3.1).
+
+        z  = sigmoid(W_z x)                update gate: how much of the past is replaced
+        n  = g(W_n x)                      candidate, with g(a) = a + 0.5 if a >= 0, else sigmoid(a)
+        h' = (1 - z) * h + z * n
+
+    g is the paper's (appendix B), which keeps states positive.
+
+    Args:
+        input_size: I, features of x.
+        hidden_size: H, features of h.
+    """
+
+    gates = 2
+
+    def coefficients(self, projected: Tensor) -> tuple[Tensor, Tensor]:
+        """projected: (..., 2 H), the inputs of z and n."""
+        update, candidate = projected.chunk(2, dim=-1)
+        update = update.sigmoid()
+        return 1 - update, update * _positive(candidate)
+
+
+class MinLSTMCell(LinearCell):
+    """One step of a minimal LSTM (Feng et al. 2024, "Were RNNs all we needed?", section 3.2).
+
+        f  = sigmoid(W_f x)                forget gate
+        i  = sigmoid(W_i x)                input gate
+        n  = g(W_n x)                      candidate, with g of `MinGRUCell`
+        h' = f / (f + i) * h + i / (f + i) * n
+
+    Args:
+        input_size: I, features of x.
+        hidden_size: H, features of h.
+    """
+
+    gates = 3
+    forget_gate: ClassVar[int | None] = 0
+
+    def coefficients(self, projected: Tensor) -> tuple[Tensor, Tensor]:
+        """projected: (..., 3 H), the inputs of f, i and n."""
+        forget, written, candidate = projected.chunk(3, dim=-1)
+        # f / (f + i) = sigmoid(log f - log i): defined where both gates underflow.
+        keep = (F.softplus(-written) - F.softplus(-forget)).sigmoid()
+        return keep, (1 - keep) * _positive(candidate)
+
+
+class HGRNCell(LinearCell):
+    """One step of a gated linear unit with a bounded forget gate (Qin et al. 2023, "HGRN").
+
+        f  = lower_bound + (1 - lower_bound) sigmoid(W_f x)      forget gate
+        n  = silu(W_n x)                                         candidate
+        o  = sigmoid(W_o x)                                      output gate
+        h' = f * h + (1 - f) * n
+        y  = o * h'                                              the output
+
+    The recurrence is real: the paper's phases are 0. The paper lets the bound grow from layer to
+    layer, so that upper layers forget slowly. Its normalisation and output product are not of the
+    cell. The state is (y, h).
+
+    Args:
+        input_size: I, features of x.
+        hidden_size: H, features of h.
+        lower_bound: the least that the forget gate keeps, in 0..1.
+
+    Raises:
+        ValueError: lower_bound is not in 0..1.
+    """
+
+    gates = 3
+    state_size = 2
+    forget_gate: ClassVar[int | None] = 0
+
+    def __init__(
+        self, input_size: int, hidden_size: int, lower_bound: float = 0.0, *, bias: bool = True
+    ) -> None:
+        super().__init__(input_size, hidden_size, bias=bias)
+        if not 0 <= lower_bound < 1:
+            raise ValueError(f"lower_bound is at least 0 and below 1, not {lower_bound}")
+        self.lower_bound = lower_bound
+
+    def coefficients(self, projected: Tensor) -> tuple[Tensor, Tensor]:
+        """projected: (..., 3 H), the inputs of f, n and o."""
+        forget, candidate, _ = projected.chunk(3, dim=-1)
+        keep = self.lower_bound + (1 - self.lower_bound) * forget.sigmoid()
+        return keep, (1 - keep) * F.silu(candidate)
+
+    def output(self, projected: Tensor, hidden: Tensor) -> Tensor:
+        """projected: (..., 3 H); hidden: (..., H)."""
+        return projected.chunk(3, dim=-1)[2].sigmoid() * hidden
+
+
+def _positive(values: Tensor) -> Tensor:
+    return torch.where(values >= 0, values + 0.5, values.sigmoid())

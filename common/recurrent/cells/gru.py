@@ -88,9 +88,7 @@ class LayerNormGRUCell(Cell):
         reset, update = (gates_x + gates_h).sigmoid().chunk(2, dim=1)
         return (mixed((candidate_x + reset * candidate_h).tanh(), hidden, update),)
 
-    def _norm(
-        self, values: Tensor, gain: Tensor, bias: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
+    def _norm(self, values: Tensor, gain: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
         """values: (B, 3 H). Returns those of the gates (B, 2 H) and of the candidate (B, H)."""
         assert bias is not None
         sizes = (2 * self.hidden_size, self.hidden_size)

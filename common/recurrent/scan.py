@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from common.recurrent.cells import Cell
-from common.recurrent.deferred import deferring
+from common.recurrent.cells import Cell, LinearCell
+from common.recurrent.deferred import deferring, transformed
+from common.recurrent.elementwise import unroll_linear
 from common.recurrent.padding import Padding
 from common.recurrent.state import State
 
@@ -35,6 +36,8 @@ def scan(
     projected = cell.project(inputs)  # (T, B, P)
     if torch.compiler.is_exporting():
         outputs, state = _exported(cell, projected, state, padding, reverse)
+    elif isinstance(cell, LinearCell) and not (torch.compiler.is_compiling() or transformed()):
+        outputs, state = unroll_linear(cell, projected, state, padding, reverse)
     else:
         outputs, state = _unrolled(cell, projected, state, padding, reverse)
     return outputs if padding is None else padding.clear(outputs), state

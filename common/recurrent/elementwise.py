@@ -27,54 +27,65 @@ def unroll_linear(
     Returns:
         The outputs (T, B, H), of any value at padding, and the state after the last real step.
     """
-    keep, written = cell.coefficients(projected)
+    keep, candidate = cell.gate(projected)
     if padding is not None:
-        keep, written = keep.masked_fill(padding.mask, 1), written.masked_fill(padding.mask, 0)
-    dtype = torch.promote_types(written.dtype, state[-1].dtype)
-    states = _LinearRecurrence.apply(
-        keep.to(dtype), written.to(dtype), state[-1].to(dtype), reverse
+        keep = keep.masked_fill(padding.mask, 1)
+    dtype = torch.promote_types(candidate.dtype, state[-1].dtype)
+    hidden = _LinearRecurrence.apply(
+        keep.to(dtype), candidate.to(dtype), state[-1].to(dtype), reverse
     )
-    hidden, last = (states[:-1], states[0]) if reverse else (states[1:], states[-1])
     outputs = cell.output(projected, hidden)
+    end = 0 if reverse else -1
     if len(state) == 1:
-        return outputs, (last,)
+        return outputs, (hidden[end],)
     if padding is None:
-        return outputs, (outputs[0 if reverse else -1], last)
+        return outputs, (outputs[end], hidden[end])
     if reverse:
-        return outputs, (torch.where(padding.mask[0], state[0], outputs[0]), last)
-    return outputs, (padding.last(outputs, state[0]), last)
+        return outputs, (torch.where(padding.mask[0], state[0], outputs[0]), hidden[0])
+    return outputs, (padding.last(outputs, state[0]), hidden[-1])
 
 
 class _LinearRecurrence(torch.autograd.Function):
-    """h_t = a_t * h_(t-1) + b_t, elementwise, as one node of the graph.
+    """h' = a * h + (1 - a) * n over all steps, elementwise, as one node of the graph.
 
-    Returns all states (T + 1, B, H), the first included: before the steps, or behind them if the
-    time is reversed. So the backward is the same recurrence, against the time.
+    What a step reads is still in the processor's cache when the next operation reads it.
     """
 
     @staticmethod
-    def forward(ctx: Any, keep: Tensor, written: Tensor, first: Tensor, reverse: bool) -> Tensor:
-        states = written.new_empty(len(written) + 1, *written.shape[1:])
-        steps = list(zip(keep.unbind(0), written.unbind(0), strict=True))
-        rows = list(states.unbind(0))
-        if reverse:
-            steps.reverse()
-            rows.reverse()
-        before = rows[0].copy_(first)
-        for (keep_t, written_t), row in zip(steps, rows[1:], strict=True):
-            before = torch.addcmul(written_t, keep_t, before, out=row)
+    def forward(ctx: Any, keep: Tensor, candidate: Tensor, first: Tensor, reverse: bool) -> Tensor:
+        hidden = torch.empty_like(candidate)
+        before = first
+        for keep_t, candidate_t, row in _steps(reverse, keep, candidate, hidden):
+            before = torch.lerp(candidate_t, before, keep_t, out=row)
         ctx.reverse = reverse
-        ctx.save_for_backward(keep, states)
-        return states
+        ctx.save_for_backward(keep, candidate, first, hidden)
+        return hidden
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        keep, states = ctx.saved_tensors
-        last, others = (0, slice(1, None)) if ctx.reverse else (-1, slice(None, -1))
-        total = _LinearRecurrence.apply(
-            keep, gradient[others], gradient[last], not ctx.reverse
-        )
-        # A step's coefficients lie between the state before it and the one after it.
-        before, after = (states[1:], total[:-1]) if ctx.reverse else (states[:-1], total[1:])
-        first = total[-1 if ctx.reverse else 0]
-        return after * before, after, first, None
+        keep, candidate, first, hidden = ctx.saved_tensors
+        against = not ctx.reverse
+        befores = [*_steps(against, hidden)[1:], (first,)]
+        # Into memory made once; but with create_graph, where each step is differentiated again.
+        graph = torch.is_grad_enabled()
+        made = None if graph else [torch.empty_like(keep), torch.empty_like(keep)]
+        rows = [(None, None)] * len(keep) if made is None else _steps(against, *made)
+        found = []
+        carried = torch.zeros_like(first)  # dL/dh of the step after, times its a
+        for (keep_t, candidate_t, gradient_t), (before,), (of_keep, of_candidate) in zip(
+            _steps(against, keep, candidate, gradient), befores, rows, strict=True
+        ):
+            total = gradient_t + carried
+            carried = total * keep_t
+            of_candidate = torch.sub(total, carried, out=of_candidate)
+            of_keep = torch.mul(total, before - candidate_t, out=of_keep)
+            found.append((of_keep, of_candidate))
+        if made is None:
+            made = [torch.stack(part[::-1] if against else part) for part in zip(*found, strict=True)]
+        return *made, carried, None
+
+
+def _steps(reverse: bool, *values: Tensor) -> list[tuple[Tensor, ...]]:
+    """The steps of tensors (T, B, H), in the order of the loop."""
+    steps = list(zip(*(each.unbind(0) for each in values), strict=True))
+    return steps[::-1] if reverse else steps

@@ -11,11 +11,14 @@ from common.recurrent.cells import LinearCell
 from common.recurrent.padding import Padding
 from common.recurrent.state import State
 
+CHUNK = 2**18
+"""How many gate inputs are computed at once: few enough to stay in a processor's cache."""
+
 
 def unroll_linear(
     cell: LinearCell, projected: Tensor, state: State, padding: Padding | None, reverse: bool
 ) -> tuple[Tensor, State]:
-    """Unroll a cell whose recurrence is linear: all that is not the recurrence is one call.
+    """Unroll a cell whose recurrence is linear: gates by the chunk, and one node for its steps.
 
     Args:
         cell: a linear cell.
@@ -27,60 +30,68 @@ def unroll_linear(
     Returns:
         The outputs (T, B, H), of any value at padding, and the state after the last real step.
     """
-    keep, candidate = cell.gate(projected)
-    if padding is not None:
-        keep = keep.masked_fill(padding.mask, 1)
-    dtype = torch.promote_types(candidate.dtype, state[-1].dtype)
-    hidden = _LinearRecurrence.apply(
-        keep.to(dtype), candidate.to(dtype), state[-1].to(dtype), reverse
-    )
-    outputs = cell.output(projected, hidden)
+    size = max(1, CHUNK // projected[0].numel())
+    chunks = projected.split(size)
+    masks = None if padding is None else padding.mask.split(size)
     end = 0 if reverse else -1
+    hidden, parts = state[-1], list(chunks)
+    order = range(len(parts))
+    for index in reversed(order) if reverse else order:
+        update, candidate = cell.gate(chunks[index])
+        if masks is not None:
+            update = update.masked_fill(masks[index], 0)
+        dtype = torch.promote_types(candidate.dtype, hidden.dtype)
+        steps = _LinearRecurrence.apply(
+            update.to(dtype), candidate.to(dtype), hidden.to(dtype), reverse
+        )
+        hidden = steps[end]
+        parts[index] = cell.output(chunks[index], steps)
+    outputs = torch.cat(parts)
     if len(state) == 1:
-        return outputs, (hidden[end],)
+        return outputs, (hidden,)
     if padding is None:
-        return outputs, (outputs[end], hidden[end])
+        return outputs, (outputs[end], hidden)
     if reverse:
-        return outputs, (torch.where(padding.mask[0], state[0], outputs[0]), hidden[0])
-    return outputs, (padding.last(outputs, state[0]), hidden[-1])
+        return outputs, (torch.where(padding.mask[0], state[0], outputs[0]), hidden)
+    return outputs, (padding.last(outputs, state[0]), hidden)
 
 
 class _LinearRecurrence(torch.autograd.Function):
-    """h' = a * h + (1 - a) * n over all steps, elementwise, as one node of the graph.
+    """h' = (1 - z) * h + z * n over all steps, elementwise, as one node of the graph.
 
-    What a step reads is still in the processor's cache when the next operation reads it.
+    What a step computes is still in the processor's cache when the next operation reads it.
     """
 
     @staticmethod
-    def forward(ctx: Any, keep: Tensor, candidate: Tensor, first: Tensor, reverse: bool) -> Tensor:
+    def forward(ctx: Any, update: Tensor, candidate: Tensor, first: Tensor, reverse: bool) -> Tensor:
         hidden = torch.empty_like(candidate)
         before = first
-        for keep_t, candidate_t, row in _steps(reverse, keep, candidate, hidden):
-            before = torch.lerp(candidate_t, before, keep_t, out=row)
+        for update_t, candidate_t, row in _steps(reverse, update, candidate, hidden):
+            before = torch.lerp(before, candidate_t, update_t, out=row)
         ctx.reverse = reverse
-        ctx.save_for_backward(keep, candidate, first, hidden)
+        ctx.save_for_backward(update, candidate, first, hidden)
         return hidden
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        keep, candidate, first, hidden = ctx.saved_tensors
+        update, candidate, first, hidden = ctx.saved_tensors
         against = not ctx.reverse
         befores = [*_steps(against, hidden)[1:], (first,)]
-        # Into memory made once; but with create_graph, where each step is differentiated again.
+        # Into memory made once; but with create_graph each step is to be differentiated again.
+        made = [torch.empty_like(update), torch.empty_like(update)]
         graph = torch.is_grad_enabled()
-        made = None if graph else [torch.empty_like(keep), torch.empty_like(keep)]
-        rows = [(None, None)] * len(keep) if made is None else _steps(against, *made)
+        rows = [(None, None)] * len(update) if graph else _steps(against, *made)
         found = []
-        carried = torch.zeros_like(first)  # dL/dh of the step after, times its a
-        for (keep_t, candidate_t, gradient_t), (before,), (of_keep, of_candidate) in zip(
-            _steps(against, keep, candidate, gradient), befores, rows, strict=True
+        carried = torch.zeros_like(first)  # what the step after sends to this one's state
+        for (update_t, candidate_t, gradient_t), (before,), (of_update, of_candidate) in zip(
+            _steps(against, update, candidate, gradient), befores, rows, strict=True
         ):
             total = gradient_t + carried
-            carried = total * keep_t
-            of_candidate = torch.sub(total, carried, out=of_candidate)
-            of_keep = torch.mul(total, before - candidate_t, out=of_keep)
-            found.append((of_keep, of_candidate))
-        if made is None:
+            of_candidate = torch.mul(total, update_t, out=of_candidate)
+            of_update = torch.mul(total, candidate_t - before, out=of_update)
+            carried = total - of_candidate
+            found.append((of_update, of_candidate))
+        if graph:
             made = [torch.stack(part[::-1] if against else part) for part in zip(*found, strict=True)]
         return *made, carried, None
 

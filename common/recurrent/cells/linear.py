@@ -13,7 +13,7 @@ from common.recurrent.state import State
 
 
 class LinearCell(Cell):
-    """A cell with the recurrence h' = a * h + (1 - a) * n, where a and n depend on the input alone.
+    """A cell with the recurrence h' = (1 - z) * h + z * n, where z and n depend on the input alone.
 
     There is no recurrent product: weight_hh and bias_hh are None. A subclass defines `gate`, and
     `output` where that is not h. The last tensor of the state is h.
@@ -23,7 +23,7 @@ class LinearCell(Cell):
         return None
 
     def gate(self, projected: Tensor) -> tuple[Tensor, Tensor]:
-        """a and n, each (..., H), of one step or of all. projected: (..., P)."""
+        """z and n, each (..., H), of one step or of many. projected: (..., P)."""
         raise NotImplementedError
 
     def output(self, projected: Tensor, hidden: Tensor) -> Tensor:
@@ -32,8 +32,8 @@ class LinearCell(Cell):
 
     def step(self, projected: Tensor, state: State) -> State:
         """projected: (B, P); state: (h,), or (output, h), each (B, H)."""
-        keep, candidate = self.gate(projected)
-        hidden = mixed(candidate.to(state[-1].dtype), state[-1], keep)
+        update, candidate = self.gate(projected)
+        hidden = mixed(state[-1], candidate, update)
         return (self.output(projected, hidden), hidden)[-len(state) :]
 
 
@@ -56,7 +56,7 @@ class MinGRUCell(LinearCell):
     def gate(self, projected: Tensor) -> tuple[Tensor, Tensor]:
         """projected: (..., 2 H), the inputs of z and n."""
         update, candidate = projected.chunk(2, dim=-1)
-        return update.neg().sigmoid(), _positive(candidate)  # 1 - sigmoid(a) = sigmoid(-a)
+        return update.sigmoid(), _positive(candidate)
 
 
 class MinLSTMCell(LinearCell):
@@ -78,9 +78,9 @@ class MinLSTMCell(LinearCell):
     def gate(self, projected: Tensor) -> tuple[Tensor, Tensor]:
         """projected: (..., 3 H), the inputs of f, i and n."""
         forget, written, candidate = projected.chunk(3, dim=-1)
-        # f / (f + i) = sigmoid(log f - log i): defined where both gates underflow.
-        keep = (F.softplus(-written) - F.softplus(-forget)).sigmoid()
-        return keep, _positive(candidate)
+        # i / (f + i) = sigmoid(log i - log f): defined where both gates underflow.
+        update = (F.softplus(-forget) - F.softplus(-written)).sigmoid()
+        return update, _positive(candidate)
 
 
 class HGRNCell(LinearCell):
@@ -120,8 +120,7 @@ class HGRNCell(LinearCell):
     def gate(self, projected: Tensor) -> tuple[Tensor, Tensor]:
         """projected: (..., 3 H), the inputs of f, n and o."""
         forget, candidate, _ = projected.chunk(3, dim=-1)
-        keep = self.lower_bound + (1 - self.lower_bound) * forget.sigmoid()
-        return keep, F.silu(candidate)
+        return (1 - self.lower_bound) * forget.neg().sigmoid(), F.silu(candidate)  # 1 - f
 
     def output(self, projected: Tensor, hidden: Tensor) -> Tensor:
         """projected: (..., 3 H); hidden: (..., H)."""

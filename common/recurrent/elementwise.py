@@ -37,15 +37,13 @@ def unroll_linear(
     hidden, parts = state[-1], list(chunks)
     order = range(len(parts))
     for index in reversed(order) if reverse else order:
-        update, candidate = cell.gate(chunks[index])
+        chunk = chunks[index].to(hidden.dtype)
+        update, candidate = cell.gate(chunk)
         if masks is not None:
             update = update.masked_fill(masks[index], 0)
-        dtype = torch.promote_types(candidate.dtype, hidden.dtype)
-        steps = _LinearRecurrence.apply(
-            update.to(dtype), candidate.to(dtype), hidden.to(dtype), reverse
-        )
+        steps = _LinearRecurrence.apply(update, candidate, hidden, reverse)
         hidden = steps[end]
-        parts[index] = cell.output(chunks[index], steps)
+        parts[index] = cell.output(chunk, steps)
     outputs = torch.cat(parts)
     if len(state) == 1:
         return outputs, (hidden,)
@@ -63,7 +61,9 @@ class _LinearRecurrence(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, update: Tensor, candidate: Tensor, first: Tensor, reverse: bool) -> Tensor:
+    def forward(
+        ctx: Any, update: Tensor, candidate: Tensor, first: Tensor, reverse: bool
+    ) -> Tensor:
         hidden = torch.empty_like(candidate)
         before = first
         for update_t, candidate_t, row in _steps(reverse, update, candidate, hidden):
@@ -92,7 +92,9 @@ class _LinearRecurrence(torch.autograd.Function):
             carried = total - of_candidate
             found.append((of_update, of_candidate))
         if graph:
-            made = [torch.stack(part[::-1] if against else part) for part in zip(*found, strict=True)]
+            made = [
+                torch.stack(part[::-1] if against else part) for part in zip(*found, strict=True)
+            ]
         return *made, carried, None
 
 

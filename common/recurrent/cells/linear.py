@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from common.recurrent.cells.cell import Cell, mixed
+from common.recurrent.cells.cell import Cell
 from common.recurrent.state import State
 
 
@@ -32,8 +33,10 @@ class LinearCell(Cell):
 
     def step(self, projected: Tensor, state: State) -> State:
         """projected: (B, P); state: (h,), or (output, h), each (B, H)."""
+        # Autocast leaves a product in a short type: a gate that is all but shut needs a longer one.
+        projected = projected.to(state[-1].dtype)
         update, candidate = self.gate(projected)
-        hidden = mixed(state[-1], candidate, update)
+        hidden = torch.lerp(state[-1], candidate, update)
         return (self.output(projected, hidden), hidden)[-len(state) :]
 
 

@@ -52,7 +52,7 @@ class GRUCell(Cell):
 
 
 class LayerNormGRUCell(Cell):
-    """One step of a layer-normalised GRU (Ba, Kiros and Hinton 2016, eq. 26-28 of the supplement).
+    """One step of a layer-normalised GRU (Ba, Kiros and Hinton 2016, supplement).
 
         r, z = sigmoid(LN(W_rz x) + LN(U_rz h))          reset and update gate
         n    = tanh(LN(W_n x) + r * LN(U_n h))           candidate

@@ -32,6 +32,16 @@ class Products(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
+class Sums(TorchDispatchMode):
+    """Counts sums over a dimension."""
+
+    count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += function.overloadpacket is torch.ops.aten.sum
+        return function(*args, **(kwargs or {}))
+
+
 @every_cell
 @pytest.mark.parametrize("reverse", [False, True])
 def test_equals_the_steps_of_each_sequence_and_their_gradients(name, reverse):
@@ -71,6 +81,15 @@ def test_one_input_product_and_one_of_each_weight_gradient():
         ((T * B, 3 * H), (3 * H, X)): 1,  # dx
         ((B, 3 * H), (3 * H, H)): T - 1,  # dh: the first state needs none
     }
+
+
+@pytest.mark.parametrize("name, vectors", [("peephole_lstm", 3), ("indrnn", 1)])
+def test_the_gradient_of_a_vector_of_weights_is_summed_once(name, vectors):
+    cell, x = CELLS[name](X, H, bias=False), torch.randn(T, B, X)
+    outputs, _ = scan(cell, x, cell.initial_state(B, x))
+    with Sums() as sums:
+        outputs.pow(2).mean().backward()
+    assert sums.count == vectors
 
 
 def test_a_hand_written_decoder_loop_defers_the_same_way():

@@ -16,13 +16,13 @@ CHUNK = 2**18
 
 
 def unroll_linear(
-    cell: LinearCell, projected: Tensor, state: State, padding: Padding | None, reverse: bool
+    cell: LinearCell, inputs: Tensor, state: State, padding: Padding | None, reverse: bool
 ) -> tuple[Tensor, State]:
     """Unroll a cell whose recurrence is linear: gates by the chunk, and one node for its steps.
 
     Args:
         cell: a linear cell.
-        projected: (T, B, P) from `project`.
+        inputs: (T, B, I).
         state: before the first step.
         padding: which steps are not real; they leave the state as it is.
         reverse: from the last real step to the first.
@@ -30,20 +30,20 @@ def unroll_linear(
     Returns:
         The outputs (T, B, H), of any value at padding, and the state after the last real step.
     """
-    size = max(1, CHUNK // projected[0].numel())
-    chunks = projected.split(size)
+    size = max(1, CHUNK // (inputs.shape[1] * cell.gates * cell.hidden_size))
+    chunks = inputs.split(size)
     masks = None if padding is None else padding.mask.split(size)
     end = 0 if reverse else -1
     hidden, parts = state[-1], list(chunks)
     order = range(len(parts))
     for index in reversed(order) if reverse else order:
-        chunk = chunks[index].to(hidden.dtype)
-        update, candidate = cell.gate(chunk)
+        projected = cell.project(chunks[index]).to(hidden.dtype)
+        update, candidate = cell.gate(projected)
         if masks is not None:
             update = update.masked_fill(masks[index], 0)
         steps = _LinearRecurrence.apply(update, candidate, hidden, reverse)
         hidden = steps[end]
-        parts[index] = cell.output(chunk, steps)
+        parts[index] = cell.output(projected, steps)
     outputs = torch.cat(parts)
     if len(state) == 1:
         return outputs, (hidden,)

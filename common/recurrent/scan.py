@@ -33,13 +33,11 @@ def scan(
     Returns:
         The outputs (T, B, H), exactly 0 at padding, and the state after the last real step.
     """
-    projected = cell.project(inputs)  # (T, B, P)
-    if torch.compiler.is_exporting():
-        outputs, state = _exported(cell, projected, state, padding, reverse)
-    elif isinstance(cell, LinearCell) and not (torch.compiler.is_compiling() or transformed()):
-        outputs, state = unroll_linear(cell, projected, state, padding, reverse)
+    if isinstance(cell, LinearCell) and not (torch.compiler.is_compiling() or transformed()):
+        outputs, state = unroll_linear(cell, inputs, state, padding, reverse)
     else:
-        outputs, state = _unrolled(cell, projected, state, padding, reverse)
+        loop = _exported if torch.compiler.is_exporting() else _unrolled
+        outputs, state = loop(cell, cell.project(inputs), state, padding, reverse)
     return outputs if padding is None else padding.clear(outputs), state
 
 

@@ -173,5 +173,5 @@ class JANETCell(Cell):
         """projected: (B, 2 H), the input part of s and g; state: (h,) with h (B, H)."""
         (hidden,) = state
         forget, candidate = (projected + self.recurrent(hidden)).chunk(2, dim=1)
-        # 1 - sigmoid(s - beta) = sigmoid(beta - s)
-        return (forget.sigmoid() * hidden + (self.beta - forget).sigmoid() * candidate.tanh(),)
+        written = (self.beta - forget).sigmoid()  # 1 - sigmoid(s - beta)
+        return (torch.addcmul(forget.sigmoid() * hidden, written, candidate.tanh()),)

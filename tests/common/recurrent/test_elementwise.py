@@ -27,8 +27,11 @@ def test_it_equals_the_loop_of_any_cell(name, steps, lengths, reverse, monkeypat
     inputs = torch.randn(T, B, X)
     state = tuple(torch.randn(B, H, requires_grad=True) for _ in range(cell.state_size))
     found = []
-    for unroll in (elementwise.unroll_linear, _unrolled):
-        outputs, last = unroll(cell, cell.project(inputs), state, padding, reverse)
+    for unroll, values in (
+        (elementwise.unroll_linear, inputs),
+        (_unrolled, cell.project(inputs)),
+    ):
+        outputs, last = unroll(cell, values, state, padding, reverse)
         if padding is not None:
             outputs = padding.clear(outputs)
         total = outputs.square().sum() + sum(part.sin().sum() for part in last)

@@ -22,6 +22,7 @@ def scan(
     """Unroll a cell over time: one input product for all steps, then one recurrent product a step.
 
     The recurrent weight gradient is one product after the loop has run backward (`Cell.deferred`).
+    Linear cells have no such product, and a faster loop (`unroll_linear`).
 
     Args:
         cell: any cell.

@@ -5,7 +5,24 @@ from typing import TYPE_CHECKING
 from common import handing_on
 
 if TYPE_CHECKING:
-    from common.recurrent.cells import Cell, GRUCell, LayerNormLSTMCell, LSTMCell, SimpleRNNCell
+    from common.recurrent.cells import (
+        Cell,
+        CoRNNCell,
+        CoupledLSTMCell,
+        GRUCell,
+        HGRNCell,
+        IndRNNCell,
+        JANETCell,
+        LayerNormGRUCell,
+        LayerNormLSTMCell,
+        LEMCell,
+        LSTMCell,
+        MGUCell,
+        MinGRUCell,
+        MinLSTMCell,
+        PeepholeLSTMCell,
+        SimpleRNNCell,
+    )
     from common.recurrent.initialization import Initialization, initialize_
     from common.recurrent.layer import Recurrent
     from common.recurrent.padding import Padding

@@ -30,6 +30,9 @@ def initialize_(
     - "identity": recurrent weights the identity, input weights normal with deviation 0.001, biases
       0; for simple networks with ReLU (Le, Jaitly and Hinton 2015).
 
+    A recurrent weight that is a diagonal, (H,), has no such schemes: it is uniform in 0..1 (Li et al.
+    2018), with "identity" 1. Other weights of a cell, such as peepholes and gains, stay as they are.
+
     Args:
         module: a `Cell`, a `Recurrent`, a `torch.nn.RNN/LSTM/GRU`, or any module that has some.
         scheme: by name.
@@ -72,20 +75,29 @@ def _layers(module: nn.Module) -> list[_Layer]:
 
 
 def _initialize(weights: Sequence[Tensor | None], size: int, scheme: Initialization) -> None:
-    weight_ih, weight_hh, *biases = [each for each in weights if each is not None]
+    weight_ih, weight_hh, *biases = weights
+    assert weight_ih is not None
     if scheme == "pytorch":
-        for tensor in (weight_ih, weight_hh, *biases):
-            nn.init.uniform_(tensor, -(size**-0.5), size**-0.5)
+        for tensor in weights:
+            if tensor is not None:
+                nn.init.uniform_(tensor, -(size**-0.5), size**-0.5)
         return
     for bias in biases:
-        nn.init.zeros_(bias)
+        if bias is not None:
+            nn.init.zeros_(bias)
     if scheme == "identity":
-        if weight_hh.shape[0] != size:
+        if weight_hh is None or weight_hh.shape not in ((size, size), (size,)):
             raise ValueError("identity is for simple cells: a cell with gates has no such scheme")
-        nn.init.eye_(weight_hh)
+        (nn.init.eye_ if weight_hh.dim() == 2 else nn.init.ones_)(weight_hh)
         nn.init.normal_(weight_ih, std=0.001)
         return
     for gate in weight_ih.split(size):
         nn.init.xavier_uniform_(gate)
+    if weight_hh is None:
+        return
+    if weight_hh.dim() == 1:
+        nn.init.uniform_(weight_hh)
+        return
     for gate in weight_hh.split(size):
-        (nn.init.orthogonal_ if scheme == "orthogonal" else nn.init.xavier_uniform_)(gate)
+        for block in gate.split(size, dim=1):
+            (nn.init.orthogonal_ if scheme == "orthogonal" else nn.init.xavier_uniform_)(block)

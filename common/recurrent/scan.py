@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from common.recurrent.cells import Cell
-from common.recurrent.deferred import deferring
+from common.recurrent.cells import Cell, LinearCell
+from common.recurrent.deferred import deferring, transformed
+from common.recurrent.elementwise import unroll_linear
 from common.recurrent.padding import Padding
 from common.recurrent.state import State
 
@@ -21,6 +22,7 @@ def scan(
     """Unroll a cell over time: one input product for all steps, then one recurrent product a step.
 
     The recurrent weight gradient is one product after the loop has run backward (`Cell.deferred`).
+    Linear cells have no such product, and a faster loop (`unroll_linear`).
 
     Args:
         cell: any cell.
@@ -32,11 +34,11 @@ def scan(
     Returns:
         The outputs (T, B, H), exactly 0 at padding, and the state after the last real step.
     """
-    projected = cell.project(inputs)  # (T, B, P)
-    if torch.compiler.is_exporting():
-        outputs, state = _exported(cell, projected, state, padding, reverse)
+    if isinstance(cell, LinearCell) and not (torch.compiler.is_compiling() or transformed()):
+        outputs, state = unroll_linear(cell, inputs, state, padding, reverse)
     else:
-        outputs, state = _unrolled(cell, projected, state, padding, reverse)
+        loop = _exported if torch.compiler.is_exporting() else _unrolled
+        outputs, state = loop(cell, cell.project(inputs), state, padding, reverse)
     return outputs if padding is None else padding.clear(outputs), state
 
 

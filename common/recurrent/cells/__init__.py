@@ -1,8 +1,19 @@
 """One time step of a recurrent network: the cells of the field, and the contract for new ones."""
 
 from common.recurrent.cells.cell import ALL, WEIGHTS, Cell, CellFactory, make_cell
-from common.recurrent.cells.gru import GRUCell
-from common.recurrent.cells.lstm import LayerNormLSTMCell, LSTMCell
+from common.recurrent.cells.cornn import CoRNNCell
+from common.recurrent.cells.gru import GRUCell, LayerNormGRUCell
+from common.recurrent.cells.indrnn import IndRNNCell
+from common.recurrent.cells.lem import LEMCell
+from common.recurrent.cells.linear import HGRNCell, LinearCell, MinGRUCell, MinLSTMCell
+from common.recurrent.cells.lstm import (
+    CoupledLSTMCell,
+    JANETCell,
+    LayerNormLSTMCell,
+    LSTMCell,
+    PeepholeLSTMCell,
+)
+from common.recurrent.cells.mgu import MGUCell
 from common.recurrent.cells.simple import SimpleRNNCell
 
 __all__ = [
@@ -10,9 +21,21 @@ __all__ = [
     "WEIGHTS",
     "Cell",
     "CellFactory",
+    "CoRNNCell",
+    "CoupledLSTMCell",
     "GRUCell",
+    "HGRNCell",
+    "IndRNNCell",
+    "JANETCell",
+    "LEMCell",
     "LSTMCell",
+    "LayerNormGRUCell",
     "LayerNormLSTMCell",
+    "LinearCell",
+    "MGUCell",
+    "MinGRUCell",
+    "MinLSTMCell",
+    "PeepholeLSTMCell",
     "SimpleRNNCell",
     "make_cell",
 ]

@@ -16,7 +16,7 @@ from common.recurrent.state import State
 ALL = slice(None)
 
 WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-"""The parameters of every cell, as torch names and orders them."""
+"""The parameters that cells share, as torch names and orders them; one that a cell lacks is None."""
 
 
 class Cell(nn.Module):
@@ -31,7 +31,9 @@ class Cell(nn.Module):
     others may have any shape, such as a memory (B, H, H): then the subclass defines `initial_state`.
 
     The parameters are laid out as in `torch.nn`: weight_ih (P, I), weight_hh (P, H), bias_ih (P,),
-    bias_hh (P,), with P = gates x H rows, one block of H rows for each gate.
+    bias_hh (P,), with P = gates x H rows, one block of H rows for each gate. A cell with another
+    recurrent weight, or none, defines `recurrent_shape`. By a vector of weights it multiplies through
+    `scaled`.
 
     Args:
         input_size: I, features of x.
@@ -46,6 +48,7 @@ class Cell(nn.Module):
     forget_gate: ClassVar[int | None] = None
     """The block of the forget gate, if any: a large bias keeps the memory."""
 
+    weight_hh: nn.Parameter | None
     bias_ih: nn.Parameter | None
     bias_hh: nn.Parameter | None
 
@@ -57,11 +60,25 @@ class Cell(nn.Module):
         self.hidden_size = hidden_size
         rows = self.gates * hidden_size
         self.weight_ih = nn.Parameter(torch.empty(rows, input_size))
-        self.weight_hh = nn.Parameter(torch.empty(rows, hidden_size))
-        for name in WEIGHTS[2:]:
-            self.register_parameter(name, nn.Parameter(torch.empty(rows)) if bias else None)
-        self._products: dict[tuple, DeferredLinear] | None = None  # of a view, see `deferred`
+        shape = self.recurrent_shape()
+        shapes = {
+            "weight_hh": shape,
+            "bias_ih": (rows,) if bias else None,
+            "bias_hh": shape[:1] if bias and shape else None,
+        }
+        for name, sizes in shapes.items():
+            parameter = None if sizes is None else nn.Parameter(torch.empty(sizes))
+            self.register_parameter(name, parameter)
+        self._products: dict[tuple, Callable[[Tensor], Tensor]] | None = None  # see `deferred`
         self.reset_parameters()
+
+    def recurrent_shape(self) -> tuple[int, ...] | None:
+        """The shape of weight_hh: (P, H).
+
+        A subclass may return another: (H,) is the diagonal of W_hh, (P, 2 H) multiplies two tensors
+        side by side. None is no recurrent weight, and no bias_hh.
+        """
+        return self.gates * self.hidden_size, self.hidden_size
 
     def reset_parameters(self) -> None:
         """PyTorch's default: uniform in +-1/sqrt(H), biases too."""
@@ -101,6 +118,25 @@ class Cell(nn.Module):
             (B, P), or as many columns as there are rows.
         """
         return self._multiply("hh", hidden, rows, ALL, bias)
+
+    def scaled(self, name: str, hidden: Tensor, rows: slice = ALL) -> Tensor:
+        """The product of a vector of weights with each row, diag(w) h.
+
+        Args:
+            name: of the parameter w.
+            hidden: (B, H).
+            rows: the H elements of w to use.
+
+        Returns:
+            (B, H).
+        """
+        if self._products is None:
+            return getattr(self, name)[rows] * hidden
+        key = (name, rows.start, rows.stop, len(hidden))
+        if key not in self._products:
+            # Expanded once: the gradient is summed over the batch after all steps, not in each.
+            self._products[key] = getattr(self, name)[rows].expand_as(hidden).mul
+        return self._products[key](hidden)
 
     def step(self, projected: Tensor, state: State) -> State:
         """The next state.
@@ -155,11 +191,20 @@ class Cell(nn.Module):
         weight, b = (
             (self.weight_ih, self.bias_ih) if which == "ih" else (self.weight_hh, self.bias_hh)
         )
+        assert weight is not None, "a cell without recurrent weights has no recurrent product"
         b = b if bias else None
         if rows != ALL:
             return weight[rows], None if b is None else b[rows]
         # A slice of all columns is no leaf, and autocast caches its casts of leaves only.
         return weight if columns == ALL else weight[:, columns], b
+
+
+def mixed(new: Tensor, old: Tensor, keep: Tensor) -> Tensor:
+    """(1 - keep) * new + keep * old in one pass, in the type of `new`.
+
+    Autocast does not cast the arguments of `torch.lerp` to one type.
+    """
+    return torch.lerp(new, old.to(new.dtype), keep.to(new.dtype))
 
 
 CellFactory = Callable[[int, int], Cell]

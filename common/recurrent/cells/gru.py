@@ -1,11 +1,12 @@
-"""Gated recurrent units."""
+"""Gated recurrent units, plain and layer-normalised."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
-from common.recurrent.cells.cell import Cell
+from common.recurrent.cells.cell import ALL, Cell, mixed
 from common.recurrent.state import State
 
 
@@ -47,5 +48,54 @@ class GRUCell(Cell):
             reset, update = (gates_x + gates_h).sigmoid().chunk(2, dim=1)
             candidate_h = self.recurrent(reset * hidden, slice(2 * size, 3 * size))
             candidate = (candidate_x + candidate_h).tanh()
-        # (1 - z) n + z h in one pass; autocast does not cast the arguments of lerp to one dtype.
-        return (torch.lerp(candidate, hidden.to(candidate.dtype), update.to(candidate.dtype)),)
+        return (mixed(candidate, hidden, update),)
+
+
+class LayerNormGRUCell(Cell):
+    """One step of a layer-normalised GRU (Ba, Kiros and Hinton 2016, supplement).
+
+        r, z = sigmoid(LN(W_rz x) + LN(U_rz h))          reset and update gate
+        n    = tanh(LN(W_n x) + r * LN(U_n h))           candidate
+        h'   = (1 - z) * n + z * h
+
+    Each LN has its own gain and, in bias_ih or bias_hh, its own shift. It runs over all that it is
+    given: the 2 H inputs of the gates together, or the H inputs of the candidate.
+
+    Args:
+        input_size: I, features of x.
+        hidden_size: H, features of h.
+        eps: added to the variances.
+    """
+
+    gates = 3
+
+    def __init__(self, input_size: int, hidden_size: int, eps: float = 1e-5) -> None:
+        super().__init__(input_size, hidden_size)
+        self.eps = eps
+        self.gain_ih = nn.Parameter(torch.ones(3 * hidden_size))
+        self.gain_hh = nn.Parameter(torch.ones(3 * hidden_size))
+
+    def project(self, inputs: Tensor, columns: slice = ALL, bias: bool = True) -> Tensor:
+        """As `Cell.project`, but without the bias, which `step` adds after the normalisation."""
+        return super().project(inputs, columns, bias=False)
+
+    def step(self, projected: Tensor, state: State) -> State:
+        """projected: (B, 3 H), the input part of r, z, n; state: (h,) with h (B, H)."""
+        (hidden,) = state
+        gates_x, candidate_x = self._norm(projected, self.gain_ih, self.bias_ih)
+        product = self.recurrent(hidden, bias=False)
+        gates_h, candidate_h = self._norm(product, self.gain_hh, self.bias_hh)
+        reset, update = (gates_x + gates_h).sigmoid().chunk(2, dim=1)
+        return (mixed((candidate_x + reset * candidate_h).tanh(), hidden, update),)
+
+    def _norm(self, values: Tensor, gain: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+        """values: (B, 3 H). Returns those of the gates (B, 2 H) and of the candidate (B, H)."""
+        assert bias is not None
+        sizes = (2 * self.hidden_size, self.hidden_size)
+        gates, candidate = (
+            F.layer_norm(part, part.shape[1:], each_gain, each_bias, self.eps)
+            for part, each_gain, each_bias in zip(
+                values.split(sizes, dim=1), gain.split(sizes), bias.split(sizes), strict=True
+            )
+        )
+        return gates, candidate

@@ -1,4 +1,4 @@
-"""Long short-term memory, plain and layer-normalised."""
+"""Long short-term memory and its variants."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from common.recurrent.cells.cell import ALL, Cell
+from common.recurrent.cells.cell import ALL, Cell, mixed
 from common.recurrent.state import State
 
 
@@ -83,3 +83,95 @@ class LayerNormLSTMCell(LSTMCell):
 
     def _norm(self, values: Tensor, gain: Tensor, bias: Tensor | None) -> Tensor:
         return F.layer_norm(values, gain.shape, gain, bias, self.eps)
+
+
+class PeepholeLSTMCell(LSTMCell):
+    """One step of an LSTM whose gates see the memory (Gers and Schmidhuber 2000).
+
+        i = sigmoid(W_i x + U_i h + p_i * c)
+        f = sigmoid(W_f x + U_f h + p_f * c)
+        g = tanh(W_g x + U_g h)
+        c' = f * c + i * g
+        o = sigmoid(W_o x + U_o h + p_o * c')      of the memory that it is to output
+        h' = o * tanh(c')
+
+    weight_ch (3 H,) holds p_i, p_f, p_o: each unit's gates see its own memory only.
+
+    Args:
+        input_size: I, features of x.
+        hidden_size: H, features of h and of c.
+    """
+
+    def __init__(self, input_size: int, hidden_size: int, *, bias: bool = True) -> None:
+        super().__init__(input_size, hidden_size, bias=bias)
+        bound = hidden_size**-0.5
+        self.weight_ch = nn.Parameter(torch.empty(3 * hidden_size).uniform_(-bound, bound))
+
+    def step(self, projected: Tensor, state: State) -> State:
+        """projected: (B, 4 H), the input part of i, f, g, o; state: (h, c), each (B, H)."""
+        hidden, memory = state
+        rows = [slice(n * self.hidden_size, (n + 1) * self.hidden_size) for n in range(3)]
+        i, f, g, o = (projected + self.recurrent(hidden)).chunk(4, dim=1)
+        input_gate = (i + self.scaled("weight_ch", memory, rows[0])).sigmoid()
+        forget_gate = (f + self.scaled("weight_ch", memory, rows[1])).sigmoid()
+        memory = forget_gate * memory + input_gate * g.tanh()
+        output_gate = (o + self.scaled("weight_ch", memory, rows[2])).sigmoid()
+        return output_gate * memory.tanh(), memory
+
+
+class CoupledLSTMCell(Cell):
+    """One step of an LSTM that writes as much as it forgets (Greff et al. 2017, "CIFG").
+
+        f = sigmoid(W_f x + U_f h)         forget gate: how much of the memory is kept
+        g = tanh(W_g x + U_g h)            candidate
+        o = sigmoid(W_o x + U_o h)         output gate
+        c' = f * c + (1 - f) * g
+        h' = o * tanh(c')
+
+    Args:
+        input_size: I, features of x.
+        hidden_size: H, features of h and of c.
+    """
+
+    gates = 3
+    state_size = 2
+    forget_gate = 0
+
+    def step(self, projected: Tensor, state: State) -> State:
+        """projected: (B, 3 H), the input part of f, g, o; state: (h, c), each (B, H)."""
+        hidden, memory = state
+        forget_gate, candidate, output_gate = (projected + self.recurrent(hidden)).chunk(3, dim=1)
+        memory = mixed(candidate.tanh(), memory, forget_gate.sigmoid())
+        return output_gate.sigmoid() * memory.tanh(), memory
+
+
+class JANETCell(Cell):
+    """One step of an LSTM with a forget gate alone (van der Westhuizen and Lasenby 2018, "JANET").
+
+        s  = W_f x + U_f h                 input of the forget gate
+        g  = tanh(W_g x + U_g h)           candidate
+        h' = sigmoid(s) * h + (1 - sigmoid(s - beta)) * g
+
+    The memory is the output.
+
+    Args:
+        input_size: I, features of x.
+        hidden_size: H, features of h.
+        beta: with 1, the paper's, more is written than is forgotten; with 0, as much.
+    """
+
+    gates = 2
+    forget_gate = 0
+
+    def __init__(
+        self, input_size: int, hidden_size: int, beta: float = 1.0, *, bias: bool = True
+    ) -> None:
+        super().__init__(input_size, hidden_size, bias=bias)
+        self.beta = beta
+
+    def step(self, projected: Tensor, state: State) -> State:
+        """projected: (B, 2 H), the input part of s and g; state: (h,) with h (B, H)."""
+        (hidden,) = state
+        forget, candidate = (projected + self.recurrent(hidden)).chunk(2, dim=1)
+        written = (self.beta - forget).sigmoid()  # 1 - sigmoid(s - beta)
+        return (torch.addcmul(forget.sigmoid() * hidden, written, candidate.tanh()),)

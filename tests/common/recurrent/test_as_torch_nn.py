@@ -41,7 +41,8 @@ def recurrent_weights(network: Recurrent) -> Iterator[tuple[nn.Module, str]]:
     if network.kernel is not None:
         yield from ((network.kernel, f"weight_hh_{suffix}") for suffix in network._suffixes)
     else:
-        yield from ((cell, "weight_hh") for cell in network.cells.values())
+        for cell in network.cells.values():
+            yield cell, "weight_ih" if cell.weight_hh is None else "weight_hh"
 
 
 def results(

@@ -5,6 +5,7 @@ import torch
 
 from common.recurrent import GRUCell, LayerNormLSTMCell, LSTMCell, Recurrent, SimpleRNNCell
 from common.recurrent.gradient_flow import gradient_flow
+from tests.common.recurrent.cells import CELLS
 
 pytestmark = pytest.mark.usefixtures("float64")
 T, H = 8, 4
@@ -95,6 +96,16 @@ def test_a_state_of_any_shape_counts():
     ours = Recurrent(Memory, 2, H, num_layers=2)
     ours.load_state_dict(plain.state_dict())
     torch.testing.assert_close(gradient_flow(ours, x), gradient_flow(plain, x))
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_of_every_cell(name):
+    torch.manual_seed(0)
+    network, x = Recurrent(CELLS[name], 2, H, num_layers=2), torch.randn(3, 5, 2)
+    flow = gradient_flow(network, x)
+    assert flow.shape == (5,) and flow.isfinite().all() and (flow > 0).all()
+    one = gradient_flow(CELLS[name](2, H), x)
+    assert one.shape == (5,) and (one > 0).all()
 
 
 def test_errors():

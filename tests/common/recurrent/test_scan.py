@@ -32,6 +32,16 @@ class Products(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
+class Sums(TorchDispatchMode):
+    """Counts sums over a dimension."""
+
+    count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += function.overloadpacket is torch.ops.aten.sum
+        return function(*args, **(kwargs or {}))
+
+
 @every_cell
 @pytest.mark.parametrize("reverse", [False, True])
 def test_equals_the_steps_of_each_sequence_and_their_gradients(name, reverse):
@@ -73,6 +83,15 @@ def test_one_input_product_and_one_of_each_weight_gradient():
     }
 
 
+@pytest.mark.parametrize("name, vectors", [("peephole_lstm", 3), ("indrnn", 1)])
+def test_the_gradient_of_a_vector_of_weights_is_summed_once(name, vectors):
+    cell, x = CELLS[name](X, H, bias=False), torch.randn(T, B, X)
+    outputs, _ = scan(cell, x, cell.initial_state(B, x))
+    with Sums() as sums:
+        outputs.pow(2).mean().backward()
+    assert sums.count == vectors
+
+
 def test_a_hand_written_decoder_loop_defers_the_same_way():
     # Input feeding in two layers: words projected before the loop, what was read added per step.
     network = Recurrent("gru", X + H, H, num_layers=2)
@@ -104,11 +123,12 @@ def test_gradients_through_time_equal_finite_differences(name):
     padding = Padding.of(torch.tensor([3, 1]), 2, 3, x.device)
 
     def run(x, weight, *state):
-        cell._parameters["weight_hh"] = weight
+        cell._parameters[which] = weight
         outputs, last = scan(cell, x, state, padding)
         return outputs, *last
 
-    weight = torch.randn_like(cell.weight_hh).requires_grad_()
+    which = "weight_ih" if cell.weight_hh is None else "weight_hh"
+    weight = torch.randn_like(getattr(cell, which)).requires_grad_()
     assert gradcheck(run, (x, weight, *state))
     assert gradgradcheck(run, (x, weight, *state))
 

@@ -1,0 +1,55 @@
+"""The coupled oscillatory network."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from common.recurrent.cells.cell import Cell
+from common.recurrent.state import State
+
+
+class CoRNNCell(Cell):
+    """One step of a coupled oscillatory network (Rusch and Mishra 2021, eq. 3).
+
+        z' = z + dt (tanh(W_y y + W_z z + V u + b) - gamma y - epsilon z)      velocity
+        y' = y + dt z'                                                       position, the output
+
+    These are H damped oscillators, driven by the input u; the damping term is explicit. With small
+    steps, gradients neither vanish nor explode. weight_hh (H, 2 H) is W_y beside W_z.
+
+    Args:
+        input_size: I, features of u.
+        hidden_size: H, oscillators.
+        dt: length of a time step.
+        gamma: frequency of the oscillators, squared.
+        epsilon: their damping. The defaults are the authors' for sequential MNIST.
+    """
+
+    state_size = 2
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        dt: float = 0.042,
+        gamma: float = 2.7,
+        epsilon: float = 4.7,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(input_size, hidden_size, bias=bias)
+        self.dt = dt
+        self.gamma = gamma
+        self.epsilon = epsilon
+
+    def recurrent_shape(self) -> tuple[int, ...]:
+        return self.hidden_size, 2 * self.hidden_size
+
+    def step(self, projected: Tensor, state: State) -> State:
+        """projected: (B, H), the input part of the force; state: (y, z), each (B, H)."""
+        position, velocity = state
+        force = (projected + self.recurrent(torch.cat(state, dim=1))).tanh()
+        force = force.to(velocity.dtype) - self.gamma * position
+        velocity = (1 - self.dt * self.epsilon) * velocity + self.dt * force
+        return position + self.dt * velocity, velocity

@@ -1,0 +1,48 @@
+"""The independently recurrent network."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from common.recurrent.cells.cell import ALL
+from common.recurrent.cells.simple import SimpleRNNCell
+
+
+class IndRNNCell(SimpleRNNCell):
+    """One step of an independently recurrent network (Li et al. 2018, eq. 2).
+
+        h' = f(W x + u * h + b)
+
+    Each unit sees its own past only: weight_hh (H,) is u, uniform in 0..1 at first.
+
+    Args:
+        input_size: I, features of x.
+        hidden_size: H, features of h.
+        nonlinearity: f.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        nonlinearity: Literal["tanh", "relu"] = "relu",
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(input_size, hidden_size, nonlinearity, bias=bias)
+
+    def recurrent_shape(self) -> tuple[int, ...]:
+        return (self.hidden_size,)
+
+    def reset_parameters(self) -> None:
+        """As of every cell, but u."""
+        super().reset_parameters()
+        assert self.weight_hh is not None
+        nn.init.uniform_(self.weight_hh)
+
+    def recurrent(self, hidden: Tensor, rows: slice = ALL, bias: bool = True) -> Tensor:
+        """The recurrent product u * h + b_hh. hidden: (B, H), of the units in `rows`."""
+        product = self.scaled("weight_hh", hidden, rows)
+        return product if self.bias_hh is None or not bias else product + self.bias_hh[rows]

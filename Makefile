@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install test test-all test-avx2 test-gpu lint demo clean
+.PHONY: help install test test-all test-compiler test-avx2 test-gpu lint demo clean
 # A rule that failed half way leaves no stamp behind.
 .DELETE_ON_ERROR:
 
@@ -29,20 +29,24 @@ install: $(STAMP)
 PYTEST := OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
 test: lint
-	$(PYTEST) $(ARGS)
+	$(PYTEST) -m "not compiler" $(ARGS)
 
-test-all: test test-avx2 test-gpu
+test-all: test test-compiler test-avx2 test-gpu
+
+# Of what torch.compile and torch.export make of a network.
+test-compiler: $(STAMP)
+	$(PYTEST) -m compiler tests/common $(ARGS)
 
 # What compares numbers, with the instructions that every x86 processor of the last decade has.
 test-avx2: $(STAMP)
-	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 $(PYTEST) -m numerical $(ARGS)
+	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 $(PYTEST) -m "numerical and not compiler" $(ARGS)
 
 # In processes of their own: a registered device changes the process. The second run is of the core's
 # and the decoder's own tests, with the GPU as default device.
 test-gpu: $(STAMP)
 	OMP_NUM_THREADS=1 $(RUN) -m pytest tests/gpu $(ARGS)
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -p tests.gpu.default_device \
-	  tests/common/recurrent tests/common/decoding $(ARGS)
+	  tests/common/recurrent tests/common/decoding -m "not compiler" $(ARGS)
 
 lint: $(STAMP)
 	$(RUN) -m ruff check .

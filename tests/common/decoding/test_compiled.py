@@ -13,6 +13,7 @@ from common.decoding.decoder import RecurrentDecoder
 from common.recurrent import GRUCell
 
 
+@pytest.mark.compiler
 @pytest.mark.parametrize(
     ("cell", "options"),
     [

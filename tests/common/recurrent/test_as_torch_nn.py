@@ -65,6 +65,7 @@ def assert_same(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
         torch.testing.assert_close(second[name], value, rtol=1e-4, atol=1e-5, msg=name)
 
 
+@pytest.mark.compiler
 def test_compiled_it_has_the_same_gradients(network, inputs):
     torch._dynamo.reset()
     lengths = torch.tensor([5, 3])
@@ -74,6 +75,7 @@ def test_compiled_it_has_the_same_gradients(network, inputs):
     )
 
 
+@pytest.mark.compiler
 @pytest.mark.parametrize(("bidirectional", "padded"), [(False, False), (True, True)])
 @pytest.mark.parametrize("name", EVERY)
 def test_exported_it_takes_any_number_of_steps(name, bidirectional, padded):

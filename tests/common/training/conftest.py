@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -184,6 +185,14 @@ def trainer(
     if batches is None:
         batches = noisy_batches if random else plain_batches
     return Trainer(model, optimizer, batches, **options)
+
+
+@pytest.fixture(autouse=True)
+def _as_in_a_terminal():
+    """The tests may have been started by nohup, whose children ignore a closed terminal."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture(autouse=True)

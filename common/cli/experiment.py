@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import inspect
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from common.cli.command_line import parse, print_metrics
 from common.config.marks import POSITIONAL, Metavar
 from common.errors import run_command
 from common.training import session
 from common.training.options import RunOptions
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from common.runs import Kept
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +35,11 @@ class EvaluateOptions:
     """cpu, cuda, cuda:1, mps, or any other device of PyTorch; auto takes a GPU if there is one."""
 
 
-def experiment(options: type[RunOptions], make_task: session.MakeTask) -> None:
+def experiment(
+    options: type[RunOptions],
+    make_task: session.MakeTask,
+    **others: tuple[type, Callable[[Any, nn.Module, Kept], None]],
+) -> None:
     """Run the command that the arguments name, and print the metrics of its evaluation.
 
     The help begins with the first line of the module that `make_task` is defined in, and its name is
@@ -38,13 +48,16 @@ def experiment(options: type[RunOptions], make_task: session.MakeTask) -> None:
     Args:
         options: of a training.
         make_task: from the options to the task; see `session.MakeTask`.
+        others: more commands by name, each with its options, among them `run` and `device`, and what it
+            does: called with the options, the model of the run, and what the run keeps besides.
     """
     name = Path(inspect.getfile(make_task)).stem
     text = sys.modules[make_task.__module__].__doc__ or ""
 
     def main() -> None:
         chosen = parse(
-            {"train": options, "evaluate": EvaluateOptions},
+            {"train": options, "evaluate": EvaluateOptions}
+            | {command: of for command, (of, _) in others.items()},
             name,
             prog=f"python -m experiments.{name}",
             description=text.partition("\n")[0],
@@ -54,6 +67,9 @@ def experiment(options: type[RunOptions], make_task: session.MakeTask) -> None:
                 chosen.run, options, make_task, name, chosen.split,
                 data=chosen.data, device=chosen.device, on_evaluated=print_metrics,
             )  # fmt: skip
+        elif sys.argv[1] in others:
+            trained = session.trained(chosen.run, options, make_task, name, device=chosen.device)
+            others[sys.argv[1]][1](chosen, *trained)
         else:
             session.train(chosen, make_task, name, on_evaluated=print_metrics)
 

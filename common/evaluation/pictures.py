@@ -11,7 +11,7 @@ import io
 import math
 import textwrap
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -146,9 +146,32 @@ def heat_map(weights: ArrayLike, rows: Sequence[str], columns: Sequence[str]) ->
     axes.tick_params(length=0)
     scale = figure.add_axes((1 + 0.14 / width, 1 - 0.7 / height, 0.1 / width, 0.7 / height))
     figure.colorbar(table, cax=scale, ticks=[0, table.norm.vmax], format="%.2g")
+    return _drawn(figure, bbox_inches="tight", pad_inches=MARGIN / 100)
+
+
+def line_chart(lines: Mapping[str, Sequence[float]], below: str, beside: str) -> Image.Image:
+    """Lines over 0, 1, 2, ..., with a legend.
+
+    Args:
+        lines: the values of each by its name.
+        below, beside: what the axes are.
+    """
+    figure = Figure((6.4, 4), dpi=100)
+    axes = figure.add_axes((0.12, 0.13, 0.85, 0.84))
+    for name, values in lines.items():
+        axes.plot(values, label=name)
+    axes.set_xlabel(below)
+    axes.set_ylabel(beside)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return _drawn(figure)
+
+
+def png(picture: Image.Image) -> bytes:
+    """A picture as the bytes of a PNG file."""
     file = io.BytesIO()
-    figure.savefig(file, format="png", bbox_inches="tight", pad_inches=MARGIN / 100)
-    return Image.open(file).convert("RGB")
+    picture.save(file, "PNG")
+    return file.getvalue()
 
 
 def stacked(pictures: Sequence[Image.Image]) -> Image.Image:
@@ -159,6 +182,12 @@ def stacked(pictures: Sequence[Image.Image]) -> Image.Image:
         sheet.paste(picture, (0, top))
         top += picture.height
     return sheet
+
+
+def _drawn(figure: Figure, **how: Any) -> Image.Image:
+    file = io.BytesIO()
+    figure.savefig(file, format="png", **how)
+    return Image.open(file).convert("RGB")
 
 
 def _checked(weights: ArrayLike, rows: int, columns: int, what: str) -> np.ndarray:

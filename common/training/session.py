@@ -163,6 +163,28 @@ def evaluate(
     return evaluation
 
 
+def trained(
+    folder: Path,
+    options: type[Options],
+    make_task: MakeTask[Options],
+    kind: str,
+    *,
+    device: str = "auto",
+) -> tuple[nn.Module, Kept]:
+    """The model of a run with its best weights, in evaluation mode, and what the run keeps besides.
+
+    The arguments are those of `evaluate`.
+
+    Raises:
+        UserError: the run or its data cannot be used.
+    """
+    run = Run.open(folder, kind)
+    kept = Kept(run)
+    model = make_task(run.read_config(options), kept, choose_device(device)).model
+    run.load_model(model)
+    return model.eval(), kept
+
+
 def write_evaluation(run: Run, subject: Subject, evaluation: Evaluation) -> None:
     """Write evaluation-NAME.json (metrics, their signatures, and what was evaluated) and the files of
     the evaluation, with the same NAME."""
@@ -171,10 +193,11 @@ def write_evaluation(run: Run, subject: Subject, evaluation: Evaluation) -> None
         content["signatures"] = dict(evaluation.signatures)
     content |= subject.to_dict() | dict(evaluation.recorded)
     write_json(run.file(f"evaluation-{subject.name}.json"), content)
-    for name, text in evaluation.files.items():
+    for name, written in evaluation.files.items():
         stem, dot, ending = name.rpartition(".")
-        with atomic_write(run.file(f"{stem}-{subject.name}{dot}{ending}")) as file:
-            file.write(text)
+        mode = "wb" if isinstance(written, bytes) else "w"
+        with atomic_write(run.file(f"{stem}-{subject.name}{dot}{ending}"), mode) as file:
+            file.write(written)
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ class Evaluation:
     Args:
         metrics: by name; for a sum that stands for nothing alone, what the task makes of it.
         signatures: how a metric was computed, where its name does not say it.
-        files: texts for the run folder by name, as "captions.jsonl"; the name of what was evaluated
-            is put in: captions-val.jsonl.
+        files: texts, or bytes as of pictures, for the run folder by name, as "captions.jsonl"; the name
+            of what was evaluated is put in: captions-val.jsonl.
         recorded: how it was made, for its file in the run folder: the search, the precision.
         show: writes tables and pictures of it to TensorBoard.
         outputs: what the model gave, for those who call from code.
@@ -29,7 +29,7 @@ class Evaluation:
 
     metrics: dict[str, float]
     signatures: Mapping[str, str] = field(default_factory=dict)
-    files: Mapping[str, str] = field(default_factory=dict, repr=False)
+    files: Mapping[str, str | bytes] = field(default_factory=dict, repr=False)
     recorded: Mapping[str, Any] = field(default_factory=dict)
     show: Callable[[Tracker], None] | None = field(default=None, repr=False)
     outputs: Any = field(default=None, repr=False)

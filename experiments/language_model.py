@@ -1,0 +1,187 @@
+"""The next character or word of any text, and new texts that are written token by token.
+
+A text is read as one stream, whose state is carried from chunk to chunk (truncated backpropagation
+through time); line by line; or in all its windows of a few tokens, each from a zero state. Beside the
+network stands a model of counts (interpolated Kneser-Ney). Without data it learns a Korean sentence by
+heart: the loss ends near 0.2, since nothing tells the first characters of a window.
+
+    python -m experiments.language_model train --data FILE --reading stream --steps 48
+    python -m experiments.language_model write runs/language_model --prefix "To be" --temperature 0.8
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from common.cli.experiment import experiment
+from common.config import BASIC, MAY_CHANGE, POSITIONAL, File, Folder, Metavar, Positive
+from common.data.batching import Batches, bucketed_batches, pad_sequences
+from common.data.texts import read_split, streams, windows, words_and_signs
+from common.decoding import Forbidden, Sampling
+from common.evaluation.kneser_ney import KneserNey
+from common.evaluation.pictures import line_chart, png
+from common.models import TOKEN_CHARTS, LanguageModel, Prefix, TextBatch, token_figures
+from common.models.language_model import score
+from common.models.options import LanguageModelOptions
+from common.runs import Kept
+from common.text import BOS, EOS, PAD, SPECIALS, UNK, Vocabulary
+from common.training import Evaluation, RunOptions, Task, Tracker, TrainingOptions
+
+SENTENCE = (
+    "알엔엔 으로 자연어 처리하기 어렵지 않아요 기본은 전부 같기때문이죠 "
+    "그래서 제가 쉽게 설명드리려고 하는겁니다 왜냐하면 쉬우니까요"
+)
+ORDERS = {"characters": 7, "words": 4}  # of the n-grams that are counted
+BLOCK = 256  # tokens that are also scored from a zero state, without what came before
+CONTEXT = 512  # tokens that are read before those that are scored; more change nothing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(RunOptions):
+    """Learn to predict the next character or word of a text."""
+
+    run_dir: Annotated[Folder, BASIC, MAY_CHANGE] = Path("runs/language_model")
+    """Folder for all that the run writes."""
+    data: Annotated[File | None, BASIC, MAY_CHANGE] = None
+    """Text, plain or .gz; a Korean sentence by default. Beside train.NAME, val.NAME is what is validated
+    on; of any other file, the last tenth."""
+    unit: Annotated[Literal["characters", "words"], BASIC] = "characters"
+    """What a token is; words are in lower case, and signs are words."""
+    reading: Annotated[Literal["windows", "lines", "stream"], BASIC] = "windows"
+    """All windows of some tokens, each line by itself, or the whole text with the state carried on."""
+    steps: Annotated[Positive, BASIC] = 20
+    """Tokens of a window, or of a chunk of the stream."""
+    min_count: Positive = 1
+    """Fewest times that a token must occur in the training text; rarer ones are unknown."""
+    model: LanguageModelOptions = LanguageModelOptions()
+    training: TrainingOptions = TrainingOptions(
+        epochs=100, batch_size=32, weight_decay=0.0, clip_norm=0.0, patience=0
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class WriteOptions(Sampling):
+    """Write texts with a trained run."""
+
+    run: Annotated[Path, POSITIONAL]
+    """A folder that `train` wrote."""
+    prefix: Annotated[str, BASIC] = ""
+    """How the texts begin."""
+    device: Annotated[str, Metavar("DEVICE")] = "auto"
+    """cpu, cuda, cuda:1, mps, or any other device of PyTorch; auto takes a GPU if there is one."""
+    max_length: int = 400
+
+
+def tokenize(text: str, options: Options) -> list[list[str]]:
+    """The tokens of a text, or of each of its lines."""
+    parts = text.splitlines() if options.reading == "lines" else [text]
+    split = list if options.unit == "characters" else words_and_signs
+    return [split(part) for part in parts if part.strip()]
+
+
+def sample(
+    model: LanguageModel, words: Vocabulary, options: Options, search: Sampling, prefix: str
+) -> list[str]:
+    """Texts that begin with a prefix; without one, with the most frequent token."""
+    tokens = [token for part in tokenize(prefix, options) for token in part]
+    first = [BOS] if options.reading == "lines" else [] if tokens else [len(SPECIALS)]
+    start = torch.tensor([first + words.encode(tokens)], device=next(model.parameters()).device)
+    generator = torch.Generator(start.device).manual_seed(options.training.seed)
+    call: dict[str, Any] = {"generator": generator, "constraints": [Forbidden([UNK])]}
+    found = search(model, Prefix(start), bos=BOS, eos=EOS, pad=PAD, **call)[0]
+    blank = "" if options.unit == "characters" else " "
+    return [blank.join([*tokens, *words.decode(each.tokens)]) for each in found]
+
+
+def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
+    """What the model learns, and how it is judged."""
+    lines, stream = options.reading == "lines", options.reading == "stream"
+    steps, training = options.steps, options.training
+
+    @cache
+    def texts(split: str) -> list[list[str]]:
+        text = SENTENCE if options.data is None else read_split(options.data, split, lines)
+        return tokenize(text, options)
+
+    words = kept.get(
+        "tokens.json", Vocabulary, lambda: Vocabulary.build(texts("train"), options.min_count)
+    )
+    model = options.model.build(len(words), training.batch_size if stream else 0).to(device)
+
+    @cache
+    def ids(split: str) -> list[list[int]]:
+        return [words.encode(text) + [EOS] * lines for text in texts(split)]
+
+    @cache
+    def parts(split: str) -> tuple[Tensor, Tensor]:
+        """Tokens and targets (N, T) of all that is read from a zero state."""
+        if lines:
+            tokens = pad_sequences([[BOS, *line[:-1]] for line in ids(split)], PAD)
+            return tokens, pad_sequences(ids(split), PAD)
+        return windows(ids(split)[0], *((BLOCK, BLOCK) if stream else (steps, 1)), ignore=PAD)
+
+    def batches(epoch: int) -> Sequence[TextBatch]:
+        if stream:
+            (text,) = ids("train")
+            start = int(np.random.default_rng([training.seed, epoch]).integers(len(text)))
+            return [TextBatch(*each) for each in streams(text, training.batch_size, steps, start)]
+        tokens, targets = parts("train")
+        lengths = (targets != PAD).sum(1).numpy()
+        how = {"seed": training.seed, "epoch": epoch}
+        indices = bucketed_batches(lengths, training.batch_size, **how)
+
+        def collate(rows: np.ndarray) -> TextBatch:
+            part = np.s_[rows, : lengths[rows].max()]
+            return TextBatch(tokens[part], targets[part])
+
+        return Batches(indices, collate)
+
+    @cache
+    def counted(split: str) -> float:
+        counts = KneserNey(ids("train"), len(words), ORDERS[options.unit])
+        return counts.nll(ids(split))
+
+    def evaluate(model: LanguageModel, split: str) -> Evaluation:
+        scored = score(model, *parts(split))
+        metrics = {"loss": scored.loss, "accuracy": scored.accuracy}
+        if stream:
+            whole = windows(ids(split)[0], 5 * CONTEXT, 4 * CONTEXT, context=CONTEXT, ignore=PAD)
+            metrics |= {"loss_in_blocks": scored.loss, "loss": score(model, *whole).loss}
+        metrics |= {"perplexity": math.exp(metrics["loss"]), "baseline": counted(split)}
+        chart = line_chart(
+            {"network": scored.by_position, "counts": [counted(split)] * len(scored.by_position)},
+            f"{options.unit} read before", "nats",
+        )  # fmt: skip
+        text = "\n\n".join(sample(model, words, options, Sampling(max_length=200), ""))
+
+        def show(tracker: Tracker) -> None:
+            tracker.images("loss by position", chart)
+            tracker.text("sample", "\n".join(f"    {line}" for line in text.splitlines()))
+
+        return Evaluation(metrics, files={"sample.txt": text, "loss.png": png(chart)}, show=show)
+
+    return Task(
+        model=model, optimizer=training.make_optimizer(model), batches=batches, evaluate=evaluate,
+        monitor="loss", mode="min", figures=token_figures, unit=options.unit, charts=TOKEN_CHARTS,
+    )  # fmt: skip
+
+
+def write(chosen: WriteOptions, model: LanguageModel, kept: Kept) -> None:
+    """Print texts that begin with a prefix."""
+    options = kept.run.read_config(Options)
+    words = kept.get("tokens.json", Vocabulary, Vocabulary)
+    search = Sampling(**{each.name: getattr(chosen, each.name) for each in fields(Sampling)})
+    print(*sample(model, words, options, search, chosen.prefix), sep="\n\n")
+
+
+if __name__ == "__main__":
+    experiment(Options, make_task, write=(WriteOptions, write))

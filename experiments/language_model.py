@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -24,16 +24,16 @@ from torch import Tensor
 
 from common.cli.experiment import experiment
 from common.config import BASIC, MAY_CHANGE, POSITIONAL, File, Folder, Metavar, Positive
-from common.data.batching import Batches, bucketed_batches, pad_sequences
-from common.data.texts import read_split, streams, windows, words_and_signs
-from common.decoding import Forbidden, Sampling
+from common.data.batching import pad_sequences
+from common.data.texts import TextTokens, read_split, streams, windows
+from common.decoding import Sampling
 from common.evaluation.kneser_ney import KneserNey
 from common.evaluation.pictures import line_chart, png
-from common.models import TOKEN_CHARTS, LanguageModel, Prefix, TextBatch, token_figures
-from common.models.language_model import score
+from common.models import TOKEN_CHARTS, LanguageModel, TextBatch, token_figures
+from common.models.language_model import continuations, score, text_batches
 from common.models.options import LanguageModelOptions
-from common.runs import Kept
-from common.text import BOS, EOS, PAD, SPECIALS, UNK, Vocabulary
+from common.runs import Kept, Run
+from common.text import BOS, EOS, PAD, SPECIALS, Vocabulary
 from common.training import Evaluation, RunOptions, Task, Tracker, TrainingOptions
 
 SENTENCE = (
@@ -81,69 +81,42 @@ class WriteOptions(Sampling):
     max_length: int = 400
 
 
-def tokenize(text: str, options: Options) -> list[list[str]]:
-    """The tokens of a text, or of each of its lines."""
-    parts = text.splitlines() if options.reading == "lines" else [text]
-    split = list if options.unit == "characters" else words_and_signs
-    return [split(part) for part in parts if part.strip()]
-
-
-def sample(
-    model: LanguageModel, words: Vocabulary, options: Options, search: Sampling, prefix: str
-) -> list[str]:
-    """Texts that begin with a prefix; without one, with the most frequent token."""
-    tokens = [token for part in tokenize(prefix, options) for token in part]
-    first = [BOS] if options.reading == "lines" else [] if tokens else [len(SPECIALS)]
-    start = torch.tensor([first + words.encode(tokens)], device=next(model.parameters()).device)
-    generator = torch.Generator(start.device).manual_seed(options.training.seed)
-    call: dict[str, Any] = {"generator": generator, "constraints": [Forbidden([UNK])]}
-    found = search(model, Prefix(start), bos=BOS, eos=EOS, pad=PAD, **call)[0]
-    blank = "" if options.unit == "characters" else " "
-    return [blank.join([*tokens, *words.decode(each.tokens)]) for each in found]
-
-
 def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
     """What the model learns, and how it is judged."""
-    lines, stream = options.reading == "lines", options.reading == "stream"
-    steps, training = options.steps, options.training
+    reading, training = options.reading, options.training
+    form = TextTokens(options.unit, reading == "lines")
 
     @cache
     def texts(split: str) -> list[list[str]]:
-        text = SENTENCE if options.data is None else read_split(options.data, split, lines)
-        return tokenize(text, options)
+        data = options.data
+        return form.split(SENTENCE if data is None else read_split(data, split, form.lines))
 
     words = kept.get(
         "tokens.json", Vocabulary, lambda: Vocabulary.build(texts("train"), options.min_count)
     )
-    model = options.model.build(len(words), training.batch_size if stream else 0).to(device)
+    rows = training.batch_size if reading == "stream" else 0
+    model = options.model.build(len(words), rows).to(device)
 
     @cache
     def ids(split: str) -> list[list[int]]:
-        return [words.encode(text) + [EOS] * lines for text in texts(split)]
+        return [words.encode(text) + [EOS] * form.lines for text in texts(split)]
 
     @cache
     def parts(split: str) -> tuple[Tensor, Tensor]:
-        """Tokens and targets (N, T) of all that is read from a zero state."""
-        if lines:
+        """Tokens and targets (N, T) of what is read from a zero state."""
+        if form.lines:
             tokens = pad_sequences([[BOS, *line[:-1]] for line in ids(split)], PAD)
             return tokens, pad_sequences(ids(split), PAD)
-        return windows(ids(split)[0], *((BLOCK, BLOCK) if stream else (steps, 1)), ignore=PAD)
+        length, stride = (BLOCK, BLOCK) if rows else (options.steps, 1)
+        return windows(ids(split)[0], length, stride, ignore=PAD)
 
     def batches(epoch: int) -> Sequence[TextBatch]:
-        if stream:
-            (text,) = ids("train")
-            start = int(np.random.default_rng([training.seed, epoch]).integers(len(text)))
-            return [TextBatch(*each) for each in streams(text, training.batch_size, steps, start)]
-        tokens, targets = parts("train")
-        lengths = (targets != PAD).sum(1).numpy()
-        how = {"seed": training.seed, "epoch": epoch}
-        indices = bucketed_batches(lengths, training.batch_size, **how)
-
-        def collate(rows: np.ndarray) -> TextBatch:
-            part = np.s_[rows, : lengths[rows].max()]
-            return TextBatch(tokens[part], targets[part])
-
-        return Batches(indices, collate)
+        seed = training.seed
+        if not rows:
+            return text_batches(*parts("train"), training.batch_size, seed=seed, epoch=epoch)
+        (text,) = ids("train")
+        start = int(np.random.default_rng([seed, epoch]).integers(len(text)))
+        return [TextBatch(*each) for each in streams(text, rows, options.steps, start)]
 
     @cache
     def counted(split: str) -> float:
@@ -153,7 +126,7 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
     def evaluate(model: LanguageModel, split: str) -> Evaluation:
         scored = score(model, *parts(split))
         metrics = {"loss": scored.loss, "accuracy": scored.accuracy}
-        if stream:
+        if rows:
             whole = windows(ids(split)[0], 5 * CONTEXT, 4 * CONTEXT, context=CONTEXT, ignore=PAD)
             metrics |= {"loss_in_blocks": scored.loss, "loss": score(model, *whole).loss}
         metrics |= {"perplexity": math.exp(metrics["loss"]), "baseline": counted(split)}
@@ -161,7 +134,7 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
             {"network": scored.by_position, "counts": [counted(split)] * len(scored.by_position)},
             f"{options.unit} read before", "nats",
         )  # fmt: skip
-        text = "\n\n".join(sample(model, words, options, Sampling(max_length=200), ""))
+        text = "\n\n".join(sample(model, words, form, "", Sampling(max_length=200)))
 
         def show(tracker: Tracker) -> None:
             tracker.images("loss by position", chart)
@@ -175,12 +148,23 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
     )  # fmt: skip
 
 
-def write(chosen: WriteOptions, model: LanguageModel, kept: Kept) -> None:
+def sample(
+    model: LanguageModel, words: Vocabulary, form: TextTokens, prefix: str, search: Sampling
+) -> list[str]:
+    """Texts that begin with a prefix; without one, a stream begins with its most frequent token."""
+    tokens = form.split(prefix)[0] if prefix.strip() else []
+    first = [BOS] if form.lines else [] if tokens else [len(SPECIALS)]
+    found = continuations(model, first + words.encode(tokens), search)
+    return [form.join([*tokens, *words.decode(each)]) for each in found]
+
+
+def write(chosen: WriteOptions, model: LanguageModel, run: Run) -> None:
     """Print texts that begin with a prefix."""
-    options = kept.run.read_config(Options)
-    words = kept.get("tokens.json", Vocabulary, Vocabulary)
+    options = run.read_config(Options)
+    form = TextTokens(options.unit, options.reading == "lines")
+    words = Vocabulary.load(run.existing("tokens.json"))
     search = Sampling(**{each.name: getattr(chosen, each.name) for each in fields(Sampling)})
-    print(*sample(model, words, options, search, chosen.prefix), sep="\n\n")
+    print(*sample(model, words, form, chosen.prefix, search), sep="\n\n")
 
 
 if __name__ == "__main__":

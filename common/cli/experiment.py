@@ -16,9 +16,7 @@ from common.training import session
 from common.training.options import RunOptions
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    from common.runs import Kept
+    from common.runs import Run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +36,7 @@ class EvaluateOptions:
 def experiment(
     options: type[RunOptions],
     make_task: session.MakeTask,
-    **others: tuple[type, Callable[[Any, nn.Module, Kept], None]],
+    **others: tuple[type, Callable[[Any, Any, Run], None]],
 ) -> None:
     """Run the command that the arguments name, and print the metrics of its evaluation.
 
@@ -49,7 +47,7 @@ def experiment(
         options: of a training.
         make_task: from the options to the task; see `session.MakeTask`.
         others: more commands by name, each with its options, among them `run` and `device`, and what it
-            does: called with the options, the model of the run, and what the run keeps besides.
+            does: called with its options, the run's model, and the run.
     """
     name = Path(inspect.getfile(make_task)).stem
     text = sys.modules[make_task.__module__].__doc__ or ""

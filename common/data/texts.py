@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -15,6 +17,33 @@ from common.data.splits import named_split
 from common.errors import UserError
 
 _WORD = re.compile(r"\w+|[^\w\s]")
+
+
+@dataclass(frozen=True)
+class TextTokens:
+    """How a text becomes tokens, and tokens a text.
+
+    Args:
+        unit: "characters"; or "words" in lower case, where every sign that is in none is a word.
+        lines: each line is a text of its own; blank ones are left out.
+    """
+
+    unit: Literal["characters", "words"]
+    lines: bool = False
+
+    def split(self, text: str) -> list[list[str]]:
+        """The tokens of a text, or of each of its lines."""
+        texts = [line for line in text.splitlines() if line.strip()] if self.lines else [text]
+        return [list(each) if self.unit == "characters" else words(each) for each in texts]
+
+    def join(self, tokens: Iterable[str]) -> str:
+        """The text of some tokens; words are parted by blanks."""
+        return ("" if self.unit == "characters" else " ").join(tokens)
+
+
+def words(text: str) -> list[str]:
+    """The words and signs of a text, in lower case."""
+    return _WORD.findall(text.lower())
 
 
 def read_text_file(path: Path) -> str:
@@ -56,11 +85,6 @@ def read_split(path: Path, split: str, lines: bool = False) -> str:
     return named_split({"train": text[:cut], "val": text[cut:]}, split, path, "text")
 
 
-def words_and_signs(text: str) -> list[str]:
-    """The words of a text in lower case; every sign that is in none is a word of its own."""
-    return _WORD.findall(text.lower())
-
-
 def windows(
     ids: Sequence[int], length: int, stride: int, *, context: int = 0, ignore: int = 0
 ) -> tuple[Tensor, Tensor]:
@@ -76,7 +100,12 @@ def windows(
 
     Returns:
         Tokens and targets (W, T); a last window that is shorter is padded with `ignore`.
+
+    Raises:
+        UserError: there is nothing to predict.
     """
+    if len(ids) < 2:
+        raise UserError(f"a text of {len(ids)} tokens: there is nothing to predict.")
     starts = range(0, max(1, len(ids) - 1 - length + stride), stride)
     tokens = pad_sequences([ids[at : min(at + length, len(ids) - 1)] for at in starts], ignore)
     targets = pad_sequences([ids[at + 1 : at + length + 1] for at in starts], ignore)
@@ -100,11 +129,11 @@ def streams(
         before: all but the first do. At most B tokens of the text are left out.
 
     Raises:
-        ValueError: there are more rows than targets.
+        UserError: there are more rows than targets.
     """
     each = (len(ids) - 1) // rows
     if each < 1:
-        raise ValueError(f"a text of {len(ids)} tokens cannot be read in {rows} rows")
+        raise UserError(f"a text of {len(ids)} tokens cannot be read in {rows} rows side by side.")
     text = torch.as_tensor(ids).roll(-start)
     tokens, targets = (text[at : at + rows * each].view(rows, each) for at in (0, 1))
     parts = zip(tokens.split(steps, 1), targets.split(steps, 1), strict=True)

@@ -36,6 +36,7 @@ class KneserNey:
         self._levels: list[_Level] = []
         grams = np.zeros(len(tokens), np.int64)  # which k-gram ends at each place, from k = 0 on
         counts: list[Ids] = []
+        begins = np.zeros(0, bool)  # whether a k-gram begins with a start token
         for k in range(1, order + 1):
             keys, places, longer = np.unique(
                 self._keys(grams, tokens), return_index=True, return_inverse=True

@@ -7,7 +7,7 @@ from common import handing_on
 if TYPE_CHECKING:
     from common.models.encoder_decoder import Batch, EncoderDecoder
     from common.models.ensemble import EnsembleModel
-    from common.models.language_model import LanguageModel, Prefix, Scores, TextBatch
+    from common.models.language_model import LanguageModel, Prefix, TextBatch
     from common.models.sequence_tagger import SequenceTagger, TaggedBatch
     from common.models.tokens import TOKEN_CHARTS, token_figures, token_loss
     from common.models.writer import Sentence, Writer

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from common.compute.device import map_tensors
+from common.data.batching import Batches, bucketed_batches
+from common.decoding.constraints import Forbidden
+from common.decoding.search import Search
 from common.decoding.step_model import Step
 from common.models.tokens import token_loss
 from common.recurrent import Recurrent, RecurrentState
 from common.recurrent.cells import CellFactory
 from common.recurrent.dropout import Dropout
-from common.recurrent.initialization import initialize_
 from common.recurrent.names import Initialization, StandardCell
 from common.recurrent.state import map_state, state_tensors
-from common.text.vocabulary import BOS, PAD
+from common.text.vocabulary import BOS, EOS, PAD, UNK
 from common.training.loss import Loss
 
 SCORED_AT_ONCE = 2**24  # logits: more do not make it faster
@@ -40,6 +44,20 @@ class TextBatch:
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+
+def text_batches(
+    tokens: Tensor, targets: Tensor, batch_size: int, *, seed: int = 0, epoch: int = 0
+) -> Batches[TextBatch]:
+    """Texts (N, T) in batches of similar length, in an order that (seed, epoch) gives."""
+    lengths = (targets != PAD).sum(1).numpy()
+    indices = bucketed_batches(lengths, batch_size, seed=seed, epoch=epoch)
+
+    def collate(rows: np.ndarray) -> TextBatch:
+        longest = int(lengths[rows].max())
+        return TextBatch(tokens[rows, :longest], targets[rows, :longest])
+
+    return Batches(indices, collate)
 
 
 @dataclass(frozen=True)
@@ -120,9 +138,10 @@ class LanguageModel(nn.Module):
         narrows = tie_embeddings and width != hidden_size
         self.features = nn.Linear(hidden_size, width) if narrows else nn.Identity()
         self.output = nn.Linear(width if narrows else hidden_size, vocabulary_size)
-        if self.embedding is not None:  # small: also as the output matrix
-            nn.init.normal_(self.embedding.weight, std=width**-0.5)
+        self.scale = 1.0  # of the inputs, whose features begin with a deviation of 1
         if tie_embeddings and self.embedding is not None:
+            self.scale = width**0.5  # a small output matrix keeps the first softmax near uniform
+            nn.init.normal_(self.embedding.weight, std=1 / self.scale)
             self.output.weight = self.embedding.weight
         elif initialization == "orthogonal":
             nn.init.xavier_uniform_(self.output.weight)
@@ -157,7 +176,7 @@ class LanguageModel(nn.Module):
             drawn = torch.rand(len(weights), 1, device=weights.device)
             kept = (drawn >= self.token_dropout).to(weights.dtype)
             weights = weights * kept.div_(1 - self.token_dropout)
-        return F.embedding(tokens, weights)
+        return F.embedding(tokens, weights) * self.scale
 
     def loss(self, batch: TextBatch) -> Loss:
         """Cross-entropy, a mean over the tokens that are predicted; its sums are `token_loss`'s.
@@ -191,6 +210,20 @@ class LanguageModel(nn.Module):
         tokens = tokens.where(tokens != BOS, last)
         output, state = self.recurrent.step(self.embed(tokens), state)
         return Step(self.output(self.features(output)), state)
+
+
+def continuations(
+    model: LanguageModel, prefix: Sequence[int], search: Search, seed: int = 0
+) -> list[list[int]]:
+    """The tokens that a search finds after those of a prefix, of which there is at least one; the
+    unknown token is not among them."""
+    tokens = torch.tensor([list(prefix)], device=next(model.parameters()).device)
+    generator = torch.Generator(tokens.device).manual_seed(seed)
+    (found,) = search(
+        model, Prefix(tokens), bos=BOS, eos=EOS, pad=PAD, generator=generator,
+        constraints=[Forbidden([UNK])],
+    )  # fmt: skip
+    return [hypothesis.tokens for hypothesis in found]
 
 
 @dataclass(frozen=True)

@@ -170,8 +170,8 @@ def trained(
     kind: str,
     *,
     device: str = "auto",
-) -> tuple[nn.Module, Kept]:
-    """The model of a run with its best weights, in evaluation mode, and what the run keeps besides.
+) -> tuple[nn.Module, Run]:
+    """The model of a run with its best weights, in evaluation mode, and the run.
 
     The arguments are those of `evaluate`.
 
@@ -179,10 +179,9 @@ def trained(
         UserError: the run or its data cannot be used.
     """
     run = Run.open(folder, kind)
-    kept = Kept(run)
-    model = make_task(run.read_config(options), kept, choose_device(device)).model
+    model = make_task(run.read_config(options), Kept(run), choose_device(device)).model
     run.load_model(model)
-    return model.eval(), kept
+    return model.eval(), run
 
 
 def write_evaluation(run: Run, subject: Subject, evaluation: Evaluation) -> None:

@@ -3,7 +3,7 @@
 A text is read as one stream, whose state is carried from chunk to chunk (truncated backpropagation
 through time); line by line; or in all its windows of a few tokens, each from a zero state. Beside the
 network stands a model of counts (interpolated Kneser-Ney). Without data it learns a Korean sentence by
-heart: the loss ends near 0.2, since nothing tells the first characters of a window.
+heart, to a loss near 0.2: nothing tells the first characters of a window.
 
     python -m experiments.language_model train --data FILE --reading stream --steps 48
     python -m experiments.language_model write runs/language_model --prefix "To be" --temperature 0.8
@@ -13,34 +13,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from common.cli.experiment import experiment
-from common.config import BASIC, MAY_CHANGE, POSITIONAL, File, Folder, Metavar, Positive
-from common.data.batching import pad_sequences
-from common.data.texts import TextTokens, read_split, streams, windows
+from common.cli.experiment import TrainedRun, experiment
+from common.config import BASIC, MAY_CHANGE, File, Folder, Positive, Seed
+from common.data.texts import TextTokens, read_split, windows
 from common.decoding import Sampling
 from common.evaluation.kneser_ney import KneserNey
 from common.evaluation.pictures import line_chart, png
-from common.models import TOKEN_CHARTS, LanguageModel, TextBatch, token_figures
-from common.models.language_model import continuations, score, text_batches
+from common.models.language_model import LanguageModel, score
 from common.models.options import LanguageModelOptions
+from common.models.text_batches import TextBatch, stream_batches, text_batches, whole_texts
+from common.models.text_writer import TextWriter
+from common.models.tokens import TOKEN_CHARTS, token_figures
 from common.runs import Kept, Run
-from common.text import BOS, EOS, PAD, SPECIALS, Vocabulary
+from common.text import EOS, PAD, Vocabulary
 from common.training import Evaluation, RunOptions, Task, Tracker, TrainingOptions
 
 SENTENCE = (
     "알엔엔 으로 자연어 처리하기 어렵지 않아요 기본은 전부 같기때문이죠 "
     "그래서 제가 쉽게 설명드리려고 하는겁니다 왜냐하면 쉬우니까요"
 )
-ORDERS = {"characters": 7, "words": 4}  # of the n-grams that are counted
 BLOCK = 256  # tokens that are also scored from a zero state, without what came before
 CONTEXT = 512  # tokens that are read before those that are scored; more change nothing
 
@@ -67,26 +66,26 @@ class Options(RunOptions):
         epochs=100, batch_size=32, weight_decay=0.0, clip_norm=0.0, patience=0
     )
 
+    @property
+    def form(self) -> TextTokens:
+        return TextTokens(self.unit, lines=self.reading == "lines")
+
 
 @dataclass(frozen=True, kw_only=True)
-class WriteOptions(Sampling):
+class WriteOptions(TrainedRun):
     """Write texts with a trained run."""
 
-    run: Annotated[Path, POSITIONAL]
-    """A folder that `train` wrote."""
     prefix: Annotated[str, BASIC] = ""
     """How the texts begin."""
-    device: Annotated[str, Metavar("DEVICE")] = "auto"
-    """cpu, cuda, cuda:1, mps, or any other device of PyTorch; auto takes a GPU if there is one."""
-    max_length: int = 400
+    seed: Annotated[Seed, BASIC] = 0
+    """Of what is drawn."""
+    sampling: Sampling = Sampling(max_length=400)
 
 
 def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
     """What the model learns, and how it is judged."""
-    reading, training = options.reading, options.training
-    form = TextTokens(options.unit, reading == "lines")
+    form, training = options.form, options.training
 
-    @cache
     def texts(split: str) -> list[list[str]]:
         data = options.data
         return form.split(SENTENCE if data is None else read_split(data, split, form.lines))
@@ -94,8 +93,9 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
     words = kept.get(
         "tokens.json", Vocabulary, lambda: Vocabulary.build(texts("train"), options.min_count)
     )
-    rows = training.batch_size if reading == "stream" else 0
+    rows = training.batch_size if options.reading == "stream" else 0
     model = options.model.build(len(words), rows).to(device)
+    model.set_unseen(torch.tensor(words.counts))
 
     @cache
     def ids(split: str) -> list[list[int]]:
@@ -105,36 +105,30 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
     def parts(split: str) -> tuple[Tensor, Tensor]:
         """Tokens and targets (N, T) of what is read from a zero state."""
         if form.lines:
-            tokens = pad_sequences([[BOS, *line[:-1]] for line in ids(split)], PAD)
-            return tokens, pad_sequences(ids(split), PAD)
+            return whole_texts(ids(split))
         length, stride = (BLOCK, BLOCK) if rows else (options.steps, 1)
         return windows(ids(split)[0], length, stride, ignore=PAD)
 
     def batches(epoch: int) -> Sequence[TextBatch]:
-        seed = training.seed
-        if not rows:
-            return text_batches(*parts("train"), training.batch_size, seed=seed, epoch=epoch)
-        (text,) = ids("train")
-        start = int(np.random.default_rng([seed, epoch]).integers(len(text)))
-        return [TextBatch(*each) for each in streams(text, rows, options.steps, start)]
+        if rows:
+            return stream_batches(ids("train")[0], rows, options.steps, training.seed, epoch)
+        return text_batches(*parts("train"), training.batch_size, training.seed, epoch)
 
     @cache
     def counted(split: str) -> float:
-        counts = KneserNey(ids("train"), len(words), ORDERS[options.unit])
-        return counts.nll(ids(split))
+        order = 7 if form.unit == "characters" else 4  # higher ones do not predict better
+        return KneserNey(ids("train"), len(words), order).nll(ids(split))
 
     def evaluate(model: LanguageModel, split: str) -> Evaluation:
-        scored = score(model, *parts(split))
-        metrics = {"loss": scored.loss, "accuracy": scored.accuracy}
+        scored, baseline = score(model, *parts(split)), counted(split)
+        metrics = {"loss": scored.loss, "token_accuracy": scored.accuracy}
         if rows:
             whole = windows(ids(split)[0], 5 * CONTEXT, 4 * CONTEXT, context=CONTEXT, ignore=PAD)
             metrics |= {"loss_in_blocks": scored.loss, "loss": score(model, *whole).loss}
-        metrics |= {"perplexity": math.exp(metrics["loss"]), "baseline": counted(split)}
-        chart = line_chart(
-            {"network": scored.by_position, "counts": [counted(split)] * len(scored.by_position)},
-            f"{options.unit} read before", "nats",
-        )  # fmt: skip
-        text = "\n\n".join(sample(model, words, form, "", Sampling(max_length=200)))
+        metrics |= {"perplexity": math.exp(metrics["loss"]), "baseline": baseline}
+        lines = {"network": scored.by_position, "counts": [baseline] * len(scored.by_position)}
+        chart = line_chart(lines, f"{options.unit} read before", "nats")
+        (text,) = TextWriter(model, words, form).write("", Sampling(max_length=200))
 
         def show(tracker: Tracker) -> None:
             tracker.images("loss by position", chart)
@@ -148,23 +142,11 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
     )  # fmt: skip
 
 
-def sample(
-    model: LanguageModel, words: Vocabulary, form: TextTokens, prefix: str, search: Sampling
-) -> list[str]:
-    """Texts that begin with a prefix; without one, a stream begins with its most frequent token."""
-    tokens = form.split(prefix)[0] if prefix.strip() else []
-    first = [BOS] if form.lines else [] if tokens else [len(SPECIALS)]
-    found = continuations(model, first + words.encode(tokens), search)
-    return [form.join([*tokens, *words.decode(each)]) for each in found]
-
-
 def write(chosen: WriteOptions, model: LanguageModel, run: Run) -> None:
     """Print texts that begin with a prefix."""
-    options = run.read_config(Options)
-    form = TextTokens(options.unit, options.reading == "lines")
     words = Vocabulary.load(run.existing("tokens.json"))
-    search = Sampling(**{each.name: getattr(chosen, each.name) for each in fields(Sampling)})
-    print(*sample(model, words, form, chosen.prefix, search), sep="\n\n")
+    writer = TextWriter(model, words, run.read_config(Options).form)
+    print(*writer.write(chosen.prefix, chosen.sampling, chosen.seed), sep="\n\n")
 
 
 if __name__ == "__main__":

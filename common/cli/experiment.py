@@ -20,23 +20,29 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateOptions:
-    """Evaluate a trained run on a split of its data, and write the result to its folder."""
+class TrainedRun:
+    """What is done with a trained run names it, and a device."""
 
     run: Annotated[Path, POSITIONAL]
     """A folder that `train` wrote."""
+    device: Annotated[str, Metavar("DEVICE")] = "auto"
+    """cpu, cuda, cuda:1, mps, or any other device of PyTorch; auto takes a GPU if there is one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(TrainedRun):
+    """Evaluate a trained run on a split of its data, and write the result to its folder."""
+
     split: str = "val"
     """Which part of the data: val, test, or any other split."""
     data: Annotated[str | None, Metavar("DIR")] = None
     """The data, if they are no longer where the run was trained on them."""
-    device: Annotated[str, Metavar("DEVICE")] = "auto"
-    """cpu, cuda, cuda:1, mps, or any other device of PyTorch; auto takes a GPU if there is one."""
 
 
 def experiment(
     options: type[RunOptions],
     make_task: session.MakeTask,
-    **others: tuple[type, Callable[[Any, Any, Run], None]],
+    **others: tuple[type[TrainedRun], Callable[[Any, Any, Run], None]],
 ) -> None:
     """Run the command that the arguments name, and print the metrics of its evaluation.
 
@@ -46,8 +52,8 @@ def experiment(
     Args:
         options: of a training.
         make_task: from the options to the task; see `session.MakeTask`.
-        others: more commands by name, each with its options, among them `run` and `device`, and what it
-            does: called with its options, the run's model, and the run.
+        others: more commands by name, each with its options, a `TrainedRun`, and what it does: called
+            with them, the run's model, and the run.
     """
     name = Path(inspect.getfile(make_task)).stem
     text = sys.modules[make_task.__module__].__doc__ or ""

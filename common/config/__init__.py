@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING
 from common import handing_on
 
 if TYPE_CHECKING:
-    from common.config.bounds import Amount, Bounds, Count, DropoutRate, Fraction, Positive, Rate
+    from common.config.bounds import (
+        Amount,
+        Bounds,
+        Count,
+        DropoutRate,
+        Fraction,
+        Positive,
+        Rate,
+        Seed,
+    )
     from common.config.changes import MAY_CHANGE, MayChange
     from common.config.marks import BASIC, HIDDEN, POSITIONAL, File, Folder, Group, Metavar
 

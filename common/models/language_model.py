@@ -2,62 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from common.compute.device import map_tensors
-from common.data.batching import Batches, bucketed_batches
-from common.decoding.constraints import Forbidden
-from common.decoding.search import Search
 from common.decoding.step_model import Step
+from common.models.text_batches import TextBatch
 from common.models.tokens import token_loss
 from common.recurrent import Recurrent, RecurrentState
 from common.recurrent.cells import CellFactory
 from common.recurrent.dropout import Dropout
 from common.recurrent.names import Initialization, StandardCell
 from common.recurrent.state import map_state, state_tensors
-from common.text.vocabulary import BOS, EOS, PAD, UNK
+from common.text.vocabulary import BOS, PAD, SPECIALS
 from common.training.loss import Loss
 
+UNSEEN = -10.0  # the first bias of a token that the training text lacks
 SCORED_AT_ONCE = 2**24  # logits: more do not make it faster
-
-
-@dataclass(frozen=True)
-class TextBatch:
-    """Parts of texts, and the token that follows each token.
-
-    Args:
-        tokens: (B, T) what is read.
-        targets: (B, T) what follows; `PAD` where nothing is to be predicted.
-        continues: whether the rows go on where those of the batch before ended; while training, they
-            then begin in its last state.
-    """
-
-    tokens: Tensor
-    targets: Tensor
-    continues: bool = False
-
-    def __len__(self) -> int:
-        return len(self.tokens)
-
-
-def text_batches(
-    tokens: Tensor, targets: Tensor, batch_size: int, *, seed: int = 0, epoch: int = 0
-) -> Batches[TextBatch]:
-    """Texts (N, T) in batches of similar length, in an order that (seed, epoch) gives."""
-    lengths = (targets != PAD).sum(1).numpy()
-    indices = bucketed_batches(lengths, batch_size, seed=seed, epoch=epoch)
-
-    def collate(rows: np.ndarray) -> TextBatch:
-        longest = int(lengths[rows].max())
-        return TextBatch(tokens[rows, :longest], targets[rows, :longest])
-
-    return Batches(indices, collate)
 
 
 @dataclass(frozen=True)
@@ -88,7 +52,7 @@ class LanguageModel(nn.Module):
 
     Args:
         vocabulary_size: V; ids are those of a `Vocabulary`.
-        embedding_size: E, features of a token; None: V, one-hot.
+        embedding_size: E, features of a token; None: tokens are one-hot, and special tokens all 0.
         hidden_size: H, features of a hidden state.
         cell, num_layers: as `Recurrent` takes them.
         initialization: as in `initialize_`; with "orthogonal", as in Keras, the output layer's is
@@ -129,7 +93,7 @@ class LanguageModel(nn.Module):
         if tie_embeddings and embedding_size is None:
             raise ValueError("one-hot tokens have no embeddings that could be tied")
         self.vocabulary_size = vocabulary_size
-        width = embedding_size or vocabulary_size
+        width = embedding_size or vocabulary_size - len(SPECIALS)
         self.embedding = None if embedding_size is None else nn.Embedding(vocabulary_size, width)
         self.recurrent = Recurrent(
             cell, width, hidden_size, num_layers=num_layers, dropout=layer_dropout,
@@ -170,13 +134,23 @@ class LanguageModel(nn.Module):
     def embed(self, tokens: Tensor) -> Tensor:
         """tokens: (...). Returns (..., E)."""
         if self.embedding is None:
-            return F.one_hot(tokens, self.vocabulary_size).to(self.output.weight.dtype)
+            one_hot = F.one_hot(tokens, self.vocabulary_size)[..., len(SPECIALS) :]
+            return one_hot.to(self.output.weight.dtype)
         weights = self.embedding.weight
         if self.training and self.token_dropout:
             drawn = torch.rand(len(weights), 1, device=weights.device)
             kept = (drawn >= self.token_dropout).to(weights.dtype)
             weights = weights * kept.div_(1 - self.token_dropout)
         return F.embedding(tokens, weights) * self.scale
+
+    def set_unseen(self, counts: Tensor) -> None:
+        """Let tokens that the training text lacks begin as improbable: nothing would teach it soon.
+
+        Args:
+            counts: (V,) how often each is a target in the training text.
+        """
+        with torch.no_grad():
+            self.output.bias[counts == 0] = UNSEEN
 
     def loss(self, batch: TextBatch) -> Loss:
         """Cross-entropy, a mean over the tokens that are predicted; its sums are `token_loss`'s.
@@ -210,20 +184,6 @@ class LanguageModel(nn.Module):
         tokens = tokens.where(tokens != BOS, last)
         output, state = self.recurrent.step(self.embed(tokens), state)
         return Step(self.output(self.features(output)), state)
-
-
-def continuations(
-    model: LanguageModel, prefix: Sequence[int], search: Search, seed: int = 0
-) -> list[list[int]]:
-    """The tokens that a search finds after those of a prefix, of which there is at least one; the
-    unknown token is not among them."""
-    tokens = torch.tensor([list(prefix)], device=next(model.parameters()).device)
-    generator = torch.Generator(tokens.device).manual_seed(seed)
-    (found,) = search(
-        model, Prefix(tokens), bos=BOS, eos=EOS, pad=PAD, generator=generator,
-        constraints=[Forbidden([UNK])],
-    )  # fmt: skip
-    return [hypothesis.tokens for hypothesis in found]
 
 
 @dataclass(frozen=True)

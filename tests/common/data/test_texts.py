@@ -31,8 +31,8 @@ def test_the_splits_of_one_file_and_of_several(tmp_path):
     assert read_split(path, "val", lines=True) == "cdefgh"
     with pytest.raises(UserError, match=r"'test'; it has train, val"):
         read_split(path, "test")
-    (tmp_path / "train.en.gz").write_bytes(gzip.compress("one\n".encode()))
-    (tmp_path / "val.en.gz").write_bytes(gzip.compress("two\n".encode()))
+    (tmp_path / "train.en.gz").write_bytes(gzip.compress(b"one\n"))
+    (tmp_path / "val.en.gz").write_bytes(gzip.compress(b"two\n"))
     assert read_split(tmp_path / "train.en.gz", "train") == "one\n"
     assert read_split(tmp_path / "train.en.gz", "val") == "two\n"
     with pytest.raises(UserError, match=r"test\.en\.gz does not exist"):

@@ -5,18 +5,18 @@ from __future__ import annotations
 import pytest
 import torch
 
+from common.data.texts import TextTokens
 from common.decoding.search import Greedy, Sampling
 from common.models.language_model import (
     LanguageModel,
     LockedDropout,
     Prefix,
-    TextBatch,
-    continuations,
     score,
-    text_batches,
 )
+from common.models.text_batches import TextBatch, text_batches
+from common.models.text_writer import TextWriter
 from common.recurrent.state import state_tensors
-from common.text.vocabulary import BOS, EOS, PAD, UNK
+from common.text.vocabulary import BOS, EOS, PAD, Vocabulary
 from tests.tolerances import assert_same_sums
 
 pytestmark = pytest.mark.numerical
@@ -66,9 +66,24 @@ def test_a_search_continues_each_prefix_by_itself():
             logits[[PAD, BOS]] = -torch.inf
             assert token == int(logits.argmax())
             so_far.append(token)
-    samples = continuations(network, [5, 6], Sampling(num_samples=4, max_length=20, min_length=20))
-    assert len(samples) == 4 and all(len(each) == 20 for each in samples)
-    assert not {PAD, BOS, UNK, EOS} & {token for each in samples for token in each}
+
+
+def test_texts_are_written_after_a_prefix():
+    words = Vocabulary(["a", "b", "c", "d", "e"])
+    for lines in (False, True):
+        writer = TextWriter(model().eval(), words, TextTokens("characters", lines))
+        search = Sampling(num_samples=4, max_length=20, min_length=20)
+        texts = writer.write("ab", search)
+        assert len(texts) == 4 and all(len(each) == 22 and each[:2] == "ab" for each in texts)
+        assert texts == writer.write("ab", search) != writer.write("ab", search, seed=1)
+        assert set("".join(writer.write("", search))) <= set("abcde")
+
+
+def test_tokens_that_the_training_text_lacks_begin_as_improbable():
+    network = model().eval()
+    network.set_unseen(torch.tensor([0, 0, 3, 0, 1, 1, 1, 1, 0]))
+    probabilities = network(text())[0].softmax(-1)
+    assert probabilities[..., [0, 1, 3, 8]].max() < 1e-3 < probabilities[..., 2].min()
 
 
 def test_a_batch_that_continues_another_begins_in_its_last_state():

@@ -40,7 +40,7 @@ SENTENCE = (
     "알엔엔 으로 자연어 처리하기 어렵지 않아요 기본은 전부 같기때문이죠 "
     "그래서 제가 쉽게 설명드리려고 하는겁니다 왜냐하면 쉬우니까요"
 )
-BLOCK = 256  # tokens that are also scored from a zero state, without what came before
+BLOCK = 256  # tokens of a stream that are also scored from a zero state
 CONTEXT = 512  # tokens that are read before those that are scored; more change nothing
 
 
@@ -84,15 +84,12 @@ class WriteOptions(TrainedRun):
 
 def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
     """What the model learns, and how it is judged."""
-    form, training = options.form, options.training
+    form, training, fewest = options.form, options.training, options.min_count
 
     def texts(split: str) -> list[list[str]]:
-        data = options.data
-        return form.split(SENTENCE if data is None else read_split(data, split, form.lines))
+        return form.split(read_split(options.data or SENTENCE, split, form.lines))
 
-    words = kept.get(
-        "tokens.json", Vocabulary, lambda: Vocabulary.build(texts("train"), options.min_count)
-    )
+    words = kept.get("tokens.json", Vocabulary, lambda: Vocabulary.build(texts("train"), fewest))
     rows = training.batch_size if options.reading == "stream" else 0
     model = options.model.build(len(words), rows).to(device)
     model.set_unseen(torch.tensor(words.counts))

@@ -61,14 +61,14 @@ def read_text_file(path: Path) -> str:
     return text
 
 
-def read_split(path: Path, split: str, lines: bool = False) -> str:
+def read_split(path: Path | str, split: str, lines: bool = False) -> str:
     """The text of a split.
 
     A file whose name begins with "train" has the other splits beside it: val.NAME, test.NAME. Of any
     other, the last tenth is "val", and the rest "train".
 
     Args:
-        path: of the training text, or of the one text.
+        path: of the training text, or of the one text; or a text itself, which is every split.
         split: train, val, or the beginning of a file's name.
         lines: divide between two lines.
 
@@ -76,6 +76,8 @@ def read_split(path: Path, split: str, lines: bool = False) -> str:
         UserError: the file is missing, is damaged, has no text, or is not UTF-8; or there is no such
             split.
     """
+    if isinstance(path, str):
+        return path
     if path.name.startswith("train"):
         return read_text_file(path.with_name(split + path.name.removeprefix("train")))
     text = read_text_file(path)

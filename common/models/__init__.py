@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from common.models.ensemble import EnsembleModel
     from common.models.language_model import LanguageModel, Prefix
     from common.models.sequence_tagger import SequenceTagger, TaggedBatch
-    from common.models.text_batches import TextBatch, text_batches
+    from common.models.text_batches import TextBatch
     from common.models.text_writer import TextWriter
     from common.models.tokens import TOKEN_CHARTS, token_figures, token_loss
     from common.models.writer import Sentence, Writer

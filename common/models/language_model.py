@@ -108,7 +108,7 @@ class LanguageModel(nn.Module):
             nn.init.normal_(self.embedding.weight, std=1 / self.scale)
             self.output.weight = self.embedding.weight
         elif initialization == "orthogonal":
-            nn.init.xavier_uniform_(self.output.weight)
+            nn.init.xavier_uniform_(self.output.weight[len(SPECIALS) :])  # a view: in place
         nn.init.zeros_(self.output.bias)
         self.token_dropout = token_dropout
         dropout = LockedDropout if locked else Dropout

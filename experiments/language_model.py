@@ -1,9 +1,8 @@
 """The next character or word of any text, and new texts that are written token by token.
 
-A text is read as one stream, whose state is carried from chunk to chunk (truncated backpropagation
-through time); line by line; or in all its windows of a few tokens, each from a zero state. Beside the
-network stands a model of counts (interpolated Kneser-Ney). Without data it learns a Korean sentence by
-heart, to a loss near 0.2: nothing tells the first characters of a window.
+A text is read as one stream, with the state carried from chunk to chunk (truncated backpropagation
+through time); line by line; or in all windows of a few tokens. Beside the network stands a model of
+counts (Kneser-Ney). Without data it learns a Korean sentence by heart, to a loss near 0.2.
 
     python -m experiments.language_model train --data FILE --reading stream --steps 48
     python -m experiments.language_model write runs/language_model --prefix "To be" --temperature 0.8
@@ -91,7 +90,7 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
 
     words = kept.get("tokens.json", Vocabulary, lambda: Vocabulary.build(texts("train"), fewest))
     rows = training.batch_size if options.reading == "stream" else 0
-    model = options.model.build(len(words), rows).to(device)
+    model = options.model.build(len(words), rows)
     model.set_unseen(torch.tensor(words.counts))
 
     @cache
@@ -134,8 +133,9 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
         return Evaluation(metrics, files={"sample.txt": text, "loss.png": png(chart)}, show=show)
 
     return Task(
-        model=model, optimizer=training.make_optimizer(model), batches=batches, evaluate=evaluate,
-        monitor="loss", mode="min", figures=token_figures, unit=options.unit, charts=TOKEN_CHARTS,
+        model=model.to(device), optimizer=training.make_optimizer(model), batches=batches,
+        evaluate=evaluate, monitor="loss", mode="min", figures=token_figures, unit=options.unit,
+        charts=TOKEN_CHARTS,
     )  # fmt: skip
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from common.cli.command_line import parse, print_metrics
 from common.config.marks import POSITIONAL, Metavar
@@ -14,22 +15,35 @@ from common.errors import run_command
 from common.training import session
 from common.training.options import RunOptions
 
+if TYPE_CHECKING:
+    from common.runs import Run
+
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateOptions:
-    """Evaluate a trained run on a split of its data, and write the result to its folder."""
+class TrainedRun:
+    """What is done with a trained run names it, and a device."""
 
     run: Annotated[Path, POSITIONAL]
     """A folder that `train` wrote."""
-    split: str = "val"
-    """Which part of the data: val, test, or any other split."""
-    data: Annotated[str | None, Metavar("DIR")] = None
-    """The data, if they are no longer where the run was trained on them."""
     device: Annotated[str, Metavar("DEVICE")] = "auto"
     """cpu, cuda, cuda:1, mps, or any other device of PyTorch; auto takes a GPU if there is one."""
 
 
-def experiment(options: type[RunOptions], make_task: session.MakeTask) -> None:
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(TrainedRun):
+    """Evaluate a trained run on a split of its data, and write the result to its folder."""
+
+    split: str = "val"
+    """Which part of the data: val, test, or any other split."""
+    data: Annotated[str | None, Metavar("DIR")] = None
+    """The data, if they are no longer where the run was trained on them."""
+
+
+def experiment(
+    options: type[RunOptions],
+    make_task: session.MakeTask,
+    **others: tuple[type[TrainedRun], Callable[[Any, Any, Run], None]],
+) -> None:
     """Run the command that the arguments name, and print the metrics of its evaluation.
 
     The help begins with the first line of the module that `make_task` is defined in, and its name is
@@ -38,13 +52,16 @@ def experiment(options: type[RunOptions], make_task: session.MakeTask) -> None:
     Args:
         options: of a training.
         make_task: from the options to the task; see `session.MakeTask`.
+        others: more commands by name, each with its options, a `TrainedRun`, and what it does: called
+            with them, the run's model, and the run.
     """
     name = Path(inspect.getfile(make_task)).stem
     text = sys.modules[make_task.__module__].__doc__ or ""
 
     def main() -> None:
         chosen = parse(
-            {"train": options, "evaluate": EvaluateOptions},
+            {"train": options, "evaluate": EvaluateOptions}
+            | {command: of for command, (of, _) in others.items()},
             name,
             prog=f"python -m experiments.{name}",
             description=text.partition("\n")[0],
@@ -54,6 +71,9 @@ def experiment(options: type[RunOptions], make_task: session.MakeTask) -> None:
                 chosen.run, options, make_task, name, chosen.split,
                 data=chosen.data, device=chosen.device, on_evaluated=print_metrics,
             )  # fmt: skip
+        elif sys.argv[1] in others:
+            trained = session.trained(chosen.run, options, make_task, name, device=chosen.device)
+            others[sys.argv[1]][1](chosen, *trained)
         else:
             session.train(chosen, make_task, name, on_evaluated=print_metrics)
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         Layers,
         Positive,
         Rate,
+        Seed,
         Size,
     )
     from common.config.changes import MAY_CHANGE, MayChange

@@ -7,11 +7,12 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from common.config.bounds import Amount, Bounds, Fraction, Positive, Seed
+from common.config.bounds import Amount, Bounds, DropoutRate, Fraction, Positive, Seed
 from common.config.changes import MAY_CHANGE
 from common.config.marks import BASIC, HIDDEN, POSITIONAL, Metavar
 from common.decoding.options import DecoderOptions, SearchOptions
-from common.errors import UserError
+from common.errors import UserError, one_line
+from common.recurrent.names import Initialization, StandardCell
 from common.training.options import RunOptions
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from common.decoding.decoder import RecurrentDecoder
     from common.decoding.scheduled_sampling import ScheduledSampling
     from common.models.encoder_decoder import EncoderDecoder
+    from common.models.language_model import LanguageModel
     from common.models.writer import Call
     from common.runs.kept import Kept
     from common.text.language import Language
@@ -148,6 +150,44 @@ class LossOptions:
             return sampling.ScheduledSampling(ratio, per=per, forbidden=(PAD, BOS))
         except ValueError as error:
             raise UserError(f"--teacher-forcing {self.teacher_forcing}: {error}.") from None
+
+
+@dataclass(frozen=True)
+class LanguageModelOptions:
+    """The network that predicts the next token, as `LanguageModel` takes it."""
+
+    cell: Annotated[StandardCell, BASIC] = "rnn"
+    """Recurrent cell."""
+    hidden_size: Annotated[Positive, BASIC] = 100
+    """Features of a hidden state."""
+    num_layers: Positive = 1
+    """Stacked recurrent layers."""
+    embedding_size: Annotated[Positive | None, BASIC] = None
+    """Features of a token; one-hot by default."""
+    tie_embeddings: bool = False
+    """Compute the logits with the embedding matrix itself."""
+    initialization: Initialization = "orthogonal"
+    """How the weights begin; orthogonal is Keras' default."""
+    token_dropout: DropoutRate = 0.0
+    """Fraction of the vocabulary whose embeddings are dropped from a batch."""
+    input_dropout: DropoutRate = 0.0
+    """Fraction of the embedding features dropped while training."""
+    layer_dropout: DropoutRate = 0.0
+    """Fraction of the features dropped between recurrent layers."""
+    output_dropout: DropoutRate = 0.0
+    """Fraction of the recurrent outputs dropped."""
+    locked: bool = False
+    """Drop the same features of inputs and outputs at every step of a text."""
+
+    def build(self, vocabulary_size: int, rows: int = 0) -> LanguageModel:
+        """The model of these choices; the arguments are those of `LanguageModel`."""
+        from common.models.language_model import LanguageModel
+
+        choices = {field.name: getattr(self, field.name) for field in fields(self)}
+        try:
+            return LanguageModel(vocabulary_size, rows=rows, **choices)
+        except ValueError as error:
+            raise UserError(f"these options do not go together: {one_line(error)}.") from None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -164,6 +164,27 @@ def evaluate(
     return evaluation
 
 
+def trained(
+    folder: Path,
+    options: type[Options],
+    make_task: MakeTask[Options],
+    kind: str,
+    *,
+    device: str = "auto",
+) -> tuple[nn.Module, Run]:
+    """The model of a run with its best weights, in evaluation mode, and the run.
+
+    The arguments are those of `evaluate`.
+
+    Raises:
+        UserError: the run or its data cannot be used.
+    """
+    run = Run.open(folder, kind)
+    model = make_task(run.read_config(options), Kept(run), choose_device(device)).model
+    run.load_model(model)
+    return model.eval(), run
+
+
 def write_evaluation(run: Run, subject: Subject, evaluation: Evaluation) -> None:
     """Write evaluation-NAME.json (metrics, their signatures, and what was evaluated) and the files of
     the evaluation, with the same NAME."""

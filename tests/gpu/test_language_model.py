@@ -14,8 +14,6 @@ MODULE = "experiments.language_model"
 @pytest.mark.parametrize(
     "reading, more", [("stream", "--num-layers 2"), ("lines", "--unit words --locked")]
 )
-    "reading, more", [("stream", "--num-layers 2"), ("lines", "--unit words --locked")]
-)
 def test_a_language_model(device, tmp_path: Path, capsys, reading, more):
     text, run = tmp_path / "text.txt", tmp_path / "run"
     text.write_text("to be, or not to be\n" * 20)

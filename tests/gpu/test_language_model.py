@@ -11,7 +11,9 @@ from tests.gpu.commands import command, options
 MODULE = "experiments.language_model"
 
 
-@pytest.mark.parametrize("reading, more", [("stream", "--num-layers 2"), ("lines", "--unit words --locked")])
+@pytest.mark.parametrize(
+    "reading, more", [("stream", "--num-layers 2"), ("lines", "--unit words --locked")]
+)
 def test_a_language_model(device, tmp_path: Path, capsys, reading, more):
     text, run = tmp_path / "text.txt", tmp_path / "run"
     text.write_text("to be, or not to be\n" * 20)

@@ -123,7 +123,8 @@ def test_weights_can_be_pruned(network, inputs, lengths):
     outputs, _ = network(inputs, lengths)
     for module, name in recurrent_weights(network):
         prune.remove(module, name)
-        assert (getattr(module, name) == 0).float().mean() == pytest.approx(0.5, abs=0.1)
+        pruned = (getattr(module, name) == 0).float().mean().item()
+        assert pruned == pytest.approx(0.5, abs=0.1)
     torch.testing.assert_close(network(inputs, lengths)[0], outputs, rtol=1e-4, atol=1e-5)
     stepped, _ = network.step(inputs[:, 0], network.initial_state(2, inputs))
     torch.testing.assert_close(stepped, outputs[:, 0], rtol=1e-4, atol=1e-5)
@@ -207,15 +208,15 @@ def test_replicas_share_no_weights(network):
 def test_lengths_are_any_whole_numbers(network, inputs):
     expected, _ = network(inputs, torch.tensor([5, 3]))
     for lengths in ([5, 3], (5, 3), np.array([5, 3]), torch.tensor([5, 3], dtype=torch.int32)):
-        assert torch.equal(network(inputs, lengths)[0], expected)
+        torch.testing.assert_close(network(inputs, lengths)[0], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_packed_sequences_go_in_and_out(network):
-    values, lengths = torch.randn(3, 5, 3), torch.tensor([2, 5, 3])
+    values, lengths = torch.randn(3, 5, 3), [2, 5, 3]
     expected, last = network(values, lengths)
     packed, state = network(pack_padded_sequence(values, lengths, True, enforce_sorted=False))
     outputs, again = pad_packed_sequence(packed, batch_first=True)
-    assert torch.equal(again, lengths)
+    assert again.tolist() == lengths
     torch.testing.assert_close(outputs, expected, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(state, last, rtol=1e-4, atol=1e-5)
 
@@ -235,7 +236,7 @@ def test_without_biases_it_is_torch_nn_without_biases(name, inputs, lengths):
     assert not any("bias" in each for each, _ in network.named_parameters())
     other = kernel(3, 4, num_layers=2, bias=False, batch_first=True)
     other.load_state_dict(network.kernel.state_dict())
-    packed = inputs if lengths is None else pack_padded_sequence(inputs, lengths, True)
+    packed = inputs if lengths is None else pack_padded_sequence(inputs, lengths.tolist(), True)
     expected, _ = other(packed)
     expected = expected if lengths is None else pad_packed_sequence(expected, True)[0]
     torch.testing.assert_close(network(inputs, lengths)[0], expected, rtol=1e-4, atol=1e-5)
@@ -251,6 +252,8 @@ def test_a_cell_without_biases(inputs):
 
 @pytest.mark.parametrize("name", ["gru", "lstm"])
 def test_dynamic_quantisation_is_refused_in_one_line(name, inputs):
+    if inputs.device.type != "cpu":
+        pytest.skip("quantised networks are of the host")
     quantized = torch.ao.quantization.quantize_dynamic(Recurrent(name, 3, 4), {nn.GRU, nn.LSTM})
     with pytest.raises(TypeError, match="dynamic quantisation is for networks of torch.nn"):
         quantized(inputs)

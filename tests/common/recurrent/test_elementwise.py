@@ -23,8 +23,8 @@ def test_it_equals_the_loop_of_any_cell(name, steps, lengths, reverse, monkeypat
     torch.manual_seed(0)
     cell = CELLS[name](X, H)
     monkeypatch.setattr(elementwise, "CHUNK", steps * B * cell.gates * H)
-    padding = Padding.of(lengths, B, T, torch.device("cpu"))
     inputs = torch.randn(T, B, X)
+    padding = Padding.of(lengths, B, T, inputs.device)
     state = tuple(torch.randn(B, H, requires_grad=True) for _ in range(cell.state_size))
     found = []
     for unroll, values in (

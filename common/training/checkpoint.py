@@ -74,7 +74,8 @@ def check_alike(name: str, saved: Any, own: Any) -> None:
         TypeError, KeyError: it does; the message names the value.
     """
     number = type(own) in (int, float)
-    usual = isinstance(saved, (int, type(own)) if number else type(own))
+    kind = dict if isinstance(own, dict) else type(own)  # what left a device is no OrderedDict
+    usual = isinstance(saved, (int, kind) if number else kind)
     if not usual or (number and math.isfinite(own) and not -1 <= saved < 2**63):
         raise TypeError(f"{name} is {type(own).__name__} here and {type(saved).__name__} there")
     if isinstance(own, torch.Tensor):
@@ -163,6 +164,8 @@ class Checkpoint:
             state["progress"] = Progress().state_dict() | state["progress"]
             for name, part in self.parts.items():
                 own = part.state_dict()
+                if name == "progress" and type(state[name]["reported"]) is int:
+                    own["reported"] = 0  # of an earlier version; see `Tracker.rewind`
                 check_alike(name, state[name], own)
                 part.load_state_dict({each: state[name][each] for each in own})
             self._check_optimizer()

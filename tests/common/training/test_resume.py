@@ -340,3 +340,15 @@ def test_entries_of_other_types_are_refused_in_one_line(tmp_path, toy, place, wr
     torch.save(state, folder / "training.pt")
     with pytest.raises(UserError, match=rf"\A{folder}/training.pt[^\n]*\Z"):
         toy.trainer(folder).fit()
+
+
+def test_a_state_of_before_knows_the_size_of_its_lines_alone(tmp_path, toy, uninterrupted):
+    with pytest.raises(toy.Killed):
+        toy.trainer(tmp_path / "run", killed_after=11).fit()
+    run = Run.open(tmp_path / "run")
+    state = run.load_training_state()
+    state["progress"]["reported"] = state["progress"]["reported"]["sizes"]["metrics.jsonl"]
+    del state["progress"]["unmoved"]
+    run.save_training_state(state)
+    toy.trainer(tmp_path / "run").fit()
+    assert_same(uninterrupted, everything(tmp_path / "run"))

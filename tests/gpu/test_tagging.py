@@ -22,4 +22,4 @@ def test_a_tagger(device, tmp_path: Path, capsys, precision):
     for where in (device, "cpu"):  # a run is of no device
         command(MODULE, "evaluate", run, f"--device {where}")
         assert "accuracy" in capsys.readouterr().out
-    assert (run / "tagged-val.tsv").read_text().startswith("i\t")
+    assert (run / "tagged-val.tsv").read_text().startswith("I\t")

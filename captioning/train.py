@@ -97,7 +97,7 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
     @cache
     def learnt() -> CaptionExamples:
         check_data(options, data(), kept)
-        for note in text_notes(language, data(), options):
+        for note in (*text_notes(language, data(), options), *monitor_notes(options, data())):
             print(note, file=sys.stderr)
         examples(model, "val")  # pictures that cannot be used are refused before training begins
         return examples(model, "train")[0]
@@ -180,16 +180,20 @@ def check_data(options: TrainOptions, data: CaptionData, kept: Kept) -> None:
     validation = data.split("val")[: options.validation_images]
     if options.monitor == "true_captions" and not generated_scenes(validation):
         raise UserError("--monitor true_captions is of generated scenes; choose another metric.")
-    if options.monitor == "cider_d" and len(validation) < FEW_FOR_CIDER:
-        alone = "is always 0 for one image" if len(validation) == 1 else "says little for so few"
-        print(
-            f"{len(validation)} validation images: CIDEr-D weighs words by how rare they are among "
-            f"their captions, and {alone}. Of equal scores the lower loss is better; --monitor loss "
-            "goes by it alone.",
-            file=sys.stderr,
-        )
     digests = {"train": captions_digest(data.split("train")), "val": captions_digest(validation)}
     kept.same("data.json", digests)
+
+
+def monitor_notes(options: TrainOptions, data: CaptionData) -> Iterator[str]:
+    """A line where the monitored metric says little of the validation images."""
+    count = len(data.split("val")[: options.validation_images])
+    if options.monitor == "cider_d" and count < FEW_FOR_CIDER:
+        alone = "is always 0 for one image" if count == 1 else "says little for so few"
+        yield (
+            f"{count} validation images: CIDEr-D weighs words by how rare they are among their "
+            f"captions, and {alone}. Of equal scores the lower loss is better; --monitor loss goes by it "
+            "alone."
+        )
 
 
 def captions_of(images: Sequence[CaptionedImage]) -> Iterator[str]:

@@ -14,7 +14,7 @@ leaves several times the error of a recurrent network.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,7 +22,8 @@ import numpy as np
 import torch
 
 from common.cli.experiment import experiment
-from common.config import BASIC, MAY_CHANGE, Count, DropoutRate, File, Positive, Size
+from common.compute.device import map_tensors
+from common.config import BASIC, MAY_CHANGE, Count, DropoutRate, File, Folder, Positive, Size
 from common.data.batching import Batches, bucketed_batches
 from common.data.series import Scale, WindowedSeries, read_column
 from common.errors import UserError
@@ -38,7 +39,7 @@ from common.training import Evaluation, RunOptions, Task, TrainingOptions, held_
 class Options(RunOptions):
     """Learn to forecast a series."""
 
-    run_dir: Annotated[File, BASIC, MAY_CHANGE] = Path("runs/forecast")
+    run_dir: Annotated[Folder, BASIC, MAY_CHANGE] = Path("runs/forecast")
     """Folder for all that the run writes."""
     data: Annotated[File | None, BASIC, MAY_CHANGE] = None
     """CSV file; a series is made by default."""
@@ -97,19 +98,22 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
     sized = partial(Forecaster, *sizes, hidden_size=options.hidden_size, dropout=options.dropout)
     kinds: list[Any] = [kind for kind in (options.cell, "linear") for _ in range(options.networks)]
     names = {f"{kind}{number}": kind for number, kind in enumerate(kinds)}
-    model = SideBySide({name: sized(cell=kind) for name, kind in names.items()}).to(device)
+    model = kept.build_model(lambda: SideBySide({n: sized(cell=k) for n, k in names.items()}))
 
-    def batches(epoch: int, split: str = "train", shuffle: bool = True) -> Batches[SeriesBatch]:
+    @cache
+    def examples(split: str) -> SeriesBatch:
         there = origins[split]
         # A network corrects the forecasts of examples that the regression did not see.
         base = ridge.left_out if split == "train" else ridge(series.features(there))
         arrays = (series.inputs(there), base, series.targets(there))
-        inputs, bases, targets = (torch.from_numpy(np.float32(each)) for each in arrays)
+        return SeriesBatch(*(torch.from_numpy(np.float32(each)) for each in arrays))
+
+    def batches(epoch: int, split: str = "train", shuffle: bool = True) -> Batches[SeriesBatch]:
         indices = bucketed_batches(
-            np.ones(len(there)), options.training.batch_size,
+            np.ones(len(origins[split])), options.training.batch_size,
             seed=options.training.seed, epoch=epoch, shuffle=shuffle,
         )  # fmt: skip
-        return Batches(indices, lambda rows: SeriesBatch(inputs[rows], bases[rows], targets[rows]))
+        return Batches(indices, lambda rows: map_tensors(examples(split), lambda each: each[rows]))
 
     def evaluate(model: SideBySide, split: str) -> Evaluation:
         there, ahead = origins[split], batches(0, split, shuffle=False)
@@ -137,7 +141,7 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
         )  # fmt: skip
 
     return Task(
-        model=model, optimizer=options.training.make_optimizer(model), batches=batches,
+        model=model.to(device), optimizer=options.training.make_optimizer(model), batches=batches,
         evaluate=evaluate, monitor="fit", mode="min", unit="values",
     )  # fmt: skip
 

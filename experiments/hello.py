@@ -19,7 +19,7 @@ from typing import Annotated
 import torch
 
 from common.cli.experiment import experiment
-from common.config import BASIC, MAY_CHANGE, Folder, Positive
+from common.config import BASIC, MAY_CHANGE, Folder, Size
 from common.errors import UserError
 from common.evaluation.pictures import heat_map, png
 from common.models import LanguageModel, TextBatch, token_figures
@@ -39,7 +39,7 @@ class Options(RunOptions):
     """What is learnt: all but its last character is read, all but its first is predicted."""
     cell: Annotated[StandardCell, BASIC] = "rnn"
     """Recurrent cell."""
-    hidden_size: Annotated[Positive, BASIC] = 8
+    hidden_size: Annotated[Size, BASIC] = 8
     """Features of the hidden state."""
     training: TrainingOptions = TrainingOptions(
         epochs=20, batch_size=1, learning_rate=0.1, weight_decay=0.0, patience=0, precision="fp32"
@@ -58,9 +58,9 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
     names = characters.tokens[len(SPECIALS) :]
     ids = torch.tensor([characters.encode(word)])  # (1, T + 1)
     batch = TextBatch(ids[:, :-1], ids[:, 1:])
-    model = LanguageModel(
+    model = kept.build_model(lambda: LanguageModel(
         len(characters), embedding_size=None, cell=options.cell, hidden_size=options.hidden_size
-    ).to(device)
+    )).to(device)  # fmt: skip
 
     followers = Counter(pairwise(word))
     best = {first: max(names, key=lambda last: followers[first, last]) for first in names}

@@ -90,7 +90,7 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
 
     words = kept.get("tokens.json", Vocabulary, lambda: Vocabulary.build(texts("train"), fewest))
     rows = training.batch_size if options.reading == "stream" else 0
-    model = options.model.build(len(words), rows)
+    model = kept.build_model(lambda: options.model.build(len(words), rows))
     model.set_unseen(torch.tensor(words.counts))
 
     @cache

@@ -71,14 +71,13 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
     data = read(options.data)
     how = options.folds, options.training.seed, kept, options.alone
     folds = [Fold(data, number, *how) for number in range(options.folds)]
-    networks = [
-        SequenceClassifier(
+    model = kept.build_model(lambda: SideBySide({
+        str(number): SequenceClassifier(
             len(fold.words), len(data.names), hidden_size=options.hidden_size,
             dropout=options.dropout, bidirectional=not options.through_time,
             through_time=options.through_time, unknown=UNK, unknown_rate=0.2,
-        ) for fold in folds
-    ]  # fmt: skip
-    model = SideBySide({str(n): network for n, network in enumerate(networks)}).to(device)
+        ) for number, fold in enumerate(folds)
+    })).to(device)  # fmt: skip
 
     def batches(epoch: int, split: str, fold: Fold) -> Batches[ClassifiedBatch]:
         indices = bucketed_batches(

@@ -76,9 +76,9 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
         training, validation = data().split("train"), data().split("val")
         kept.same("data.json", {"train": training.digest, "val": validation.digest})
         pairs, _ = scored("val")  # what cannot be scored is refused before training begins
-        for note in text_notes(source, target, training, pairs, options):
+        notes = text_notes(source, target, training, pairs, options)
+        for note in (*notes, *monitor_notes(options, pairs)):
             print(note, file=sys.stderr)
-        tell_of_monitor(options, pairs)
         return training_examples(prepared(), options)
 
     @cache
@@ -168,17 +168,16 @@ def load_data(options: TrainOptions) -> ParallelData:
     )  # fmt: skip
 
 
-def tell_of_monitor(options: TrainOptions, validation: Sequence[Pair]) -> None:
-    """Print a line where the monitored metric says nothing of these pairs."""
+def monitor_notes(options: TrainOptions, validation: Sequence[Pair]) -> Iterator[str]:
+    """A line where the monitored metric says nothing of the validation pairs."""
     if options.monitor == "bleu":
         references = [pair.target for pair in validation]
         longest = longest_in_words(references, options.scoring(references)["tokenize"])
         if longest < BLEU_ORDER:
-            print(
+            yield (
                 f"no validation reference has {BLEU_ORDER} words, so that BLEU is 0 whatever is "
                 "written: the lower loss chooses the weights. Or take --monitor chrf, exact_match or "
-                "loss.",
-                file=sys.stderr,
+                "loss."
             )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from common.config.bounds import Amount, Bounds, DropoutRate, Fraction, Positive, Seed
+from common.config.bounds import Amount, Bounds, DropoutRate, Fraction, Layers, Positive, Seed, Size
 from common.config.changes import MAY_CHANGE
 from common.config.marks import BASIC, HIDDEN, POSITIONAL, Metavar
 from common.decoding.options import DecoderOptions, SearchOptions
@@ -158,11 +158,11 @@ class LanguageModelOptions:
 
     cell: Annotated[StandardCell, BASIC] = "rnn"
     """Recurrent cell."""
-    hidden_size: Annotated[Positive, BASIC] = 100
+    hidden_size: Annotated[Size, BASIC] = 100
     """Features of a hidden state."""
-    num_layers: Positive = 1
+    num_layers: Layers = 1
     """Stacked recurrent layers."""
-    embedding_size: Annotated[Positive | None, BASIC] = None
+    embedding_size: Annotated[Size | None, BASIC] = None
     """Features of a token; one-hot by default."""
     tie_embeddings: bool = False
     """Compute the logits with the embedding matrix itself."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from common.compute.device import map_tensors, upload
+from common.models.token_features import FeatureEmbedding, pad_features
 from common.recurrent import Recurrent
 from common.recurrent.cells import CellFactory
 from common.recurrent.dropout import Dropout
@@ -42,9 +43,7 @@ class ClassifiedBatch:
         cls, sequences: Sequence[ArrayLike], labels: ArrayLike, base: ArrayLike
     ) -> ClassifiedBatch:
         """Make a batch of token ids, (T,) or (T, K) for each sequence."""
-        rows = [torch.as_tensor(np.asarray(sequence, dtype=np.int64)) for sequence in sequences]
-        tokens = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=PAD)
-        lengths = torch.tensor([len(row) for row in rows])
+        tokens, lengths = pad_features(sequences)
         logits = torch.as_tensor(np.asarray(base, dtype=np.float32))
         return cls(tokens, lengths, torch.as_tensor(np.asarray(labels)), logits)
 
@@ -107,10 +106,9 @@ class SequenceClassifier(nn.Module):
             raise ValueError(f"there are at least two classes, not {num_classes}")
         if through_time and bidirectional:
             raise ValueError("a network that reads backwards has no class for what was read so far")
-        self.embedding = nn.Embedding(vocabulary_size, embedding_size, padding_idx=PAD)
-        # Small, since a rare token stays near its first values: they must not outweigh what is learnt.
-        with torch.no_grad():
-            self.embedding.weight.mul_(0.1)
+        self.embedding = FeatureEmbedding(
+            vocabulary_size, embedding_size, unknown=unknown, unknown_rate=unknown_rate
+        )
         self.recurrent = Recurrent(
             cell, embedding_size, hidden_size,
             num_layers=num_layers, bidirectional=bidirectional, dropout=dropout,
@@ -119,8 +117,6 @@ class SequenceClassifier(nn.Module):
         self.output = nn.Linear(self.recurrent.output_size, 1 if num_classes == 2 else num_classes)
         self.base_scale = nn.Parameter(torch.ones(()))
         self.through_time = through_time
-        self.unknown = unknown
-        self.unknown_rate = unknown_rate
 
     def forward(self, tokens: Tensor, lengths: Tensor, base: Tensor) -> Tensor:
         """Logits of the classes (B, C) after the last step; (B, 1) where there are two classes."""
@@ -134,13 +130,9 @@ class SequenceClassifier(nn.Module):
 
     def _read(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """The outputs (B, T, H), which are no maximum at padding."""
-        features = tokens if tokens.dim() == 3 else tokens.unsqueeze(2)  # (B, T, K)
-        if self.training and self.unknown is not None and self.unknown_rate:
-            hidden = torch.rand(features.shape, device=tokens.device) < self.unknown_rate
-            features = features.masked_fill(hidden & (features != PAD), self.unknown)
-        embedded = self.embedding(features).sum(2)
-        outputs, _ = self.recurrent(self.dropout(embedded), lengths)
-        return outputs.masked_fill(features[:, :, :1] == PAD, -torch.inf)
+        outputs, _ = self.recurrent(self.dropout(self.embedding(tokens)), lengths)
+        first = tokens if tokens.dim() == 2 else tokens[:, :, 0]
+        return outputs.masked_fill((first == PAD).unsqueeze(2), -torch.inf)
 
     def _classify(self, read: Tensor, base: Tensor) -> Tensor:
         return self.base_scale * base + self.output(self.dropout(read))

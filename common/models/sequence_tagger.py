@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from common.compute.device import map_tensors, upload
 from common.data.batching import pad_sequences
+from common.models.token_features import FeatureEmbedding, pad_features
 from common.models.tokens import token_loss
 from common.recurrent import Recurrent
 from common.recurrent.cells import CellFactory
 from common.recurrent.dropout import Dropout
 from common.recurrent.names import StandardCell
-from common.text.vocabulary import PAD
 from common.training.loss import Loss
 
 
@@ -41,9 +40,7 @@ class TaggedBatch:
         cls, sequences: Sequence[ArrayLike], labels: Sequence[Sequence[int]]
     ) -> TaggedBatch:
         """Make a batch of token ids, (T,) or (T, K) for each sequence, and label ids (T,)."""
-        rows = [torch.as_tensor(np.asarray(sequence, dtype=np.int64)) for sequence in sequences]
-        tokens = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=PAD)
-        return cls(tokens, torch.tensor([len(row) for row in rows]), pad_sequences(labels, -1))
+        return cls(*pad_features(sequences), pad_sequences(labels, -1))
 
     def to(self, device: torch.device) -> TaggedBatch:
         """The batch on a device, except its lengths."""
@@ -93,29 +90,19 @@ class SequenceTagger(nn.Module):
         unknown_rate: float = 0.0,
     ) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(vocabulary_size, embedding_size, padding_idx=PAD)
-        # Small, since a rare token stays near its first values: they must not outweigh what is learnt.
-        with torch.no_grad():
-            self.embedding.weight.mul_(0.1)
+        self.embedding = FeatureEmbedding(
+            vocabulary_size, embedding_size, unknown=unknown, unknown_rate=unknown_rate, replaced=1
+        )
         self.recurrent = Recurrent(
             cell, embedding_size, hidden_size,
             num_layers=num_layers, bidirectional=bidirectional, dropout=dropout,
         )  # fmt: skip
         self.dropout = Dropout(dropout)
         self.output = nn.Linear(self.recurrent.output_size, num_labels)
-        self.unknown = unknown
-        self.unknown_rate = unknown_rate
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """Logits of the labels (B, T, L) for tokens (B, T) or (B, T, K) of given lengths (B,)."""
-        features = tokens if tokens.dim() == 3 else tokens.unsqueeze(2)  # (B, T, K)
-        if self.training and self.unknown is not None and self.unknown_rate:
-            first, others = features[:, :, :1], features[:, :, 1:]
-            hidden = torch.rand(first.shape, device=tokens.device) < self.unknown_rate
-            first = first.masked_fill(hidden & (first != PAD), self.unknown)
-            features = torch.cat((first, others), dim=2)
-        embedded = self.embedding(features).sum(2)
-        outputs, _ = self.recurrent(self.dropout(embedded), lengths)
+        outputs, _ = self.recurrent(self.dropout(self.embedding(tokens)), lengths)
         return self.output(self.dropout(outputs))
 
     def loss(self, batch: TaggedBatch) -> Loss:

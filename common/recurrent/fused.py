@@ -75,7 +75,11 @@ def takes_packed(padding: Padding) -> bool:
 
 
 def unroll_kernel(
-    kernel: nn.RNNBase, inputs: Tensor, state: State, padding: Padding | None = None
+    kernel: nn.RNNBase,
+    weights: Sequence[Tensor | None],
+    inputs: Tensor,
+    state: State,
+    padding: Padding | None = None,
 ) -> tuple[Tensor, State]:
     """All layers and directions of a kernel in one call; with padding, packed.
 
@@ -83,7 +87,8 @@ def unroll_kernel(
     backward pass otherwise. Dropout follows the mode of the module.
 
     Args:
-        kernel: whose weights are used.
+        kernel: which recurrence, in which layers and directions.
+        weights: those of `unroll_layer`, for each layer and direction, one after the other.
         inputs: (T, B, I).
         state: before the first step, each (L D, B, H), contiguous.
         padding: which steps are not real; see `takes_packed`.
@@ -92,8 +97,6 @@ def unroll_kernel(
         The outputs (T, B, D H), exactly 0 at padding, and the state after the last real step, each
         (L D, B, H).
     """
-    # Read from the module each time, not from `_flat_weights`: `functional_call` may replace them.
-    weights = [getattr(kernel, name) for name in kernel._flat_weights_names]
     dropout = kernel.dropout if kernel.training else 0.0
     shape = (kernel.num_layers, dropout, kernel.training, kernel.bidirectional)
     if padding is None:

@@ -164,7 +164,10 @@ class Recurrent(nn.Module):
                 )
         cells = self._cells()
         batch, steps, _ = inputs.shape
-        state = self.initial_state(batch, inputs) if state is None else self._fit(state, batch)
+        if state is None:
+            state = tuple(cell.initial_state(batch, inputs) for cell in cells)
+        else:
+            state = self._fit(state, batch)
         padding = Padding.of(lengths, batch, steps, inputs.device)
         # Time-major and contiguous, since loops and kernels run over time.
         values = inputs.transpose(0, 1).contiguous()  # (T, B, I)
@@ -176,7 +179,8 @@ class Recurrent(nn.Module):
         if self.kernel is not None and not plain and (padding is None or takes_packed(padding)):
             # Contiguous (L D, B, H), as cuDNN needs it.
             first = tuple(torch.stack(parts).to(values.dtype) for parts in zip(*state, strict=True))
-            outputs, last = unroll_kernel(self.kernel, values, first, padding)
+            weights = [getattr(cell, name) for cell in cells for name in WEIGHTS]
+            outputs, last = unroll_kernel(self.kernel, weights, values, first, padding)
             state = tuple(zip(*(part.unbind(0) for part in last), strict=True))
         else:
             # A kernel also runs through padding, where a ReLU's state may overflow: scan does not.

@@ -71,7 +71,7 @@ def check_alike(name: str, saved: Any, own: Any) -> None:
     """Refuse a saved value that is of another type than the training's own, or misses some of it.
 
     Raises:
-        TypeError, KeyError: it does; the message names the value.
+        TypeError, KeyError, ValueError: it does; the message names the value.
     """
     number = type(own) in (int, float)
     kind = dict if isinstance(own, dict) else type(own)  # what left a device is no OrderedDict

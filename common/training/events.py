@@ -14,6 +14,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
+from common.files import make_folder
 from common.training.appended_file import AppendedFile
 
 
@@ -70,7 +71,7 @@ class _EventFile:
     """What `SummaryWriter` expects of its file writer."""
 
     def __init__(self, folder: Path, earlier: Sequence[Path], warn: Callable[[str], None]) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         second = int(time.time())
         numbers = [path.name.split(".")[3] for path in earlier]
         second = max([second, *(int(each) + 1 for each in numbers if each.isdecimal())])

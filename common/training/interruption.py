@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-# Windows lacks the last.
-SIGNALS = [getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n)]
+HANG_UP = getattr(signal, "SIGHUP", None)  # Windows has none
+SIGNALS = [each for each in (signal.SIGINT, signal.SIGTERM, HANG_UP) if each is not None]
 
 
 class Interruption:
@@ -51,8 +51,8 @@ class Interruption:
             self._raise = False
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        # A terminal that is closed says so twice: the shell and the kernel both send SIGHUP.
-        again = self.requested and number not in SIGNALS[2:]
+        # Closing a terminal sends SIGHUP twice, from the shell and from the kernel.
+        again = self.requested and number != HANG_UP
         if again or self._raise:
             self.requested = True
             raise KeyboardInterrupt

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from common.config.plain import dotted
-from common.errors import UserError, printable
-from common.files import short_digest
+from common.errors import printable
+from common.files import make_folder, short_digest
 from common.runs.contents import is_run, record
 from common.training.appended_file import AppendedFile, truncate
 
@@ -55,7 +55,8 @@ class Tracker:
         self._folder = None if folder is None else Path(folder)
         self._lines: AppendedFile | None = None
         self._charts = charts
-        self._shows_events = tensorboard and folder is not None
+        self._tensorboard = tensorboard
+        self._shows_events = tensorboard and folder is not None  # until they cannot be written
         self._events: EventWriter | None = None
         self._resumed_at: int | None = None
         self._settings: dict[str, Any] = {}
@@ -63,10 +64,8 @@ class Tracker:
         if self._folder is None:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
-        if (self._folder / EVENTS).is_symlink():
-            raise UserError(
-                f"{self._folder / EVENTS} is a link: a run writes to a folder of its own. Remove it."
-            )
+        if tensorboard:
+            make_folder(self._folder / EVENTS)
         if is_run(self._folder):
             record(self._folder, "metrics.jsonl", "tensorboard")
         self._lines = AppendedFile(self._folder / "metrics.jsonl", self.warn)
@@ -168,7 +167,7 @@ class Tracker:
         sizes = {path.name: path.stat().st_size for path in self._event_files()}
         if self._lines is not None:
             sizes["metrics.jsonl"] = self._lines.size
-        return {"sizes": sizes, "once": self._once}
+        return {"sizes": sizes, "once": dict(self._once)}
 
     def rewind(self, step: int, position: Mapping[str, Any] | int) -> None:
         """Forget what was written after the state from which training resumes.
@@ -243,8 +242,9 @@ class Tracker:
             self._write_once("add_text", "configuration", table, 0, key=rows)
 
     def _event_files(self) -> list[Path]:
-        """In the order in which TensorBoard reads them."""
-        assert self._folder is not None
+        """In the order in which TensorBoard reads them; none where there is none to write."""
+        if self._folder is None or not self._tensorboard:
+            return []
         return sorted((self._folder / EVENTS).glob("events.out.tfevents.*"))
 
     def begin_epoch(self, epoch: int, batches: int, done: int) -> None:

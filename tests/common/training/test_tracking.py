@@ -243,6 +243,7 @@ def test_an_interrupted_validation_is_taken_back(tmp_path):
         tracker.rewind(1, before)
         assert not everything(tmp_path)
         report(tracker, 1)
+        assert "custom_scalars__config__" in {tag for tag, *_ in everything(tmp_path)}
         after = tracker.position()
         report(tracker, 1)
         tracker.rewind(1, after)

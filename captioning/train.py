@@ -191,8 +191,8 @@ def monitor_notes(options: TrainOptions, data: CaptionData) -> Iterator[str]:
         alone = "is always 0 for one image" if count == 1 else "says little for so few"
         yield (
             f"{count} validation images: CIDEr-D weighs words by how rare they are among their "
-            f"captions, and {alone}. Of equal scores the lower loss is better; --monitor loss goes by it "
-            "alone."
+            f"captions, and {alone}. Of equal scores the lower loss is better; --monitor loss goes "
+            "by it alone."
         )
 
 

@@ -5,11 +5,18 @@ from __future__ import annotations
 import io
 import json
 import runpy
+import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from unittest import mock
+
+import pytest
+
+from common.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -33,6 +40,28 @@ def replace_words(run: Path, name: str, token: str) -> None:
     vocabulary["tokens"][4:] = [f"{token}{n}" for n in range(len(vocabulary["tokens"]) - 4)]
     (run / name).write_text(json.dumps(vocabulary))
     (run / "config.json").write_text(json.dumps(config | {"digests": {}}))
+
+
+def assert_refused_at_once(
+    run: Path, folder: Path, setting: tuple[str, str, object], read: Callable[[Path], object]
+) -> None:
+    """A setting that a stranger has changed in a copy of a run costs neither memory nor time.
+
+    Args:
+        run: it is copied.
+        folder: to here.
+        setting: its group, its name, and its value.
+        read: what reads the run.
+    """
+    shutil.copytree(run, folder)
+    config = json.loads((folder / "config.json").read_text())
+    group, name, value = setting
+    config["config"][group][name] = value
+    (folder / "config.json").write_text(json.dumps(config))
+    start = time.process_time()
+    with pytest.raises(UserError, match=rf"\A{folder}/(config.json|model.safetensors)[^\n]*\Z"):
+        read(folder)
+    assert time.process_time() - start < 5
 
 
 def run_module(

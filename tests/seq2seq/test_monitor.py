@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from seq2seq.train import train
-from tests.seq2seq.test_translator import tiny_options
+from tests.seq2seq.tiny import tiny_options
 
 PAIRS = ["go\t가", "run\t뛰어", "stop\t멈춰", "wait\t기다려", "hi\t안녕", "no\t아니", "yes\t네"]
 

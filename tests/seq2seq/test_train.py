@@ -16,7 +16,7 @@ from seq2seq import Translator
 from seq2seq.options import TextOptions, TrainOptions
 from seq2seq.train import evaluate_run, train
 from seq2seq.translator import build_model
-from tests.seq2seq.test_translator import tiny_options
+from tests.seq2seq.tiny import tiny_options
 
 NUMBERS = {
     "7": "seven",

@@ -26,7 +26,7 @@ from common.decoding.search import BeamSearch, Search
 from common.errors import UserError
 from common.models.encoder_decoder import EncoderDecoder
 from common.models.ensemble import EnsembleModel
-from common.models.writer import IN_CODE, Call, PathLike, Sentence, Writer, habits_of
+from common.models.writer import IN_CODE, Call, PathLike, Sentence, Writer, writer_defaults
 from common.runs.run import Run
 from common.text.language import Language
 from common.text.vocabulary import Vocabulary
@@ -139,7 +139,7 @@ class Captioner(Writer):
             model = model or run.build_model(
                 lambda: build_model(options, language.vocabulary, weights="none")
             )
-        return cls(model, transform, language, **habits_of(run, TrainOptions))  # type: ignore[arg-type]
+        return cls(model, transform, language, **writer_defaults(run, TrainOptions))  # type: ignore[arg-type]
 
     def _settings(self) -> dict[str, Any]:
         return {"transform": asdict(self.transform)}

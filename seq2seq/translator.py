@@ -18,7 +18,7 @@ from common.decoding.search import BeamSearch, Search
 from common.errors import UserError
 from common.models.encoder_decoder import EncoderDecoder
 from common.models.ensemble import EnsembleModel
-from common.models.writer import IN_CODE, Call, Sentence, Writer, habits_of
+from common.models.writer import IN_CODE, Call, Sentence, Writer, writer_defaults
 from common.runs.run import Run
 from common.text.language import Language
 from common.text.scripts import written_without_blanks
@@ -107,7 +107,7 @@ class Translator(Writer):
             model = model or run.build_model(
                 lambda: build_model(options, source.vocabulary, target.vocabulary)
             )
-        return cls(model, source, target, **habits_of(run, TrainOptions))  # type: ignore[arg-type]
+        return cls(model, source, target, **writer_defaults(run, TrainOptions))  # type: ignore[arg-type]
 
     def _files(self) -> Iterable[tuple[str, Callable[[Path], None]]]:
         return [*self.source.files("source_"), *self.target.files("target_")]

@@ -252,7 +252,7 @@ class Writer:
         return None if weights is None else weights[0]
 
 
-class Habits(TypedDict):
+class WriterDefaults(TypedDict):
     """How a run writes where a call does not say otherwise: arguments of its `Writer`."""
 
     search: Search
@@ -260,8 +260,8 @@ class Habits(TypedDict):
     longest: Sequence[int]
 
 
-def habits_of(run: Run, options: type) -> Habits:
-    """The habits of a run, from its configuration; `options` are those of its trainings."""
+def writer_defaults(run: Run, options: type) -> WriterDefaults:
+    """The defaults of a run, from its configuration; `options` are those of its trainings."""
     config, where = of_today(options, run.format, run.config), str(run.path / "config.json")
     names = {name: config[name] for name in ("search", "longest") if name in config}
     found = restored(options, names, where)

@@ -75,7 +75,7 @@ def initialize_(
         for weights, size, forget_gate in layers:
             if scheme is not None:
                 _initialize(weights, size, scheme)
-            for tensor, fill in zip(weights, fillers, strict=True):
+            for tensor, fill in zip(weights, fillers, strict=False):  # biases may be missing
                 if tensor is not None and fill is not None:
                     for gate in tensor.split(size):
                         fill(gate)

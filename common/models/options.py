@@ -174,6 +174,8 @@ class LanguageModelOptions:
     """Fraction of the embedding features dropped while training."""
     layer_dropout: DropoutRate = 0.0
     """Fraction of the features dropped between recurrent layers."""
+    weight_dropout: DropoutRate = 0.0
+    """Fraction of the recurrent weights dropped, for all steps of a batch."""
     output_dropout: DropoutRate = 0.0
     """Fraction of the recurrent outputs dropped."""
     locked: bool = False

@@ -157,9 +157,15 @@ class Recurrent(StackedCells):
             return self._unroll(cells, inputs, lengths, state)
         rows = rearrangement(mask, lengths, resets, inputs)
         ways = [self._reads_backwards(index) for index in range(len(cells))]
-        first = rows.first(state, self.initial_state(1, inputs), ways)
-        outputs, last = self._unroll(cells, rows.rows(inputs), rows.lengths, first)
-        return rows.back(outputs), rows.last(last, state, ways)
+        firsts = rows.first(state, self.initial_state(1, inputs), ways)
+        unrolled = [
+            self._unroll(cells, part, its_lengths, first)
+            for part, its_lengths, first in zip(
+                rows.rows(inputs), rows.lengths, firsts, strict=True
+            )
+        ]
+        outputs, lasts = zip(*unrolled, strict=True)
+        return rows.back(outputs), rows.last(lasts, state, ways)
 
     def _unroll(
         self,

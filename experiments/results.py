@@ -1,9 +1,10 @@
 """The tables of results in README.md and experiments/README.md, made of results.csv.
 
-Shape: none. Each row of results.csv is one figure, with all that is needed to find it again. A table stands
-between two comments, and says which rows are in it and what its columns are (`metric`, unless it says so):
+Shape: none. Each row of results.csv is one figure, with all that is needed to find it again. A table
+stands between two comments. The first says which rows are in it, and what its columns are of: `metric`,
+unless it says so.
 
-    <!-- results: forecast; data: sunspots; columns: setting -->
+    <!-- results: forecast; columns: setting -->
     <!-- end -->
 
     python -m experiments.results

@@ -1,16 +1,13 @@
 """Every cell of the core at equal parameters, on short tasks of every shape.
 
-Shape: all. The network is the same, an embedding, one recurrent layer and an output, and so are the
-updates and their rate; the cells differ, and their sizes, by which all have as many weights. The tasks: a
-word is spelt (one to many), digits are summed (many to one), a text goes on (many to many), symbols are
-reversed (sequence to sequence). Beside them stands the best guess without a memory. Expect that none is
-the best in all: those that are linear in their past read texts well, and cannot add.
+Shape: all. An embedding, one recurrent layer and an output; the cells differ, and their sizes, by which
+all networks have as many weights. The tasks: a word is spelt (one to many), digits are summed (many to
+one), a text goes on (many to many), symbols are reversed (sequence to sequence). Beside them stands the
+best guess without a memory. Expect that no cell is best in all: those that are linear in their past
+cannot sum. Each training is a run with its entry in TensorBoard's HParams; the same command resumes.
 
     python -m experiments.compare_cells
     python -m experiments.compare_cells --full --epochs 20 --processes 2
-
-Each training is a run of its own, with an entry in the page HParams of TensorBoard. The same command goes
-on with a comparison that was stopped.
 """
 
 from __future__ import annotations
@@ -23,14 +20,14 @@ from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Annotated, Any
 
+import numpy as np
 import torch
 
 from common.cli.command_line import parse_options
 from common.config import BASIC, MAY_CHANGE, Folder, Positive
 from common.data.batching import Batches, bucketed_batches
 from common.errors import run_command
-from common.evaluation.pictures import dot_chart, png
-from common.files import atomic_write
+from common.evaluation.pictures import dot_chart
 from common.models.language_model import LanguageModel, score
 from common.models.sizes import largest_size, number_of_weights
 from common.models.text_batches import TextBatch
@@ -38,8 +35,8 @@ from common.models.tokens import token_figures
 from common.recurrent import cells
 from common.runs import Kept
 from common.synthetic.sequences import TASKS, SequenceTask, memoryless
-from common.training import Evaluation, RunOptions, Task, Tracker, TrainingOptions
-from experiments.parallel.trainings import train_all
+from common.training import Evaluation, RunOptions, Task, TrainingOptions
+from experiments.parallel.trainings import report_all, train_all
 
 CELLS: dict[str, Any] = {
     "SimpleRNN": "rnn", "SimpleRNN, ReLU": "rnn_relu", "LSTM": "lstm",
@@ -100,18 +97,21 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
     make_model = partial(build, options.cell, size)
     hidden = largest_size(make_model, options.weights)
     model = kept.build_model(lambda: make_model(hidden)).to(device)
+    weights = number_of_weights(model)
 
     def batches(epoch: int) -> Batches[TextBatch]:
         rows = bucketed_batches(lengths, training.batch_size, seed=training.seed, epoch=epoch)
-        return Batches(rows, lambda row: TextBatch(
-            *(each[row, : lengths[row].max()] for each in (tokens, targets))
-        ))  # fmt: skip
+        return Batches(rows, collate)
+
+    def collate(row: np.ndarray) -> TextBatch:
+        longest = lengths[row].max()
+        return TextBatch(tokens[row, :longest], targets[row, :longest])
 
     def evaluate(model: LanguageModel, split: str) -> Evaluation:
         scored = score(model, *map(torch.from_numpy, data[split]))
-        metrics = {"accuracy": scored.accuracy, "loss": scored.loss, "hidden_size": hidden}
-        metrics["weights"] = number_of_weights(model)
-        return Evaluation(metrics | {"memoryless": memoryless(data["train"], *data[split])})
+        guess = memoryless(data["train"], *data[split])
+        metrics = {"accuracy": scored.accuracy, "loss": scored.loss, "memoryless": guess}
+        return Evaluation(metrics, recorded={"hidden_size": hidden, "weights": weights})
 
     return Task(
         model=model, optimizer=training.make_optimizer(model), batches=batches, evaluate=evaluate,
@@ -121,48 +121,30 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
 
 def compare(chosen: Comparison) -> None:
     """Train what is not yet trained; print a table of all, and save it with its figure."""
-    tasks, seeds = (list(TASKS), 3) if chosen.full else (["reverse"], 1)
-
-    def planned(task: SequenceTask, cell: str, seed: int) -> Options:
-        name = f"{task}-{re.sub('[^a-z]+', '-', cell.lower())}-{seed}"
-        how = {"epochs": chosen.epochs, "seed": seed, "device": chosen.device}
-        return Options(
-            run_dir=chosen.folder / name, resume=True, task=task, cell=cell, weights=chosen.weights,
-            training=replace(Options.training, **how),
-        )  # fmt: skip
-
-    trainings = [planned(*each) for each in product(tasks, CELLS, range(seeds))]
-    found = iter(train_all(trainings, make_task, "compare_cells", chosen.folder, chosen.processes))
-    columns = ["task", "cell", "features", "weights", "accuracy", "spread", "ms an update"]
-    rows, panels, marked = list[list[str]](), {task: {} for task in tasks}, dict[str, float]()
+    tasks, seeds = (list(TASKS), 3) if chosen.full else (list(TASKS)[-1:], 1)
+    of = partial(replace, Options.training, epochs=chosen.epochs, device=chosen.device)
+    plan = [
+        Options(
+            run_dir=chosen.folder / f"{task}-{re.sub('[^a-z]+', '-', cell.lower())}-{seed}",
+            resume=True, task=task, cell=cell, weights=chosen.weights, training=of(seed=seed),
+        )
+        for task, cell, seed in product(tasks, CELLS, range(seeds))
+    ]  # fmt: skip
+    found = iter(train_all(plan, make_task, "compare_cells", chosen.folder, chosen.processes))
+    rows = [["task", "cell", "features", "weights", "accuracy", "spread", "ms an update"]]
+    panels: dict[str, dict[str, tuple[float, float]]] = {task: {} for task in tasks}
+    marked: dict[str, float] = {}
     for task, cell in product(tasks, CELLS):
-        of = [next(found) for _ in range(seeds)]
-        right, costs = [each["accuracy"] for each in of], [each["milliseconds"] or 0 for each in of]
-        mean, spread, marked[task] = fmean(right), pstdev(right), of[0]["memoryless"]
-        panels[task][cell] = mean, spread
-        sizes = str(of[0]["hidden_size"]), f"{of[0]['weights']:,}"
-        rows.append([task, cell, *sizes, f"{mean:.3f}", f"{spread:.3f}", f"{max(costs):.1f}"])
+        each = [next(found) for _ in range(seeds)]
+        right, costs = ([one[name] or 0 for one in each] for name in ("accuracy", "milliseconds"))
+        panels[task][cell], marked[task] = (fmean(right), pstdev(right)), each[0]["memoryless"]
+        sizes = str(each[0]["hidden_size"]), f"{each[0]['weights']:,}"
+        figures = *(f"{value:.3f}" for value in panels[task][cell]), f"{max(costs):.1f}"
+        rows.append([task, cell, *sizes, *figures])
     rows += [[task, "without a memory", "", "", f"{marked[task]:.3f}", "", ""] for task in tasks]
-    picture = dot_chart(panels, "accuracy", marked)
-    with (
-        Tracker(chosen.folder, progress=False) as tracker,
-        atomic_write(chosen.folder / "cells.png", "wb") as file,
-    ):
-        tracker.rewind(0, {})
-        tracker.table("cells", columns, rows)
-        tracker.images("cells", picture)
-        file.write(png(picture))
-    with atomic_write(chosen.folder / "cells.tsv") as table:
-        table.writelines("\t".join(row) + "\n" for row in [columns, *rows])
-    for row in [columns, *rows]:
-        print("".join(f"{each:<{20 if n < 2 else 10}}" for n, each in enumerate(row)).rstrip())
-
-
-def main() -> None:
-    """Read the arguments and compare."""
-    prog = "python -m experiments.compare_cells"
-    compare(parse_options(Comparison, prog=prog, description=__doc__))
+    report_all(chosen.folder, "cells", rows, dot_chart(panels, "accuracy", marked))
 
 
 if __name__ == "__main__":
-    run_command(main)
+    prog = "python -m experiments.compare_cells"
+    run_command(lambda: compare(parse_options(Comparison, prog=prog, description=__doc__)))

@@ -20,9 +20,8 @@ Examples: TypeAlias = tuple[np.ndarray, np.ndarray]
 
 
 def spell(count: int, seed: int, words: int = 128, letters: int = 12) -> Examples:
-    """One to many: a word is read, and its letters are written. They are random, and known by heart: those
-    of a word are the same whatever the seed.
-    """
+    """One to many: a word is read, and its letters are written. They are random, and learnt by heart:
+    those of a word are the same whatever the seed."""
     spelling = np.random.default_rng(0).integers(FIRST, FIRST + 26, (words, letters))
     chosen = np.random.default_rng(seed).integers(words, size=count)
     tokens = np.full((count, letters), ANSWER)
@@ -31,8 +30,8 @@ def spell(count: int, seed: int, words: int = 128, letters: int = 12) -> Example
 
 
 def sum_of_digits(count: int, seed: int, modulus: int = 5, longest: int = 20) -> Examples:
-    """Many to one: digits are read, from one of them to the longest, and then their sum is written,
-    without its multiples of the modulus."""
+    """Many to one: digits are read, and the last step gives their sum modulo the modulus. There are one
+    to `longest` of them."""
     draw = np.random.default_rng(seed)
     digits = draw.integers(modulus, size=(count, longest))
     steps = np.arange(longest) + 1

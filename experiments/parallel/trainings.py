@@ -1,17 +1,20 @@
-"""Many trainings of one experiment, in a few processes: what was finished is kept, and the rest goes on."""
+"""Many trainings of one experiment in a few processes: those that are finished are not repeated."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from PIL.Image import Image
+
 from common.config.changes import may_change
 from common.config.plain import with_absolute_paths
-from common.files import read_json, write_json
+from common.files import atomic_write, read_json, write_json
 from common.runs import Run
-from common.training import RunOptions, session
+from common.training import RunOptions, Tracker, session
 from experiments.parallel.job import Job, Report
 from experiments.parallel.side_by_side import run_side_by_side
 
@@ -39,8 +42,8 @@ def train_all(
         announce: takes a line with the estimated time.
 
     Returns:
-        Of each training its metrics, and "milliseconds", the CPU time of an update; None where its
-        process did none.
+        Of each training its metrics and what its evaluation recorded, and "milliseconds": the CPU time
+        of an update; None where the process that finished it did none.
 
     Raises:
         UserError: a training failed, or its run was begun with other settings.
@@ -62,16 +65,53 @@ def train_some(
     report: Report, trainings: Sequence[Options], make_task: session.MakeTask[Options], kind: str
 ) -> None:
     """Do trainings one after the other, and write what is found to the folder of each."""
-    for number, options in enumerate(trainings):
-        clock: list[tuple[int, float]] = []  # after the first update of this process, and the last
+    for done, options in enumerate(trainings):
+        so_far = partial(_report, report, done, len(trainings))
+        train_one(so_far, options, make_task, kind)
 
-        def on_progress(updates: int, most: int | None, done: int = number) -> None:
-            clock[1:] = [(updates, time.process_time())]
-            report((done + updates / (most or updates)) / len(trainings))
 
-        metrics: Mapping[str, float] = session.train(
-            options, make_task, kind, on_progress=on_progress
-        ).metrics
-        (first, began), (last, ended) = (clock[0], clock[-1]) if clock else ((0, 0.0), (0, 0.0))
-        cost = 1000 * (ended - began) / (last - first) if last > first else None
-        write_json(options.run_dir / FOUND, {**metrics, "milliseconds": cost})
+def train_one(
+    report: Report, options: Options, make_task: session.MakeTask[Options], kind: str
+) -> None:
+    """Do one of the trainings, and write what is found to its folder."""
+    clock: list[
+        tuple[int, float]
+    ] = []  # after the first update of this process, and after the last
+
+    def on_progress(updates: int, most: int | None) -> None:
+        clock[1:] = [(updates, time.process_time())]
+        report(updates / (most or updates))
+
+    found = session.train(options, make_task, kind, on_progress=on_progress)
+    cost = None
+    if len(clock) > 1:
+        (first, began), (last, ended) = clock
+        cost = 1000 * (ended - began) / (last - first)
+    results = {**found.metrics, **found.recorded, "milliseconds": cost}
+    write_json(options.run_dir / FOUND, results)
+
+
+def _report(report: Report, done: int, trainings: int, fraction: float) -> None:
+    report((done + fraction) / trainings)
+
+
+def report_all(folder: Path, name: str, rows: Sequence[Sequence[str]], picture: Image) -> None:
+    """Print a table of all trainings; save it with its figure, and show both in TensorBoard.
+
+    Args:
+        folder: for `name`.txt, `name`.png and the events; what an earlier call wrote is replaced.
+        name: of the table and of the figure.
+        rows: the texts of the cells; the first are the names of the columns.
+        picture: the figure.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() + "\n" for row in rows)
+    table = "".join(lines)
+    with atomic_write(folder / f"{name}.txt") as file:
+        file.write(table)
+    picture.save(folder / f"{name}.png")
+    with Tracker(folder, progress=False) as tracker:
+        tracker.rewind(0, {})
+        tracker.table(name, rows[0], rows[1:])
+        tracker.images(name, picture)
+    print(table, end="")

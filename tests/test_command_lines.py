@@ -161,7 +161,9 @@ def test_experiments_are_listed_by_shape_with_a_line_each():
     assert {"caption_flickr8k", "demo", "translate_multi30k", "benchmarks"} <= set(names)
     for name, line, shapes in experiments():
         assert shapes and set(shapes) <= SHAPES.keys(), f"{name}: its docstring states no shape"
-        assert line and listed.stdout.count(f"\n  {name} ") == listed.stdout.count(line) == len(shapes)
+        assert line and listed.stdout.count(f"\n  {name} ") == listed.stdout.count(line) == len(
+            shapes
+        )
     many_to_one = listed.stdout.split("\n\nmany to one\n")[1].split("\n\n")[0]
     assert "sentiment" in many_to_one and "hello" not in many_to_one
 

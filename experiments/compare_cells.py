@@ -58,7 +58,7 @@ class Options(RunOptions):
     cell: str = "LSTM"
     weights: Positive = 30_000
     training: TrainingOptions = TrainingOptions(
-        epochs=5, learning_rate=0.01, weight_decay=0.0, schedule="cosine", clip_norm=1.0, patience=0,
+        epochs=3, learning_rate=0.01, weight_decay=0.0, schedule="cosine", clip_norm=1.0, patience=0,
         precision="fp32", threads=1,
     )  # fmt: skip
 
@@ -71,7 +71,7 @@ class Comparison:
     """Folder of all runs, and for the table and the figure."""
     full: Annotated[bool, BASIC] = False
     """All four tasks and three seeds, and not one of each."""
-    epochs: Annotated[Positive, BASIC] = 5
+    epochs: Annotated[Positive, BASIC] = 3
     """Epochs of each training, of 125 updates."""
     weights: Annotated[Positive, BASIC] = 30_000
     """Most weights of a network; each has nearly as many."""

@@ -29,7 +29,7 @@ def spell(count: int, seed: int, words: int = 128, letters: int = 12) -> Example
     return tokens, spelling[chosen]
 
 
-def sum_of_digits(count: int, seed: int, modulus: int = 5, longest: int = 20) -> Examples:
+def sum_of_digits(count: int, seed: int, modulus: int = 5, longest: int = 12) -> Examples:
     """Many to one: digits are read, and the last step gives their sum modulo the modulus. There are one
     to `longest` of them."""
     draw = np.random.default_rng(seed)

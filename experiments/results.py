@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import csv
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -147,7 +148,10 @@ def markers() -> Iterator[str]:
 
 
 def main() -> None:
-    """Write the tables anew."""
+    """Write the tables anew; with any argument, explain."""
+    if sys.argv[1:]:
+        print(__doc__)
+        return
     results = read()
     for page in PAGES:
         before = page.read_text(encoding="utf-8")

@@ -48,7 +48,7 @@ def train_all(
     Raises:
         UserError: a training failed, or its run was begun with other settings.
     """
-    for each in trainings:  # of the first training that does not fit, before any is done
+    for each in trainings:  # a run that does not fit is refused before any training is done
         settings = with_absolute_paths(each)
         Run.check(each.run_dir, kind, settings, resume=True, may_change=may_change(settings))
     left = [each for each in trainings if not (each.run_dir / FOUND).is_file()]
@@ -74,9 +74,8 @@ def train_one(
     report: Report, options: Options, make_task: session.MakeTask[Options], kind: str
 ) -> None:
     """Do one of the trainings, and write what is found to its folder."""
-    clock: list[
-        tuple[int, float]
-    ] = []  # after the first update of this process, and after the last
+    # Updates and CPU time, after the first update of this process and after the last.
+    clock: list[tuple[int, float]] = []
 
     def on_progress(updates: int, most: int | None) -> None:
         clock[1:] = [(updates, time.process_time())]
@@ -111,7 +110,7 @@ def report_all(folder: Path, name: str, rows: Sequence[Sequence[str]], picture: 
         file.write(table)
     picture.save(folder / f"{name}.png")
     with Tracker(folder, progress=False) as tracker:
-        tracker.rewind(0, {})
+        tracker.rewind(0, {})  # forgets what an earlier call wrote
         tracker.table(name, rows[0], rows[1:])
         tracker.images(name, picture)
     print(table, end="")

@@ -1,9 +1,9 @@
 """The next values of a series, by a recurrent network that corrects a simple forecast.
 
-A backtest: all is learnt from the past, and judged on the last steps of the series. Beside the networks
-stand what they have to be better than: the last value or the season before, the same moved by the
-recent change, ridge regression on the window, and the same networks with a linear map in the place of
-the recurrence. The errors are means over networks that begin with different weights.
+Shape: many to one. A backtest: all is learnt from the past, and judged on the last steps of the series.
+Beside the networks stand what they have to be better than: the last value or the season before, the same
+moved by the recent change, ridge regression on the window, and the same networks with a linear map in
+the place of the recurrence. The errors are means over networks that begin with different weights.
 The data are a column of a CSV file; without one, a chaotic series is made, of which ridge regression
 leaves several times the error of a recurrent network.
 

@@ -1,8 +1,9 @@
 """The smallest recurrent network at work: it reads "hell" and predicts "ello".
 
-Each character is one-hot, and at every step the network predicts the next one. After an "l" comes "l" or
-"o": only what was read before tells which, so that counting which character follows which gets three of
-four right. The probabilities of every step are printed as a table while they are learnt, in seconds.
+Shape: many to many. Each character is one-hot, and at every step the network predicts the next one.
+After an "l" comes "l" or "o": only what was read before tells which, so that counting which character
+follows which gets three of four right. The probabilities of every step are printed as a table while
+they are learnt, in seconds.
 
     python -m experiments.hello train
     python -m experiments.hello train --word banana --cell gru

@@ -1,6 +1,6 @@
 """The next character or word of any text, and new texts that are written token by token.
 
-A text is read as one stream, with the state carried from chunk to chunk (truncated backpropagation
+Shape: many to many. A text is read as one stream, with the state carried on (truncated backpropagation
 through time); line by line; or in all windows of a few tokens. Beside the network stands a model of
 counts (Kneser-Ney). Without data it learns a Korean sentence by heart, to a loss near 0.2.
 

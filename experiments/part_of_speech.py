@@ -1,9 +1,9 @@
 """The part of speech of every word, by a recurrent network that reads the whole sentence.
 
-"I work at google" and "I google at work" hold the same words: their places show which is the verb.
-`by_place` is the fraction of these two in which it finds the verb and the noun. It knows a word by
-itself and by its spelling: endings, beginnings, capitals. The baseline beside it gives each word its
-most frequent tag. Expect both sentences right, and a lower accuracy with `--no-bidirectional`.
+Shape: many to many. "I work at google" and "I google at work" hold the same words: their places show
+which is the verb. `by_place` is the fraction of these two in which it finds the verb and the noun. It
+knows a word by itself and by its spelling: endings, beginnings, capitals. The baseline beside it gives
+each word its most frequent tag. Expect both sentences right, and less with `--no-bidirectional`.
 The data are a folder of CoNLL-U files with train and dev in their names; without one, sentences that
 are built in, learnt in seconds.
 

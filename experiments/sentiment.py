@@ -1,9 +1,10 @@
 """Whether a sentence praises or not, by a recurrent network that reads it to its end.
 
-The network corrects naive Bayes on words and pairs of words, which stands beside it (`--alone`: it is on
-its own). Cross-validation: the sentences are cut into folds, and for each fold a network and a naive
-Bayes learn from the others; the accuracy is that over all sentences, each judged by those that did not
-see it. With `--through-time` it reads forwards, and its loss is a mean over all words.
+Shape: many to one. The network corrects naive Bayes on words and pairs of words, which stands beside it
+(`--alone`: it is on its own). Cross-validation: the sentences are cut into folds, and for each fold a
+network and a naive Bayes learn from the others; the accuracy is that over all sentences, each judged by
+those that did not see it. With `--through-time` it reads forwards, and its loss is a mean over all
+words.
 The data are a folder with two or more files of a sentence a line, one file for each class, as
 rt-polarity.neg and rt-polarity.pos; without one, sentences are made in which one opening in four
 turns the judgement: expect 1.0, and 0.75 of naive Bayes.

@@ -167,6 +167,31 @@ def line_chart(lines: Mapping[str, Sequence[float]], below: str, beside: str) ->
     return _drawn(figure)
 
 
+def dot_chart(
+    panels: Mapping[str, Mapping[str, tuple[float, float]]], below: str, marked: Mapping[str, float]
+) -> Image.Image:
+    """A value of each name as a dot, with its spread as a bar, in panels side by side.
+
+    Args:
+        panels: by title, the value and the spread of each name; the names are the same in all.
+        below: what the values are.
+        marked: by title, a value to compare with, drawn as a dashed line.
+    """
+    names = list(next(iter(panels.values())))
+    figure = Figure((2 + 2.4 * len(panels), 0.9 + 0.24 * len(names)), dpi=100, layout="constrained")
+    row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (title, dots) in zip(row, panels.items(), strict=True):
+        values, spreads = zip(*dots.values(), strict=True)
+        axes.errorbar(values, range(len(names)), xerr=spreads, fmt="o", capsize=3)
+        axes.axvline(marked[title], color="0.5", linestyle="--")
+        axes.set_title(title, fontsize=10)
+        axes.set_xlabel(below)
+        axes.grid(alpha=0.3)
+    row[0].set_yticks(range(len(names)), names)
+    row[0].invert_yaxis()
+    return _drawn(figure)
+
+
 def png(picture: Image.Image) -> bytes:
     """A picture as the bytes of a PNG file."""
     file = io.BytesIO()

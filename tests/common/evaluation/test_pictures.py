@@ -15,6 +15,7 @@ from common.evaluation.pictures import (
     PAPER,
     attention_overlay,
     contact_sheet,
+    dot_chart,
     drawable,
     heat_map,
     wrapped,
@@ -316,3 +317,12 @@ def test_letters_that_the_font_lacks_are_spelt_by_their_sound():
     assert drawable("\U0001f9aa\n") == "\u25a1\n"
     for text in ("a dog, été, ß", "собака", "ο σκύλος"):
         assert drawable(text) == text
+
+
+def test_a_dot_chart_has_a_panel_for_each_title_and_a_row_for_each_name():
+    dots = {"LSTM": (0.9, 0.01), "GRU": (0.8, 0.02), "minGRU": (0.4, 0.0)}
+    one = dot_chart({"sum": dots}, "accuracy", {"sum": 0.2})
+    two = dot_chart({"sum": dots, "text": dots}, "accuracy", {"sum": 0.2, "text": 0.3})
+    assert two.width > one.width and two.height == one.height
+    few = dot_chart({"sum": {"LSTM": (0.9, 0.01)}}, "accuracy", {"sum": 0.2})
+    assert few.height < one.height and (pixels(few) != 255).any()

@@ -124,7 +124,7 @@ class Rearrangement:
     def rows(self, inputs: Tensor) -> list[Tensor]:
         """The steps (B, T, F) of the input in batches (N, T', F), 0 at padding."""
         flat = _take(inputs.flatten(0, 1), self.index, self.inverse.flatten())
-        sizes = [len(lengths) for lengths in self.lengths]
+        sizes = [lengths.shape[0] for lengths in self.lengths]
         spans = [size * most for size, most in zip(sizes, self.steps, strict=True)]
         parts = flat.split(spans)
         return [
@@ -150,7 +150,7 @@ class Rearrangement:
         if self.firsts is None:
             return [state]
         state = self._select(state, initial, [self.firsts[way] for way in reverse])
-        ends = list(accumulate(len(lengths) for lengths in self.lengths))
+        ends = list(accumulate(lengths.shape[0] for lengths in self.lengths))
         return [
             map_state(lambda part: part[start:end], state)  # noqa: B023
             for start, end in zip([0, *ends], ends, strict=False)

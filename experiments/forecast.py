@@ -29,7 +29,7 @@ from common.data.series import Scale, WindowedSeries, read_column
 from common.errors import UserError
 from common.evaluation.pictures import line_chart, png
 from common.models import Forecaster, Ridge, SeriesBatch, SideBySide
-from common.recurrent.names import StandardCell
+from common.recurrent.names import CellName
 from common.runs import Kept
 from common.synthetic.series import mackey_glass
 from common.training import Evaluation, RunOptions, Task, TrainingOptions, held_out, predictions
@@ -61,7 +61,7 @@ class Options(RunOptions):
     """Newest steps that are not looked at: choose settings with the backtest left out."""
     stride: Annotated[Positive, BASIC] = 1
     """Steps from one training origin to the next; the horizon: all at the hour of the backtest's."""
-    cell: Annotated[StandardCell, BASIC] = "gru"
+    cell: Annotated[CellName, BASIC] = "gru"
     """Recurrence of the networks."""
     networks: Annotated[Positive, BASIC] = 5
     """Networks with the recurrence, and as many with a linear map."""

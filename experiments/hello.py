@@ -24,7 +24,7 @@ from common.config import BASIC, MAY_CHANGE, Folder, Size
 from common.errors import UserError
 from common.evaluation.pictures import heat_map, png
 from common.models import LanguageModel, TextBatch, token_figures
-from common.recurrent.names import StandardCell
+from common.recurrent.names import CellName
 from common.runs import Kept
 from common.text import SPECIALS, Vocabulary
 from common.training import Evaluation, RunOptions, Task, Tracker, TrainingOptions, held_out
@@ -38,7 +38,7 @@ class Options(RunOptions):
     """Folder for all that the run writes."""
     word: Annotated[str, BASIC] = "hello"
     """What is learnt: all but its last character is read, all but its first is predicted."""
-    cell: Annotated[StandardCell, BASIC] = "rnn"
+    cell: Annotated[CellName, BASIC] = "rnn"
     """Recurrent cell."""
     hidden_size: Annotated[Size, BASIC] = 8
     """Features of the hidden state."""

@@ -41,8 +41,8 @@ class Recurrent(StackedCells):
     each (B, H), for the standard cells.
 
     Args:
-        cell: "rnn" (tanh), "rnn_relu", "lstm", "gru"; or a function (input_size, hidden_size) ->
-            Cell: `LayerNormLSTMCell`, `functools.partial(GRUCell, reset_after=False)`.
+        cell: "rnn" (tanh), "rnn_relu", "lstm", "gru", or another name of `CellName`; or a function
+            (input_size, hidden_size) -> Cell: a class of yours, `functools.partial(CoRNNCell, dt=0.1)`.
         input_size: I, features of an input.
         hidden_size: H, features of a hidden state; or a size for each layer.
         num_layers: L; each layer reads the outputs of the one below.

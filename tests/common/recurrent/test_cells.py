@@ -1,13 +1,17 @@
 """Every cell: its equations and gradients."""
 
 from functools import partial
+from typing import get_args
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.autograd import gradcheck, gradgradcheck
 
-from common.recurrent import Cell, GRUCell, LSTMCell, SimpleRNNCell
+from common.recurrent import Cell, GRUCell, LSTMCell, Recurrent, SimpleRNNCell, cells
+from common.recurrent.cells import NAMED
+from common.recurrent.fused import STANDARD
+from common.recurrent.names import CellName
 from tests.common.recurrent.cells import CELLS
 
 every_cell = pytest.mark.parametrize("name", CELLS)
@@ -132,3 +136,20 @@ def test_bad_sizes_and_nonlinearities_are_refused():
         LSTMCell(0, 3)
     with pytest.raises(ValueError, match="'tanh' or 'relu'"):
         SimpleRNNCell(2, 3, nonlinearity="sigmoid")
+
+
+@pytest.mark.parametrize("name", get_args(CellName))
+def test_every_name_is_a_cell(name):
+    network = Recurrent(name, X, H)
+    outputs, _ = network(torch.randn(B, 3, X), lengths=[3, 1, 2])
+    assert outputs.shape == (B, 3, H)
+    assert (network.kernel is None) == (name in NAMED)
+
+
+def test_every_cell_has_a_name():
+    """Or is one of torch's: by its name it runs on the kernels."""
+    classes = {getattr(cells, name) for name in cells.__all__ if name.endswith("Cell")}
+    standard = {SimpleRNNCell, LSTMCell, GRUCell}
+    named = {getattr(cell, "func", cell) for cell in NAMED.values()}
+    assert classes - {Cell, cells.LinearCell} == named | standard
+    assert {*NAMED, *STANDARD} == {*get_args(CellName)}

@@ -123,7 +123,9 @@ def table(results: Sequence[Result], columns: Sequence[str]) -> str:
         for head, cell in added.items():
             if cells.setdefault(head, cell) != cell:
                 raise UserError(f"results.csv: {cells[head]} and {cell} are both of {result}.")
-    if len({cells.get("CPU-minutes") for cells in lines.values()}) > 1:  # else they are of one command
+    if (
+        len({cells.get("CPU-minutes") for cells in lines.values()}) > 1
+    ):  # else they are of one command
         heads.append("CPU-minutes")
     rows = [[*beside, *heads], ["---"] * len([*beside, *heads])]
     rows += [[*key, *(cells.get(head, "") for head in heads)] for key, cells in lines.items()]

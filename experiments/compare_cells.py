@@ -42,10 +42,10 @@ CELLS: dict[str, Any] = {
     "SimpleRNN": "rnn", "SimpleRNN, ReLU": "rnn_relu", "LSTM": "lstm",
     "LSTM, peepholes": cells.PeepholeLSTMCell, "LSTM, coupled gates": cells.CoupledLSTMCell,
     "LSTM, layer norm": cells.LayerNormLSTMCell, "JANET": cells.JANETCell, "GRU": "gru",
-    "GRU, reset before": partial(cells.GRUCell, reset_after=False),
-    "GRU, layer norm": cells.LayerNormGRUCell, "MGU": cells.MGUCell, "IndRNN": cells.IndRNNCell,
-    "coRNN": cells.CoRNNCell, "LEM": cells.LEMCell, "minGRU": cells.MinGRUCell,
-    "minLSTM": cells.MinLSTMCell, "HGRN": cells.HGRNCell,
+    "GRU, reset before": partial(cells.GRUCell, reset_after=False), "MGU": cells.MGUCell,
+    "GRU, layer norm": cells.LayerNormGRUCell, "IndRNN": cells.IndRNNCell, "LEM": cells.LEMCell,
+    "coRNN": cells.CoRNNCell, "coRNN, dt 1": partial(cells.CoRNNCell, dt=1, gamma=0.5, epsilon=0.5),
+    "minGRU": cells.MinGRUCell, "minLSTM": cells.MinLSTMCell, "HGRN": cells.HGRNCell,
 }  # fmt: skip
 
 
@@ -125,7 +125,7 @@ def compare(chosen: Comparison) -> None:
     of = partial(replace, Options.training, epochs=chosen.epochs, device=chosen.device)
     plan = [
         Options(
-            run_dir=chosen.folder / f"{task}-{re.sub('[^a-z]+', '-', cell.lower())}-{seed}",
+            run_dir=chosen.folder / f"{task}-{re.sub('[^a-z0-9]+', '-', cell.lower())}-{seed}",
             resume=True, task=task, cell=cell, weights=chosen.weights, training=of(seed=seed),
         )
         for task, cell, seed in product(tasks, CELLS, range(seeds))

@@ -178,7 +178,13 @@ def _hold_memory(
     return inputs, [torch.cat([weight, column], dim=1), *others]
 
 
-def _call(
+def _call(*arguments: Any) -> tuple[Tensor, State]:
+    """`_run`, also in what `torch.compile` makes, as of torch.nn's modules: it would unroll the kernel
+    into single steps, which takes minutes and is no faster."""
+    return (_run_apart if torch.compiler.is_compiling() else _run)(*arguments)
+
+
+def _run(
     kernel: nn.RNNBase,
     inputs: Tensor,
     state: State,
@@ -205,3 +211,7 @@ def _call(
             warnings.filterwarnings("ignore", message=".*single contiguous chunk of memory")
         outputs, *last = _FUNCTIONS[kernel.mode](*arguments)
     return outputs, tuple(last)
+
+
+# As `torch.compiler.disable`, which would import the compiler here.
+_run_apart = torch._disable_dynamo(_run)

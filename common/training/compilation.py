@@ -51,7 +51,8 @@ class Compilation:
             begin.restore()
             loss = learn()
             self.works = False
-            why = f"{type(error).__name__}: {one_line(error)[:200]}"
+            cause = getattr(error, "inner_exception", error)  # of the backend
+            why = f"{type(cause).__name__}: {one_line(cause)[:200]}"
             self.say(f"training goes on without --compile, which failed ({why})")
             return loss
 

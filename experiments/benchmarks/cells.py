@@ -86,7 +86,10 @@ def beside_torchrecurrent(
     inputs = torch.randn(batch, steps, size).to(device)
     ours = learning(Recurrent(cell, size, size).to(device), inputs)
     scale = learning(nn.GRU(size, size, batch_first=True).to(device), inputs)
-    variants = {f"Recurrent({cell.__name__})": ours, "torch.nn.GRU": scale}
+    variants: dict[str, Callable[[], object]] = {
+        f"Recurrent({cell.__name__})": ours,
+        "torch.nn.GRU": scale,
+    }
     if library := peer("torchrecurrent"):
         theirs = getattr(library, name)(size, size).to(device)
         first = learning(theirs, inputs.transpose(0, 1).contiguous())

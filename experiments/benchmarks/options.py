@@ -21,8 +21,8 @@ class BenchmarkOptions:
     """
 
     names: Annotated[tuple[Name, ...], POSITIONAL, Metavar("NAME")] = (*get_args(Timed), "padding")
-    """recurrent, cells, decoder, beam, translator, captioner, padding, or corpus, which takes some minutes
-    and 2 GB of disk and is measured only if it is named."""
+    """recurrent, cells, decoder, beam, translator, captioner, padding, or corpus, which takes
+    some minutes and 2 GB of disk and is measured only if it is named."""
     threads: Positive = 1
     """CPU threads; one gives the steadiest ratios."""
     device: Annotated[str, Metavar("DEVICE")] = "cpu"

@@ -48,6 +48,10 @@ class Cell(nn.Module):
     forget_gate: ClassVar[int | None] = None
     """The block of the forget gate, if any: a large bias keeps the memory."""
 
+    joint_bias: bool = False
+    """Whether bias_hh is only ever added to what `project` returns, and has its shape: then `project`
+    adds both biases, once for all steps, and `recurrent` none."""
+
     weight_hh: nn.Parameter | None
     bias_ih: nn.Parameter | None
     bias_hh: nn.Parameter | None
@@ -99,7 +103,7 @@ class Cell(nn.Module):
         Args:
             inputs: (..., I'), the input, or some of its features.
             columns: which features `inputs` holds.
-            bias: whether to add bias_ih, which belongs to one part only.
+            bias: whether to add the bias, which belongs to one part only.
 
         Returns:
             (..., P).
@@ -107,7 +111,7 @@ class Cell(nn.Module):
         return self._multiply("ih", inputs, ALL, columns, bias)
 
     def recurrent(self, hidden: Tensor, rows: slice = ALL, bias: bool = True) -> Tensor:
-        """The recurrent product W_hh h + b_hh.
+        """The recurrent product W_hh h + b_hh, without the bias where that is joint.
 
         Args:
             hidden: (B, H).
@@ -188,11 +192,13 @@ class Cell(nn.Module):
     def _part(
         self, which: Literal["ih", "hh"], rows: slice, columns: slice, bias: bool
     ) -> tuple[Tensor, Tensor | None]:
-        weight, b = (
-            (self.weight_ih, self.bias_ih) if which == "ih" else (self.weight_hh, self.bias_hh)
-        )
+        weight = self.weight_ih if which == "ih" else self.weight_hh
         assert weight is not None, "a cell without recurrent weights has no recurrent product"
-        b = b if bias else None
+        b: Tensor | None = None
+        if bias and self.joint_bias and self.bias_ih is not None and self.bias_hh is not None:
+            b = self.bias_ih + self.bias_hh if which == "ih" else None
+        elif bias:
+            b = self.bias_ih if which == "ih" else self.bias_hh
         if rows != ALL:
             return weight[rows], None if b is None else b[rows]
         # A slice of all columns is no leaf, and autocast caches its casts of leaves only.

@@ -32,6 +32,7 @@ class GRUCell(Cell):
     ) -> None:
         super().__init__(input_size, hidden_size, bias=bias)
         self.reset_after = reset_after
+        self.joint_bias = not reset_after
 
     def step(self, projected: Tensor, state: State) -> State:
         """projected: (B, 3 H), the input part of r, z, n; state: (h,) with h (B, H)."""

@@ -43,6 +43,5 @@ class IndRNNCell(SimpleRNNCell):
         nn.init.uniform_(self.weight_hh)
 
     def recurrent(self, hidden: Tensor, rows: slice = ALL, bias: bool = True) -> Tensor:
-        """The recurrent product u * h + b_hh. hidden: (B, H), of the units in `rows`."""
-        product = self.scaled("weight_hh", hidden, rows)
-        return product if self.bias_hh is None or not bias else product + self.bias_hh[rows]
+        """The recurrent product u * h. hidden: (B, H), of the units in `rows`."""
+        return self.scaled("weight_hh", hidden, rows)

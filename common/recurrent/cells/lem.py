@@ -26,6 +26,7 @@ class LEMCell(Cell):
 
     gates = 4
     state_size = 2
+    joint_bias = True
 
     def __init__(
         self, input_size: int, hidden_size: int, dt: float = 1.0, *, bias: bool = True

@@ -21,6 +21,8 @@ class SimpleRNNCell(Cell):
         nonlinearity: f.
     """
 
+    joint_bias = True
+
     def __init__(
         self,
         input_size: int,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from common.recurrent.deferred import DeferredLinear, view_of
+from common.recurrent.deferred import DeferredLinear, added, view_of
 from common.recurrent.state import State
 
 ALL = slice(None)
@@ -73,7 +73,7 @@ class Cell(nn.Module):
         for name, sizes in shapes.items():
             parameter = None if sizes is None else nn.Parameter(torch.empty(sizes))
             self.register_parameter(name, parameter)
-        self._products: dict[tuple, Callable[[Tensor], Tensor]] | None = None  # see `deferred`
+        self._products: dict[tuple, Callable[..., Tensor]] | None = None  # see `deferred`
         self.reset_parameters()
 
     def recurrent_shape(self) -> tuple[int, ...] | None:
@@ -110,18 +110,21 @@ class Cell(nn.Module):
         """
         return self._multiply("ih", inputs, ALL, columns, bias)
 
-    def recurrent(self, hidden: Tensor, rows: slice = ALL, bias: bool = True) -> Tensor:
+    def recurrent(
+        self, hidden: Tensor, rows: slice = ALL, bias: bool = True, onto: Tensor | None = None
+    ) -> Tensor:
         """The recurrent product W_hh h + b_hh, without the bias where that is joint.
 
         Args:
             hidden: (B, H).
             rows: the rows of W_hh to use.
             bias: whether to add bias_hh.
+            onto: (B, P) what to add the product to, which takes less time than adding it up later.
 
         Returns:
             (B, P), or as many columns as there are rows.
         """
-        return self._multiply("hh", hidden, rows, ALL, bias)
+        return self._multiply("hh", hidden, rows, ALL, bias, onto)
 
     def scaled(self, name: str, hidden: Tensor, rows: slice = ALL) -> Tensor:
         """The product of a vector of weights with each row, diag(w) h.
@@ -180,14 +183,20 @@ class Cell(nn.Module):
         return view
 
     def _multiply(
-        self, which: Literal["ih", "hh"], inputs: Tensor, rows: slice, columns: slice, bias: bool
+        self,
+        which: Literal["ih", "hh"],
+        inputs: Tensor,
+        rows: slice,
+        columns: slice,
+        bias: bool,
+        onto: Tensor | None = None,
     ) -> Tensor:
         if self._products is None:
-            return F.linear(inputs, *self._part(which, rows, columns, bias))
+            return added(onto, F.linear(inputs, *self._part(which, rows, columns, bias)))
         key = (which, rows.start, rows.stop, columns.start, columns.stop, bias)
         if key not in self._products:
             self._products[key] = DeferredLinear(*self._part(which, rows, columns, bias))
-        return self._products[key](inputs)
+        return self._products[key](inputs, onto)
 
     def _part(
         self, which: Literal["ih", "hh"], rows: slice, columns: slice, bias: bool

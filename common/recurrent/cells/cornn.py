@@ -50,7 +50,7 @@ class CoRNNCell(Cell):
     def step(self, projected: Tensor, state: State) -> State:
         """projected: (B, H), the input part of the force; state: (y, z), each (B, H)."""
         position, velocity = state
-        force = (projected + self.recurrent(torch.cat(state, dim=1))).tanh().to(velocity.dtype)
+        force = self.recurrent(torch.cat(state, dim=1), onto=projected).tanh().to(velocity.dtype)
         # z' = (1 - dt epsilon) z - dt gamma y + dt force
         damped = (1 - self.dt * self.epsilon) * velocity
         pulled = torch.add(damped, position, alpha=-self.dt * self.gamma)

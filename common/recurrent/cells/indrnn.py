@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from common.recurrent.cells.cell import ALL
 from common.recurrent.cells.simple import SimpleRNNCell
+from common.recurrent.deferred import added
 
 
 class IndRNNCell(SimpleRNNCell):
@@ -42,6 +43,8 @@ class IndRNNCell(SimpleRNNCell):
         assert self.weight_hh is not None
         nn.init.uniform_(self.weight_hh)
 
-    def recurrent(self, hidden: Tensor, rows: slice = ALL, bias: bool = True) -> Tensor:
+    def recurrent(
+        self, hidden: Tensor, rows: slice = ALL, bias: bool = True, onto: Tensor | None = None
+    ) -> Tensor:
         """The recurrent product u * h. hidden: (B, H), of the units in `rows`."""
-        return self.scaled("weight_hh", hidden, rows)
+        return added(onto, self.scaled("weight_hh", hidden, rows))

@@ -38,5 +38,5 @@ class SimpleRNNCell(Cell):
 
     def step(self, projected: Tensor, state: State) -> State:
         """projected: (B, H); state: (h,) with h (B, H)."""
-        total = projected + self.recurrent(state[0])
+        total = self.recurrent(state[0], onto=projected)
         return (total.tanh() if self.nonlinearity == "tanh" else total.relu(),)

@@ -132,3 +132,15 @@ def test_bad_sizes_and_nonlinearities_are_refused():
         LSTMCell(0, 3)
     with pytest.raises(ValueError, match="'tanh' or 'relu'"):
         SimpleRNNCell(2, 3, nonlinearity="sigmoid")
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru_reset_before", "indrnn", "cornn", "lem", "mgu"])
+def test_joint_biases_are_added_by_the_input_product_alone(name):
+    cell = CELLS[name](X, H)
+    assert cell.joint_bias
+    given = torch.cat([torch.zeros(B, H)] * (cell.weight_hh.shape[-1] // H), dim=-1)
+    torch.testing.assert_close(
+        cell.project(torch.zeros(B, X)), (cell.bias_ih + cell.bias_hh).expand(B, -1)
+    )
+    assert not cell.recurrent(given).any()
+    assert not cell.project(torch.zeros(B, X), bias=False).any()

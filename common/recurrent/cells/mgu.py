@@ -23,12 +23,13 @@ class MGUCell(Cell):
     """
 
     gates = 2
+    joint_bias = True
 
     def step(self, projected: Tensor, state: State) -> State:
         """projected: (B, 2 H), the input part of f and n; state: (h,) with h (B, H)."""
         (hidden,) = state
         size = self.hidden_size
         gate_x, candidate_x = projected.chunk(2, dim=1)
-        forget = (gate_x + self.recurrent(hidden, slice(0, size))).sigmoid()
-        candidate_h = self.recurrent(forget * hidden, slice(size, 2 * size))
-        return (mixed(hidden, (candidate_x + candidate_h).tanh(), forget),)
+        forget = self.recurrent(hidden, slice(0, size), onto=gate_x).sigmoid()
+        candidate = self.recurrent(forget * hidden, slice(size, 2 * size), onto=candidate_x)
+        return (mixed(hidden, candidate.tanh(), forget),)

@@ -153,3 +153,15 @@ def test_every_cell_has_a_name():
     named = {getattr(cell, "func", cell) for cell in NAMED.values()}
     assert classes - {Cell, cells.LinearCell} == named | standard
     assert {*NAMED, *STANDARD} == {*get_args(CellName)}
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru_reset_before", "indrnn", "cornn", "lem", "mgu"])
+def test_joint_biases_are_added_by_the_input_product_alone(name):
+    cell = CELLS[name](X, H)
+    assert cell.joint_bias
+    given = torch.cat([torch.zeros(B, H)] * (cell.weight_hh.shape[-1] // H), dim=-1)
+    torch.testing.assert_close(
+        cell.project(torch.zeros(B, X)), (cell.bias_ih + cell.bias_hh).expand(B, -1)
+    )
+    assert not cell.recurrent(given).any()
+    assert not cell.project(torch.zeros(B, X), bias=False).any()

@@ -10,6 +10,7 @@ from common.recurrent.deferred import deferring, transformed
 from common.recurrent.elementwise import unroll_linear
 from common.recurrent.padding import Padding
 from common.recurrent.state import State
+from common.recurrent.watching import watch_of
 
 
 def scan(
@@ -51,11 +52,12 @@ def _unrolled(
     shortest = len(projected) if padding is None else padding.shortest
     outputs = list(projected.unbind(0))
     times = range(len(outputs))
+    watch = watch_of(cell, reverse)
     for time in reversed(times) if reverse else times:
         after = cell.step(outputs[time], state)
         if masks is not None and time >= shortest:
             after = _held(masks[time], state, after)
-        state = after
+        state = after if watch is None else watch(after, None if masks is None else masks[time])
         outputs[time] = state[0]
     return torch.stack(outputs), state
 

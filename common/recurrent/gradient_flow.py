@@ -20,15 +20,15 @@ _NAME = "_gradient_flow_name"
 
 
 @overload
-def gradient_flow(model: nn.Module, loss: Callable[[], Tensor]) -> dict[str, Tensor]: ...
+def gradient_flow(model: nn.Module, of: Callable[[], Tensor]) -> dict[str, Tensor]: ...
 @overload
 def gradient_flow(
-    model: Recurrent | Cell, loss: Tensor, of_last: Callable[[Tensor], Tensor] = torch.sum
+    model: Recurrent | Cell, of: Tensor, loss: Callable[[Tensor], Tensor] = torch.sum
 ) -> Tensor: ...
 def gradient_flow(
     model: nn.Module,
-    loss: Callable[[], Tensor] | Tensor,
-    of_last: Callable[[Tensor], Tensor] = torch.sum,
+    of: Callable[[], Tensor] | Tensor,
+    loss: Callable[[Tensor], Tensor] = torch.sum,
 ) -> dict[str, Tensor] | Tensor:
     """The norm of the gradient that a loss sends to the state after each step.
 
@@ -44,10 +44,10 @@ def gradient_flow(
 
     Args:
         model: holds one `Recurrent` or several, at any depth.
-        loss: computes a scalar with the model. Or inputs (B, T, I) without padding, at least one
-            step: the loss is then `of_last` of the last output, the model is a cell or a `Recurrent`
-            of one direction, and the norm is that of the states of all layers together.
-        of_last: of the last output (B, H), a scalar.
+        of: computes the loss, a scalar, with the model. Or inputs (B, T, I) without padding, at least
+            one step, of a cell or of a `Recurrent` of one direction: the loss is then of its last
+            output alone, and the norm that of the states of all layers together.
+        loss: of the last output (B, H), a scalar.
 
     Returns:
         For each layer and direction that ran, by the name of its `Recurrent` in the model and torch's
@@ -62,8 +62,8 @@ def gradient_flow(
         ValueError: no `Recurrent` ran, or the loss does not depend on its states; no steps, or a
             bidirectional network that was given inputs.
     """
-    if isinstance(loss, Tensor):
-        return _of_whole_state(cast("Recurrent | Cell", model), loss, of_last)
+    if isinstance(of, Tensor):
+        return _of_whole_state(cast("Recurrent | Cell", model), of, loss)
     passes: list[tuple[str, bool, list[tuple[State, Tensor | None]]]] = []
 
     def on_pass(cell: nn.Module, reverse: bool) -> OnStep | None:
@@ -81,7 +81,7 @@ def gradient_flow(
         return on_step
 
     with _named_cells(model), _unchanged(model), torch.enable_grad(), watching(on_pass):
-        total = loss()
+        total = of()
     parts = [part for *_, steps in passes for state, _ in steps for part in state]
     if not parts or not total.requires_grad:
         raise ValueError("the loss does not depend on the steps of a Recurrent in the model")
@@ -135,15 +135,15 @@ def _unchanged(model: nn.Module) -> Iterator[None]:
     """After the block, the buffers of a model and the random generators are what they were before."""
     device = next(model.parameters()).device
     generators = torch.get_rng_state(), generator_state(device)
-    buffers = [(buffer, buffer._version, buffer.clone()) for buffer in model.buffers()]
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     try:
         yield
     finally:
         torch.set_rng_state(generators[0])
         set_generator_state(device, generators[1])
         with torch.no_grad():
-            for buffer, version, value in buffers:
-                if buffer._version != version:
+            for buffer, value in buffers:
+                if not torch.equal(buffer, value):  # a graph may have saved it as it is
                     buffer.copy_(value)
 
 

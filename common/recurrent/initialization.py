@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias, get_args
 
 import torch
 from torch import Tensor, nn
 
-from common.recurrent.cells import WEIGHTS, Cell, LSTMCell
+from common.recurrent.cells import WEIGHTS, Cell, GRUCell, LSTMCell
 from common.recurrent.names import Initialization
 
-_Layer: TypeAlias = tuple[Sequence[Tensor | None], int, int | None]
-"""Of a cell, or of a layer and direction: its weights (as in `WEIGHTS`), H, and its forget gate."""
+_Layer: TypeAlias = tuple[Sequence[Tensor | None], int, int | None, Mapping[int, int]]
+"""Of a cell, or of a layer and direction: its weights (as in `WEIGHTS`), H, its forget gate, and its
+memory gates."""
 
 
 def initialize_(
@@ -52,7 +53,7 @@ def initialize_(
     if not layers:
         raise ValueError(f"{type(module).__name__} has no recurrent cell to initialise")
     with torch.no_grad():
-        for weights, size, forget_gate in layers:
+        for weights, size, forget_gate, _ in layers:
             _initialize(weights, size, scheme)
             _, _, *biases = weights
             if forget_bias is not None and forget_gate is not None:
@@ -63,14 +64,49 @@ def initialize_(
                         bias[rows] = value
 
 
+def chrono_(module: nn.Module, longest: int) -> None:
+    """Set the biases of gates so that memories last between 1 and `longest` steps from the start, in place.
+
+    A gate that keeps u / (1 + u) of a memory lets it last about u steps; for each unit u is drawn
+    uniformly from 1 to `longest` - 1, and the bias is log u, or -log u where the gate replaces the
+    memory ("chrono initialisation", Tallec and Ollivier 2018). With the usual biases near 0, nothing
+    is left of a gradient after some ten steps, and what is to be kept for a thousand is not found.
+
+    Args:
+        module: as `initialize_` takes it; of its cells, those whose `memory_gates` are known and that
+            have biases. The others stay as they are.
+        longest: steps, at least 2.
+
+    Raises:
+        ValueError: fewer steps, or no such cell.
+    """
+    if longest < 2:
+        raise ValueError(f"memories last at least 2 steps, not {longest}")
+    found = False
+    for weights, size, _, gates in (each for child in module.modules() for each in _layers(child)):
+        _, _, *biases = (None if weight is None else weight.detach() for weight in weights)
+        if not gates or biases[0] is None:
+            continue
+        found = True
+        lasting = torch.empty_like(biases[0][:size]).uniform_(1, longest - 1).log_()
+        for gate, sign in gates.items():
+            rows = slice(gate * size, (gate + 1) * size)
+            for bias, factor in zip(biases, (sign, 0), strict=True):  # the two are added up
+                if bias is not None:
+                    bias[rows] = factor * lasting
+    if not found:
+        raise ValueError(f"{type(module).__name__} has no gates with biases that keep a memory")
+
+
 def _layers(module: nn.Module) -> list[_Layer]:
     """What is to be initialised in a module itself, not in its children."""
     if isinstance(module, Cell):
         weights = [getattr(module, name) for name in WEIGHTS]
-        return [(weights, module.hidden_size, module.forget_gate)]
+        return [(weights, module.hidden_size, module.forget_gate, module.memory_gates)]
     if isinstance(module, nn.RNNBase):
-        gate = LSTMCell.forget_gate if module.mode == "LSTM" else None
-        return [(weights, module.hidden_size, gate) for weights in module.all_weights]
+        cell: type[Cell] = {"LSTM": LSTMCell, "GRU": GRUCell}.get(module.mode, Cell)
+        how = module.hidden_size, cell.forget_gate, cell.memory_gates
+        return [(weights, *how) for weights in module.all_weights]
     return []
 
 

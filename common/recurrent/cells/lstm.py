@@ -28,6 +28,7 @@ class LSTMCell(Cell):
     gates = 4
     state_size = 2
     forget_gate = 1
+    memory_gates = {0: -1, 1: 1}
 
     def step(self, projected: Tensor, state: State) -> State:
         """projected: (B, 4 H), the input part of i, f, g, o; state: (h, c), each (B, H)."""
@@ -136,6 +137,7 @@ class CoupledLSTMCell(Cell):
     gates = 3
     state_size = 2
     forget_gate = 0
+    memory_gates = {0: 1}
 
     def step(self, projected: Tensor, state: State) -> State:
         """projected: (B, 3 H), the input part of f, g, o; state: (h, c), each (B, H)."""
@@ -162,6 +164,7 @@ class JANETCell(Cell):
 
     gates = 2
     forget_gate = 0
+    memory_gates = {0: 1}
 
     def __init__(
         self, input_size: int, hidden_size: int, beta: float = 1.0, *, bias: bool = True

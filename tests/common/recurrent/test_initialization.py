@@ -12,6 +12,8 @@ from common.recurrent import (
     SimpleRNNCell,
     initialize_,
 )
+from common.recurrent.initialization import chrono_
+from tests.common.recurrent.cells import CELLS, STANDARD
 
 pytestmark = pytest.mark.usefixtures("float64")
 X, H = 24, 16
@@ -101,3 +103,24 @@ def test_a_network_without_biases_is_initialised():
     initialize_(network, "orthogonal")
     for gate in network.weight_hh_l0.split(H):
         torch.testing.assert_close(gate @ gate.t(), torch.eye(H), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", [n for n, cell in CELLS.items() if cell(1, 1).memory_gates])
+def test_chrono_lets_memories_last(name):
+    """A gate keeps u / (1 + u) of a memory with 1 <= u <= T - 1: it lasts about u steps."""
+    torch.manual_seed(0)
+    longest, size = 100, 64
+    network = Recurrent(name if name in STANDARD else CELLS[name], 2, size, num_layers=2)
+    chrono_(network, longest)
+    for cell in network._cells():
+        blocks = (cell.bias_ih + (0 if cell.bias_hh is None else cell.bias_hh)).view(-1, size)
+        for gate, sign in cell.memory_gates.items():
+            lasting = (sign * blocks[gate]).exp()
+            assert 1 <= lasting.min() + 1e-9 < 20 and 60 < lasting.max() < longest - 1 + 1e-9
+
+
+def test_chrono_needs_a_gate():
+    with pytest.raises(ValueError, match="no gates"):
+        chrono_(Recurrent("rnn", 2, 3), 10)
+    with pytest.raises(ValueError, match="at least 2"):
+        chrono_(Recurrent("gru", 2, 3), 1)

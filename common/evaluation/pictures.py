@@ -17,6 +17,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 from numpy.typing import ArrayLike
@@ -149,21 +150,71 @@ def heat_map(weights: ArrayLike, rows: Sequence[str], columns: Sequence[str]) ->
     return _drawn(figure, bbox_inches="tight", pad_inches=MARGIN / 100)
 
 
-def line_chart(lines: Mapping[str, Sequence[float]], below: str, beside: str) -> Image.Image:
+def line_chart(
+    lines: Mapping[str, Sequence[float]], below: str, beside: str, *, logarithmic: bool = False
+) -> Image.Image:
     """Lines over 0, 1, 2, ..., with a legend.
 
     Args:
         lines: the values of each by its name.
         below, beside: what the axes are.
+        logarithmic: what is beside; a value of 0 is a gap.
     """
     figure = Figure((6.4, 4), dpi=100)
     axes = figure.add_axes((0.12, 0.13, 0.85, 0.84))
     for name, values in lines.items():
         axes.plot(values, label=name)
+    if logarithmic:
+        axes.set_yscale("log", nonpositive="mask")
     axes.set_xlabel(below)
     axes.set_ylabel(beside)
     axes.grid(alpha=0.3)
     axes.legend()
+    return _drawn(figure)
+
+
+def maps_over_training(
+    maps: Mapping[str, ArrayLike], updates: Sequence[int], beside: str, of: str
+) -> Image.Image:
+    """Curves over training as colours, as the norm of a gradient at every time step: one logarithmic
+    scale for all maps.
+
+    Args:
+        maps: (N, T) by name: a curve for each of N validations, not negative.
+        updates: N, at which.
+        beside: what the T values of a curve are over.
+        of: what they are.
+
+    Raises:
+        ValueError: the shapes do not fit together, or there is nothing to show.
+    """
+    values = {name: np.asarray(rows, dtype=np.float64) for name, rows in maps.items()}
+    if not values or any(
+        len(v) != len(updates) or v.ndim != 2 or not v.size for v in values.values()
+    ):
+        raise ValueError(f"maps must be (N, T) and not empty, with N = {len(updates)} updates")
+    every = np.concatenate([each.ravel() for each in values.values()])
+    every = every[np.isfinite(every) & (every > 0)]
+    # Twelve decades below the median: of what is less, nobody sees a difference.
+    high = float(every.max()) if every.size else 1.0
+    low = max(float(every.min()), 1e-12 * float(np.median(every))) if every.size else 0.1
+    columns = min(3, len(values))
+    lines = math.ceil(len(values) / columns)
+    figure = Figure((1 + 3 * columns, 0.6 + 2.4 * lines), dpi=100, layout="constrained")
+    grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
+    ends = [*updates, 2 * updates[-1] - updates[-2] if len(updates) > 1 else updates[-1] + 1]
+    for axes, (name, rows) in zip(grid.flat, values.items(), strict=False):
+        shown = np.clip(rows, low, high).T
+        edges = np.arange(rows.shape[1] + 1)
+        mesh = axes.pcolormesh(
+            ends, edges, shown, cmap="magma", norm=LogNorm(low, max(high, 2 * low))
+        )
+        axes.set_title(name, fontsize=10)
+    for axes in grid.flat[len(values) :]:
+        axes.set_axis_off()
+    figure.supxlabel("updates", fontsize=10)
+    figure.supylabel(beside, fontsize=10)
+    figure.colorbar(mesh, ax=grid, label=of)
     return _drawn(figure)
 
 

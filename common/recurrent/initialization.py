@@ -65,7 +65,7 @@ def initialize_(
 
 
 def chrono_(module: nn.Module, longest: int) -> None:
-    """Set the biases of gates so that memories last between 1 and `longest` steps from the start, in place.
+    """Set the biases of gates so that memories last 1 to `longest` steps from the start, in place.
 
     A gate that keeps u / (1 + u) of a memory lets it last about u steps; for each unit u is drawn
     uniformly from 1 to `longest` - 1, and the bias is log u, or -log u where the gate replaces the

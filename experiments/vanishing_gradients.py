@@ -1,0 +1,154 @@
+"""How much of a gradient is left a hundred steps back: it vanishes, explodes, or gates let it pass.
+
+The adding problem: of a hundred numbers two are marked, and their sum is predicted at the end. Networks
+learn it side by side: simple ones whose recurrent weights are an orthogonal matrix times a factor below,
+at and above 1, an LSTM, and a GRU, whose gates are open enough to remember that long (`--memory 0`: as
+they usually are). Each is there twice, with its gradient clipped and without. The figure shows the norm
+of the loss's gradient at every time step, before the first update and now. Expect straight lines on the
+logarithmic scale, down to 1e-30 or up, for the simple networks, and nearly level ones for the gates.
+
+    python -m experiments.vanishing_gradients train
+    python -m experiments.vanishing_gradients train --memory 0
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from PIL.Image import Image
+
+from common.cli.experiment import experiment
+from common.compute.device import map_tensors, to_host
+from common.config import BASIC, MAY_CHANGE, Amount, Count, Folder, Positive, Size
+from common.errors import UserError
+from common.evaluation.pictures import line_chart, maps_over_training, png, stacked
+from common.models import Forecaster, SeriesBatch, SideBySide
+from common.recurrent import initialize_
+from common.recurrent.gradient_flow import gradient_flow
+from common.recurrent.initialization import chrono_
+from common.runs import Kept
+from common.synthetic.memory import adding
+from common.training import Evaluation, RunOptions, Task, Tracker, TrainingOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(RunOptions):
+    """Learn the adding problem, and watch the gradients."""
+
+    run_dir: Annotated[Folder, BASIC, MAY_CHANGE] = Path("runs/vanishing_gradients")
+    """Folder for all that the run writes."""
+    length: Annotated[Positive, BASIC] = 100
+    """Time steps."""
+    scales: Annotated[tuple[float, ...], BASIC] = (0.5, 1.0, 3.0)
+    """Factors of the recurrent weights of the simple networks."""
+    memory: Annotated[Count, BASIC] = 100
+    """Steps that the gates remember from the start (chrono initialisation); 0: the usual biases."""
+    clip: Annotated[Amount, BASIC] = 1.0
+    """Largest norm of the gradient of each network that is clipped."""
+    hidden_size: Annotated[Size, BASIC] = 32
+    """Features of a hidden state."""
+    updates: Annotated[Positive, BASIC] = 50
+    """Updates of the weights in an epoch."""
+    training: TrainingOptions = TrainingOptions(
+        epochs=12, batch_size=32, learning_rate=0.05, weight_decay=0.0, clip_norm=0.0, patience=0,
+        precision="fp32",
+    )  # fmt: skip
+
+
+def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
+    """What the networks learn, and how their gradients are measured."""
+    if options.length < 2:
+        raise UserError(f"--length {options.length}: two numbers are added.")
+    scales = {f"rnn_{number}": scale for number, scale in enumerate(options.scales)}
+    labels = {name: f"SimpleRNN, weights x {scale:g}" for name, scale in scales.items()}
+    labels |= {"lstm": "LSTM", "gru": "GRU"}
+
+    def network(name: str) -> Forecaster:
+        cell: Any = name if name in ("lstm", "gru") else "rnn"
+        made = Forecaster(2, 1, options.length, hidden_size=options.hidden_size, cell=cell)
+        made.output.reset_parameters()  # through zeros no gradient would go
+        initialize_(made, "orthogonal")
+        if cell != "rnn" and options.memory:
+            chrono_(made, options.memory)
+        for parameter, weight in made.named_parameters():
+            if "weight_hh" in parameter:
+                weight.detach().mul_(scales.get(name, 1.0))
+        return made
+
+    def networks() -> SideBySide:
+        pairs = {name: network(name) for name in labels}
+        made = {f"{name}_clipped": each for name, each in pairs.items()}
+        return SideBySide(made | {f"{name}_free": deepcopy(each) for name, each in pairs.items()})
+
+    def examples(draw: np.random.Generator, count: int) -> SeriesBatch:
+        inputs, sums = map(torch.from_numpy, adding(draw, count, options.length))
+        return SeriesBatch(inputs, torch.ones_like(sums), sums)  # it adds to the best constant, 1
+
+    size, seed = options.training.batch_size, options.training.seed
+
+    def batches(epoch: int) -> list[SeriesBatch]:
+        draw = np.random.default_rng((seed, 1, epoch))
+        return [examples(draw, size) for _ in range(options.updates)]
+
+    held_out = examples(np.random.default_rng((seed, 0)), 500)
+    watched = map_tensors(held_out, lambda each: each[:size]).to(device)
+
+    def flows(model: SideBySide) -> dict[str, torch.Tensor]:
+        of = {name: lambda each=each: each.loss(watched).value for name, each in model.by_name.items()}
+        return {n: gradient_flow(m, of[n])["recurrent.l0"] for n, m in model.by_name.items()}
+
+    model = kept.build_model(networks).to(device)
+    # With the weights, so that a resumed run and an evaluation have it too.
+    model.register_buffer("at_first", torch.stack(list(flows(model).values())).to(device))
+
+    def chart(flow: Mapping[str, Sequence[float]], when: str, ending: str) -> Image:
+        lines = {label: flow[name + ending] for name, label in labels.items()}
+        return line_chart(lines, f"time step; {when}", "norm of the gradient", logarithmic=True)
+
+    def evaluate(model: SideBySide, split: str) -> Evaluation:
+        first = dict(zip(model.by_name, to_host(model.at_first).tolist(), strict=True))
+        now = {name: flow.tolist() for name, flow in flows(model).items()}
+        metrics = {}
+        batch = held_out.to(device)
+        for name, each in model.by_name.items():
+            error = (each.predict(batch) - batch.targets).square().mean()
+            metrics[f"{name}_error"] = float(error)
+        for name in labels:
+            start, end = first[f"{name}_clipped"][0], first[f"{name}_clipped"][-1]
+            metrics[f"{name}_decades"] = math.log10(max(start, 1e-45) / max(end, 1e-45))
+        metrics["error"] = float(np.mean([metrics[f"{name}_clipped_error"] for name in labels]))
+        picture = stacked([
+            chart(first, "before the first update", "_clipped"),
+            chart(now, "trained, the gradient clipped", "_clipped"),
+            chart(now, "trained, not clipped", "_free"),
+        ])  # fmt: skip
+
+        def show(tracker: Tracker) -> None:
+            tracker.images("gradient norm by time step", picture)
+            kept_curves = {name: tracker.curve(f"gradient/{name}", each) for name, each in now.items()}
+            updates = next(iter(kept_curves.values()))[0]
+            maps = {name: curves for name, (_, curves) in kept_curves.items()}
+            shown = maps_over_training(maps, updates, "time step", "norm of the gradient")
+            tracker.images("gradient norm over training", shown)
+
+        return Evaluation(metrics, files={"gradients.png": png(picture)}, show=show)
+
+    rate, clipped = options.training.learning_rate, {n: n.endswith("_clipped") for n in model.by_name}
+    optimizer = model.optimizer(
+        torch.optim.SGD, dict.fromkeys(clipped, rate), {n: options.clip * c for n, c in clipped.items()}
+    )
+    return Task(
+        model=model, optimizer=optimizer, batches=batches, evaluate=evaluate,
+        monitor="error", mode="min", unit="sequences",
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    experiment(Options, make_task)

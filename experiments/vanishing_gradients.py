@@ -66,9 +66,8 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
     """What the networks learn, and how their gradients are measured."""
     if options.length < 2:
         raise UserError(f"--length {options.length}: two numbers are added.")
-    scales = {f"rnn_{number}": scale for number, scale in enumerate(options.scales)}
-    labels = {name: f"SimpleRNN, weights x {scale:g}" for name, scale in scales.items()}
-    labels |= {"lstm": "LSTM", "gru": "GRU"}
+    scales = {f"rnn_{round(100 * scale)}%": scale for scale in options.scales}
+    names = [*scales, "lstm", "gru"]
 
     def network(name: str) -> Forecaster:
         cell: Any = name if name in ("lstm", "gru") else "rnn"
@@ -83,7 +82,7 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
         return made
 
     def networks() -> SideBySide:
-        pairs = {name: network(name) for name in labels}
+        pairs = {name: network(name) for name in names}
         made = {f"{name}_clipped": each for name, each in pairs.items()}
         return SideBySide(made | {f"{name}_free": deepcopy(each) for name, each in pairs.items()})
 
@@ -109,7 +108,7 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
     model.register_buffer("at_first", torch.stack(list(flows(model).values())).to(device))
 
     def chart(flow: Mapping[str, Sequence[float]], when: str, ending: str) -> Image:
-        lines = {label: flow[name + ending] for name, label in labels.items()}
+        lines = {name.replace("_", " "): flow[name + ending] for name in names}
         return line_chart(lines, f"time step; {when}", "norm of the gradient", logarithmic=True)
 
     def evaluate(model: SideBySide, split: str) -> Evaluation:
@@ -120,10 +119,10 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
         for name, each in model.by_name.items():
             error = (each.predict(batch) - batch.targets).square().mean()
             metrics[f"{name}_error"] = float(error)
-        for name in labels:
+        for name in names:
             start, end = first[f"{name}_clipped"][0], first[f"{name}_clipped"][-1]
             metrics[f"{name}_decades"] = math.log10(max(start, 1e-45) / max(end, 1e-45))
-        metrics["error"] = float(np.mean([metrics[f"{name}_clipped_error"] for name in labels]))
+        metrics["error"] = float(np.mean([metrics[f"{name}_clipped_error"] for name in names]))
         picture = stacked([
             chart(first, "before the first update", "_clipped"),
             chart(now, "trained, the gradient clipped", "_clipped"),
@@ -132,9 +131,9 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
 
         def show(tracker: Tracker) -> None:
             tracker.images("gradient norm by time step", picture)
-            kept_curves = {name: tracker.curve(f"gradient/{name}", each) for name, each in now.items()}
-            updates = next(iter(kept_curves.values()))[0]
-            maps = {name: curves for name, (_, curves) in kept_curves.items()}
+            found = {name: tracker.curve(f"gradient {name}", each) for name, each in now.items()}
+            updates = next(steps for steps, _ in found.values())
+            maps = {name.replace("_", " "): curves for name, (_, curves) in found.items()}
             shown = maps_over_training(maps, updates, "time step", "norm of the gradient")
             tracker.images("gradient norm over training", shown)
 

@@ -198,9 +198,9 @@ def maps_over_training(
     # Twelve decades below the median: of what is less, nobody sees a difference.
     high = float(every.max()) if every.size else 1.0
     low = max(float(every.min()), 1e-12 * float(np.median(every))) if every.size else 0.1
-    columns = min(3, len(values))
-    lines = math.ceil(len(values) / columns)
-    figure = Figure((1 + 3 * columns, 0.6 + 2.4 * lines), dpi=100, layout="constrained")
+    lines = math.ceil(len(values) / 5)
+    columns = math.ceil(len(values) / lines)
+    figure = Figure((1.2 + 2.4 * columns, 0.8 + 2.2 * lines), dpi=100, layout="constrained")
     grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
     ends = [*updates, 2 * updates[-1] - updates[-2] if len(updates) > 1 else updates[-1] + 1]
     for axes, (name, rows) in zip(grid.flat, values.items(), strict=False):

@@ -100,7 +100,9 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
     watched = map_tensors(held_out, lambda each: each[:size]).to(device)
 
     def flows(model: SideBySide) -> dict[str, torch.Tensor]:
-        of = {name: lambda each=each: each.loss(watched).value for name, each in model.by_name.items()}
+        of = {
+            name: lambda each=each: each.loss(watched).value for name, each in model.by_name.items()
+        }
         return {n: gradient_flow(m, of[n])["recurrent.l0"] for n, m in model.by_name.items()}
 
     model = kept.build_model(networks).to(device)
@@ -139,9 +141,14 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
 
         return Evaluation(metrics, files={"gradients.png": png(picture)}, show=show)
 
-    rate, clipped = options.training.learning_rate, {n: n.endswith("_clipped") for n in model.by_name}
+    rate, clipped = (
+        options.training.learning_rate,
+        {n: n.endswith("_clipped") for n in model.by_name},
+    )
     optimizer = model.optimizer(
-        torch.optim.SGD, dict.fromkeys(clipped, rate), {n: options.clip * c for n, c in clipped.items()}
+        torch.optim.SGD,
+        dict.fromkeys(clipped, rate),
+        {n: options.clip * c for n, c in clipped.items()},
     )
     return Task(
         model=model, optimizer=optimizer, batches=batches, evaluate=evaluate,

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from common.compute.device import upload
 from common.decoding.context import Context
 from common.recurrent import Recurrent, RecurrentState
+from common.recurrent.cells import CellFactory
 from common.recurrent.dropout import Dropout
-from common.recurrent.layer import CellFactory, StandardCell
+from common.recurrent.names import StandardCell
 from common.text.vocabulary import PAD
 from seq2seq.options import Summary
 

@@ -26,6 +26,13 @@ if TYPE_CHECKING:
     from common.recurrent.initialization import Initialization, initialize_
     from common.recurrent.layer import Recurrent
     from common.recurrent.padding import Padding
-    from common.recurrent.state import NestedState, RecurrentState, State, map_state, select_rows
+    from common.recurrent.state import (
+        NestedState,
+        RecurrentState,
+        State,
+        detached,
+        map_state,
+        select_rows,
+    )
 
 __all__, __getattr__ = handing_on(__name__, __file__)

@@ -8,8 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from common.recurrent.watching import is_watched
-
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
 
 
@@ -20,9 +18,8 @@ def deferring() -> bool:
 
 
 def transformed() -> bool:
-    """Whether every step is to be plain operators: a transformation of `torch.func` is active (`grad`,
-    `jvp`, `vmap`), or states are watched."""
-    return torch._C._are_functorch_transforms_active() or is_watched()
+    """Whether a transformation of `torch.func` is active: `grad`, `jvp`, `vmap`."""
+    return torch._C._are_functorch_transforms_active()
 
 
 def view_of(module: AnyModule, **attributes: Any) -> AnyModule:

@@ -1,4 +1,4 @@
-"""A loop over time for recurrences without a matrix product, with its own backward."""
+"""Recurrences without a matrix product: a loop over time with its own backward, or all steps at once."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from common.recurrent.cells import LinearCell
 from common.recurrent.padding import Padding
+from common.recurrent.parallel import linear_recurrence
 from common.recurrent.state import State
 
 CHUNK = 2**18
@@ -16,9 +17,17 @@ CHUNK = 2**18
 
 
 def unroll_linear(
-    cell: LinearCell, inputs: Tensor, state: State, padding: Padding | None, reverse: bool
+    cell: LinearCell,
+    inputs: Tensor,
+    state: State,
+    padding: Padding | None,
+    reverse: bool,
+    parallel: bool = False,
 ) -> tuple[Tensor, State]:
-    """Unroll a cell whose recurrence is linear: gates by the chunk, and one node for its steps.
+    """Unroll a cell whose recurrence is linear.
+
+    Step by step, the gates are computed by the chunk, and the steps are one node of the graph. In
+    parallel, all steps take as many rounds as their number has binary digits (`linear_recurrence`).
 
     Args:
         cell: a linear cell.
@@ -26,11 +35,13 @@ def unroll_linear(
         state: before the first step.
         padding: which steps are not real; they leave the state as it is.
         reverse: from the last real step to the first.
+        parallel: all steps at once.
 
     Returns:
         The outputs (T, B, H), of any value at padding, and the state after the last real step.
     """
     size = max(1, CHUNK // (inputs.shape[1] * cell.gates * cell.hidden_size))
+    size = len(inputs) if parallel else size
     chunks = inputs.split(size)
     masks = None if padding is None else padding.mask.split(size)
     end = 0 if reverse else -1
@@ -41,7 +52,10 @@ def unroll_linear(
         update, candidate = cell.gate(projected)
         if masks is not None:
             update = update.masked_fill(masks[index], 0)
-        steps = _LinearRecurrence.apply(update, candidate, hidden, reverse)
+        if parallel:
+            steps = linear_recurrence(1 - update, update * candidate, hidden, reverse)
+        else:
+            steps = _LinearRecurrence.apply(update, candidate, hidden, reverse)
         hidden = steps[end]
         parts[index] = cell.output(projected, steps)
     outputs = torch.cat(parts)

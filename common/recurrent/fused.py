@@ -12,17 +12,21 @@ import torch
 from torch import Tensor, nn
 
 from common.compute.device import is_gpu, upload
-from common.recurrent.cells import CellFactory, GRUCell, LSTMCell, SimpleRNNCell
+from common.recurrent.cells import Cell, GRUCell, LSTMCell, SimpleRNNCell
 from common.recurrent.padding import Padding
 from common.recurrent.state import State
 
-STANDARD: dict[str, tuple[Callable[..., nn.RNNBase], CellFactory]] = {
-    "rnn": (nn.RNN, SimpleRNNCell),
-    "rnn_relu": (partial(nn.RNN, nonlinearity="relu"), partial(SimpleRNNCell, nonlinearity="relu")),
-    "lstm": (nn.LSTM, LSTMCell),
-    "gru": (nn.GRU, GRUCell),
+STANDARD: dict[str, tuple[Callable[..., nn.RNNBase], str, Callable[..., Cell]]] = {
+    "rnn": (nn.RNN, "RNN_TANH", SimpleRNNCell),
+    "rnn_relu": (
+        partial(nn.RNN, nonlinearity="relu"),
+        "RNN_RELU",
+        partial(SimpleRNNCell, nonlinearity="relu"),
+    ),
+    "lstm": (nn.LSTM, "LSTM", LSTMCell),
+    "gru": (nn.GRU, "GRU", GRUCell),
 }
-"""The standard cells by name: torch's module, and the cell that has the same equations."""
+"""The standard cells by name: torch's module, its mode, and the cell that has the same equations."""
 
 SHUT = 1e4
 """A gate input beyond which a sigmoid is exactly 0 or 1 in every float type."""
@@ -35,7 +39,7 @@ _FUNCTIONS: dict[str, Any] = {
 }
 
 
-def wants_float32(kernel: nn.RNNBase, inputs: Tensor) -> bool:
+def wants_float32(mode: str, inputs: Tensor) -> bool:
     """Whether a kernel is to be kept in the type of its weights under autocast to bfloat16.
 
     Autocast casts the inputs of cuDNN's kernels to float16 (ATen/cudnn/AutocastRNN.cpp), which loses
@@ -46,7 +50,7 @@ def wants_float32(kernel: nn.RNNBase, inputs: Tensor) -> bool:
     if not torch.is_autocast_enabled(kind) or torch.get_autocast_dtype(kind) != torch.bfloat16:
         return False
     if kind == "cpu":
-        return kernel.mode == "LSTM" and not _has_bfloat16_lstm()
+        return mode == "LSTM" and not _has_bfloat16_lstm()
     return is_gpu(inputs.device)
 
 
@@ -100,7 +104,7 @@ def unroll_kernel(
     dropout = kernel.dropout if kernel.training else 0.0
     shape = (kernel.num_layers, dropout, kernel.training, kernel.bidirectional)
     if padding is None:
-        return _call(kernel, inputs, state, weights, shape)
+        return _call(kernel.mode, inputs, state, weights, shape)
 
     steps, batch, _ = inputs.shape
     # The host knows the lengths: the indices are computed there, and uploaded at once.
@@ -114,20 +118,20 @@ def unroll_kernel(
 
     data = inputs.flatten(0, 1).index_select(0, places)  # (N, I)
     first = tuple(part.index_select(1, order) for part in state)
-    outputs, last = _call(kernel, data, first, weights, shape, sizes)
+    outputs, last = _call(kernel.mode, data, first, weights, shape, sizes)
     unpacked = outputs.new_zeros(steps * batch, outputs.shape[1]).index_copy(0, places, outputs)
     return unpacked.unflatten(0, (steps, batch)), tuple(p.index_select(1, back) for p in last)
 
 
 def unroll_layer(
-    kernel: nn.RNNBase,
+    mode: str,
     weights: Sequence[Tensor | None],
     inputs: Tensor,
     state: State,
-    padding: Padding,
+    padding: Padding | None,
     reverse: bool,
 ) -> tuple[Tensor, State]:
-    """One layer in one direction, padded, without packing.
+    """One layer in one direction, without packing.
 
     The kernels do not support padding. Forwards, padding comes last: its outputs are set to 0 and the
     final hidden state is looked up. Backwards, the real steps are reversed and run forwards.
@@ -136,7 +140,7 @@ def unroll_layer(
     steps, 0 times infinity reaches the gradients.
 
     Args:
-        kernel: which recurrence: LSTM, GRU or RNN_TANH.
+        mode: which recurrence: LSTM, GRU, RNN_TANH, or without padding RNN_RELU.
         weights: weight_ih, weight_hh, bias_ih, bias_hh of the layer and direction; None for no bias.
         inputs: (T, B, I), 0 at padding.
         state: before the first step, each (B, H).
@@ -147,15 +151,17 @@ def unroll_layer(
         The outputs (T, B, H), exactly 0 at padding, and the state after the last real step.
     """
     if reverse:
-        inputs = padding.reverse(inputs)
-    if kernel.mode == "LSTM":
+        inputs = inputs.flip(0) if padding is None else padding.reverse(inputs)
+    if mode == "LSTM" and padding is not None:
         inputs, weights = _hold_memory(inputs, weights, padding)
     first = tuple(part.unsqueeze(0).contiguous() for part in state)  # cuDNN refuses a view
-    outputs, (_, *memory) = _call(kernel, inputs, first, weights, (1, 0.0, False, False))
+    outputs, last = _call(mode, inputs, first, weights, (1, 0.0, False, False))
+    hidden, *memory = (part.squeeze(0) for part in last)
+    if padding is None:
+        return outputs.flip(0) if reverse else outputs, (hidden, *memory)
     hidden = padding.last(outputs, state[0])
     outputs = padding.clear(outputs)
-    last = (hidden, *(part.squeeze(0) for part in memory))
-    return padding.reverse(outputs) if reverse else outputs, last
+    return padding.reverse(outputs) if reverse else outputs, (hidden, *memory)
 
 
 def _hold_memory(
@@ -179,7 +185,7 @@ def _hold_memory(
 
 
 def _call(
-    kernel: nn.RNNBase,
+    mode: str,
     inputs: Tensor,
     state: State,
     weights: Sequence[Tensor | None],
@@ -194,14 +200,15 @@ def _call(
     """
     layers, dropout, trains, bidirectional = shape
     trains = trains or torch.is_grad_enabled()
-    first = state if kernel.mode == "LSTM" else state[0]
+    first = state if mode == "LSTM" else state[0]
     present = [each for each in weights if each is not None]
-    rest = (present, kernel.bias, layers, dropout, trains, bidirectional)
+    biased = weights[2] is not None
+    rest = (present, biased, layers, dropout, trains, bidirectional)
     arguments = (inputs, first, *rest, False) if sizes is None else (inputs, sizes, first, *rest)
     gpu = is_gpu(inputs.device)
     with warnings.catch_warnings() if gpu else nullcontext():
         if gpu:
             # One layer of several is no contiguous chunk of memory: cuDNN copies it, with a warning.
             warnings.filterwarnings("ignore", message=".*single contiguous chunk of memory")
-        outputs, *last = _FUNCTIONS[kernel.mode](*arguments)
+        outputs, *last = _FUNCTIONS[mode](*arguments)
     return outputs, tuple(last)

@@ -55,8 +55,9 @@ def gradient_flow(
         on the host. Each is that of the gradient with respect to all tensors of the state together (h
         and c of an LSTM), through later steps, layers above, and the outputs; averaged over the
         sequences that have the step, 0 where none has. Of a mean over B sequences, the gradients are
-        B times smaller than of a sum. Where a network runs several times, its steps follow each
-        other. Given inputs: (T,), of the whole state.
+        B times smaller than of a sum. Where a network runs several times, as one step at a time, its
+        steps follow each other; where a mask has holes or there are resets, steps are counted from the
+        first real one and from each reset. Given inputs: (T,), of the whole state.
 
     Raises:
         ValueError: no `Recurrent` ran, or the loss does not depend on its states; no steps, or a

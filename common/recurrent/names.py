@@ -7,5 +7,14 @@ from typing import Literal, TypeAlias
 StandardCell: TypeAlias = Literal["rnn", "rnn_relu", "lstm", "gru"]
 """The cells that run on the kernels of `torch.nn`."""
 
-Initialization: TypeAlias = Literal["pytorch", "glorot", "orthogonal", "identity"]
+Initialization: TypeAlias = Literal["pytorch", "glorot", "orthogonal", "identity", "keras"]
 """How recurrent weights are initialised; see `initialize_`."""
+
+Merge: TypeAlias = Literal["concat", "sum", "mean", "product"]
+"""How the outputs of two directions become one; see `Stack`."""
+
+Connections: TypeAlias = Literal["plain", "residual", "dense"]
+"""What a layer passes to the next one; see `Stack`."""
+
+Mode: TypeAlias = Literal["loop", "parallel"]
+"""How a cell is unrolled: step by step, or all steps at once; see `Recurrent`."""

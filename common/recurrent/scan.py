@@ -5,12 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from common.compute.device import is_gpu
 from common.recurrent.cells import Cell, LinearCell
 from common.recurrent.deferred import deferring, transformed
 from common.recurrent.elementwise import unroll_linear
+from common.recurrent.names import Mode
 from common.recurrent.padding import Padding
 from common.recurrent.state import State
-from common.recurrent.watching import watch_of
+from common.recurrent.watching import is_watched, watch_of
 
 
 def scan(
@@ -19,6 +21,7 @@ def scan(
     state: State,
     padding: Padding | None = None,
     reverse: bool = False,
+    mode: Mode | None = None,
 ) -> tuple[Tensor, State]:
     """Unroll a cell over time: one input product for all steps, then one recurrent product a step.
 
@@ -31,12 +34,17 @@ def scan(
         state: before the first step.
         padding: which steps are not real; they leave the state as it is.
         reverse: from the last real step to the first.
+        mode: of linear cells: step by step, or all steps at once; by default the faster of both, which
+            is "parallel" on a GPU.
 
     Returns:
         The outputs (T, B, H), exactly 0 at padding, and the state after the last real step.
     """
-    if isinstance(cell, LinearCell) and not (torch.compiler.is_compiling() or transformed()):
-        outputs, state = unroll_linear(cell, inputs, state, padding, reverse)
+    parallel = mode == "parallel" or (mode is None and is_gpu(inputs.device))
+    own_backward = not (torch.compiler.is_compiling() or transformed())
+    at_once = (own_backward or mode == "parallel") and not is_watched()
+    if isinstance(cell, LinearCell) and at_once:
+        outputs, state = unroll_linear(cell, inputs, state, padding, reverse, parallel)
     else:
         loop = _exported if torch.compiler.is_exporting() else _unrolled
         outputs, state = loop(cell, cell.project(inputs), state, padding, reverse)

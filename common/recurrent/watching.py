@@ -50,3 +50,9 @@ def watch_of(cell: nn.Module, reverse: bool = False) -> OnStep | None:
         return None
     on_pass = _on_pass.get()
     return None if on_pass is None else on_pass(cell, reverse)
+
+
+def watched(cell: nn.Module, state: State) -> State:
+    """The state after a single step of a cell, as who watches it returns it."""
+    on_step = watch_of(cell)
+    return state if on_step is None else on_step(state, None)

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from common.recurrent import GRUCell, LayerNormLSTMCell, LSTMCell, Recurrent, SimpleRNNCell
-from common.recurrent.layer import StandardCell
+from common.recurrent.names import StandardCell
 from experiments.benchmarks.harness import CPU, Comparison, compare
 
 STANDARD: dict[StandardCell, tuple] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import ClassVar, Literal, Self, cast
+from typing import Any, ClassVar, Literal, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,7 @@ class Cell(nn.Module):
     A step has two parts: `project` depends on the input alone, so that one product serves all time
     steps; `step` is the rest. A subclass sets the class attributes and defines `step`. There it
     multiplies by W_hh through `recurrent` only, so that a loop can defer the weight gradient (see
-    `deferred`).
+    `deferred`) and drop features of the state.
 
     The state is a tuple of tensors whose first dimension is B. The first is the output (B, H); the
     others may have any shape, such as a memory (B, H, H): then the subclass defines `initial_state`.
@@ -72,7 +72,10 @@ class Cell(nn.Module):
         for name, sizes in shapes.items():
             parameter = None if sizes is None else nn.Parameter(torch.empty(sizes))
             self.register_parameter(name, parameter)
-        self._products: dict[tuple, Callable[[Tensor], Tensor]] | None = None  # see `deferred`
+        # Of a view for one pass over time; see `deferred` and `Regularization`.
+        self._products: dict[tuple, Callable[[Tensor], Tensor]] | None = None
+        self._masks: Callable[[int, Tensor], Tensor] | None = None
+        self._replaced: dict[str, Tensor] = {}
         self.reset_parameters()
 
     def recurrent_shape(self) -> tuple[int, ...] | None:
@@ -120,6 +123,22 @@ class Cell(nn.Module):
         Returns:
             (B, P), or as many columns as there are rows.
         """
+        if self._masks is None:
+            return self.recurrent_product(hidden, rows, bias)
+        size = self.hidden_size
+        first, end, _ = rows.indices(self.gates * size)
+        return torch.cat(
+            [
+                self.recurrent_product(
+                    self._masks(gate, hidden), slice(gate * size, gate * size + size), bias
+                )
+                for gate in range(first // size, end // size)
+            ],
+            dim=1,
+        )
+
+    def recurrent_product(self, hidden: Tensor, rows: slice, bias: bool) -> Tensor:
+        """What `recurrent` computes where nothing is dropped; for a cell with another product."""
         return self._multiply("hh", hidden, rows, ALL, bias)
 
     def scaled(self, name: str, hidden: Tensor, rows: slice = ALL) -> Tensor:
@@ -134,11 +153,11 @@ class Cell(nn.Module):
             (B, H).
         """
         if self._products is None:
-            return getattr(self, name)[rows] * hidden
+            return self.weight(name)[rows] * hidden
         key = (name, rows.start, rows.stop, len(hidden))
         if key not in self._products:
             # Expanded once: the gradient is summed over the batch after all steps, not in each.
-            self._products[key] = getattr(self, name)[rows].expand_as(hidden).mul
+            self._products[key] = self.weight(name)[rows].expand_as(hidden).mul
         return self._products[key](hidden)
 
     def step(self, projected: Tensor, state: State) -> State:
@@ -178,6 +197,11 @@ class Cell(nn.Module):
         view._products = {}
         return view
 
+    def weight(self, name: str) -> Any:
+        """A parameter, or what stands in its place in this view."""
+        replaced = self._replaced.get(name)
+        return getattr(self, name) if replaced is None else replaced
+
     def _multiply(
         self, which: Literal["ih", "hh"], inputs: Tensor, rows: slice, columns: slice, bias: bool
     ) -> Tensor:
@@ -191,11 +215,9 @@ class Cell(nn.Module):
     def _part(
         self, which: Literal["ih", "hh"], rows: slice, columns: slice, bias: bool
     ) -> tuple[Tensor, Tensor | None]:
-        weight, b = (
-            (self.weight_ih, self.bias_ih) if which == "ih" else (self.weight_hh, self.bias_hh)
-        )
+        weight = self.weight(f"weight_{which}")
         assert weight is not None, "a cell without recurrent weights has no recurrent product"
-        b = b if bias else None
+        b = getattr(self, f"bias_{which}") if bias else None
         if rows != ALL:
             return weight[rows], None if b is None else b[rows]
         # A slice of all columns is no leaf, and autocast caches its casts of leaves only.

@@ -6,7 +6,6 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from common.recurrent.cells.cell import ALL
 from common.recurrent.cells.simple import SimpleRNNCell
 
 
@@ -42,7 +41,7 @@ class IndRNNCell(SimpleRNNCell):
         assert self.weight_hh is not None
         nn.init.uniform_(self.weight_hh)
 
-    def recurrent(self, hidden: Tensor, rows: slice = ALL, bias: bool = True) -> Tensor:
+    def recurrent_product(self, hidden: Tensor, rows: slice, bias: bool) -> Tensor:
         """The recurrent product u * h + b_hh. hidden: (B, H), of the units in `rows`."""
         product = self.scaled("weight_hh", hidden, rows)
         return product if self.bias_hh is None or not bias else product + self.bias_hh[rows]

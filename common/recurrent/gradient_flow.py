@@ -68,7 +68,7 @@ def gradient_flow(
     passes: list[tuple[str, bool, list[tuple[State, Tensor | None]]]] = []
 
     def on_pass(cell: nn.Module, reverse: bool) -> OnStep | None:
-        name = getattr(cell, _NAME, None)
+        name = getattr(getattr(cell, "cell", cell), _NAME, None)  # with zoneout, it is within
         if name is None:  # of another model
             return None
         steps: list[tuple[State, Tensor | None]] = []

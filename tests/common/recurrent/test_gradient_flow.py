@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from common.decoding import Context, RecurrentDecoder
 from common.models.language_model import LanguageModel
 from common.models.text_batches import TextBatch
 from common.recurrent import (
@@ -318,3 +319,76 @@ def test_a_loss_without_recurrence_is_refused():
     for loss in (lambda: model.output.weight.sum(), lambda: other(torch.ones(1, T, 2))):
         with pytest.raises(ValueError, match="does not depend"):
             gradient_flow(model, loss)
+
+
+@pytest.mark.parametrize("deferred", [False, True])
+def test_a_network_that_runs_step_by_step(deferred):
+    torch.manual_seed(0)
+    network, x = Recurrent("lstm", 2, H, num_layers=2), torch.randn(3, T, 2)
+
+    def by_steps():
+        loop = network.deferred() if deferred else network
+        state = network.initial_state(3, x)
+        for x_t in x.unbind(1):
+            output, state = loop.step(x_t, state)
+        return output.sum()
+
+    whole = gradient_flow(network, lambda: network(x)[0][:, -1].sum())
+    torch.testing.assert_close(gradient_flow(network, by_steps), whole)
+
+
+@pytest.mark.parametrize("how", [
+    {"go_backwards": True},
+    {"return_sequences": False, "merge": "sum", "bidirectional": True},
+    {"connections": "residual", "num_layers": 2},
+    {"connections": "dense", "num_layers": 2},
+    {"zoneout": 0.5, "recurrent_dropout": 0.5},
+    {"learn_initial_state": True, "mode": "loop"},
+])  # fmt: skip
+def test_with_the_options_of_recurrent(how):
+    """What is zoned out keeps its state: the gradient goes round the gates."""
+    torch.manual_seed(0)
+    network, x = Recurrent("lstm", 2, H, **how), torch.randn(3, T, 2)
+    flow = gradient_flow(network, lambda: network(x)[0].sum())
+    assert all(each.shape == (T,) and (each > 0).all() for each in flow.values())
+    if how.get("go_backwards"):
+        forwards = Recurrent("lstm", 2, H)
+        forwards.load_state_dict(network.state_dict())
+        mirrored = gradient_flow(forwards, lambda: forwards(x.flip(1))[0].sum())
+        torch.testing.assert_close(flow["l0"], mirrored["l0"].flip(0))
+
+
+def test_steps_are_counted_from_a_reset_and_without_holes():
+    torch.manual_seed(0)
+    network, x = Recurrent(MinGRUCell, 2, H, mode="parallel"), torch.randn(1, 6, 2)
+    mask = torch.tensor([[False, True, True, False, True, True]])
+    whole = gradient_flow(network, lambda: network(x[mask].unsqueeze(0))[0].sum())["l0"]
+    holes = gradient_flow(network, lambda: network(x, mask=mask)[0].sum())["l0"]
+    torch.testing.assert_close(holes[:4], whole)
+    assert (holes[4:] == 0).all()
+    resets = torch.tensor([[False, False, False, True, False, False]])
+    halves = [gradient_flow(network, lambda p=p: network(p)[0].sum())["l0"] for p in x.split(3, 1)]
+    found = gradient_flow(network, lambda: network(x, resets=resets)[0].sum())["l0"]
+    torch.testing.assert_close(found, sum(halves) / 2)
+
+
+def test_of_an_encoder_and_a_decoder_with_attention():
+    torch.manual_seed(0)
+    torch.set_default_dtype(torch.float32)
+    decoder = RecurrentDecoder(12, 6, H, 2 * H, memory_size=2 * H, cell="gru", attention="additive")
+
+    class Translator(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.encoder = Recurrent("gru", 2, H, bidirectional=True)
+            self.decoder = decoder
+
+        def forward(self, x, tokens):
+            memory, _ = self.encoder(x)
+            return self.decoder(Context(memory.sum(1), memory), tokens)
+
+    model, x, tokens = Translator(), torch.randn(2, 5, 2), torch.randint(4, 12, (2, 7))
+    flow = gradient_flow(model, lambda: model(x, tokens).sum())
+    steps = {name: len(each) for name, each in flow.items()}
+    assert steps.pop("encoder.l0") == steps.pop("encoder.l0_reverse") == 5
+    assert list(steps.values()) == [7] and all((each > 0).all() for each in flow.values())

@@ -141,15 +141,8 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
 
         return Evaluation(metrics, files={"gradients.png": png(picture)}, show=show)
 
-    rate, clipped = (
-        options.training.learning_rate,
-        {n: n.endswith("_clipped") for n in model.by_name},
-    )
-    optimizer = model.optimizer(
-        torch.optim.SGD,
-        dict.fromkeys(clipped, rate),
-        {n: options.clip * c for n, c in clipped.items()},
-    )
+    optimizer = torch.optim.SGD(model.parameters(), options.training.learning_rate)
+    model.clip_each(optimizer, {n: options.clip * n.endswith("_clipped") for n in model.by_name})
     return Task(
         model=model, optimizer=optimizer, batches=batches, evaluate=evaluate,
         monitor="error", mode="min", unit="sequences",

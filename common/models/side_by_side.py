@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -37,30 +37,23 @@ class SideBySide(nn.Module):
         sums = {n: loss.value.detach() * count for n, loss in zip(own, losses, strict=True)}
         return Loss(total, count, sums)
 
-    def optimizer(
-        self,
-        make: Callable[[list[dict[str, Any]]], torch.optim.Optimizer],
-        rates: Mapping[str, float],
-        clip_norms: Mapping[str, float],
-    ) -> torch.optim.Optimizer:
-        """An optimiser that trains each model as it would alone, with settings of its own.
+    def clip_each(self, optimizer: torch.optim.Optimizer, norms: Mapping[str, float]) -> None:
+        """Before every step of an optimiser, scale the gradient of each model down by itself.
+
+        The training is to have no limit of its own, which is on the gradient of all models together: the
+        largest would decide how much the others learn.
 
         Args:
-            make: makes the optimiser of groups of parameters, each with its `lr`.
-            rates: the learning rate of each, by its name.
-            clip_norms: to which the gradient of each is scaled down, by itself; 0 for no limit. The
-                training is to have none: its limit is on the gradient of all models together.
+            optimizer: of these models.
+            norms: the largest norm of the gradient of each model, by its name; 0 for no limit.
         """
-        groups = [{"params": list(m.parameters()), "lr": rates[n]} for n, m in self.by_name.items()]
-        made = make(groups)
 
         def clip(*_: object) -> None:
             for name, model in self.by_name.items():
-                if clip_norms[name]:
-                    nn.utils.clip_grad_norm_(model.parameters(), clip_norms[name])
+                if norms[name]:
+                    nn.utils.clip_grad_norm_(model.parameters(), norms[name])
 
-        made.register_step_pre_hook(clip)
-        return made
+        optimizer.register_step_pre_hook(clip)
 
     @property
     def by_name(self) -> dict[str, Any]:

@@ -10,9 +10,8 @@ import numpy as np
 
 SYMBOLS, COPIED = 8, 10
 """Different symbols that are copied, and how many of them in a sequence."""
-BLANK, GO = 1, SYMBOLS + 2
-"""Tokens of the copying task: nothing, and the sign to begin; its symbols are those between. 0 is left
-for padding."""
+BLANK, GO = 0, SYMBOLS + 1
+"""Tokens of the copying task: nothing, and the sign to begin; its symbols are those between."""
 
 CONSTANT = 1 / 6
 """The mean squared error of the best constant in the adding problem, the variance of a sum of two."""

@@ -1,0 +1,160 @@
+"""Which cell remembers what it read a hundred or a thousand steps ago.
+
+Adding (many to one): of many numbers two are marked, and their sum is predicted at the end. Copying
+(many to many): ten symbols are read, and written again after a delay. `memoryless` is the loss of who
+remembers nothing. Each cell is trained at several learning rates, side by side on the same batches, and
+is reported at that which is best on validation sequences. Gates begin with memories as long as the
+sequence. Expect errors below 0.01 of LSTM and GRU in adding, and of the simple network the baseline's;
+in copying, expect that it is the simple network that learns, since orthogonal weights keep the order.
+
+    python -m experiments.long_memory train
+    python -m experiments.long_memory train --full --length 1000 --cells lstm min_gru --rates 0.01
+    python -m experiments.long_memory train --full --task copying --cells rnn --rates 0.05 --slower 0.002
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+
+from common.cli.experiment import experiment
+from common.compute.device import map_tensors
+from common.config import BASIC, MAY_CHANGE, Amount, Count, Folder, Positive, Size
+from common.data.batching import Batches
+from common.data.splits import named_split
+from common.errors import UserError
+from common.evaluation.pictures import line_chart, png
+from common.models import Forecaster, SequenceTagger, SeriesBatch, SideBySide, TaggedBatch
+from common.recurrent import CoRNNCell, HGRNCell, LEMCell, MinGRUCell, initialize_
+from common.recurrent.initialization import chrono_
+from common.runs import Kept
+from common.synthetic import memory
+from common.training import Evaluation, RunOptions, Task, TrainingOptions, held_out, predictions
+
+GATED: dict[str, Any] = {
+    "lstm": "lstm", "gru": "gru", "min_gru": MinGRUCell, "hgrn": HGRNCell, "lem": LEMCell
+}  # fmt: skip
+CELLS = GATED | {"rnn": "rnn", "cornn": CoRNNCell}
+UPDATES, EXAMPLES, CLIP = 50, 1000, 1.0  # of an epoch; held out; the largest norm of a gradient
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(RunOptions):
+    """Learn to remember."""
+
+    run_dir: Annotated[Folder, BASIC, MAY_CHANGE] = Path("runs/long_memory")
+    """Folder for all that the run writes."""
+    task: Annotated[Literal["adding", "copying"], BASIC] = "adding"
+    """What is learnt."""
+    length: Annotated[Positive, BASIC] = 100
+    """Numbers of which two are added; steps between reading and writing."""
+    full: Annotated[bool, BASIC] = False
+    """Four times as many updates."""
+    cells: Annotated[tuple[str, ...], BASIC] = ("rnn", "lstm", "gru")
+    """Cells that are compared: rnn, lstm, gru, min_gru, hgrn, lem, cornn."""
+    rates: Annotated[tuple[float, ...], BASIC] = (0.001, 0.003, 0.01)
+    """Learning rates of each."""
+    slower: Annotated[Amount, BASIC] = 1.0
+    """Learning rate of the recurrence, relative to that of the layers around it."""
+    memory: Annotated[Count | None, BASIC] = None
+    """Longest memory that gates begin with; the whole sequence by default, 0: the usual biases."""
+    hidden_size: Annotated[Size, BASIC] = 64
+    """Features of a hidden state."""
+    training: TrainingOptions = TrainingOptions(
+        epochs=8, weight_decay=0.0, clip_norm=0.0, schedule="cosine", patience=0
+    )
+
+    def check(self) -> None:
+        super().check()
+        if unknown := {*self.cells} - CELLS.keys():
+            raise UserError(f"--cells {unknown.pop()}: choose of {', '.join(CELLS)}.")
+        if self.length < 2 or not self.cells or not self.rates:
+            raise UserError("give a length of at least 2, a cell, and a learning rate.")
+
+
+def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
+    """What the networks learn, and how well they remember."""
+    adding, size = options.task == "adding", options.training.batch_size
+    steps = options.length if adding else options.length + 2 * memory.COPIED
+    longest = steps if options.memory is None else options.memory
+    rates = {f"{cell}_{n}": rate for cell in options.cells for n, rate in enumerate(options.rates)}
+
+    def network(cell: str) -> Forecaster | SequenceTagger:
+        how: Any = {"hidden_size": options.hidden_size, "cell": CELLS[cell]}
+        if adding:
+            made: Any = Forecaster(2, 1, steps, **how)
+        else:  # a blank is token 0, whose embedding is 0: it does not drive the state
+            how |= {"embedding_size": memory.GO, "bidirectional": False}
+            made = SequenceTagger(memory.GO + 1, memory.GO, **how)
+        initialize_(made.recurrent, "orthogonal")
+        if cell in GATED and longest:
+            chrono_(made.recurrent, longest)
+        return made
+
+    model = kept.build_model(lambda: SideBySide({n: network(n.rpartition("_")[0]) for n in rates}))
+    model = model.to(device)
+
+    def examples(numbers: tuple[int, ...], count: int) -> Any:
+        make = memory.adding if adding else memory.copying
+        draw = np.random.default_rng((options.training.seed, *numbers))
+        read, wanted = map(torch.from_numpy, make(draw, count, options.length))
+        if adding:
+            return SeriesBatch(read, torch.ones_like(wanted), wanted)  # 1 is the best constant
+        return TaggedBatch(read, torch.full((count,), steps), wanted)
+
+    def batches(epoch: int) -> Batches[Any]:
+        indices = np.arange(UPDATES * (4 if options.full else 1)).reshape(-1, 1)
+        return Batches(list(indices), lambda at: examples((0, epoch, int(at[0])), size))
+
+    @cache
+    def whole(split: str) -> Any:
+        return examples((named_split({"val": 1, "test": 2}, split, None),), EXAMPLES)
+
+    def judge(each: Any, split: str) -> tuple[float, list[float]]:
+        """The loss of a network, and its errors by what was read first, and by symbol."""
+        true, rows = whole(split), np.array_split(np.arange(EXAMPLES), 10)
+        parts = Batches(rows, lambda at: map_tensors(true, lambda of_all: of_all[at]))
+        found = torch.stack(predictions(each, parts, each.predict))
+        if not adding:
+            wrong = (found != true.labels)[:, -memory.COPIED :].float()
+            return held_out(each, parts)["loss"], wrong.mean(0).tolist()
+        errors = (found - true.targets).square()[:, 0]
+        order = true.inputs[:, :, 1].argmax(1).argsort()  # by the place of the first number
+        return float(errors.mean()), [float(errors[each].mean()) for each in order.chunk(10)]
+
+    def evaluate(model: SideBySide, split: str) -> Evaluation:
+        metrics = {"memoryless": memory.CONSTANT if adding else memory.memoryless(options.length)}
+        lines: dict[str, list[float]] = {}
+        for cell in options.cells:
+            tried = [f"{cell}_{number}" for number in range(len(options.rates))]
+            best = min(tried, key=lambda name: judge(model.by_name[name], "val")[0])
+            metrics[cell], lines[cell] = judge(model.by_name[best], split)
+            metrics[f"{cell}_rate"] = rates[best]
+        metrics["loss"] = float(np.mean([metrics[cell] for cell in options.cells]))
+        axes = ("tenths of the sequences, those first whose first number is read first", "error")
+        axes = axes if adding else ("symbol", "fraction that is wrong")
+        picture = line_chart(lines, *axes, logarithmic=adding)
+        return Evaluation(
+            metrics, files={"memory.png": png(picture)},
+            show=lambda tracker: tracker.images("errors by what is remembered", picture),
+        )  # fmt: skip
+
+    groups: dict[float, list[torch.nn.Parameter]] = {}
+    for path, parameter in model.named_parameters():
+        rate = rates[path.split(".")[1]] * (options.slower if ".recurrent." in path else 1)
+        groups.setdefault(rate, []).append(parameter)
+    optimizer = torch.optim.AdamW([{"params": own, "lr": lr} for lr, own in groups.items()])
+    model.clip_each(optimizer, dict.fromkeys(rates, CLIP))
+    return Task(
+        model=model, optimizer=optimizer, batches=batches, evaluate=evaluate,
+        monitor="loss", mode="min", unit="sequences",
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    experiment(Options, make_task)

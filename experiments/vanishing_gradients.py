@@ -1,11 +1,12 @@
 """How much of a gradient is left a hundred steps back: it vanishes, explodes, or gates let it pass.
 
-The adding problem: of a hundred numbers two are marked, and their sum is predicted at the end. Networks
-learn it side by side: simple ones whose recurrent weights are an orthogonal matrix times a factor below,
-at and above 1, an LSTM, and a GRU, whose gates are open enough to remember that long (`--memory 0`: as
-they usually are). Each is there twice, with its gradient clipped and without. The figure shows the norm
-of the loss's gradient at every time step, before the first update and now. Expect straight lines on the
-logarithmic scale, down to 1e-30 or up, for the simple networks, and nearly level ones for the gates.
+The adding problem: of many numbers two are marked, and their sum is predicted at the end. Networks learn
+it side by side: simple ones whose recurrent weights are an orthogonal matrix times 0.5, 1 and 3, and an
+LSTM and a GRU whose gates begin with memories of up to a hundred steps. Each is there twice, with its
+gradient clipped and without. The figure shows the norm of the gradient at every time step, before the
+first update and after training; a gradient of 0 is a gap. Expect steep lines of the simple networks, up
+and down, and level ones of the gates. Without a clip, the first update ends the learning where the
+gradient explodes: its states are saturated, and the gradient is 0 from then on.
 
     python -m experiments.vanishing_gradients train
     python -m experiments.vanishing_gradients train --memory 0
@@ -26,8 +27,7 @@ from PIL.Image import Image
 
 from common.cli.experiment import experiment
 from common.compute.device import map_tensors, to_host
-from common.config import BASIC, MAY_CHANGE, Amount, Count, Folder, Positive, Size
-from common.errors import UserError
+from common.config import BASIC, MAY_CHANGE, Amount, Bounds, Count, Folder, Size
 from common.evaluation.pictures import line_chart, maps_over_training, png, stacked
 from common.models import Forecaster, SeriesBatch, SideBySide
 from common.recurrent import initialize_
@@ -37,6 +37,9 @@ from common.runs import Kept
 from common.synthetic.memory import adding
 from common.training import Evaluation, RunOptions, Task, Tracker, TrainingOptions
 
+UPDATES = 50  # of an epoch
+TINY = 1e-45  # the smallest number in float32
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options(RunOptions):
@@ -44,7 +47,7 @@ class Options(RunOptions):
 
     run_dir: Annotated[Folder, BASIC, MAY_CHANGE] = Path("runs/vanishing_gradients")
     """Folder for all that the run writes."""
-    length: Annotated[Positive, BASIC] = 100
+    length: Annotated[int, BASIC, Bounds(2, 10_000)] = 100
     """Time steps."""
     scales: Annotated[tuple[float, ...], BASIC] = (0.5, 1.0, 3.0)
     """Factors of the recurrent weights of the simple networks."""
@@ -54,8 +57,6 @@ class Options(RunOptions):
     """Largest norm of the gradient of each network that is clipped."""
     hidden_size: Annotated[Size, BASIC] = 32
     """Features of a hidden state."""
-    updates: Annotated[Positive, BASIC] = 50
-    """Updates of the weights in an epoch."""
     training: TrainingOptions = TrainingOptions(
         epochs=12, batch_size=32, learning_rate=0.05, weight_decay=0.0, clip_norm=0.0, patience=0,
         precision="fp32",
@@ -64,8 +65,6 @@ class Options(RunOptions):
 
 def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
     """What the networks learn, and how their gradients are measured."""
-    if options.length < 2:
-        raise UserError(f"--length {options.length}: two numbers are added.")
     scales = {f"rnn_{round(100 * scale)}%": scale for scale in options.scales}
     names = [*scales, "lstm", "gru"]
 
@@ -84,7 +83,9 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
     def networks() -> SideBySide:
         pairs = {name: network(name) for name in names}
         made = {f"{name}_clipped": each for name, each in pairs.items()}
-        return SideBySide(made | {f"{name}_free": deepcopy(each) for name, each in pairs.items()})
+        return SideBySide(
+            made | {f"{name}_unclipped": deepcopy(each) for name, each in pairs.items()}
+        )
 
     def examples(draw: np.random.Generator, count: int) -> SeriesBatch:
         inputs, sums = map(torch.from_numpy, adding(draw, count, options.length))
@@ -94,16 +95,14 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
 
     def batches(epoch: int) -> list[SeriesBatch]:
         draw = np.random.default_rng((seed, 1, epoch))
-        return [examples(draw, size) for _ in range(options.updates)]
+        return [examples(draw, size) for _ in range(UPDATES)]
 
     held_out = examples(np.random.default_rng((seed, 0)), 500)
     watched = map_tensors(held_out, lambda each: each[:size]).to(device)
 
     def flows(model: SideBySide) -> dict[str, torch.Tensor]:
-        of = {
-            name: lambda each=each: each.loss(watched).value for name, each in model.by_name.items()
-        }
-        return {n: gradient_flow(m, of[n])["recurrent.l0"] for n, m in model.by_name.items()}
+        found = gradient_flow(model, lambda: model.loss(watched).value)  # the sum of all losses
+        return {name: found[f"models.{name}.recurrent.l0"] for name in model.by_name}
 
     model = kept.build_model(networks).to(device)
     # With the weights, so that a resumed run and an evaluation have it too.
@@ -113,22 +112,20 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
         lines = {name.replace("_", " "): flow[name + ending] for name in names}
         return line_chart(lines, f"time step; {when}", "norm of the gradient", logarithmic=True)
 
-    def evaluate(model: SideBySide, split: str) -> Evaluation:
+    def evaluate(model: Any, split: str) -> Evaluation:
         first = dict(zip(model.by_name, to_host(model.at_first).tolist(), strict=True))
         now = {name: flow.tolist() for name, flow in flows(model).items()}
-        metrics = {}
-        batch = held_out.to(device)
+        metrics, batch = {}, held_out.to(device)
         for name, each in model.by_name.items():
-            error = (each.predict(batch) - batch.targets).square().mean()
-            metrics[f"{name}_error"] = float(error)
-        for name in names:
-            start, end = first[f"{name}_clipped"][0], first[f"{name}_clipped"][-1]
-            metrics[f"{name}_decades"] = math.log10(max(start, 1e-45) / max(end, 1e-45))
+            metrics[f"{name}_error"] = float((each.predict(batch) - batch.targets).square().mean())
+        for name in names:  # powers of ten from the last step to the first, before the first update
+            end, start = (max(first[f"{name}_clipped"][at], TINY) for at in (-1, 0))
+            metrics[f"{name}_decades"] = math.log10(start) - math.log10(end)
         metrics["error"] = float(np.mean([metrics[f"{name}_clipped_error"] for name in names]))
         picture = stacked([
             chart(first, "before the first update", "_clipped"),
             chart(now, "trained, the gradient clipped", "_clipped"),
-            chart(now, "trained, not clipped", "_free"),
+            chart(now, "trained, not clipped", "_unclipped"),
         ])  # fmt: skip
 
         def show(tracker: Tracker) -> None:

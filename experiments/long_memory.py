@@ -30,7 +30,7 @@ from common.errors import UserError
 from common.evaluation.pictures import line_chart, png
 from common.models import Forecaster, SequenceTagger, SeriesBatch, SideBySide, TaggedBatch
 from common.recurrent import CoRNNCell, HGRNCell, LEMCell, MinGRUCell, initialize_
-from common.recurrent.initialization import chrono_
+from common.recurrent.chrono import chrono_
 from common.runs import Kept
 from common.synthetic import memory
 from common.training import Evaluation, RunOptions, Task, TrainingOptions, held_out, predictions

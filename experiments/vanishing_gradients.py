@@ -32,7 +32,7 @@ from common.evaluation.pictures import line_chart, maps_over_training, png, stac
 from common.models import Forecaster, SeriesBatch, SideBySide
 from common.recurrent import initialize_
 from common.recurrent.gradient_flow import gradient_flow
-from common.recurrent.initialization import chrono_
+from common.recurrent.chrono import chrono_
 from common.runs import Kept
 from common.synthetic.memory import adding
 from common.training import Evaluation, RunOptions, Task, Tracker, TrainingOptions

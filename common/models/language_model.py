@@ -55,14 +55,15 @@ class LanguageModel(nn.Module):
         embedding_size: E, features of a token; None: tokens are one-hot, and special tokens all 0.
         hidden_size: H, features of a hidden state.
         cell, num_layers: as `Recurrent` takes them.
-        initialization: as in `initialize_`; with "orthogonal", as in Keras, the output layer's is
-            Glorot uniform.
+        initialization: as in `initialize_`; with "orthogonal" or "keras", the output layer's is Glorot
+            uniform.
         tie_embeddings: the output matrix is the embedding matrix (Press and Wolf 2017), after a linear
             map of the hidden state to E features where they are not as many.
         token_dropout: probability of dropping a token of the vocabulary, in all of a batch (Gal and
             Ghahramani 2016).
         input_dropout: of dropping a feature of an embedding.
         layer_dropout: of dropping a feature between recurrent layers, at every step anew.
+        weight_dropout: of dropping a recurrent weight, for all steps of a batch.
         output_dropout: of dropping a feature of the recurrent outputs.
         locked: input and output dropout drop the same features at every step of a row (variational
             dropout, Gal and Ghahramani 2016), and not others at every step.
@@ -85,6 +86,7 @@ class LanguageModel(nn.Module):
         token_dropout: float = 0.0,
         input_dropout: float = 0.0,
         layer_dropout: float = 0.0,
+        weight_dropout: float = 0.0,
         output_dropout: float = 0.0,
         locked: bool = False,
         rows: int = 0,
@@ -97,7 +99,7 @@ class LanguageModel(nn.Module):
         self.embedding = None if embedding_size is None else nn.Embedding(vocabulary_size, width)
         self.recurrent = Recurrent(
             cell, width, hidden_size, num_layers=num_layers, dropout=layer_dropout,
-            initialization=initialization,
+            weight_dropout=weight_dropout, initialization=initialization,
         )  # fmt: skip
         narrows = tie_embeddings and width != hidden_size
         self.features = nn.Linear(hidden_size, width) if narrows else nn.Identity()
@@ -107,7 +109,7 @@ class LanguageModel(nn.Module):
             self.scale = width**0.5  # a small output matrix keeps the first softmax near uniform
             nn.init.normal_(self.embedding.weight, std=1 / self.scale)
             self.output.weight = self.embedding.weight
-        elif initialization == "orthogonal":
+        elif initialization in ("orthogonal", "keras"):
             nn.init.xavier_uniform_(self.output.weight[len(SPECIALS) :])  # a view: in place
         nn.init.zeros_(self.output.bias)
         self.token_dropout = token_dropout

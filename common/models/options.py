@@ -167,13 +167,15 @@ class LanguageModelOptions:
     tie_embeddings: bool = False
     """Compute the logits with the embedding matrix itself."""
     initialization: Initialization = "orthogonal"
-    """How the weights begin; orthogonal is Keras' default."""
+    """How the weights begin; keras is Keras' default."""
     token_dropout: DropoutRate = 0.0
     """Fraction of the vocabulary whose embeddings are dropped from a batch."""
     input_dropout: DropoutRate = 0.0
     """Fraction of the embedding features dropped while training."""
     layer_dropout: DropoutRate = 0.0
     """Fraction of the features dropped between recurrent layers."""
+    weight_dropout: DropoutRate = 0.0
+    """Fraction of the recurrent weights dropped, for all steps of a batch."""
     output_dropout: DropoutRate = 0.0
     """Fraction of the recurrent outputs dropped."""
     locked: bool = False

@@ -2,32 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeAlias, get_args
 
 import torch
 from torch import Tensor, nn
 
-from common.recurrent.cells import WEIGHTS, Cell, GRUCell, LSTMCell
+from common.recurrent.cells import WEIGHTS, Cell, LSTMCell
 from common.recurrent.names import Initialization
 
-_Layer: TypeAlias = tuple[Sequence[Tensor | None], int, int | None, Mapping[int, int]]
-"""Of a cell, or of a layer and direction: its weights (as in `WEIGHTS`), H, its forget gate, and its
-memory gates."""
+_Layer: TypeAlias = tuple[Sequence[Tensor | None], int, int | None]
+"""Of a cell, or of a layer and direction: its weights (as in `WEIGHTS`), H, and its forget gate."""
+
+Initializer: TypeAlias = str | Callable[[Tensor], object]
+"""A name of `torch.nn.init` without its underscore ("xavier_uniform"), a name of Keras
+("glorot_uniform"), or a function that fills a tensor in place."""
 
 
 def initialize_(
-    module: nn.Module, scheme: Initialization, *, forget_bias: float | None = None
+    module: nn.Module,
+    scheme: Initialization | None = None,
+    *,
+    input_weights: Initializer | None = None,
+    recurrent_weights: Initializer | None = None,
+    biases: Initializer | None = None,
+    forget_bias: float | None = None,
 ) -> None:
     """Initialise every cell and every `torch.nn` recurrent network inside a module, in place.
 
     Each gate has its own block of rows in the weights, and each block is initialised by itself: the
-    fan-out of a gate is H, and only a block H x H can be orthogonal.
+    fan-out of a gate is H, and only a block H x H can be orthogonal. A scheme is of all weights:
 
     - "pytorch": uniform in +-1/sqrt(H), biases too; PyTorch's default.
     - "glorot": Glorot uniform for both weights (Glorot and Bengio 2010), biases 0.
     - "orthogonal": recurrent weights orthogonal, so that they keep the norm of a state (Saxe,
-      McClelland and Ganguli 2014), input weights Glorot uniform, biases 0; Keras' default.
+      McClelland and Ganguli 2014), input weights Glorot uniform, biases 0.
+    - "keras": Keras' default, which is "orthogonal" with all gates as one matrix: the fan-out is that
+      of all gates, and the columns of the whole recurrent matrix are orthogonal.
     - "identity": recurrent weights the identity, input weights normal with deviation 0.001, biases
       0; for simple networks with ReLU (Le, Jaitly and Hinton 2015).
 
@@ -36,77 +49,95 @@ def initialize_(
 
     Args:
         module: a `Cell`, a `Recurrent`, a `torch.nn.RNN/LSTM/GRU`, or any module that has some.
-        scheme: by name.
+        scheme: by name; without one, only what is named below is initialised.
+        input_weights: of each gate's block (H, I), in the place of the scheme's.
+        recurrent_weights: of each gate's block (H, H), or of a diagonal (H,).
+        biases: of each gate's biases (H,).
         forget_bias: the bias of the forget gate of LSTMs, so that memory is kept from the start
             (Gers, Schmidhuber and Cummins 2000; Jozefowicz, Zaremba and Sutskever 2015). Default:
-            1; with "pytorch", that of the scheme.
+            1; with "pytorch", or without a scheme, as it is.
 
     Raises:
-        ValueError: an unknown scheme, nothing to initialise, or "identity" for a cell with gates.
+        ValueError: an unknown scheme or name, nothing to initialise, or "identity" for a cell with
+            gates.
     """
-    if scheme not in get_args(Initialization):
+    if scheme is not None and scheme not in get_args(Initialization):
         names = ", ".join(get_args(Initialization))
         raise ValueError(f"initialization is one of {names}, not {scheme!r}")
-    if forget_bias is None and scheme != "pytorch":
+    if forget_bias is None and scheme not in (None, "pytorch"):
         forget_bias = 1.0
     layers = [layer for child in module.modules() for layer in _layers(child)]
     if not layers:
         raise ValueError(f"{type(module).__name__} has no recurrent cell to initialise")
+    named = (input_weights, recurrent_weights, biases, biases)
+    fillers = [None if each is None else initializer(each) for each in named]
     with torch.no_grad():
-        for weights, size, forget_gate, _ in layers:
-            _initialize(weights, size, scheme)
-            _, _, *biases = weights
+        for weights, size, forget_gate in layers:
+            if scheme is not None:
+                _initialize(weights, size, scheme)
+            for tensor, fill in zip(weights, fillers, strict=False):  # biases may be missing
+                if tensor is not None and fill is not None:
+                    for gate in tensor.split(size):
+                        fill(gate)
+            _, _, *both = weights
             if forget_bias is not None and forget_gate is not None:
                 # The two biases are added up: one of them has the value.
                 rows = slice(forget_gate * size, (forget_gate + 1) * size)
-                for bias, value in zip(biases, (forget_bias, 0.0), strict=False):
+                for bias, value in zip(both, (forget_bias, 0.0), strict=False):
                     if bias is not None:
                         bias[rows] = value
 
 
-def chrono_(module: nn.Module, longest: int) -> None:
-    """Set the biases of gates so that memories last 1 to `longest` steps from the start, in place.
-
-    A gate that keeps u / (1 + u) of a memory lets it last about u steps; for each unit u is drawn
-    uniformly from 1 to `longest` - 1, and the bias is log u, or -log u where the gate replaces the
-    memory ("chrono initialisation", Tallec and Ollivier 2018). With the usual biases near 0, nothing
-    is left of a gradient after some ten steps, and what is to be kept for a thousand is not found.
-
-    Args:
-        module: as `initialize_` takes it; of its cells, those whose `memory_gates` are known and that
-            have biases. The others stay as they are.
-        longest: steps, at least 2.
+def initializer(name: Initializer) -> Callable[[Tensor], object]:
+    """The function of a name.
 
     Raises:
-        ValueError: fewer steps, or no such cell.
+        ValueError: an unknown name.
     """
-    if longest < 2:
-        raise ValueError(f"memories last at least 2 steps, not {longest}")
-    found = False
-    for weights, size, _, gates in (each for child in module.modules() for each in _layers(child)):
-        _, _, *biases = (None if weight is None else weight.detach() for weight in weights)
-        if not gates or biases[0] is None:
-            continue
-        found = True
-        lasting = torch.empty_like(biases[0][:size]).uniform_(1, longest - 1).log_()
-        for gate, sign in gates.items():
-            rows = slice(gate * size, (gate + 1) * size)
-            for bias, factor in zip(biases, (sign, 0), strict=True):  # the two are added up
-                if bias is not None:
-                    bias[rows] = factor * lasting
-    if not found:
-        raise ValueError(f"{type(module).__name__} has no gates with biases that keep a memory")
+    if callable(name):
+        return name
+    known = _KERAS.get(name) or getattr(nn.init, f"{name}_", None)
+    if known is None or name.startswith("_"):
+        raise ValueError(
+            f"an initializer is one of {', '.join(_KERAS)}, or a name of torch.nn.init without its "
+            f"underscore; not {name!r}"
+        )
+    return known
+
+
+def _scaled(tensor: Tensor, fan: str, scale: float, normal: bool) -> None:
+    """Keras' VarianceScaling: variance scale / fan; its normal distribution ends at two deviations."""
+    fan_out, fan_in = tensor.shape[0], tensor.shape[-1]
+    number = {"in": fan_in, "mean": (fan_in + fan_out) / 2}[fan]
+    deviation = math.sqrt(scale / number)
+    if not normal:
+        nn.init.uniform_(tensor, -math.sqrt(3) * deviation, math.sqrt(3) * deviation)
+        return
+    deviation /= 0.87962566103423978  # the deviation of a standard normal cut at 2
+    nn.init.trunc_normal_(tensor, 0.0, deviation, -2 * deviation, 2 * deviation)
+
+
+_KERAS: dict[str, Callable[[Tensor], object]] = {
+    f"{name}_{kind}": partial(_scaled, fan=fan, scale=scale, normal=kind == "normal")
+    for name, fan, scale in (("glorot", "mean", 1.0), ("he", "in", 2.0), ("lecun", "in", 1.0))
+    for kind in ("uniform", "normal")
+} | {
+    "identity": nn.init.eye_,
+    "random_uniform": partial(nn.init.uniform_, a=-0.05, b=0.05),
+    "random_normal": partial(nn.init.normal_, std=0.05),
+    "truncated_normal": partial(nn.init.trunc_normal_, std=0.05, a=-0.1, b=0.1),
+}
+"""What Keras calls otherwise than PyTorch, or fills with other values."""
 
 
 def _layers(module: nn.Module) -> list[_Layer]:
     """What is to be initialised in a module itself, not in its children."""
     if isinstance(module, Cell):
         weights = [getattr(module, name) for name in WEIGHTS]
-        return [(weights, module.hidden_size, module.forget_gate, module.memory_gates)]
+        return [(weights, module.hidden_size, module.forget_gate)]
     if isinstance(module, nn.RNNBase):
-        cell: type[Cell] = {"LSTM": LSTMCell, "GRU": GRUCell}.get(module.mode, Cell)
-        how = module.hidden_size, cell.forget_gate, cell.memory_gates
-        return [(weights, *how) for weights in module.all_weights]
+        gate = LSTMCell.forget_gate if module.mode == "LSTM" else None
+        return [(weights, module.hidden_size, gate) for weights in module.all_weights]
     return []
 
 
@@ -121,6 +152,11 @@ def _initialize(weights: Sequence[Tensor | None], size: int, scheme: Initializat
     for bias in biases:
         if bias is not None:
             nn.init.zeros_(bias)
+    if scheme == "keras":
+        nn.init.xavier_uniform_(weight_ih)
+        if weight_hh is not None:
+            (nn.init.orthogonal_ if weight_hh.dim() == 2 else nn.init.uniform_)(weight_hh)
+        return
     if scheme == "identity":
         if weight_hh is None or weight_hh.shape not in ((size, size), (size,)):
             raise ValueError("identity is for simple cells: a cell with gates has no such scheme")

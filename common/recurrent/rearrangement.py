@@ -8,6 +8,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from common.compute.device import upload
 from common.recurrent.deferred import transformed
 from common.recurrent.padding import Lengths, Padding
 from common.recurrent.state import RecurrentState
@@ -185,8 +186,8 @@ def rearrangement(
             raise ValueError(
                 "resets are not for torch.export and torch.func: the number of sequences depends on them"
             )
-        resets = as_flags(resets, "resets", inputs).to(inputs.device)
-    return Rearrangement.of(mask.to(inputs.device), resets)
+        resets = upload(as_flags(resets, "resets", inputs), inputs.device)
+    return Rearrangement.of(upload(mask, inputs.device), resets)
 
 
 def _take(values: Tensor, index: Tensor, inverse: Tensor) -> Tensor:

@@ -8,7 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from common.recurrent import LayerNormLSTMCell, Recurrent, map_state
+from common.recurrent import (
+    HGRNCell,
+    IndRNNCell,
+    LayerNormLSTMCell,
+    MinGRUCell,
+    Recurrent,
+    map_state,
+)
 from common.recurrent import layer as layer_module
 from common.recurrent.state import state_tensors
 
@@ -142,3 +149,44 @@ def test_exchanged_parameters_are_used(device):
     for given in (None, lengths):
         outputs, _ = torch.func.functional_call(network, zeros, (inputs, given))
         assert (outputs == 0).all() and network(inputs, given)[0].any()
+
+
+MASK = torch.tensor(
+    [[1, 0, 1, 1, 0, 1, 1, 1, 0]] * 3 + [[0] * 9, [1] * 9, [0] * 5 + [1] * 4]
+).bool()
+RESETS = torch.tensor([[0, 1, 0, 0, 0, 0, 1, 0, 0]] * 4 + [[0] * 9, [1] * 9]).bool()
+
+
+@pytest.mark.parametrize("resets", [None, RESETS], ids=["", "resets"])
+@pytest.mark.parametrize("both", [False, True])
+@pytest.mark.parametrize("cell", [*KINDS, MinGRUCell, HGRNCell])
+def test_masks_and_resets_may_be_on_the_host_or_there(device, waits, cell, both, resets):
+    """Linear cells run in parallel there, and step by step here."""
+    options = {"num_layers": 2, "bidirectional": both, "learn_initial_state": True}
+    network = Recurrent(cell, FEATURES, HIDDEN, **options).double()
+    there = copy.deepcopy(network).to(device)
+    inputs = torch.randn(B, T, FEATURES, dtype=torch.double)
+    expected = network(inputs, mask=MASK, resets=resets)
+    for place in ("cpu", device):
+        flags = [None if each is None else each.to(place) for each in (MASK, resets)]
+        moved = inputs.to(device)
+        with waits() as found:
+            outputs, state = there(moved, mask=flags[0], resets=flags[1])
+        assert not found or resets is not None  # the number of sequences depends on resets
+        found = map_state(lambda part: part.cpu(), state)
+        torch.testing.assert_close((outputs.cpu(), found), expected)
+
+
+@pytest.mark.parametrize("cell", [*KINDS, IndRNNCell])
+def test_what_is_dropped_is_drawn_there(device, waits, cell):
+    network = Recurrent(
+        cell, FEATURES, [HIDDEN, 4], connections="dense", dropout=0.2, input_dropout=0.2,
+        recurrent_dropout=0.2, weight_dropout=0.2, zoneout=0.1,
+    ).to(device)  # fmt: skip
+    inputs, lengths = torch.randn(B, T, FEATURES, device=device), torch.tensor(LENGTHS["ragged"])
+    with waits() as found:
+        outputs, _ = network(inputs, lengths)
+        outputs.square().sum().backward()
+    assert not found
+    assert outputs.isfinite().all()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
+from pathlib import Path
 
 from torch import nn
 
 from common.recurrent import (
+    Cell,
     CoRNNCell,
     CoupledLSTMCell,
     GRUCell,
@@ -23,6 +26,20 @@ from common.recurrent import (
     PeepholeLSTMCell,
     SimpleRNNCell,
 )
+
+README = Path(__file__).parents[3] / "experiments" / "README.md"
+
+
+def cell_of_the_readme() -> type[Cell]:
+    """The cell of one's own that the README shows how to write."""
+    text = README.read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?class UpdateGateCell.*?)```", text, re.DOTALL)
+    names: dict = {"__name__": __name__}
+    exec(block, names)
+    return names["UpdateGateCell"]
+
+
+UpdateGateCell = cell_of_the_readme()  # where pickle finds it
 
 STANDARD = {
     "rnn": (nn.RNN, SimpleRNNCell),
@@ -44,4 +61,5 @@ CELLS = {name: cell for name, (_, cell) in STANDARD.items()} | {
     "min_gru": MinGRUCell,
     "min_lstm": MinLSTMCell,
     "hgrn": partial(HGRNCell, lower_bound=0.25),
+    "of_the_readme": UpdateGateCell,
 }

@@ -12,8 +12,6 @@ from common.recurrent import (
     SimpleRNNCell,
     initialize_,
 )
-from common.recurrent.initialization import chrono_
-from tests.common.recurrent.cells import CELLS, STANDARD
 
 pytestmark = pytest.mark.usefixtures("float64")
 X, H = 24, 16
@@ -105,22 +103,55 @@ def test_a_network_without_biases_is_initialised():
         torch.testing.assert_close(gate @ gate.t(), torch.eye(H), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", [n for n, cell in CELLS.items() if cell(1, 1).memory_gates])
-def test_chrono_lets_memories_last(name):
-    """A gate keeps u / (1 + u) of a memory with 1 <= u <= T - 1: it lasts about u steps."""
-    torch.manual_seed(0)
-    longest, size = 100, 64
-    network = Recurrent(name if name in STANDARD else CELLS[name], 2, size, num_layers=2)
-    chrono_(network, longest)
-    for cell in network._cells():
-        blocks = (cell.bias_ih + (0 if cell.bias_hh is None else cell.bias_hh)).view(-1, size)
-        for gate, sign in cell.memory_gates.items():
-            lasting = (sign * blocks[gate]).exp()
-            assert 1 <= lasting.min() + 1e-9 < 20 and 60 < lasting.max() < longest - 1 + 1e-9
+def test_keras_takes_all_gates_as_one_matrix():
+    cell = LSTMCell(X, H)
+    initialize_(cell, "keras")
+    bound = (6 / (X + 4 * H)) ** 0.5
+    assert 0.95 * bound < cell.weight_ih.abs().max() <= bound
+    torch.testing.assert_close(cell.weight_hh.T @ cell.weight_hh, torch.eye(H))
+    assert (cell.bias_ih[H : 2 * H] == 1).all() and cell.bias_ih.sum() == H
 
 
-def test_chrono_needs_a_gate():
-    with pytest.raises(ValueError, match="no gates"):
-        chrono_(Recurrent("rnn", 2, 3), 10)
-    with pytest.raises(ValueError, match="at least 2"):
-        chrono_(Recurrent("gru", 2, 3), 1)
+@pytest.mark.parametrize(
+    "name, bound, deviation",
+    [
+        ("glorot_uniform", (6 / (64 + 100)) ** 0.5, (2 / 164) ** 0.5),
+        ("glorot_normal", 2 * (2 / 164) ** 0.5 / 0.8796, (2 / 164) ** 0.5),
+        ("he_uniform", (6 / 100) ** 0.5, (2 / 100) ** 0.5),
+        ("he_normal", 2 * (2 / 100) ** 0.5 / 0.8796, (2 / 100) ** 0.5),
+        ("lecun_uniform", (3 / 100) ** 0.5, (1 / 100) ** 0.5),
+        ("lecun_normal", 2 * (1 / 100) ** 0.5 / 0.8796, (1 / 100) ** 0.5),
+        ("random_uniform", 0.05, 0.05 / 3**0.5),
+        ("truncated_normal", 0.1, 0.05 * 0.8796),
+        ("xavier_uniform", (6 / (64 + 100)) ** 0.5, (2 / 164) ** 0.5),
+        ("uniform", 1.0, 1 / 12**0.5),
+    ],
+)
+def test_initializers_by_the_names_of_keras_and_pytorch(name, bound, deviation):
+    cell = GRUCell(100, 64)
+    before = cell.weight_hh.detach().clone()
+    initialize_(cell, input_weights=name)
+    values = cell.weight_ih.detach()
+    assert values.abs().max() <= bound * 1.0001
+    middle = 0.5 if name == "uniform" else 0.0
+    # 19,200 values: the standard error of their mean and deviation is below 1 % of it.
+    assert (values.mean() - middle).abs() < 0.05 * deviation
+    assert abs(values.std() / deviation - 1) < 0.03
+    assert torch.equal(cell.weight_hh, before)
+
+
+def test_parts_are_initialised_apart():
+    network = Recurrent("lstm", X, H)
+    initialize_(
+        network,
+        "glorot",
+        recurrent_weights="identity",
+        biases=lambda b: b.fill_(0.5),
+        forget_bias=2.0,
+    )
+    for gate in network.kernel.weight_hh_l0.split(H):
+        torch.testing.assert_close(gate, torch.eye(H))
+    biases = network.kernel.bias_ih_l0.split(H)
+    assert [bias[0].item() for bias in biases] == [0.5, 2.0, 0.5, 0.5]
+    with pytest.raises(ValueError, match="an initializer is one of glorot_uniform"):
+        initialize_(network, biases="nothing")

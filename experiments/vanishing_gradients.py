@@ -31,8 +31,8 @@ from common.config import BASIC, MAY_CHANGE, Amount, Bounds, Count, Folder, Size
 from common.evaluation.pictures import line_chart, maps_over_training, png, stacked
 from common.models import Forecaster, SeriesBatch, SideBySide
 from common.recurrent import initialize_
-from common.recurrent.gradient_flow import gradient_flow
 from common.recurrent.chrono import chrono_
+from common.recurrent.gradient_flow import gradient_flow
 from common.runs import Kept
 from common.synthetic.memory import adding
 from common.training import Evaluation, RunOptions, Task, Tracker, TrainingOptions

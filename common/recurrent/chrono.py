@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -41,6 +43,7 @@ def chrono_(module: nn.Module, longest: int) -> None:
 def _layers(module: nn.Module) -> list[tuple[Cell | type[Cell], int, list[Tensor]]]:
     """Of a module itself: for each layer and direction, what cell it is, its H, and its biases."""
     cell: Cell | type[Cell]
+    each: Sequence[Sequence[Tensor | None]]
     if isinstance(module, Cell):
         cell, each = module, [[module.bias_ih, module.bias_hh]]
     elif isinstance(module, nn.LSTM | nn.GRU):

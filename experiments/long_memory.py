@@ -53,7 +53,7 @@ class Options(RunOptions):
     length: Annotated[int, BASIC, Bounds(2, 10_000)] = 100
     """Numbers of which two are added; steps between reading and writing."""
     full: Annotated[bool, BASIC] = False
-    """Four times as many updates."""
+    """Twice as many updates."""
     cells: Annotated[tuple[str, ...], BASIC] = ("rnn", "lstm", "gru")
     """Cells that are compared: rnn, lstm, gru, min_gru, hgrn, lem, cornn."""
     rates: Annotated[tuple[float, ...], BASIC] = (0.001, 0.003, 0.01)
@@ -107,7 +107,7 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
         return TaggedBatch(read, torch.full((count,), steps), wanted)
 
     def batches(epoch: int) -> Batches[Any]:
-        indices = np.arange(UPDATES * (4 if options.full else 1)).reshape(-1, 1)
+        indices = np.arange(UPDATES * (2 if options.full else 1)).reshape(-1, 1)
         return Batches(list(indices), lambda at: examples((0, epoch, int(at[0])), size))
 
     @cache

@@ -14,7 +14,6 @@ Expect that LSTM and GRU add, and that the simple network does not; that it copi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -70,10 +69,8 @@ class Options(RunOptions):
 
     def check(self) -> None:
         super().check()
-        if unknown := {*self.cells} - CELLS.keys():
-            raise UserError(f"--cells {unknown.pop()}: choose of {', '.join(CELLS)}.")
-        if not self.cells or not self.rates:
-            raise UserError("give a cell in --cells, and a learning rate in --rates.")
+        if not self.cells or not self.rates or {*self.cells} - CELLS.keys():
+            raise UserError(f"give --rates, and --cells among {', '.join(CELLS)}.")
 
 
 def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
@@ -95,8 +92,10 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
             chrono_(made.recurrent, longest)
         return made
 
-    model = kept.build_model(lambda: SideBySide({n: network(n.rpartition("_")[0]) for n in rates}))
-    model = model.to(device)
+    def networks() -> SideBySide:
+        return SideBySide({name: network(name.rpartition("_")[0]) for name in rates})
+
+    model = kept.build_model(networks).to(device)
 
     def examples(numbers: tuple[int, ...], count: int) -> Any:
         make = memory.adding if adding else memory.copying
@@ -107,16 +106,13 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
         return TaggedBatch(read, torch.full((count,), steps), wanted)
 
     def batches(epoch: int) -> Batches[Any]:
-        indices = np.arange(UPDATES * (2 if options.full else 1)).reshape(-1, 1)
-        return Batches(list(indices), lambda at: examples((0, epoch, int(at[0])), size))
-
-    @cache
-    def whole(split: str) -> Any:
-        return examples((named_split({"val": 1, "test": 2}, split, None),), EXAMPLES)
+        indices = [np.array([n]) for n in range(UPDATES * (2 if options.full else 1))]
+        return Batches(indices, lambda at: examples((0, epoch, int(at[0])), size))
 
     def judge(each: Any, split: str) -> tuple[float, list[float]]:
         """The loss of a network, and its errors by what was read first, and by symbol."""
-        true, rows = whole(split), np.array_split(np.arange(EXAMPLES), 10)
+        true = examples((named_split({"val": 1, "test": 2}, split, None),), EXAMPLES)
+        rows = np.array_split(np.arange(EXAMPLES), 10)
         parts = Batches(rows, lambda at: map_tensors(true, lambda of_all: of_all[at]))
         found = torch.stack(predictions(each, parts, each.predict))
         if not adding:
@@ -135,13 +131,12 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
             metrics[cell], lines[cell] = judge(model.by_name[best], split)
             metrics[f"{cell}_rate"] = rates[best]
         metrics["loss"] = float(np.mean([metrics[cell] for cell in options.cells]))
-        axes = ("tenths of the sequences, those first whose first number is read first", "error")
-        axes = axes if adding else ("symbol", "fraction that is wrong")
-        picture = line_chart(lines, *axes, logarithmic=adding)
+        below = "tenth of the sequences, by the first number's place" if adding else "symbol"
+        picture = line_chart(lines, below, "error", logarithmic=adding)
+        files = {"memory.png": png(picture)}
         return Evaluation(
-            metrics, files={"memory.png": png(picture)},
-            show=lambda tracker: tracker.images("errors by what is remembered", picture),
-        )  # fmt: skip
+            metrics, files=files, show=lambda to: to.images("what is forgotten", picture)
+        )
 
     groups: dict[float, list[torch.nn.Parameter]] = {}
     for path, parameter in model.named_parameters():

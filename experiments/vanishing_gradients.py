@@ -81,11 +81,12 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
         return made
 
     def networks() -> SideBySide:
-        pairs = {name: network(name) for name in names}
-        made = {f"{name}_clipped": each for name, each in pairs.items()}
-        return SideBySide(
-            made | {f"{name}_unclipped": deepcopy(each) for name, each in pairs.items()}
-        )
+        made = {f"{name}_clipped": network(name) for name in names}
+        made |= {f"{name}_unclipped": deepcopy(made[f"{name}_clipped"]) for name in names}
+        both = SideBySide(made)
+        # Kept with the weights: what the gradient was before the first update.
+        both.register_buffer("at_first", torch.zeros(len(made), options.length))
+        return both
 
     def examples(draw: np.random.Generator, count: int) -> SeriesBatch:
         inputs, sums = map(torch.from_numpy, adding(draw, count, options.length))
@@ -104,9 +105,8 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
         found = gradient_flow(model, lambda: model.loss(watched).value)  # the sum of all losses
         return {name: found[f"models.{name}.recurrent.l0"] for name in model.by_name}
 
-    model = kept.build_model(networks).to(device)
-    # With the weights, so that a resumed run and an evaluation have it too.
-    model.register_buffer("at_first", torch.stack(list(flows(model).values())).to(device))
+    model: Any = kept.build_model(networks).to(device)
+    model.at_first.copy_(torch.stack(list(flows(model).values())))
 
     def chart(flow: Mapping[str, Sequence[float]], when: str, ending: str) -> Image:
         lines = {name.replace("_", " "): flow[name + ending] for name in names}

@@ -200,21 +200,24 @@ def maps_over_training(
     low = max(float(every.min()), 1e-12 * float(np.median(every))) if every.size else 0.1
     lines = math.ceil(len(values) / 5)
     columns = math.ceil(len(values) / lines)
-    figure = Figure((1.2 + 2.4 * columns, 0.8 + 2.2 * lines), dpi=100, layout="constrained")
-    grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
+    width, height = 1.9 + 2.2 * columns, 0.8 + 2.2 * lines  # inches
+    figure = Figure((width, height), dpi=100)
+    grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True, gridspec_kw={
+        "left": 0.7 / width, "right": 1 - 1.1 / width, "bottom": 0.5 / height,
+        "top": 1 - 0.3 / height, "wspace": 0.1, "hspace": 0.2,
+    })  # fmt: skip
     ends = [*updates, 2 * updates[-1] - updates[-2] if len(updates) > 1 else updates[-1] + 1]
-    for axes, (name, rows) in zip(grid.flat, values.items(), strict=False):
-        shown = np.clip(rows, low, high).T
-        edges = np.arange(rows.shape[1] + 1)
-        mesh = axes.pcolormesh(
-            ends, edges, shown, cmap="magma", norm=LogNorm(low, max(high, 2 * low))
-        )
-        axes.set_title(name, fontsize=10)
+    scale = LogNorm(low, max(high, 2 * low))
     for axes in grid.flat[len(values) :]:
         axes.set_axis_off()
+    for axes, (name, rows) in zip(grid.flat, values.items(), strict=False):
+        edges = np.arange(rows.shape[1] + 1)
+        mesh = axes.pcolormesh(ends, edges, np.clip(rows, low, high).T, cmap="magma", norm=scale)
+        axes.set_title(name, fontsize=10)
     figure.supxlabel("updates", fontsize=10)
     figure.supylabel(beside, fontsize=10)
-    figure.colorbar(mesh, ax=grid, label=of)
+    bar = figure.add_axes((1 - 0.95 / width, 0.5 / height, 0.15 / width, 1 - 0.8 / height))
+    figure.colorbar(mesh, cax=bar, label=of)
     return _drawn(figure)
 
 

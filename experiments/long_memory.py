@@ -34,10 +34,8 @@ from common.runs import Kept
 from common.synthetic import memory
 from common.training import Evaluation, RunOptions, Task, TrainingOptions, held_out, predictions
 
-GATED: dict[str, Any] = {
-    "lstm": "lstm", "gru": "gru", "min_gru": MinGRUCell, "hgrn": HGRNCell, "lem": LEMCell
-}  # fmt: skip
-CELLS = GATED | {"rnn": "rnn", "cornn": CoRNNCell}
+GATED = {"lstm": "lstm", "gru": "gru", "min_gru": MinGRUCell, "hgrn": HGRNCell, "lem": LEMCell}
+CELLS: dict[str, Any] = GATED | {"rnn": "rnn", "cornn": CoRNNCell}
 UPDATES, EXAMPLES, CLIP = 50, 1000, 1.0  # of an epoch; held out; the largest norm of a gradient
 
 
@@ -64,7 +62,7 @@ class Options(RunOptions):
     hidden_size: Annotated[Size, BASIC] = 64
     """Features of a hidden state."""
     training: TrainingOptions = TrainingOptions(
-        epochs=8, weight_decay=0.0, clip_norm=0.0, schedule="cosine", patience=0
+        epochs=8, weight_decay=0.01, clip_norm=0.0, schedule="cosine", patience=0
     )
 
     def check(self) -> None:
@@ -92,18 +90,17 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
             chrono_(made.recurrent, longest)
         return made
 
-    def networks() -> SideBySide:
-        return SideBySide({name: network(name.rpartition("_")[0]) for name in rates})
-
-    model = kept.build_model(networks).to(device)
+    model = kept.build_model(lambda: SideBySide({
+        name: network(name.rpartition("_")[0]) for name in rates
+    })).to(device)  # fmt: skip
 
     def examples(numbers: tuple[int, ...], count: int) -> Any:
         make = memory.adding if adding else memory.copying
         draw = np.random.default_rng((options.training.seed, *numbers))
         read, wanted = map(torch.from_numpy, make(draw, count, options.length))
-        if adding:
-            return SeriesBatch(read, torch.ones_like(wanted), wanted)  # 1 is the best constant
-        return TaggedBatch(read, torch.full((count,), steps), wanted)
+        if not adding:
+            return TaggedBatch(read, torch.full((count,), steps), wanted)
+        return SeriesBatch(read, torch.ones_like(wanted), wanted)  # 1 is the best constant
 
     def batches(epoch: int) -> Batches[Any]:
         indices = [np.array([n]) for n in range(UPDATES * (2 if options.full else 1))]
@@ -142,7 +139,8 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
     for path, parameter in model.named_parameters():
         rate = rates[path.split(".")[1]] * (options.slower if ".recurrent." in path else 1)
         groups.setdefault(rate, []).append(parameter)
-    optimizer = torch.optim.AdamW([{"params": own, "lr": lr} for lr, own in groups.items()])
+    parts = [{"params": own, "lr": rate} for rate, own in groups.items()]
+    optimizer = torch.optim.AdamW(parts, weight_decay=options.training.weight_decay)
     model.clip_each(optimizer, dict.fromkeys(rates, CLIP))
     return Task(
         model=model, optimizer=optimizer, batches=batches, evaluate=evaluate,

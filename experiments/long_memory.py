@@ -7,8 +7,7 @@ that is best on validation sequences. Gates begin with memories as long as the s
 Expect that LSTM and GRU add, and that the simple network does not; that it copies, and they do not.
 
     python -m experiments.long_memory train
-    python -m experiments.long_memory train --full --length 1000 --cells lstm min_gru --rates 0.01
-    python -m experiments.long_memory train --full --task copying --cells rnn cornn --hidden-size 256
+    python -m experiments.long_memory train --full --length 1000 --cells min_gru hgrn --rates 0.01
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -35,9 +34,9 @@ from common.runs import Kept
 from common.synthetic import memory
 from common.training import Evaluation, RunOptions, Task, TrainingOptions, held_out, predictions
 
+CellName: TypeAlias = Literal["rnn", "lstm", "gru", "min_gru", "hgrn", "cornn"]
 GATED: Any = {"lstm": "lstm", "gru": "gru", "min_gru": MinGRUCell, "hgrn": HGRNCell}
-OSCILLATORS = partial(CoRNNCell, dt=0.5, gamma=1.0, epsilon=0.0)  # undamped
-CELLS: dict[str, Any] = GATED | {"rnn": "rnn", "cornn": OSCILLATORS}
+CELLS: Any = GATED | {"rnn": "rnn", "cornn": partial(CoRNNCell, dt=0.5, gamma=1.0, epsilon=0.0)}
 UPDATES, EXAMPLES, CLIP = 50, 1000, 1.0  # of an epoch; held out; the largest norm of a gradient
 
 
@@ -53,10 +52,10 @@ class Options(RunOptions):
     """Numbers of which two are added; steps between reading and writing."""
     full: Annotated[bool, BASIC] = False
     """Twice as many updates."""
-    cells: Annotated[tuple[str, ...], BASIC] = ("rnn", "lstm", "gru")
-    """Cells that are compared: rnn, lstm, gru, min_gru, hgrn, cornn."""
+    cells: Annotated[tuple[CellName, ...], BASIC] = ("rnn", "lstm", "gru")
+    """Cells that are compared."""
     rates: Annotated[tuple[float, ...], BASIC] = (0.001, 0.003, 0.01)
-    """Learning rates of each."""
+    """Learning rates of each, in the place of --learning-rate."""
     slower: Annotated[Amount, BASIC] = 1.0
     """Learning rate of the recurrence, relative to that of the layers around it."""
     memory: Annotated[Count | None, BASIC] = None
@@ -67,18 +66,14 @@ class Options(RunOptions):
         epochs=8, weight_decay=0.01, clip_norm=0.0, schedule="cosine", patience=0
     )
 
-    def check(self) -> None:
-        super().check()
-        if not self.cells or not self.rates or {*self.cells} - CELLS.keys():
-            raise UserError(f"give --rates, and --cells among {', '.join(CELLS)}.")
-
 
 def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
     """What the networks learn, and how well they remember."""
     adding, size = options.task == "adding", options.training.batch_size
-    steps = options.length if adding else options.length + 2 * memory.COPIED
-    longest = steps if options.memory is None else options.memory
+    steps = options.length + (0 if adding else 2 * memory.COPIED)
     rates = {f"{cell}_{n}": rate for cell in options.cells for n, rate in enumerate(options.rates)}
+    if not rates:
+        raise UserError("give at least one of --cells, and one of --rates.")
 
     def network(cell: str) -> Forecaster | SequenceTagger:
         how: Any = {"hidden_size": options.hidden_size, "cell": CELLS[cell]}
@@ -88,15 +83,14 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
             how |= {"embedding_size": memory.GO, "bidirectional": False}
             made = SequenceTagger(memory.GO + 1, memory.GO, **how)
         initialize_(made.recurrent, "orthogonal")
-        if cell in GATED and longest:
-            chrono_(made.recurrent, longest)
+        if cell in GATED and options.memory != 0:
+            chrono_(made.recurrent, options.memory or steps)
         if cell == "cornn":
             made.recurrent.cells["l0"].swing_freely_(torch.rand(options.hidden_size) * 2.6 + 0.2)
         return made
 
-    model = kept.build_model(lambda: SideBySide({
-        name: network(name.rpartition("_")[0]) for name in rates
-    })).to(device)  # fmt: skip
+    model = kept.build_model(lambda: SideBySide({n: network(n.rpartition("_")[0]) for n in rates}))
+    model = model.to(device)
 
     def examples(numbers: tuple[int, ...], count: int) -> Any:
         make = memory.adding if adding else memory.copying
@@ -113,7 +107,7 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
     def judge(each: Any, split: str) -> tuple[float, list[float]]:
         """The loss of a network, and its errors by what was read first, and by symbol."""
         true = examples((named_split({"val": 1, "test": 2}, split, None),), EXAMPLES)
-        rows = np.array_split(np.arange(EXAMPLES), 10)
+        rows = np.split(np.arange(EXAMPLES), 10)
         parts = Batches(rows, lambda at: map_tensors(true, lambda of_all: of_all[at]))
         found = torch.stack(predictions(each, parts, each.predict))
         if not adding:
@@ -134,17 +128,16 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
         metrics["loss"] = float(np.mean([metrics[cell] for cell in options.cells]))
         below = "tenth of the sequences, by the first number's place" if adding else "symbol"
         picture = line_chart(lines, below, "error", logarithmic=adding)
-        files = {"memory.png": png(picture)}
         return Evaluation(
-            metrics, files=files, show=lambda to: to.images("what is forgotten", picture)
-        )
+            metrics, files={"memory.png": png(picture)},
+            show=lambda tracker: tracker.images("what is forgotten", picture),
+        )  # fmt: skip
 
-    groups: dict[float, list[torch.nn.Parameter]] = {}
-    for path, parameter in model.named_parameters():
-        rate = rates[path.split(".")[1]] * (options.slower if ".recurrent." in path else 1)
-        groups.setdefault(rate, []).append(parameter)
-    parts = [{"params": own, "lr": rate} for rate, own in groups.items()]
-    optimizer = torch.optim.AdamW(parts, weight_decay=options.training.weight_decay)
+    def rate(path: str) -> float:
+        return rates[path.split(".")[1]] * (options.slower if ".recurrent." in path else 1.0)
+
+    groups = [{"params": [each], "lr": rate(path)} for path, each in model.named_parameters()]
+    optimizer = torch.optim.AdamW(groups, weight_decay=options.training.weight_decay)
     model.clip_each(optimizer, dict.fromkeys(rates, CLIP))
     return Task(
         model=model, optimizer=optimizer, batches=batches, evaluate=evaluate,

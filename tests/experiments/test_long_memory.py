@@ -60,8 +60,6 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(tmp_path, task):
 
 
 def test_what_is_refused(tmp_path):
-    with pytest.raises(UserError, match="--cells among"):
-        train(tmp_path / "run", cells=("elephant",))
     with pytest.raises(UserError, match="--rates"):
         train(tmp_path / "run", rates=())
     train(tmp_path / "run", cells=("rnn",), rates=(0.01,))

@@ -36,7 +36,7 @@ from common.training import Evaluation, RunOptions, Task, TrainingOptions, held_
 
 CellName: TypeAlias = Literal["rnn", "lstm", "gru", "min_gru", "hgrn", "cornn"]
 GATED: Any = {"lstm": "lstm", "gru": "gru", "min_gru": MinGRUCell, "hgrn": HGRNCell}
-CELLS: Any = GATED | {"rnn": "rnn", "cornn": partial(CoRNNCell, dt=0.5, gamma=1.0, epsilon=0.0)}
+CELLS: Any = GATED | {"rnn": "rnn", "cornn": partial(CoRNNCell, dt=0.5, gamma=8.0, epsilon=0.0)}
 UPDATES, EXAMPLES, CLIP = 50, 1000, 1.0  # of an epoch; held out; the largest norm of a gradient
 
 
@@ -57,7 +57,7 @@ class Options(RunOptions):
     rates: Annotated[tuple[float, ...], BASIC] = (0.001, 0.003, 0.01)
     """Learning rates of each, in the place of --learning-rate."""
     slower: Annotated[Amount, BASIC] = 1.0
-    """Learning rate of the recurrence, relative to that of the layers around it."""
+    """Learning rate of all but the readout, relative to that of the readout."""
     memory: Annotated[Count | None, BASIC] = None
     """Longest memory that gates begin with; the sequence by default, 0: the usual biases."""
     hidden_size: Annotated[Size, BASIC] = 64
@@ -134,7 +134,7 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
         )  # fmt: skip
 
     def rate(path: str) -> float:
-        return rates[path.split(".")[1]] * (options.slower if ".recurrent." in path else 1.0)
+        return rates[path.split(".")[1]] * (1.0 if ".output." in path else options.slower)
 
     groups = [{"params": [each], "lr": rate(path)} for path, each in model.named_parameters()]
     optimizer = torch.optim.AdamW(groups, weight_decay=options.training.weight_decay)

@@ -27,7 +27,7 @@ from common.cli.command_line import parse_options
 from common.config import BASIC, MAY_CHANGE, Folder, Positive
 from common.data.batching import Batches, bucketed_batches
 from common.errors import run_command
-from common.evaluation.pictures import dot_chart
+from common.evaluation.charts import dot_chart
 from common.models.language_model import LanguageModel, score
 from common.models.sizes import largest_size, number_of_weights
 from common.models.text_batches import TextBatch

@@ -83,7 +83,7 @@ class Option:
         """Add it to a parser's group; where it is given, its value has the path for a name."""
         default, notes = start.get(self.path), ["required"] if needed else []
         if default not in (None, ()) and default is not False:
-            shown = " ".join(default) if self.several else default
+            shown = " ".join(map(str, default)) if self.several else default
             notes.append(f"default: {'yes' if default is True else shown}")
         notes += [str(bounds) for bounds in marks(self.marked, Bounds) if bounds.high <= 1]
         notes += [mark.text for mark in marks(self.marked, MayChange) if mark.text]

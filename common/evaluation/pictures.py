@@ -11,7 +11,7 @@ import io
 import math
 import textwrap
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw, ImageFont
+
+from common.evaluation.charts import drawn
 
 PAPER, INK = (255, 255, 255), (28, 30, 36)
 MARGIN = 16
@@ -146,50 +148,7 @@ def heat_map(weights: ArrayLike, rows: Sequence[str], columns: Sequence[str]) ->
     axes.tick_params(length=0)
     scale = figure.add_axes((1 + 0.14 / width, 1 - 0.7 / height, 0.1 / width, 0.7 / height))
     figure.colorbar(table, cax=scale, ticks=[0, table.norm.vmax], format="%.2g")
-    return _drawn(figure, bbox_inches="tight", pad_inches=MARGIN / 100)
-
-
-def line_chart(lines: Mapping[str, Sequence[float]], below: str, beside: str) -> Image.Image:
-    """Lines over 0, 1, 2, ..., with a legend.
-
-    Args:
-        lines: the values of each by its name.
-        below, beside: what the axes are.
-    """
-    figure = Figure((6.4, 4), dpi=100)
-    axes = figure.add_axes((0.12, 0.13, 0.85, 0.84))
-    for name, values in lines.items():
-        axes.plot(values, label=name)
-    axes.set_xlabel(below)
-    axes.set_ylabel(beside)
-    axes.grid(alpha=0.3)
-    axes.legend()
-    return _drawn(figure)
-
-
-def dot_chart(
-    panels: Mapping[str, Mapping[str, tuple[float, float]]], below: str, marked: Mapping[str, float]
-) -> Image.Image:
-    """A value of each name as a dot, with its spread as a bar, in panels side by side.
-
-    Args:
-        panels: by title, the value and the spread of each name; the names are the same in all.
-        below: what the values are.
-        marked: by title, a value to compare with, drawn as a dashed line.
-    """
-    names = list(next(iter(panels.values())))
-    figure = Figure((2 + 2.4 * len(panels), 0.9 + 0.24 * len(names)), dpi=100, layout="constrained")
-    row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    for axes, (title, dots) in zip(row, panels.items(), strict=True):
-        values, spreads = zip(*dots.values(), strict=True)
-        axes.errorbar(values, range(len(names)), xerr=spreads, fmt="o", capsize=3)
-        axes.axvline(marked[title], color="0.5", linestyle="--")
-        axes.set_title(title, fontsize=10)
-        axes.set_xlabel(below)
-        axes.grid(alpha=0.3)
-    row[0].set_yticks(range(len(names)), names)
-    row[0].invert_yaxis()
-    return _drawn(figure)
+    return drawn(figure, bbox_inches="tight", pad_inches=MARGIN / 100)
 
 
 def png(picture: Image.Image) -> bytes:
@@ -207,12 +166,6 @@ def stacked(pictures: Sequence[Image.Image]) -> Image.Image:
         sheet.paste(picture, (0, top))
         top += picture.height
     return sheet
-
-
-def _drawn(figure: Figure, **how: Any) -> Image.Image:
-    file = io.BytesIO()
-    figure.savefig(file, format="png", **how)
-    return Image.open(file).convert("RGB")
 
 
 def _checked(weights: ArrayLike, rows: int, columns: int, what: str) -> np.ndarray:

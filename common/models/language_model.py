@@ -15,7 +15,7 @@ from common.models.tokens import token_loss
 from common.recurrent import Recurrent, RecurrentState
 from common.recurrent.cells import CellFactory
 from common.recurrent.dropout import Dropout
-from common.recurrent.names import CellName, Initialization
+from common.recurrent.names import CellName, Connections, Initialization
 from common.recurrent.state import map_state, state_tensors
 from common.text.vocabulary import BOS, PAD, SPECIALS
 from common.training.loss import Loss
@@ -54,7 +54,7 @@ class LanguageModel(nn.Module):
         vocabulary_size: V; ids are those of a `Vocabulary`.
         embedding_size: E, features of a token; None: tokens are one-hot, and special tokens all 0.
         hidden_size: H, features of a hidden state.
-        cell, num_layers: as `Recurrent` takes them.
+        cell, num_layers, connections: as `Recurrent` takes them.
         initialization: as in `initialize_`; with "orthogonal" or "keras", the output layer's is Glorot
             uniform.
         tie_embeddings: the output matrix is the embedding matrix (Press and Wolf 2017), after a linear
@@ -81,6 +81,7 @@ class LanguageModel(nn.Module):
         hidden_size: int = 256,
         cell: CellName | CellFactory = "gru",
         num_layers: int = 1,
+        connections: Connections = "plain",
         initialization: Initialization | None = None,
         tie_embeddings: bool = False,
         token_dropout: float = 0.0,
@@ -99,7 +100,7 @@ class LanguageModel(nn.Module):
         self.embedding = None if embedding_size is None else nn.Embedding(vocabulary_size, width)
         self.recurrent = Recurrent(
             cell, width, hidden_size, num_layers=num_layers, dropout=layer_dropout,
-            weight_dropout=weight_dropout, initialization=initialization,
+            weight_dropout=weight_dropout, connections=connections, initialization=initialization,
         )  # fmt: skip
         narrows = tie_embeddings and width != hidden_size
         self.features = nn.Linear(hidden_size, width) if narrows else nn.Identity()

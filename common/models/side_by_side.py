@@ -37,6 +37,24 @@ class SideBySide(nn.Module):
         sums = {n: loss.value.detach() * count for n, loss in zip(own, losses, strict=True)}
         return Loss(total, count, sums)
 
+    def clip_each(self, optimizer: torch.optim.Optimizer, norms: Mapping[str, float]) -> None:
+        """Before every step of an optimiser, scale the gradient of each model down by itself.
+
+        The training is to have no limit of its own, which is on the gradient of all models together: the
+        largest would decide how much the others learn.
+
+        Args:
+            optimizer: of these models.
+            norms: the largest norm of the gradient of each model, by its name; 0 for no limit.
+        """
+
+        def clip(*_: object) -> None:
+            for name, model in self.by_name.items():
+                if norms[name]:
+                    nn.utils.clip_grad_norm_(model.parameters(), norms[name])
+
+        optimizer.register_step_pre_hook(clip)
+
     @property
     def by_name(self) -> dict[str, Any]:
         """The models, as they were given."""

@@ -18,6 +18,7 @@ from common.recurrent.rearrangement import real_steps, rearrangement
 from common.recurrent.scan import scan
 from common.recurrent.stacked_cells import StackedCells
 from common.recurrent.state import RecurrentState, State, fit_state, map_state
+from common.recurrent.watching import is_watched
 
 AnyInputs = TypeVar("AnyInputs", Tensor, PackedSequence)
 
@@ -179,13 +180,13 @@ class Recurrent(StackedCells):
         padding = Padding.of(lengths, batch, steps, inputs.device)
         # Time-major and contiguous, since loops and kernels run over time.
         values = inputs.transpose(0, 1).contiguous()  # (T, B, I)
-        # A kernel would fix the number of steps of an exported graph, and knows no forward
-        # derivatives and no `vmap`: there, the same equations run on our own loop.
+        # A kernel would fix the number of steps of an exported graph, knows no forward derivatives and
+        # no `vmap`, and hides its states: there, the same equations run on our own loop.
         kernels = (
             self._kernel_mode is not None
             and self.mode is None
             and self.regularization.keeps_kernels(self.training)
-            and not (torch.compiler.is_exporting() or transformed())
+            and not (torch.compiler.is_exporting() or transformed() or is_watched())
         )
         between = self.num_layers > 1 and self.training and self.input_dropout > 0
         one_call = kernels and self.kernel is not None and not (between or self.go_backwards)

@@ -12,6 +12,7 @@ from common.recurrent.elementwise import unroll_linear
 from common.recurrent.names import Mode
 from common.recurrent.padding import Padding
 from common.recurrent.state import State
+from common.recurrent.watching import is_watched, watch_of
 
 
 def scan(
@@ -42,7 +43,8 @@ def scan(
     parallel = mode == "parallel" or (mode is None and is_gpu(inputs.device))
     exporting = torch.compiler.is_exporting()  # the number of steps is to stay open
     own_backward = not (torch.compiler.is_compiling() or transformed())
-    if isinstance(cell, LinearCell) and (own_backward or (mode == "parallel" and not exporting)):
+    at_once = own_backward or (mode == "parallel" and not exporting)
+    if isinstance(cell, LinearCell) and at_once and not is_watched():
         outputs, state = unroll_linear(cell, inputs, state, padding, reverse, parallel)
     else:
         loop = _exported if exporting else _unrolled
@@ -59,11 +61,12 @@ def _unrolled(
     shortest = len(projected) if padding is None else padding.shortest
     outputs = list(projected.unbind(0))
     times = range(len(outputs))
+    watch = watch_of(cell, reverse)
     for time in reversed(times) if reverse else times:
         after = cell.step(outputs[time], state)
         if masks is not None and time >= shortest:
             after = _held(masks[time], state, after)
-        state = after
+        state = after if watch is None else watch(after, None if masks is None else masks[time])
         outputs[time] = state[0]
     return torch.stack(outputs), state
 

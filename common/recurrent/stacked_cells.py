@@ -17,6 +17,7 @@ from common.recurrent.names import CellName, Connections, Merge, Mode
 from common.recurrent.regularization import Regularization
 from common.recurrent.stack import Stack
 from common.recurrent.state import RecurrentState, map_state, state_tensors
+from common.recurrent.watching import watched
 
 
 class StackedCells(nn.Module):
@@ -164,7 +165,7 @@ class StackedCells(nn.Module):
             if layer > 0:
                 read = F.dropout(inputs, self.dropout, self.training)
                 projected = cell.project(self._drop_inputs(layer, read))
-            news.append(cell.step(projected, old))
+            news.append(watched(cell, cell.step(projected, old)))
             output, inputs = self.stack.connect(layer, inputs, news[-1][0])
         return output, tuple(news)
 

@@ -60,6 +60,7 @@ class Tracker:
         self._events: EventWriter | None = None
         self._resumed_at: int | None = None
         self._settings: dict[str, Any] = {}
+        self._curves: dict[str, list[tuple[int, list[float | None]]]] | None = None  # not read yet
         self._once: dict[str, str] = {}  # digests of what is written once in a run, by name
         if self._folder is None:
             return
@@ -102,6 +103,38 @@ class Tracker:
             self._lines.write(line.encode() + b"\n")
         for name, value in values.items():
             self._write("add_scalar", name, value, step)
+
+    def curve(self, name: str, values: Sequence[float]) -> tuple[list[int], list[list[float]]]:
+        """Keep a curve of the present step, as the gradient at every time step: for a heat map.
+
+        It is a line of `metrics.jsonl`, so that a resumed run has all from its beginning.
+
+        Args:
+            name: what it is of.
+            values: as many every time; those that are not finite are kept as NaN.
+
+        Returns:
+            The steps, and the curves, of this name so far, the present one last.
+        """
+        if self._curves is None:
+            self._curves = self._kept_curves()
+        finite = [value if math.isfinite(value) else None for value in values]
+        if self._lines is not None:
+            line = json.dumps({"step": self.step, "curve": name, "values": finite})
+            self._lines.write(line.encode() + b"\n")
+        self._curves.setdefault(name, []).append((self.step, finite))
+        steps, curves = zip(*self._curves[name], strict=True)
+        return list(steps), [[math.nan if v is None else v for v in each] for each in curves]
+
+    def _kept_curves(self) -> dict[str, list[tuple[int, list[float | None]]]]:
+        """Those that the run has, by name."""
+        found: dict[str, list[tuple[int, list[float | None]]]] = {}
+        lines = b"" if self._lines is None else self._lines.path.read_bytes()
+        for line in lines.splitlines():
+            if b'"curve": ' in line:
+                kept = json.loads(line)
+                found.setdefault(kept["curve"], []).append((kept["step"], kept["values"]))
+        return found
 
     def text(self, name: str, text: str, step: int | None = None) -> None:
         """Write a text, as Markdown."""
@@ -178,6 +211,7 @@ class Tracker:
                 metrics.jsonl.
         """
         self.step = step
+        self._curves = None
         if self._folder is None:
             return
         if isinstance(position, Mapping):

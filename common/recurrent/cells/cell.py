@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal, Self, cast
 
 import torch
@@ -47,6 +47,9 @@ class Cell(nn.Module):
     """How many tensors (B, H) a state consists of, where `initial_state` is not overridden."""
     forget_gate: ClassVar[int | None] = None
     """The block of the forget gate, if any: a large bias keeps the memory."""
+    memory_gates: ClassVar[Mapping[int, int]] = {}
+    """The blocks whose bias decides how long a memory lasts: 1 where a large one keeps it, -1 where a
+    large one replaces it."""
 
     joint_bias: bool = False
     """Whether bias_hh is only ever added to what `project` returns, and has its shape: then `project`

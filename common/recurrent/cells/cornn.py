@@ -47,6 +47,23 @@ class CoRNNCell(Cell):
     def recurrent_shape(self) -> tuple[int, ...]:
         return self.hidden_size, 2 * self.hidden_size
 
+    def swing_freely_(self, phases: Tensor) -> None:
+        """Let every oscillator swing by itself at first, in place: W_y is diagonal, W_z and b are 0.
+
+        Without damping (epsilon 0), the state is then turned at every step and hardly shrinks, as by an
+        orthogonal matrix: what was read at different times stays apart, and is remembered.
+
+        Args:
+            phases: (H,) by how many radians each turns in a step, in 0..pi.
+        """
+        with torch.no_grad():
+            stiffness = (2 / self.dt * (phases / 2).sin()).square()  # gamma - W_y, near y = 0
+            for parameter in (self.weight_hh, self.bias_ih, self.bias_hh):
+                if parameter is not None:
+                    parameter.zero_()
+            assert self.weight_hh is not None
+            self.weight_hh[:, : self.hidden_size] = torch.diag(self.gamma - stiffness)
+
     def step(self, projected: Tensor, state: State) -> State:
         """projected: (B, H), the input part of the force; state: (y, z), each (B, H)."""
         position, velocity = state

@@ -26,6 +26,7 @@ class GRUCell(Cell):
     """
 
     gates = 3
+    memory_gates = {1: 1}
 
     def __init__(
         self, input_size: int, hidden_size: int, reset_after: bool = True, *, bias: bool = True
@@ -69,6 +70,7 @@ class LayerNormGRUCell(Cell):
     """
 
     gates = 3
+    memory_gates = {1: 1}
 
     def __init__(self, input_size: int, hidden_size: int, eps: float = 1e-5) -> None:
         super().__init__(input_size, hidden_size)

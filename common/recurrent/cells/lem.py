@@ -25,6 +25,7 @@ class LEMCell(Cell):
     """
 
     gates = 4
+    memory_gates = {0: -1}
     state_size = 2
     joint_bias = True
 

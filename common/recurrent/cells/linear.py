@@ -55,6 +55,7 @@ class MinGRUCell(LinearCell):
     """
 
     gates = 2
+    memory_gates = {0: -1}
 
     def gate(self, projected: Tensor) -> tuple[Tensor, Tensor]:
         """projected: (..., 2 H), the inputs of z and n."""
@@ -77,6 +78,7 @@ class MinLSTMCell(LinearCell):
 
     gates = 3
     forget_gate: ClassVar[int | None] = 0
+    memory_gates = {0: 1, 1: -1}
 
     def gate(self, projected: Tensor) -> tuple[Tensor, Tensor]:
         """projected: (..., 3 H), the inputs of f, i and n."""
@@ -111,6 +113,7 @@ class HGRNCell(LinearCell):
     gates = 3
     state_size = 2
     forget_gate: ClassVar[int | None] = 0
+    memory_gates = {0: 1}
 
     def __init__(
         self, input_size: int, hidden_size: int, lower_bound: float = 0.0, *, bias: bool = True

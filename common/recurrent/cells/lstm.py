@@ -29,6 +29,7 @@ class LSTMCell(Cell):
     state_size = 2
     forget_gate = 1
     joint_bias = True
+    memory_gates = {0: -1, 1: 1}
 
     def step(self, projected: Tensor, state: State) -> State:
         """projected: (B, 4 H), the input part of i, f, g, o; state: (h, c), each (B, H)."""
@@ -138,6 +139,7 @@ class CoupledLSTMCell(Cell):
     state_size = 2
     forget_gate = 0
     joint_bias = True
+    memory_gates = {0: 1}
 
     def step(self, projected: Tensor, state: State) -> State:
         """projected: (B, 3 H), the input part of f, g, o; state: (h, c), each (B, H)."""
@@ -165,6 +167,7 @@ class JANETCell(Cell):
     gates = 2
     forget_gate = 0
     joint_bias = True
+    memory_gates = {0: 1}
 
     def __init__(
         self, input_size: int, hidden_size: int, beta: float = 1.0, *, bias: bool = True

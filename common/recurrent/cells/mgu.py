@@ -24,6 +24,7 @@ class MGUCell(Cell):
 
     gates = 2
     joint_bias = True
+    memory_gates = {0: -1}
 
     def step(self, projected: Tensor, state: State) -> State:
         """projected: (B, 2 H), the input part of f and n; state: (h,) with h (B, H)."""

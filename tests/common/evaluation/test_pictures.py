@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFont
 
+from common.evaluation.charts import dot_chart, line_chart, maps_over_training
 from common.evaluation.pictures import (
     FONT,
     MARGIN,
     PAPER,
     attention_overlay,
     contact_sheet,
-    dot_chart,
     drawable,
     heat_map,
     wrapped,
@@ -269,6 +269,24 @@ def test_labels_in_letters_that_the_font_lacks_are_drawn_without_a_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         heat_map(np.eye(2), ["개를", "\U0001f415"], ["", "a\tb"])
+
+
+def test_a_logarithmic_chart_shows_small_values():
+    lines = {"vanishes": [10.0**-n for n in range(9)], "is lost": [1.0, 0.0, 0.0]}
+    plain, log = (line_chart(lines, "t", "norm", logarithmic=each) for each in (False, True))
+    assert plain.size == log.size and (pixels(plain) != pixels(log)).any()
+
+
+@pytest.mark.parametrize("rows", [1, 5])
+def test_maps_over_training(rows: int):
+    curves = np.logspace(-60, 10, rows * 7).reshape(rows, 7)
+    maps = {"grows": curves, "nothing": np.zeros((rows, 7)), "lost": np.full((rows, 7), np.nan)}
+    picture = maps_over_training(maps, list(range(rows)), "time step", "norm")
+    assert picture.width > picture.height > 100
+    assert maps_over_training({"a": np.zeros((rows, 2))}, list(range(rows)), "t", "n").width > 100
+    for wrong in ({}, {"a": curves[:, 0]}, {"a": curves[:0]}, {"a": np.ones((rows + 1, 2))}):
+        with pytest.raises(ValueError, match="maps must be"):
+            maps_over_training(wrong, list(range(rows)), "t", "n")
 
 
 def test_nothing_of_matplotlib_is_changed():

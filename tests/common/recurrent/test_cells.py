@@ -8,7 +8,15 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import gradcheck, gradgradcheck
 
-from common.recurrent import Cell, GRUCell, LSTMCell, Recurrent, SimpleRNNCell, cells
+from common.recurrent import (
+    Cell,
+    CoRNNCell,
+    GRUCell,
+    LSTMCell,
+    Recurrent,
+    SimpleRNNCell,
+    cells,
+)
 from common.recurrent.cells import NAMED
 from common.recurrent.fused import STANDARD
 from common.recurrent.names import CellName
@@ -165,3 +173,18 @@ def test_joint_biases_are_added_by_the_input_product_alone(name):
     )
     assert not cell.recurrent(given).any()
     assert not cell.project(torch.zeros(B, X), bias=False).any()
+
+
+def test_oscillators_swing_freely():
+    """Near rest, each is turned by its phase at every step, and what was read long ago remains."""
+    cell = CoRNNCell(2, 8, dt=0.5, gamma=1.0, epsilon=0.0).double()
+    phases = torch.linspace(0.2, 2.8, 8, dtype=torch.float64)
+    cell.swing_freely_(phases)
+    zeros = torch.zeros(1, 8, dtype=torch.float64)
+    state, seen = (zeros + 1e-6, zeros), []
+    for _ in range(1000):
+        state = cell.step(zeros, state)
+        seen.append(state[0][0])
+    y = torch.stack(seen) / 1e-6
+    torch.testing.assert_close(y[2:] + y[:-2], 2 * phases.cos() * y[1:-1])
+    assert (y[-100:].abs().amax(0) > 0.9).all()

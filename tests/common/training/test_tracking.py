@@ -49,6 +49,28 @@ def test_a_line_is_on_disk_at_once(tmp_path):
     tracker.close()
 
 
+def test_a_run_keeps_its_curves(tmp_path):
+    with Tracker(tmp_path, tensorboard=False, progress=False) as tracker:
+        tracker.step = 1
+        assert tracker.curve("flow", [1.0, 2.0]) == ([1], [[1.0, 2.0]])
+        tracker.scalars({"a": 1.0})
+        before = tracker.position()
+        tracker.step = 2
+        tracker.curve("flow", [5.0, 6.0])
+        tracker.rewind(1, before)
+        tracker.step = 2
+        assert tracker.curve("flow", [3.0, math.inf])[0] == [1, 2]
+    with Tracker(tmp_path, tensorboard=False, progress=False) as tracker:  # a resumed run
+        tracker.step = 3
+        tracker.curve("other", [0.0])
+        steps, curves = tracker.curve("flow", [7.0, 8.0])
+    assert steps == [1, 2, 3] and curves[::2] == [[1.0, 2.0], [7.0, 8.0]]
+    assert curves[1][0] == 3.0 and math.isnan(curves[1][1])
+    alone = Tracker(progress=False)
+    alone.curve("flow", [1.0])
+    assert alone.curve("flow", [2.0]) == ([0, 0], [[1.0], [2.0]])
+
+
 def test_texts_and_pictures(tmp_path):
     import matplotlib
 

@@ -34,6 +34,7 @@ def comparisons(name: str, device: torch.device) -> Iterator[Comparison]:
         "cells": [
             *(partial(cells.beside_torchrecurrent, peer) for peer in cells.PEERS),
             cells.min_gru,
+            cells.min_gru_beside_its_peer,
             *(partial(cells.with_masks, cell) for cell in cells.MASKED),
         ],
         "decoder": [decoder.attention_decoder, decoder.context_decoder],

@@ -65,6 +65,7 @@ def test_a_library_that_is_missing_is_named_once(monkeypatch, capsys):
         lambda: recurrent.padded_standard_cell("gru", 2, 3, 4, 5, rounds=1),
         lambda: cells.beside_torchrecurrent("JANET", 2, 3, 4, rounds=1),
         lambda: cells.min_gru(2, 3, 4, rounds=1),
+        lambda: cells.min_gru_beside_its_peer(2, 3, 4, rounds=1),
         lambda: cells.with_masks(cells.MGUCell, 2, 3, 4, rounds=1),
         lambda: captioner.training(batches=1, batch_size=4, rounds=1),
         lambda: captioner.decoding(sentences=2, beam_size=2, rounds=1),
@@ -79,6 +80,7 @@ def test_a_library_that_is_missing_is_named_once(monkeypatch, capsys):
         "padded",
         "beside others",
         "minGRU",
+        "minGRU beside its peer",
         "masks",
         "captioner training",
         "captioner decoding",
@@ -86,7 +88,7 @@ def test_a_library_that_is_missing_is_named_once(monkeypatch, capsys):
 )
 def test_each_comparison_runs(measure):
     comparison = measure()
-    assert len(comparison.timings) >= 2
+    assert comparison.timings  # one alone where a library is missing
     assert all(0 < timing.fastest <= timing.slowest for timing in comparison.timings)
 
 

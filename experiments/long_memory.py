@@ -78,14 +78,16 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
     def network(cell: str) -> Forecaster | SequenceTagger:
         how: Any = {"hidden_size": options.hidden_size, "cell": CELLS[cell]}
         if adding:
-            made: Any = Forecaster(2, 1, steps, **how)
+            made: Any = Forecaster(2, 1, steps, error="squared", **how)
+            made.output.reset_parameters()  # zeros teach the recurrence nothing
         else:  # a blank is token 0, whose embedding is 0: it does not drive the state
             how |= {"embedding_size": memory.GO, "bidirectional": False}
             made = SequenceTagger(memory.GO + 1, memory.GO, **how)
-        initialize_(made.recurrent, "orthogonal")
-        if cell in GATED and options.memory != 0:
+        if cell == "rnn":
+            initialize_(made.recurrent, "orthogonal")
+        elif cell in GATED and options.memory != 0:
             chrono_(made.recurrent, options.memory or steps)
-        if cell == "cornn":
+        elif cell == "cornn":
             made.recurrent.cells["l0"].swing_freely_(torch.rand(options.hidden_size) * 2.6 + 0.2)
         return made
 

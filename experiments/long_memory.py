@@ -106,8 +106,7 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
         indices = [np.array([n]) for n in range(UPDATES * (2 if options.full else 1))]
         return Batches(indices, lambda at: examples((0, epoch, int(at[0])), size))
 
-    def judge(each: Any, split: str) -> tuple[float, list[float]]:
-        """The loss of a network, and its errors by what was read first, and by symbol."""
+    def judge(each: Any, split: str) -> tuple[float, list[float]]:  # the loss, and its parts
         true = examples((named_split({"val": 1, "test": 2}, split, None),), EXAMPLES)
         rows = np.split(np.arange(EXAMPLES), 10)
         parts = Batches(rows, lambda at: map_tensors(true, lambda of_all: of_all[at]))

@@ -16,6 +16,7 @@ from common.recurrent.names import CellName
 from common.training.loss import Loss
 
 Linear: TypeAlias = Literal["linear"]
+Error: TypeAlias = Literal["absolute", "squared"]
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,8 @@ class Forecaster(nn.Module):
             tells what the recurrence is worth.
         num_layers: stacked layers.
         dropout: probability of dropping a feature of the hidden state in training.
+        error: whose mean over all values is the loss: "absolute", which outliers hardly move, or
+            "squared".
     """
 
     def __init__(
@@ -73,8 +76,10 @@ class Forecaster(nn.Module):
         cell: CellName | Linear | CellFactory = "gru",
         num_layers: int = 1,
         dropout: float = 0.0,
+        error: Error = "absolute",
     ) -> None:
         super().__init__()
+        self.error = error
         self.recurrent: Recurrent | None = None
         self.linear: nn.Module | None = None
         if cell == "linear":
@@ -98,8 +103,9 @@ class Forecaster(nn.Module):
         return base + self.output(self.dropout(last))
 
     def loss(self, batch: SeriesBatch) -> Loss:
-        """The mean absolute error over all values."""
-        error = (self(batch.inputs, batch.base) - batch.targets).float().abs()
+        """The mean error over all values."""
+        error = (self(batch.inputs, batch.base) - batch.targets).float()
+        error = error.abs() if self.error == "absolute" else error.square()
         return Loss(error.mean(), torch.full((), error.numel(), device=error.device))
 
     def predict(self, batch: SeriesBatch) -> Tensor:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from common import handing_on
 
 if TYPE_CHECKING:
+    from common.models.clip_model import ClipBatch, ClipEncoder, ClipModel
     from common.models.encoder_decoder import Batch, EncoderDecoder
     from common.models.ensemble import EnsembleModel
     from common.models.fold import Fold

@@ -1,0 +1,199 @@
+"""What happens in a video clip: in the whole of it, in each frame, and as a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from common.compute.device import map_tensors, upload
+from common.data.batching import pad_sequences
+from common.decoding.context import Context
+from common.decoding.decoder import RecurrentDecoder
+from common.decoding.search import Greedy, Search
+from common.models.encoder_decoder import Batch, EncoderDecoder
+from common.models.tokens import token_loss
+from common.recurrent import Recurrent
+from common.recurrent.cells import CellFactory
+from common.recurrent.dropout import Dropout
+from common.recurrent.names import StandardCell
+from common.text.vocabulary import BOS, EOS, PAD
+from common.training.loss import Loss
+
+
+@dataclass(frozen=True)
+class ClipBatch:
+    """Clips with what happens in them.
+
+    Args:
+        clips: the frames (N, 3, H, W) uint8 of all B clips, one clip after the other without padding,
+            with the frames of each as `lengths` (B,), and the captions as targets.
+        actions: (B,) the class of each clip.
+        events: (B, T) the class of each frame, -1 after the last of a clip.
+    """
+
+    clips: Batch
+    actions: Tensor
+    events: Tensor
+
+    @classmethod
+    def collate(
+        cls,
+        frames: Sequence[np.ndarray],
+        actions: Sequence[int],
+        events: Sequence[Sequence[int]],
+        captions: Sequence[Sequence[int]],
+    ) -> ClipBatch:
+        """Make a batch of clips (T, H, W, 3) uint8, their classes, and the words of their captions."""
+        pixels = torch.from_numpy(np.concatenate(frames)).permute(0, 3, 1, 2)
+        lengths = torch.tensor([len(each) for each in frames])
+        clips = Batch.collate((pixels,), captions, lengths=lengths)
+        return cls(clips, torch.tensor(actions), pad_sequences(events, -1))
+
+    def to(self, device: torch.device) -> ClipBatch:
+        """The batch on a device, except the lengths."""
+        moved = upload(self.actions, device), upload(self.events, device)
+        return ClipBatch(self.clips.to(device), *moved)
+
+    def pin_memory(self) -> ClipBatch:
+        return map_tensors(self, Tensor.pin_memory)
+
+    def __len__(self) -> int:
+        return len(self.actions)
+
+
+class Described(NamedTuple):
+    """What a model finds in a clip.
+
+    Args:
+        action: () the class of the clip.
+        events: (T,) the class of each frame.
+        caption: word ids.
+    """
+
+    action: Tensor
+    events: Tensor
+    caption: list[int]
+
+
+class ClipEncoder(nn.Module):
+    """A small convolutional network over each frame, and a recurrent one over their features.
+
+        x_t = CNN(frame_t)        h_1 ... h_T = Recurrent(x_1 ... x_T)
+        memory = h_1 ... h_T      vector = their mean
+
+    Args:
+        size: pixels of a side of a frame, a multiple of 8.
+        feature_size: features of a frame.
+        hidden_size: features of a hidden state in each direction.
+        cell: as `Recurrent` takes it.
+        dropout: probability of dropping a feature of frames and hidden states in training.
+
+    Attributes:
+        context_size: features of the vector, and of the memory, 2 H.
+
+    Raises:
+        ValueError: the size is no multiple of 8.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        *,
+        feature_size: int = 64,
+        hidden_size: int = 64,
+        cell: StandardCell | CellFactory = "gru",
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if size < 8 or size % 8:
+            raise ValueError(f"a frame's side must be a multiple of 8 pixels, not {size}")
+        # All places of the last map are kept apart: where something is, tells how it moves.
+        self.cnn = nn.Sequential(
+            _convolution(3, 16), _convolution(16, 32), _convolution(32, 32), nn.Flatten(),
+            nn.Linear(32 * (size // 8) ** 2, feature_size), nn.ReLU(),
+        ).to(memory_format=torch.channels_last)  # fmt: skip
+        self.recurrent = Recurrent(cell, feature_size, hidden_size, bidirectional=True)
+        self.context_size = self.recurrent.output_size
+        self.dropout = Dropout(dropout)
+
+    def forward(self, frames: Tensor, lengths: Tensor) -> Context:
+        """Read clips.
+
+        Args:
+            frames: (N, 3, H, W) uint8, of all clips, one after the other.
+            lengths: (B,) frames of each clip, at least 1, on the host.
+        """
+        pixels = frames.to(memory_format=torch.channels_last).to(self.cnn[-2].weight.dtype)
+        features = self.dropout(self.cnn(pixels / 127.5 - 1))
+        padded = pad_sequence(features.split(lengths.tolist()), batch_first=True)  # (B, T, F)
+        outputs, _ = self.recurrent(padded, lengths)
+        there = upload(lengths, frames.device).unsqueeze(1)  # (B, 1)
+        mask = torch.arange(outputs.shape[1], device=frames.device) < there
+        outputs = self.dropout(outputs)
+        return Context(outputs.sum(1) / there, outputs, mask)
+
+
+class ClipModel(EncoderDecoder):
+    """Says what happens in a clip, in each of its frames, and writes a caption: all of one encoder.
+
+        action = softmax(W v)        event_t = softmax(U h_t)        caption = decoder(v, h_1 ... h_T)
+
+    Args:
+        encoder: the network that reads clips.
+        decoder: writes the captions.
+        num_actions: classes of clips.
+        num_events: classes of frames.
+    """
+
+    def __init__(
+        self, encoder: ClipEncoder, decoder: RecurrentDecoder, num_actions: int, num_events: int
+    ) -> None:
+        super().__init__(encoder, decoder)
+        self.action = nn.Linear(encoder.context_size, num_actions)
+        self.event = nn.Linear(encoder.context_size, num_events)
+
+    def classify(self, context: Context) -> tuple[Tensor, Tensor]:
+        """Logits of the actions (B, A) and of the events (B, T, E)."""
+        assert context.vector is not None and context.memory is not None
+        return self.action(context.vector), self.event(context.memory)
+
+    def loss(self, batch: ClipBatch) -> Loss:  # type: ignore[override]
+        """The sum of three cross-entropies, each a mean over its own: clips, frames, words.
+
+        Its count is that of the clips. Its sums are their means times the count, by the names action,
+        events and caption.
+        """
+        context = self.encode(*batch.clips.arguments)
+        actions, events = self.classify(context)
+        losses = {
+            "action": token_loss(actions, batch.actions),
+            "events": token_loss(events, batch.events, pad=-1),
+            "caption": self.sentence_loss(context, batch.clips),
+        }
+        count = losses["action"].count
+        sums = {name: loss.value.detach() * count for name, loss in losses.items()}
+        return Loss(torch.stack([loss.value for loss in losses.values()]).sum(), count, sums)
+
+    def predict(self, batch: ClipBatch, search: Search = Greedy()) -> list[Described]:
+        """What the model finds in each clip of a batch; the captions by a search."""
+        context = self.encode(*batch.clips.arguments)
+        actions, events = (logits.argmax(-1) for logits in self.classify(context))
+        captions = search(self.decoder, context, bos=BOS, eos=EOS, pad=PAD)
+        assert batch.clips.lengths is not None
+        each = zip(actions, events, batch.clips.lengths.tolist(), captions, strict=True)
+        return [Described(a, e[:length], list(best[0].tokens)) for a, e, length, best in each]
+
+
+def _convolution(inputs: int, outputs: int) -> nn.Sequential:
+    """Half as many rows and columns."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, 2, padding=1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )

@@ -121,7 +121,7 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
 
     def network() -> ClipModel:
         encoder = ClipEncoder(
-            options.size, hidden_size=size, cell=options.cell, dropout=options.dropout
+            64, size, cell=options.cell, dropout=options.dropout
         )
         decoder = RecurrentDecoder(
             len(words), 32, size, encoder.context_size, memory_size=encoder.context_size,

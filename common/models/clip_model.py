@@ -81,43 +81,67 @@ class Described(NamedTuple):
     caption: list[int]
 
 
+class FrameEncoder(nn.Module):
+    """A small convolutional network over a picture: how much there is of each of its maps, and where.
+
+    Each of K maps gives its mean, its maximum, and the expected place (x, y) under a softmax over all places (Finn
+    et al. 2016, deep spatial autoencoders), so that what moves by a pixel changes the features by
+    little, and alike wherever it is.
+
+    Args:
+        feature_size: features of a picture.
+        channels: K.
+    """
+
+    def __init__(self, feature_size: int, channels: int = 32) -> None:
+        super().__init__()
+        self.maps = nn.Sequential(
+            _convolution(3, 16, stride=2), _convolution(16, 32, stride=2),
+            _convolution(32, channels), nn.Conv2d(channels, channels, 1),
+        ).to(memory_format=torch.channels_last)  # fmt: skip
+        self.features = nn.Sequential(
+            nn.BatchNorm1d(4 * channels), nn.Linear(4 * channels, feature_size), nn.ReLU()
+        )
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """(N, 3, height, width) uint8 -> (N, F)."""
+        pixels = pictures.to(memory_format=torch.channels_last).to(self.features[1].weight.dtype)
+        maps = self.maps(pixels / 127.5 - 1)
+        rows, columns = maps.shape[2:]
+        maps = maps.flatten(2)  # (N, K, S)
+        y, x = (torch.linspace(-1, 1, n, device=maps.device, dtype=maps.dtype) for n in (rows, columns))
+        places = torch.stack(torch.meshgrid(y, x, indexing="ij"), -1).flatten(0, 1)  # (S, 2)
+        where = maps.softmax(-1) @ places  # (N, K, 2)
+        return self.features(torch.cat([maps.mean(-1), maps.amax(-1), where.flatten(1)], 1))
+
+
 class ClipEncoder(nn.Module):
-    """A small convolutional network over each frame, and a recurrent one over their features.
+    """A convolutional network over each frame, and a recurrent one over their features.
 
         x_t = CNN(frame_t)        h_1 ... h_T = Recurrent(x_1 ... x_T)
         memory = h_1 ... h_T      vector = their mean
 
     Args:
-        size: pixels of a side of a frame, a multiple of 8.
         feature_size: features of a frame.
         hidden_size: features of a hidden state in each direction.
         cell: as `Recurrent` takes it.
-        dropout: probability of dropping a feature of frames and hidden states in training.
+        dropout: probability of dropping a feature of the hidden states in training. The features of
+            frames are all kept: what is dropped from one and not from the next looks like motion.
 
     Attributes:
-        context_size: features of the vector, and of the memory, 2 H.
-
-    Raises:
-        ValueError: the size is no multiple of 8.
+        context_size: features of the vector, and of a step of the memory, 2 H.
     """
 
     def __init__(
         self,
-        size: int,
+        feature_size: int,
+        hidden_size: int,
         *,
-        feature_size: int = 64,
-        hidden_size: int = 64,
         cell: StandardCell | CellFactory = "gru",
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        if size < 8 or size % 8:
-            raise ValueError(f"a frame's side must be a multiple of 8 pixels, not {size}")
-        # All places of the last map are kept apart: where something is, tells how it moves.
-        self.cnn = nn.Sequential(
-            _convolution(3, 16), _convolution(16, 32), _convolution(32, 32), nn.Flatten(),
-            nn.Linear(32 * (size // 8) ** 2, feature_size), nn.ReLU(),
-        ).to(memory_format=torch.channels_last)  # fmt: skip
+        self.cnn = FrameEncoder(feature_size)
         self.recurrent = Recurrent(cell, feature_size, hidden_size, bidirectional=True)
         self.context_size = self.recurrent.output_size
         self.dropout = Dropout(dropout)
@@ -126,11 +150,10 @@ class ClipEncoder(nn.Module):
         """Read clips.
 
         Args:
-            frames: (N, 3, H, W) uint8, of all clips, one after the other.
+            frames: (N, 3, H, W) uint8, of all clips, one clip after the other.
             lengths: (B,) frames of each clip, at least 1, on the host.
         """
-        pixels = frames.to(memory_format=torch.channels_last).to(self.cnn[-2].weight.dtype)
-        features = self.dropout(self.cnn(pixels / 127.5 - 1))
+        features = self.cnn(frames)
         padded = pad_sequence(features.split(lengths.tolist()), batch_first=True)  # (B, T, F)
         outputs, _ = self.recurrent(padded, lengths)
         there = upload(lengths, frames.device).unsqueeze(1)  # (B, 1)
@@ -164,21 +187,12 @@ class ClipModel(EncoderDecoder):
         return self.action(context.vector), self.event(context.memory)
 
     def loss(self, batch: ClipBatch) -> Loss:  # type: ignore[override]
-        """The sum of three cross-entropies, each a mean over its own: clips, frames, words.
-
-        Its count is that of the clips. Its sums are their means times the count, by the names action,
-        events and caption.
-        """
+        """Cross-entropy, a mean over all that is predicted: a class of each clip, a class of each frame,
+        and the words of the captions."""
         context = self.encode(*batch.clips.arguments)
         actions, events = self.classify(context)
-        losses = {
-            "action": token_loss(actions, batch.actions),
-            "events": token_loss(events, batch.events, pad=-1),
-            "caption": self.sentence_loss(context, batch.clips),
-        }
-        count = losses["action"].count
-        sums = {name: loss.value.detach() * count for name, loss in losses.items()}
-        return Loss(torch.stack([loss.value for loss in losses.values()]).sum(), count, sums)
+        of_classes = token_loss(actions, batch.actions) + token_loss(events, batch.events, pad=-1)
+        return of_classes + self.sentence_loss(context, batch.clips)
 
     def predict(self, batch: ClipBatch, search: Search = Greedy()) -> list[Described]:
         """What the model finds in each clip of a batch; the captions by a search."""
@@ -190,10 +204,9 @@ class ClipModel(EncoderDecoder):
         return [Described(a, e[:length], list(best[0].tokens)) for a, e, length, best in each]
 
 
-def _convolution(inputs: int, outputs: int) -> nn.Sequential:
-    """Half as many rows and columns."""
+def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, 2, padding=1, bias=False),
+        nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False),
         nn.BatchNorm2d(outputs),
         nn.ReLU(inplace=True),
     )

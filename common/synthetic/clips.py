@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from common.data.clips import Clip
 from common.synthetic.scenes.drawing import draw
-from common.synthetic.scenes.shapes import RGB, Shape
+from common.synthetic.scenes.shapes import CORNERS, RGB, Shape
 
 FRAMES = 12
 
@@ -14,22 +16,36 @@ FRAMES = 12
 CHANGES = {
     "x": (0.22, 0.78, 0.06, "moves left", "moves right"),
     "y": (0.22, 0.78, 0.06, "moves up", "moves down"),
-    "radius": (0.14, 0.32, 0.02, "shrinks", "grows"),
-    "rotation": (0.0, 180.0, 14.0, "turns right", "turns left"),
+    "radius": (0.16, 0.34, 0.02, "shrinks", "grows"),
+    "rotation": (0.0, 360.0, 20.0, "turns right", "turns left"),
 }
 FIRST = (3, 4, 7, 8)  # steps of the first action, of 11: one of the two clearly takes longer
 COLOURS: dict[str, RGB] = {
     "red": (225, 30, 40), "green": (40, 190, 60), "blue": (40, 80, 225),
     "yellow": (240, 220, 40), "pink": (240, 90, 190), "cyan": (30, 205, 215),
 }  # fmt: skip
-KINDS = ("square", "triangle", "cross")  # a circle would not show that it turns
+# Each is twice as long as broad, so that one sees how it turns.
+KINDS = {"ellipse": "circle", "bar": "square", "wedge": "triangle"}
+
+
+class _LongShape(Shape):
+    """A shape of the scenes that is pressed to half of its breadth."""
+
+    def outline(self) -> list[tuple[float, float]]:
+        cos, sin = math.cos(math.radians(self.rotation)), math.sin(math.radians(self.rotation))
+        corners = []
+        for reach, angle in CORNERS[KINDS[self.kind]]:
+            along = self.radius * reach * math.sin(math.radians(angle))
+            across = self.radius * reach * math.cos(math.radians(angle)) / 2
+            corners.append((self.x + across * cos - along * sin, self.y - across * sin - along * cos))
+        return corners
 
 
 def moving_shapes(count: int, seed: int = 0, size: int = 32) -> list[Clip]:
     """Clips of 12 frames: a shape does one thing and then another; the longer one is the action.
 
     What happens in a frame is how it differs from the one before; in the first frame, how the second
-    differs from it. The caption is as "a red square moves left , then grows".
+    differs from it. The caption is as "a red bar moves left , then grows".
 
     A clip is as probable as the same clip backwards, in which the shape does the opposite of each and
     in the other order. So whoever does not know the order of the frames can be right in at most one
@@ -45,7 +61,7 @@ def moving_shapes(count: int, seed: int = 0, size: int = 32) -> list[Clip]:
 
 
 def _clip(draws: np.random.Generator, size: int) -> Clip:
-    colour, kind = str(draws.choice(list(COLOURS))), str(draws.choice(KINDS))
+    colour, kind = str(draws.choice(list(COLOURS))), str(draws.choice(list(KINDS)))
     one, other = (str(name) for name in draws.choice(list(CHANGES), 2, replace=False))
     steps = FRAMES - 1
     first = int(draws.choice(FIRST))
@@ -61,7 +77,7 @@ def _clip(draws: np.random.Generator, size: int) -> Clip:
     light, angle, seed = draws.uniform(70, 190), draws.uniform(0, 360), int(draws.integers(1 << 31))
     grey: tuple[RGB, RGB] = tuple((int(v),) * 3 for v in (light, light + draws.uniform(-40, 40)))  # type: ignore[assignment]
     frames = [
-        np.asarray(draw([Shape(colour, kind, "", *state, COLOURS[colour])], grey, angle, seed, size))
+        np.asarray(draw([_LongShape(colour, kind, "", *state, COLOURS[colour])], grey, angle, seed, size))
         for state in zip(*(path[name].tolist() for name in CHANGES), strict=True)
     ]
     events = [did[0]] * (first + 1) + [did[1]] * (steps - first)

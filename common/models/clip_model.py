@@ -142,7 +142,7 @@ class ClipEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.cnn = FrameEncoder(feature_size)
-        self.recurrent = Recurrent(cell, feature_size, hidden_size, bidirectional=True)
+        self.recurrent = Recurrent(cell, feature_size, hidden_size, num_layers=2, bidirectional=True)
         self.context_size = self.recurrent.output_size
         self.dropout = Dropout(dropout)
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -30,15 +29,12 @@ from common.config import BASIC, MAY_CHANGE, Bounds, DropoutRate, Folder, Positi
 from common.data.batching import Batches, bucketed_batches
 from common.data.clips import Clip, read_clips
 from common.data.splits import named_split
-from common.decoding import RecurrentDecoder
-from common.errors import UserError
-from common.evaluation.pictures import contact_sheet, png, stacked
-from common.models import ClipBatch, ClipEncoder, ClipModel, SideBySide
+from common.evaluation.pictures import film_strip, png, stacked
+from common.models import ClipBatch, ClipModel, ClipNames, SideBySide
 from common.recurrent.names import StandardCell
 from common.runs import Kept
 from common.synthetic.clips import moving_shapes
-from common.text import Labels, Vocabulary
-from common.training import Evaluation, RunOptions, Task, Tracker, TrainingOptions, predictions
+from common.training import Evaluation, RunOptions, Task, TrainingOptions, predictions
 
 VIEWS = "all", "shuffled", "frame"  # what each network sees of a clip
 PLACES = np.linspace(0, 1, 12)  # of a single frame in its clip: where a network is given one alone
@@ -55,7 +51,7 @@ class Options(RunOptions):
     clips: Annotated[Positive, BASIC] = 2000
     """Clips to learn from, where they are made."""
     size: Annotated[int, BASIC, Bounds(8, 1024)] = 32
-    """Pixels of a side of a frame, a multiple of 8; others are resized to it."""
+    """Pixels of a side of a frame; those of a folder are resized to it."""
     cell: Annotated[StandardCell, BASIC] = "gru"
     """Recurrent cell of the network that reads the frames."""
     hidden_size: Annotated[Size, BASIC] = 64
@@ -65,11 +61,6 @@ class Options(RunOptions):
     training: TrainingOptions = TrainingOptions(
         epochs=12, batch_size=32, learning_rate=3e-3, schedule="cosine", patience=0
     )
-
-    def check(self) -> None:
-        super().check()
-        if self.size % 8:
-            raise UserError(f"--size {self.size} is no multiple of 8.")
 
 
 def seen(clip: Clip, view: str, draws: np.random.Generator, place: float | None = None) -> Clip:
@@ -93,50 +84,31 @@ def scores(clips: Sequence[Clip], found: Sequence[Clip]) -> dict[str, float]:
     return {name: float(np.mean(each)) for name, each in right.items()}
 
 
-def strips(clips: Sequence[Clip], found: Sequence[Clip]) -> Image.Image:
-    """Up to 12 frames of each clip with what was predicted, and what is true where it differs."""
-    rows = []
-    for clip, each in zip(clips, found, strict=False):
-        places = np.unique((PLACES * (len(clip.frames) - 1)).round().astype(int))
-        texts = ["" if a == b else f" (is: {a})" for a, b in zip(clip.events, each.events, strict=True)]
-        title = f"{each.action}: {' '.join(each.caption)}"
-        pictures = [Image.new("RGB", (72, 72), "white"), *map(Image.fromarray, clip.frames[places])]
-        texts = [title, *(each.events[p] + texts[p] for p in places)]
-        rows.append(contact_sheet(pictures, texts, columns=13, tile=84))
-    return stacked(rows)
+def strip(clip: Clip, found: Clip) -> Image.Image:
+    """Up to 12 frames of a clip with what was predicted, and what is true where it differs."""
+    places = np.unique((PLACES * (len(clip.frames) - 1)).round().astype(int))
+    pairs = [(clip.events[place], found.events[place]) for place in places]
+    texts = [event if event == true else f"{event} (is: {true})" for true, event in pairs]
+    title = f"{found.action}: {' '.join(found.caption)}"
+    return film_strip([Image.fromarray(clip.frames[place]) for place in places], texts, title)
 
 
 def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
     """What the networks learn, and how they are judged."""
-    training, size = options.training, options.hidden_size
+    training = options.training
     if options.data is None:
         made = {"train": options.clips, "val": max(40, options.clips // 5)}
         data = {s: moving_shapes(n, seed, options.size) for seed, (s, n) in enumerate(made.items())}
     else:
         data = read_clips(options.data, options.size, training.seed)
     train, _ = (named_split(data, split, options.data, "clip") for split in ("train", "val"))
-    actions = kept.get("actions.json", Labels, lambda: Labels.of(c.action for c in train))
-    events = kept.get("events.json", Labels, lambda: Labels.of(e for c in train for e in c.events))
-    words = kept.get("words.json", Vocabulary, lambda: Vocabulary.build(c.caption for c in train))
-
-    def network() -> ClipModel:
-        encoder = ClipEncoder(
-            64, size, cell=options.cell, dropout=options.dropout
-        )
-        decoder = RecurrentDecoder(
-            len(words), 32, size, encoder.context_size, memory_size=encoder.context_size,
-            inject=("init",), attention="additive",
-        )  # fmt: skip
-        return ClipModel(encoder, decoder, len(actions), len(events))
-
-    model = kept.build_model(lambda: SideBySide({view: network() for view in VIEWS})).to(device)
-
-    def collate(clips: Sequence[Clip]) -> ClipBatch:
-        return ClipBatch.collate(
-            [clip.frames for clip in clips], actions.encode(clip.action for clip in clips),
-            [events.encode(clip.events) for clip in clips],
-            [words.encode(clip.caption) for clip in clips],
-        )  # fmt: skip
+    names = kept.get_several("", ClipNames, lambda: ClipNames.of(train))
+    sizes = len(names.actions), len(names.events), len(names.words)
+    model = kept.build_model(lambda: SideBySide({
+        view: ClipModel(
+            *sizes, hidden_size=options.hidden_size, cell=options.cell, dropout=options.dropout
+        ) for view in VIEWS
+    })).to(device)  # fmt: skip
 
     def indices(split: str, epoch: int = 0) -> list[np.ndarray]:
         lengths = [len(clip.frames) for clip in named_split(data, split, options.data, "clip")]
@@ -146,40 +118,37 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
     def batches(epoch: int) -> Batches[dict[str, ClipBatch]]:
         def by_view(rows: np.ndarray) -> dict[str, ClipBatch]:
             draws = np.random.default_rng([training.seed, epoch, *rows])
-            return {v: collate([seen(train[row], v, draws) for row in rows]) for v in VIEWS}
+            return {v: names.collate([seen(train[r], v, draws) for r in rows]) for v in VIEWS}
 
         return Batches(indices("train", epoch), by_view)
 
-    def described(network: ClipModel, split: str, clips: Sequence[Clip]) -> list[Clip]:
-        """The clips with what a network finds in them."""
-        given = Batches(indices(split), lambda rows: collate([clips[row] for row in rows]))
+    def judge(
+        network: ClipModel, split: str, view: str, place: float = 0
+    ) -> tuple[dict[str, float], list[Clip]]:
+        """The scores of a network on what it sees of the clips of a split, and what it found."""
+        draws = np.random.default_rng(training.seed)
+        clips = [seen(clip, view, draws, place) for clip in data[split]]
+        given = Batches(indices(split), lambda rows: names.collate([clips[row] for row in rows]))
         found = predictions(network, given, network.predict)
-        return [
-            Clip(clip.frames, actions.names[int(each.action)], events.decode(each.events.tolist()),
-                 words.decode(each.caption)) for clip, each in zip(clips, found, strict=True)
-        ]  # fmt: skip
+        named = [names.named(f, c.frames) for f, c in zip(found, clips, strict=True)]
+        return scores(clips, named), named
 
     def evaluate(model: SideBySide, split: str) -> Evaluation:
-        indices(split)
-        networks, draws = model.by_name, np.random.default_rng(training.seed)
-        shuffled = [seen(clip, "shuffled", draws) for clip in data[split]]
-        single = [[seen(clip, "frame", draws, place) for clip in data[split]] for place in PLACES]
-        found = described(networks["all"], split, data[split])
-        metrics = scores(data[split], found)
-        controls = {"shuffled": scores(shuffled, described(networks["shuffled"], split, shuffled))}
-        each = [scores(clips, described(networks["frame"], split, clips)) for clips in single]
-        controls["frame"] = {name: max(one[name] for one in each) for name in metrics}
-        for view, reached in controls.items():
-            metrics |= {f"{name}_{view}": value for name, value in reached.items()}
-        picture = strips(data[split][:6], found)
-
-        def show(tracker: Tracker) -> None:
-            tracker.images("predicted in each frame", picture)
-
-        metrics["mean"] = float(np.mean([metrics[name] for name in ("action", "events", "caption")]))
-        lines = [f"{' '.join(c.caption)}\t{' '.join(f.caption)}" for c, f in zip(data[split], found)]
+        networks = model.by_name
+        metrics, found = judge(networks["all"], split, "all")
+        metrics["mean"] = float(np.mean(list(metrics.values())))
+        shuffled, _ = judge(networks["shuffled"], split, "shuffled")
+        single = [judge(networks["frame"], split, "frame", place)[0] for place in PLACES]
+        for name, value in shuffled.items():
+            metrics[f"{name}_shuffled"] = value
+            metrics[f"{name}_frame"] = max(each[name] for each in single)
+        pairs = list(zip(data[split], found, strict=True))
+        picture = stacked([strip(*pair) for pair in pairs[:6]])
+        lines = ["\t".join(" ".join(each.caption) for each in pair) for pair in pairs]
         files = {"frames.png": png(picture), "captions.tsv": "\n".join(lines)}
-        return Evaluation(metrics, files=files, show=show)
+        return Evaluation(
+            metrics, files=files, show=lambda tracker: tracker.images("frames", picture)
+        )
 
     return Task(
         model=model, optimizer=training.make_optimizer(model), batches=batches,

@@ -83,7 +83,9 @@ def _folders(folder: Path) -> list[Path]:
 
 def _numbers(path: Path) -> list[tuple[int, str]]:
     """A key by which frame 10 follows frame 9."""
-    return [(int(part or 0) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", path.name)]
+    return [
+        (int(part or 0) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", path.name)
+    ]
 
 
 def _read(path: Path, size: int) -> np.ndarray:

@@ -99,7 +99,9 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
     training, size = options.training, options.hidden_size
     data = cache(lambda: read(options.data))
     texts = lambda: [text for pair in named_split(data(), "train", options.data) for text in pair]
-    language = kept.get_several("", Language, lambda: options.text.learn(lambda _: texts(), punctuation=True))
+    language = kept.get_several(
+        "", Language, lambda: options.text.learn(lambda _: texts(), punctuation=True)
+    )
     tokens = len(language.vocabulary)
     dropout = {"embedding_dropout": options.dropout, "output_dropout": options.dropout}
 
@@ -144,11 +146,17 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
         same = [
             comparable(written, lowercase=options.text.folded)
             == comparable(pair.target, lowercase=options.text.folded)
-            for written, pair in zip(bot.translate([p.source for p in learnt()]), learnt(), strict=True)
+            for written, pair in zip(
+                bot.translate([p.source for p in learnt()]), learnt(), strict=True
+            )
         ]
         answers, references = bot.translate([p.source for p in pairs]), [p.target for p in pairs]
         metrics["exact"] = float(np.mean(same))
-        for name, texts in {"": answers, "_nearest": nearest(split), "_reference": references}.items():
+        for name, texts in {
+            "": answers,
+            "_nearest": nearest(split),
+            "_reference": references,
+        }.items():
             scored = score_translations(texts, references)
             metrics[f"chrf{name}"] = scored.metrics["chrf"]
             metrics |= {f"distinct_{n}{name}": distinct(texts, n) for n in (1, 2)}

@@ -2,10 +2,10 @@
 
 Many to one, many to many, and sequence to sequence: a small convolutional network reads each frame, a
 recurrent one reads them in order, and three heads share what it hands on. Without data, clips are made
-in which a shape does one thing and then another: the action is what takes longer. Only the order of the
-frames tells the direction, and two networks that are trained beside show it: one sees a single frame
-(`_frame`: of the best place in the clip), one the frames in random order (`_shuffled`). Expect more
-than 0.95, and less than 0.6 of these.
+in which a wedge does one thing and then another: the action is what takes longer. Only the order of the
+frames tells the direction, as two networks show that are trained beside: one sees a single frame of each
+clip (`_frame`: at the best place), one the frames in random order (`_shuffled`). Expect more than 0.95,
+and less than 0.5 of these two.
 The data are a folder for each class, in it a folder for each clip with its frames, as
 walk/one/001.png; what is to be found in every frame, and to be written, is then the class itself.
 
@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from PIL import Image
 from common.cli.experiment import experiment
 from common.config import BASIC, MAY_CHANGE, Bounds, DropoutRate, Folder, Positive, Size
 from common.data.batching import Batches, bucketed_batches
-from common.data.clips import Clip, read_clips
+from common.data.clips import Clip, View, read_clips
 from common.data.splits import named_split
 from common.evaluation.pictures import film_strip, png, stacked
 from common.models import ClipBatch, ClipModel, ClipNames, SideBySide
@@ -36,8 +36,8 @@ from common.runs import Kept
 from common.synthetic.clips import moving_shapes
 from common.training import Evaluation, RunOptions, Task, TrainingOptions, predictions
 
-VIEWS = "all", "shuffled", "frame"  # what each network sees of a clip
-PLACES = np.linspace(0, 1, 12)  # of a single frame in its clip: where a network is given one alone
+VIEWS = get_args(View)  # what each network sees of a clip
+FRAMES = 12  # of a clip are shown, and tried alone, from its first to its last
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class Options(RunOptions):
     run_dir: Annotated[Folder, BASIC, MAY_CHANGE] = Path("runs/video")
     """Folder for all that the run writes."""
     data: Annotated[Folder | None, BASIC, MAY_CHANGE] = None
-    """Folder of clips, DIR/CLASS/CLIP/FRAME.png; moving shapes are made by default."""
+    """Folder of clips, DIR/CLASS/CLIP/FRAME.png; a moving wedge by default."""
     clips: Annotated[Positive, BASIC] = 2000
     """Clips to learn from, where they are made."""
     size: Annotated[int, BASIC, Bounds(8, 1024)] = 32
@@ -59,18 +59,8 @@ class Options(RunOptions):
     dropout: DropoutRate = 0.1
     """Probability with which features are dropped while training."""
     training: TrainingOptions = TrainingOptions(
-        epochs=12, batch_size=32, learning_rate=3e-3, schedule="cosine", patience=0
+        epochs=8, batch_size=32, learning_rate=3e-3, schedule="cosine", patience=0
     )
-
-
-def seen(clip: Clip, view: str, draws: np.random.Generator, place: float | None = None) -> Clip:
-    """What a network sees of a clip: all, a single frame, or the frames in random order."""
-    if view == "shuffled":
-        return clip.arranged(draws.permutation(len(clip.frames)))
-    if view == "frame":
-        place = draws.random() if place is None else place
-        return clip.arranged([round(place * (len(clip.frames) - 1))])
-    return clip
 
 
 def scores(clips: Sequence[Clip], found: Sequence[Clip]) -> dict[str, float]:
@@ -86,7 +76,7 @@ def scores(clips: Sequence[Clip], found: Sequence[Clip]) -> dict[str, float]:
 
 def strip(clip: Clip, found: Clip) -> Image.Image:
     """Up to 12 frames of a clip with what was predicted, and what is true where it differs."""
-    places = np.unique((PLACES * (len(clip.frames) - 1)).round().astype(int))
+    places = np.unique(np.linspace(0, len(clip.frames) - 1, FRAMES).round().astype(int))
     pairs = [(clip.events[place], found.events[place]) for place in places]
     texts = [event if event == true else f"{event} (is: {true})" for true, event in pairs]
     title = f"{found.action}: {' '.join(found.caption)}"
@@ -118,17 +108,17 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
     def batches(epoch: int) -> Batches[dict[str, ClipBatch]]:
         def by_view(rows: np.ndarray) -> dict[str, ClipBatch]:
             draws = np.random.default_rng([training.seed, epoch, *rows])
-            return {v: names.collate([seen(train[r], v, draws) for r in rows]) for v in VIEWS}
+            return {v: names.collate([train[row].seen(v, draws) for row in rows]) for v in VIEWS}
 
         return Batches(indices("train", epoch), by_view)
 
     def judge(
-        network: ClipModel, split: str, view: str, place: float = 0
+        network: ClipModel, split: str, view: View, place: float = 0
     ) -> tuple[dict[str, float], list[Clip]]:
         """The scores of a network on what it sees of the clips of a split, and what it found."""
-        draws = np.random.default_rng(training.seed)
-        clips = [seen(clip, view, draws, place) for clip in data[split]]
-        given = Batches(indices(split), lambda rows: names.collate([clips[row] for row in rows]))
+        draws, batched = np.random.default_rng(training.seed), indices(split)
+        clips = [clip.seen(view, draws, place) for clip in data[split]]
+        given = Batches(batched, lambda rows: names.collate([clips[row] for row in rows]))
         found = predictions(network, given, network.predict)
         named = [names.named(f, c.frames) for f, c in zip(found, clips, strict=True)]
         return scores(clips, named), named
@@ -138,21 +128,22 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
         metrics, found = judge(networks["all"], split, "all")
         metrics["mean"] = float(np.mean(list(metrics.values())))
         shuffled, _ = judge(networks["shuffled"], split, "shuffled")
-        single = [judge(networks["frame"], split, "frame", place)[0] for place in PLACES]
+        places = np.linspace(0, 1, min(FRAMES, max(len(clip.frames) for clip in data[split])))
+        single = [judge(networks["frame"], split, "frame", place)[0] for place in places]
         for name, value in shuffled.items():
             metrics[f"{name}_shuffled"] = value
             metrics[f"{name}_frame"] = max(each[name] for each in single)
         pairs = list(zip(data[split], found, strict=True))
         picture = stacked([strip(*pair) for pair in pairs[:6]])
-        lines = ["\t".join(" ".join(each.caption) for each in pair) for pair in pairs]
-        files = {"frames.png": png(picture), "captions.tsv": "\n".join(lines)}
+        lines = ["\t".join(" ".join(clip.caption) for clip in pair) for pair in pairs]
         return Evaluation(
-            metrics, files=files, show=lambda tracker: tracker.images("frames", picture)
-        )
+            metrics, files={"frames.png": png(picture), "captions.tsv": "\n".join(lines)},
+            show=lambda tracker: tracker.images("frames", picture),
+        )  # fmt: skip
 
     return Task(
         model=model, optimizer=training.make_optimizer(model), batches=batches,
-        evaluate=evaluate, monitor="mean", unit="clips",
+        evaluate=evaluate, monitor="mean", unit="predictions",
     )  # fmt: skip
 
 

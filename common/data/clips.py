@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -15,6 +15,9 @@ from common.errors import UserError, one_line
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 VAL_FRACTION = 0.2
+
+View: TypeAlias = Literal["all", "shuffled", "frame"]
+"""What is seen of a clip; see `Clip.seen`."""
 
 
 class Clip(NamedTuple):
@@ -32,10 +35,23 @@ class Clip(NamedTuple):
     events: Sequence[str]
     caption: Sequence[str]
 
-    def arranged(self, order: Sequence[int] | np.ndarray) -> Clip:
-        """The frames at these places, in this order, each with what happens in it."""
-        events = [self.events[place] for place in order]
-        return self._replace(frames=self.frames[order], events=events)
+    def seen(self, view: View, draws: np.random.Generator, place: float | None = None) -> Clip:
+        """What is left of a clip for those who do not see it in order.
+
+        Args:
+            view: "all" of it, a single "frame", or its frames "shuffled", each with its event.
+            draws: of the frame, or of the order.
+            place: of the single frame, from 0, the first, to 1, the last; drawn by default.
+        """
+        steps = len(self.frames)
+        order = np.arange(steps)
+        if view == "shuffled":
+            order = draws.permutation(steps)
+        elif view == "frame":
+            order = order[[round((draws.random() if place is None else place) * (steps - 1))]]
+        return self._replace(
+            frames=self.frames[order], events=[self.events[int(at)] for at in order]
+        )
 
 
 def read_clips(folder: Path, size: int, seed: int = 0) -> dict[str, list[Clip]]:

@@ -17,6 +17,7 @@ from common.data.batching import pad_sequences
 from common.data.clips import Clip
 from common.decoding.context import Context
 from common.decoding.decoder import RecurrentDecoder
+from common.decoding.names import Injection
 from common.decoding.search import Greedy
 from common.models.encoder_decoder import Batch, EncoderDecoder
 from common.models.tokens import token_loss
@@ -27,6 +28,9 @@ from common.recurrent.names import StandardCell
 from common.text.labels import Labels
 from common.text.vocabulary import BOS, EOS, PAD, Vocabulary
 from common.training.loss import Loss
+
+LONGEST = 20  # words of a caption
+INJECT: tuple[Injection, ...] = ("init",)  # attention reads the rest
 
 
 @dataclass(frozen=True)
@@ -105,10 +109,8 @@ class ClipNames:
         Raises:
             UserError: a file is missing or damaged.
         """
-        kinds = {"actions": Labels, "events": Labels, "words": Vocabulary}
-        return cls(
-            **{each: kind.load(locate(f"{name}{each}.json")) for each, kind in kinds.items()}
-        )
+        actions, events, words = (locate(f"{name}{each.name}.json") for each in fields(cls))
+        return cls(Labels.load(actions), Labels.load(events), Vocabulary.load(words))
 
     def collate(self, clips: Sequence[Clip]) -> ClipBatch:
         """A batch of clips."""
@@ -151,7 +153,8 @@ class FrameEncoder(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """(N, 3, height, width) uint8 -> (N, F)."""
-        pixels = pictures.to(memory_format=torch.channels_last).to(self.features[1].weight.dtype)
+        dtype = next(self.parameters()).dtype
+        pixels = pictures.to(dtype=dtype, memory_format=torch.channels_last)
         maps = self.maps(pixels / 127.5 - 1)
         rows, columns = maps.shape[2:]
         maps = maps.flatten(2)  # (N, K, S)
@@ -248,7 +251,7 @@ class ClipModel(EncoderDecoder):
         size = encoder.context_size
         decoder = RecurrentDecoder(
             num_words, hidden_size // 2, hidden_size, size, memory_size=size,
-            inject=("init",), attention="additive",
+            inject=INJECT, attention="additive",
         )  # fmt: skip
         super().__init__(encoder, decoder)
         self.action = nn.Linear(size, num_actions)
@@ -271,7 +274,7 @@ class ClipModel(EncoderDecoder):
         """What the model finds in each clip of a batch; the captions word by word, greedily."""
         context = self.encode(*batch.clips.arguments)
         actions, events = (logits.argmax(-1) for logits in self.classify(context))
-        captions = Greedy()(self.decoder, context, bos=BOS, eos=EOS, pad=PAD)
+        captions = Greedy(max_length=LONGEST)(self.decoder, context, bos=BOS, eos=EOS, pad=PAD)
         assert batch.clips.lengths is not None
         each = zip(actions, events, batch.clips.lengths.tolist(), captions, strict=True)
         return [Described(a, e[:length], list(best[0].tokens)) for a, e, length, best in each]

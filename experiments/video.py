@@ -6,8 +6,8 @@ in which a wedge does one thing and then another: the action is what takes longe
 frames tells the direction, as two networks show that are trained beside: one sees a single frame of each
 clip (`_frame`: at the best place), one the frames in random order (`_shuffled`). Expect more than 0.95,
 and less than 0.5 of these two.
-The data are a folder for each class, in it a folder for each clip with its frames, as
-walk/one/001.png; what is to be found in every frame, and to be written, is then the class itself.
+The data are a folder for each class, in it one for each clip with its frames, as walk/one/001.png; what
+is to be found in every frame, and to be written, is then the class.
 
     python -m experiments.video train
     python -m experiments.video train --data DIR --size 64
@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated, TypeAlias, get_args
 
 import numpy as np
 import torch
@@ -36,6 +36,7 @@ from common.runs import Kept
 from common.synthetic.clips import moving_shapes
 from common.training import Evaluation, RunOptions, Task, TrainingOptions, predictions
 
+Judged: TypeAlias = tuple[dict[str, float], list[Clip]]  # scores, and what was found in the clips
 VIEWS = get_args(View)  # what each network sees of a clip
 FRAMES = 12  # of a clip are shown, and tried alone, from its first to its last
 
@@ -87,7 +88,7 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
     """What the networks learn, and how they are judged."""
     training = options.training
     if options.data is None:
-        made = {"train": options.clips, "val": max(40, options.clips // 5)}
+        made = {"train": options.clips, "val": max(10, options.clips // 5)}
         data = {s: moving_shapes(n, seed, options.size) for seed, (s, n) in enumerate(made.items())}
     else:
         data = read_clips(options.data, options.size, training.seed)
@@ -102,8 +103,9 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
 
     def indices(split: str, epoch: int = 0) -> list[np.ndarray]:
         lengths = [len(clip.frames) for clip in named_split(data, split, options.data, "clip")]
-        how = {"seed": training.seed, "epoch": epoch}
-        return bucketed_batches(lengths, training.batch_size, shuffle=split == "train", **how)
+        size, learns = training.batch_size, split == "train"
+        how = {"seed": training.seed, "epoch": epoch, "shuffle": learns}
+        return bucketed_batches(lengths, size if learns else 8 * size, **how)
 
     def batches(epoch: int) -> Batches[dict[str, ClipBatch]]:
         def by_view(rows: np.ndarray) -> dict[str, ClipBatch]:
@@ -112,10 +114,7 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
 
         return Batches(indices("train", epoch), by_view)
 
-    def judge(
-        network: ClipModel, split: str, view: View, place: float = 0
-    ) -> tuple[dict[str, float], list[Clip]]:
-        """The scores of a network on what it sees of the clips of a split, and what it found."""
+    def judge(network: ClipModel, split: str, view: View, place: float = 0) -> Judged:
         draws, batched = np.random.default_rng(training.seed), indices(split)
         clips = [clip.seen(view, draws, place) for clip in data[split]]
         given = Batches(batched, lambda rows: names.collate([clips[row] for row in rows]))

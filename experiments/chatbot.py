@@ -1,11 +1,11 @@
 """A chatbot: one recurrent network reads a question, another writes the answer.
 
-Sequence to sequence, by the parts of the translator. It learns questions by heart: `exact` is the
-fraction of 200 training questions, of those with a single answer, that it answers to the letter. What
-it makes of others is shown uncut: 20 held-out questions, drawn by the seed. Beside it stands the answer
-of the most similar training question by tf-idf (`_nearest`). `distinct_1` and `_2` are the fractions of
-different words and pairs among all that it answers: a network that always says the same has little.
-Without data it learns about countries, with some wordings held out: expect `exact` 1.0.
+Sequence to sequence, by the parts of the translator. It learns the training questions by heart: `exact`
+is the fraction of 200 with a single answer that it answers to the letter. 20 held-out questions, drawn
+by the seed, are kept with all answers (answers-val.tsv). Beside it stands the answer of the most similar
+training question by tf-idf (`_nearest`). `distinct_1` and `_2` are the fractions of different words, and
+of pairs, in all answers. Without data it learns about countries, one wording of each fact held out:
+expect `exact` 1.
 
     python -m experiments.chatbot train
     python -m experiments.chatbot train --data DIR --tokenizer subwords --vocabulary-size 4000
@@ -14,38 +14,40 @@ Without data it learns about countries, with some wordings held out: expect `exa
 
 from __future__ import annotations
 
+import random
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import torch
 
 from common.cli.experiment import TrainedRun, experiment
 from common.config import BASIC, MAY_CHANGE, DropoutRate, Folder, Size
 from common.data.batching import Batches
-from common.data.splits import named_split, seeded_split
+from common.data.pairs import Pair, unambiguous
+from common.data.splits import named_split
 from common.decoding import Greedy, RecurrentDecoder
+from common.decoding.names import Injection
 from common.decoding.options import SearchOptions
 from common.errors import printable
-from common.evaluation.translation import comparable, score_translations
-from common.models import Batch, EncoderDecoder, token_figures
-from common.models.nearest import NearestText
+from common.evaluation.diversity import distinct
+from common.evaluation.translation import score_translations
+from common.models import TOKEN_CHARTS, Batch, EncoderDecoder, NearestText, token_figures
+from common.models.evaluating import with_teacher_forced
 from common.models.options import TextOptions
-from common.models.tokens import TOKEN_CHARTS
 from common.runs import Kept, Run
 from common.synthetic.questions import questions_and_answers
 from common.text import Language
-from common.training import Evaluation, RunOptions, Task, Tracker, TrainingOptions, held_out
-from seq2seq.data import Pair, load
+from common.training import Evaluation, RunOptions, Task, TrainingOptions
+from seq2seq.data import load
 from seq2seq.encoder import SentenceEncoder
-from seq2seq.examples import TranslationExamples
+from seq2seq.train import encoded
 from seq2seq.translator import Translator
 
-LEARNT, SHOWN = 200, 20  # questions whose answers are compared, and that are shown
+INJECT: tuple[Injection, ...] = ("init",)  # attention reads the rest
+LEARNT, SHOWN = 200, 20  # questions whose answers must be exact, and that are shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,14 +60,12 @@ class Options(RunOptions):
     """Folder of questions and answers, in any format of the translator, as a CSV file of two columns;
     questions about countries by default. Without splits, one in twenty is for validation."""
     hidden_size: Annotated[Size, BASIC] = 256
-    """Features of the decoder's hidden state, and of both directions of the encoder's."""
-    embedding_size: Annotated[Size, BASIC] = 128
-    """Features of a token."""
+    """Features of the decoder's hidden state, of both directions of the encoder's, and twice those of a token."""
     dropout: DropoutRate = 0.2
     """Fraction of the features dropped while training."""
     text: TextOptions = TextOptions(min_count=1, lowercase=False)
     training: TrainingOptions = TrainingOptions(
-        epochs=25, batch_size=32, learning_rate=3e-3, schedule="cosine", patience=0
+        epochs=40, batch_size=16, learning_rate=3e-3, schedule="cosine", patience=0
     )
 
 
@@ -77,49 +77,38 @@ class TalkOptions(TrainedRun):
 
 
 def read(folder: Path | None) -> dict[str, list[Pair]]:
-    """The pairs of each split."""
-    if folder is not None:
-        data = load(folder)
-        return {split: list(data.split(split)) for split in data.splits}
-    pairs: dict[str, list[Pair]] = {"train": [], "val": []}
-    for pair in questions_and_answers():
-        pairs[seeded_split(pair[0], 0, 0.2, 0)].append(Pair(*pair))
-    return pairs
-
-
-def distinct(texts: Sequence[str], n: int) -> float:
-    """The fraction of different ones among all runs of n words (Li et al. 2016)."""
-    words = [text.split() for text in texts]
-    runs = [tuple(each[at : at + n]) for each in words for at in range(len(each) - n + 1)]
-    return len(set(runs)) / max(1, len(runs))
+    """Questions with their answers, by split."""
+    if folder is None:
+        return questions_and_answers()
+    data = load(folder)
+    return {split: list(data.split(split)) for split in data.splits}
 
 
 def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
     """What the network learns, and how it is judged."""
-    training, size = options.training, options.hidden_size
+    training, size, drop = options.training, options.hidden_size, options.dropout
     data = cache(lambda: read(options.data))
-    texts = lambda: [text for pair in named_split(data(), "train", options.data) for text in pair]
-    language = kept.get_several(
-        "", Language, lambda: options.text.learn(lambda _: texts(), punctuation=True)
-    )
-    tokens = len(language.vocabulary)
-    dropout = {"embedding_dropout": options.dropout, "output_dropout": options.dropout}
+
+    def pairs(split: str) -> list[Pair]:
+        return named_split(data(), split, options.data, "pair")
+
+    def texts(_: str) -> list[str]:
+        return [text for pair in pairs("train") for text in pair]
+
+    language = kept.get_several("", Language, lambda: options.text.learn(texts, punctuation=True))
+    sizes = len(language.vocabulary), size // 2
 
     def network() -> EncoderDecoder:
-        encoder = SentenceEncoder(tokens, options.embedding_size, size // 2, **dropout)
+        encoder = SentenceEncoder(*sizes, size // 2, embedding_dropout=drop, output_dropout=drop)
         decoder = RecurrentDecoder(
-            tokens, options.embedding_size, size, encoder.context_size,
-            memory_size=encoder.memory_size, inject=("init",), attention="additive", **dropout,
+            *sizes, size, encoder.context_size, memory_size=encoder.memory_size,
+            inject=INJECT, attention="additive", embedding_dropout=drop, output_dropout=drop,
         )  # fmt: skip
         encoder.embedding.weight = decoder.embedding.weight
         return EncoderDecoder(encoder, decoder)
 
     model = kept.build_model(network).to(device)
-
-    @cache
-    def examples(split: str) -> TranslationExamples:
-        pairs = named_split(data(), split, options.data)
-        return TranslationExamples(*([language.encode(t) for t in side] for side in zip(*pairs)))
+    examples = cache(lambda split: encoded(pairs(split), language, language))
 
     def batches(epoch: int, split: str = "train") -> Batches[Batch]:
         how = {"batch_size": training.batch_size, "seed": training.seed}
@@ -127,52 +116,33 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
 
     @cache
     def nearest(split: str) -> list[str]:
-        train = data()["train"]
-        find = NearestText([language.tokenizer.encode(pair.source) for pair in train])
-        return [train[find(language.tokenizer.encode(p.source))].target for p in data()[split]]
-
-    @cache
-    def learnt() -> list[Pair]:
-        answers: dict[str, set[str]] = {}
-        for question, answer in data()["train"]:
-            answers.setdefault(question, set()).add(answer)
-        single = [Pair(q, *a) for q, a in answers.items() if len(a) == 1]
-        draws = np.random.default_rng(training.seed)
-        return [single[at] for at in draws.permutation(len(single))[:LEARNT]]
+        words, train = language.tokenizer.encode, pairs("train")
+        find = NearestText([words(pair.source) for pair in train])
+        return [train[find(words(pair.source))].target for pair in pairs(split)]
 
     def evaluate(model: EncoderDecoder, split: str) -> Evaluation:
-        metrics = held_out(model, batches(0, split), token_figures)
-        bot, pairs = Translator(model, language, language, Greedy()), data()[split]
-        same = [
-            comparable(written, lowercase=options.text.folded)
-            == comparable(pair.target, lowercase=options.text.folded)
-            for written, pair in zip(
-                bot.translate([p.source for p in learnt()]), learnt(), strict=True
-            )
-        ]
-        answers, references = bot.translate([p.source for p in pairs]), [p.target for p in pairs]
-        metrics["exact"] = float(np.mean(same))
-        for name, texts in {
-            "": answers,
-            "_nearest": nearest(split),
-            "_reference": references,
-        }.items():
-            scored = score_translations(texts, references)
-            metrics[f"chrf{name}"] = scored.metrics["chrf"]
-            metrics |= {f"distinct_{n}{name}": distinct(texts, n) for n in (1, 2)}
-        shown = np.random.default_rng(training.seed).permutation(len(pairs))[:SHOWN]
+        bot = Translator(model, language, language, Greedy())
+        known, answers = map(list, zip(*unambiguous(pairs("train"), LEARNT, training.seed)))
+        scores = score_translations(bot.translate(known), answers).metrics
+        metrics = {"exact": scores["exact_match"]}
+        questions, references = map(list, zip(*pairs(split)))
+        given = {"": bot.translate(questions), "_nearest": nearest(split)}
+        for name, answers in {**given, "_reference": references}.items():
+            metrics |= {f"distinct_{n}{name}": distinct(answers, n) for n in (1, 2)}
+            metrics[f"chrf{name}"] = score_translations(answers, references).metrics["chrf"]
+        rows = list(zip(questions, *given.values(), references, strict=True))
         columns = "question", "answer", "nearest", "reference"
-        rows = [(pairs[at].source, answers[at], nearest(split)[at], references[at]) for at in shown]
-
-        def show(tracker: Tracker) -> None:
-            tracker.table("answers", columns, rows)
-
-        text = "\n".join("\t".join(row) for row in [columns, *rows])
-        return Evaluation(metrics, files={"answers.tsv": text}, show=show)
+        shown = random.Random(training.seed).sample(rows, min(SHOWN, len(rows)))
+        evaluation = Evaluation(
+            metrics, files={"answers.tsv": "\n".join(map("\t".join, [columns, *shown]))},
+            show=lambda tracker: tracker.table("answers", columns, shown),
+        )  # fmt: skip
+        tokens = f"{len(language.vocabulary):,} ({options.text.tokenizer})"
+        return with_teacher_forced(evaluation, model, batches(0, split), tokens)
 
     return Task(
-        model=model, optimizer=training.make_optimizer(model), batches=batches,
-        evaluate=evaluate, monitor="exact", figures=token_figures, unit="tokens", charts=TOKEN_CHARTS,
+        model=model, optimizer=training.make_optimizer(model), batches=batches, evaluate=evaluate,
+        monitor="exact", figures=token_figures, unit="tokens", charts=TOKEN_CHARTS,
     )  # fmt: skip
 
 
@@ -183,7 +153,7 @@ def talk(chosen: TalkOptions, model: EncoderDecoder, run: Run) -> None:
     if sys.stdin.isatty():
         print("Write something and press Enter; Ctrl-D ends.", file=sys.stderr)
     for line in sys.stdin:
-        print(printable(bot.translate([line.rstrip("\n")])[0]), flush=True)
+        print(printable(bot.translate([line])[0]), flush=True)
 
 
 if __name__ == "__main__":

@@ -104,8 +104,8 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
     def indices(split: str, epoch: int = 0) -> list[np.ndarray]:
         lengths = [len(clip.frames) for clip in named_split(data, split, options.data, "clip")]
         size, learns = training.batch_size, split == "train"
-        how = {"seed": training.seed, "epoch": epoch, "shuffle": learns}
-        return bucketed_batches(lengths, size if learns else 8 * size, **how)
+        size, how = size if learns else 8 * size, {"seed": training.seed, "epoch": epoch}
+        return bucketed_batches(lengths, size, shuffle=learns, **how)
 
     def batches(epoch: int) -> Batches[dict[str, ClipBatch]]:
         def by_view(rows: np.ndarray) -> dict[str, ClipBatch]:

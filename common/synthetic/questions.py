@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from common.data.pairs import Pair
+
 # The capital, the language that most people speak, and the continent.
 COUNTRIES = {
     "austria": ("vienna", "german", "europe"),
@@ -43,11 +47,18 @@ WORDINGS = (
 ANSWERS = ("the capital of {} is {} .", "people in {} speak {} .", "{} is in {} .")
 
 
-def questions_and_answers() -> list[tuple[str, str]]:
-    """300 questions with their answers: three facts about each of 20 countries, in five wordings."""
-    return [
-        (wording.format(country), answer.format(country, fact))
-        for country, facts in COUNTRIES.items()
-        for wordings, answer, fact in zip(WORDINGS, ANSWERS, facts, strict=True)
-        for wording in wordings
-    ]
+def questions_and_answers(seed: int = 0) -> dict[str, list[Pair]]:
+    """300 questions with their answers: three facts about each of 20 countries, in five wordings.
+
+    Args:
+        seed: of the wordings that are held out: one of each fact, in the split "val".
+    """
+    draws = np.random.default_rng(seed)
+    pairs: dict[str, list[Pair]] = {"train": [], "val": []}
+    for country, facts in COUNTRIES.items():
+        for wordings, answer, fact in zip(WORDINGS, ANSWERS, facts, strict=True):
+            held_out = draws.integers(len(wordings))
+            for number, wording in enumerate(wordings):
+                pair = Pair(wording.format(country), answer.format(country, fact))
+                pairs["val" if number == held_out else "train"].append(pair)
+    return pairs

@@ -3,9 +3,8 @@
 Sequence to sequence, by the parts of the translator. It learns the training questions by heart: `exact`
 is the fraction of 200 with a single answer that it answers to the letter. 20 held-out questions, drawn
 by the seed, are kept with all answers (answers-val.tsv). Beside it stands the answer of the most similar
-training question by tf-idf (`_nearest`). `distinct_1` and `_2` are the fractions of different words, and
-of pairs, in all answers. Without data it learns about countries, one wording of each fact held out:
-expect `exact` 1.
+training question by tf-idf (`_nearest`). `distinct_1` and `_2` are the fractions of different words and
+pairs in all answers. Without data it learns about countries, a wording of each fact held out: expect 1.
 
     python -m experiments.chatbot train
     python -m experiments.chatbot train --data DIR --tokenizer subwords --vocabulary-size 4000
@@ -34,7 +33,7 @@ from common.decoding.options import SearchOptions
 from common.errors import printable
 from common.evaluation.diversity import distinct
 from common.evaluation.translation import score_translations
-from common.models import TOKEN_CHARTS, Batch, EncoderDecoder, NearestText, token_figures
+from common.models import TOKEN_CHARTS, Batch, EncoderDecoder, nearest_targets, token_figures
 from common.models.evaluating import with_teacher_forced
 from common.models.options import TextOptions
 from common.runs import Kept, Run
@@ -60,12 +59,12 @@ class Options(RunOptions):
     """Folder of questions and answers, in any format of the translator, as a CSV file of two columns;
     questions about countries by default. Without splits, one in twenty is for validation."""
     hidden_size: Annotated[Size, BASIC] = 256
-    """Features of the decoder's hidden state, of both directions of the encoder's, and twice those of a token."""
+    """Features of the decoder's state, and of both directions of the encoder's; a token has half."""
     dropout: DropoutRate = 0.2
     """Fraction of the features dropped while training."""
     text: TextOptions = TextOptions(min_count=1, lowercase=False)
     training: TrainingOptions = TrainingOptions(
-        epochs=40, batch_size=16, learning_rate=3e-3, schedule="cosine", patience=0
+        epochs=25, batch_size=16, learning_rate=3e-3, schedule="cosine", patience=0
     )
 
 
@@ -87,15 +86,10 @@ def read(folder: Path | None) -> dict[str, list[Pair]]:
 def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
     """What the network learns, and how it is judged."""
     training, size, drop = options.training, options.hidden_size, options.dropout
-    data = cache(lambda: read(options.data))
-
-    def pairs(split: str) -> list[Pair]:
-        return named_split(data(), split, options.data, "pair")
-
-    def texts(_: str) -> list[str]:
-        return [text for pair in pairs("train") for text in pair]
-
-    language = kept.get_several("", Language, lambda: options.text.learn(texts, punctuation=True))
+    pairs = cache(lambda split: named_split(read(options.data), split, options.data, "pair"))
+    language = kept.get_several("", Language, lambda: options.text.learn(
+        lambda _: [text for pair in pairs("train") for text in pair], punctuation=True
+    ))  # fmt: skip
     sizes = len(language.vocabulary), size // 2
 
     def network() -> EncoderDecoder:
@@ -109,36 +103,31 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
 
     model = kept.build_model(network).to(device)
     examples = cache(lambda split: encoded(pairs(split), language, language))
+    words = language.tokenizer.encode
+    nearest = cache(lambda split: nearest_targets(pairs("train"), pairs(split), words))
 
     def batches(epoch: int, split: str = "train") -> Batches[Batch]:
         how = {"batch_size": training.batch_size, "seed": training.seed}
         return examples(split).batches(epoch, shuffle=split == "train", **how)
 
-    @cache
-    def nearest(split: str) -> list[str]:
-        words, train = language.tokenizer.encode, pairs("train")
-        find = NearestText([words(pair.source) for pair in train])
-        return [train[find(words(pair.source))].target for pair in pairs(split)]
-
     def evaluate(model: EncoderDecoder, split: str) -> Evaluation:
         bot = Translator(model, language, language, Greedy())
-        known, answers = map(list, zip(*unambiguous(pairs("train"), LEARNT, training.seed)))
-        scores = score_translations(bot.translate(known), answers).metrics
-        metrics = {"exact": scores["exact_match"]}
-        questions, references = map(list, zip(*pairs(split)))
+        known, right = zip(*unambiguous(pairs("train"), LEARNT, training.seed), strict=True)
+        metrics = {"exact": score_translations(bot.translate(known), right).metrics["exact_match"]}
+        questions, references = map(list, zip(*pairs(split), strict=True))
         given = {"": bot.translate(questions), "_nearest": nearest(split)}
         for name, answers in {**given, "_reference": references}.items():
             metrics |= {f"distinct_{n}{name}": distinct(answers, n) for n in (1, 2)}
+        for name, answers in given.items():
             metrics[f"chrf{name}"] = score_translations(answers, references).metrics["chrf"]
-        rows = list(zip(questions, *given.values(), references, strict=True))
         columns = "question", "answer", "nearest", "reference"
+        rows = list(zip(questions, *given.values(), references, strict=True))
         shown = random.Random(training.seed).sample(rows, min(SHOWN, len(rows)))
         evaluation = Evaluation(
             metrics, files={"answers.tsv": "\n".join(map("\t".join, [columns, *shown]))},
             show=lambda tracker: tracker.table("answers", columns, shown),
         )  # fmt: skip
-        tokens = f"{len(language.vocabulary):,} ({options.text.tokenizer})"
-        return with_teacher_forced(evaluation, model, batches(0, split), tokens)
+        return with_teacher_forced(evaluation, model, batches(0, split), options.text.tokenizer)
 
     return Task(
         model=model, optimizer=training.make_optimizer(model), batches=batches, evaluate=evaluate,
@@ -150,8 +139,7 @@ def talk(chosen: TalkOptions, model: EncoderDecoder, run: Run) -> None:
     """Answer each line of standard input."""
     language = Language.load(run.existing)
     bot = Translator(model, language, language, chosen.search.strategy())
-    if sys.stdin.isatty():
-        print("Write something and press Enter; Ctrl-D ends.", file=sys.stderr)
+    print("Write something and press Enter; Ctrl-D ends.", file=sys.stderr)
     for line in sys.stdin:
         print(printable(bot.translate([line])[0]), flush=True)
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from common.models.forecaster import Forecaster, SeriesBatch
     from common.models.language_model import LanguageModel, Prefix
     from common.models.naive_bayes import NaiveBayes
-    from common.models.nearest import NearestText
+    from common.models.nearest import NearestText, nearest_targets
     from common.models.ridge import Ridge
     from common.models.sequence_classifier import ClassifiedBatch, SequenceClassifier
     from common.models.sequence_tagger import SequenceTagger, TaggedBatch

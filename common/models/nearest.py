@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
+
+from common.data.pairs import Pair
 
 
 class NearestText:
@@ -40,3 +42,17 @@ class NearestText:
     def _weights(self, text: Sequence[str]) -> dict[str, float]:
         counts = Counter(token for token in text if token in self._rarity)
         return {t: (1 + np.log(n)) * self._rarity[t] for t, n in counts.items()}
+
+
+def nearest_targets(
+    known: Sequence[Pair], asked: Sequence[Pair], words: Callable[[str], Sequence[str]]
+) -> list[str]:
+    """For the source of each pair, the target of the most similar known source.
+
+    Args:
+        known: pairs to choose from.
+        asked: pairs whose own targets are not looked at.
+        words: gives the tokens of a text.
+    """
+    find = NearestText([words(pair.source) for pair in known])
+    return [known[find(words(pair.source))].target for pair in asked]

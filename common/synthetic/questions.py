@@ -31,20 +31,20 @@ COUNTRIES = {
 }
 WORDINGS = (
     (
-        "what is the capital of {} ?", "which city is the capital of {} ?",
-        "tell me the capital of {} .", "from which city is {} governed ?", "{} has which capital ?",
+        "what is the capital of {}?", "which city is the capital of {}?",
+        "tell me the capital of {}.", "from which city is {} governed?", "{} has which capital?",
     ),
     (
-        "what do people speak in {} ?", "which language is spoken in {} ?",
-        "what language do they speak in {} ?", "tell me the language of {} .",
-        "how do i talk to people in {} ?",
+        "what do people speak in {}?", "which language is spoken in {}?",
+        "what language do they speak in {}?", "tell me the language of {}.",
+        "how do i talk to people in {}?",
     ),
     (
-        "where is {} ?", "on which continent is {} ?", "tell me where {} is .",
-        "what continent is {} on ?", "where on earth do i find {} ?",
+        "where is {}?", "on which continent is {}?", "tell me where {} is.",
+        "what continent is {} on?", "where on earth do i find {}?",
     ),
 )  # fmt: skip
-ANSWERS = ("the capital of {} is {} .", "people in {} speak {} .", "{} is in {} .")
+ANSWERS = ("the capital of {} is {}.", "people in {} speak {}.", "{} is in {}.")
 
 
 def questions_and_answers(seed: int = 0) -> dict[str, list[Pair]]:

@@ -6,8 +6,8 @@ from common.models.nearest import NearestText, nearest_targets
 
 
 def test_rare_words_decide():
-    find = NearestText(["the dog is big".split(), "the cat is big".split(), ["cat"] * 3, []])
-    assert find("a big dog".split()) == 0
+    find = NearestText([["the", "big", "dog"], ["the", "big", "cat"], ["cat"] * 3, []])
+    assert find(["a", "big", "dog"]) == 0
     assert find(["cat"]) == 2  # nothing else is in it
     assert find(["unknown"]) == find([]) == 0
     known = [Pair("who are you", "me"), Pair("where is it", "here")]

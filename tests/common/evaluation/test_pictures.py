@@ -16,6 +16,7 @@ from common.evaluation.pictures import (
     attention_overlay,
     contact_sheet,
     drawable,
+    film_strip,
     heat_map,
     wrapped,
 )
@@ -316,3 +317,10 @@ def test_letters_that_the_font_lacks_are_spelt_by_their_sound():
     assert drawable("\U0001f9aa\n") == "\u25a1\n"
     for text in ("a dog, été, ß", "собака", "ο σκύλος"):
         assert drawable(text) == text
+
+
+def test_the_frames_of_a_clip_are_in_a_row():
+    strip = film_strip([plain(40, 40)] * 3, ["up", "up", "down"], "a square moves", tile=60)
+    assert strip.width == 16 + 4 * (60 + 16) and strip.height < 2 * 60 + 60
+    pixels = np.asarray(strip)
+    assert (pixels[20:60, 20:70] == 255).all() and (pixels[20:60, 100:140] != 255).any()

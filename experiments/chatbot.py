@@ -64,7 +64,7 @@ class Options(RunOptions):
     """Fraction of the features dropped while training."""
     text: TextOptions = TextOptions(min_count=1, lowercase=False)
     training: TrainingOptions = TrainingOptions(
-        epochs=25, batch_size=16, learning_rate=3e-3, schedule="cosine", patience=0
+        epochs=30, batch_size=16, learning_rate=3e-3, schedule="cosine", patience=0
     )
 
 

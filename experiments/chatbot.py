@@ -139,7 +139,8 @@ def talk(chosen: TalkOptions, model: EncoderDecoder, run: Run) -> None:
     """Answer each line of standard input."""
     language = Language.load(run.existing)
     bot = Translator(model, language, language, chosen.search.strategy())
-    print("Write something and press Enter; Ctrl-D ends.", file=sys.stderr)
+    if sys.stdin.isatty():
+        print("Write something and press Enter; Ctrl-D ends.", file=sys.stderr)
     for line in sys.stdin:
         print(printable(bot.translate([line])[0]), flush=True)
 

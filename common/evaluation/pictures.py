@@ -71,6 +71,21 @@ def contact_sheet(
     return stacked([*strips, Image.new("RGB", (width, MARGIN), PAPER)])
 
 
+def film_strip(
+    frames: Sequence[Image.Image], texts: Sequence[str], title: str, *, tile: int = 84
+) -> Image.Image:
+    """The frames of a clip in a row, each with its text below it, after the text of the whole clip.
+
+    Args:
+        frames: of any size and 8-bit mode; at least one.
+        texts: one for each frame.
+        title: of the clip.
+        tile: width and greatest height of a frame in pixels.
+    """
+    first = Image.new("RGB", (tile, 1), PAPER)
+    return contact_sheet([first, *frames], [title, *texts], columns=len(frames) + 1, tile=tile)
+
+
 def attention_overlay(
     image: Image.Image,
     words: Sequence[str],

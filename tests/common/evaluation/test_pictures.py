@@ -17,6 +17,7 @@ from common.evaluation.pictures import (
     attention_overlay,
     contact_sheet,
     drawable,
+    film_strip,
     heat_map,
     wrapped,
 )
@@ -344,3 +345,10 @@ def test_a_dot_chart_has_a_panel_for_each_title_and_a_row_for_each_name():
     assert two.width > one.width and two.height == one.height
     few = dot_chart({"sum": {"LSTM": (0.9, 0.01)}}, "accuracy", {"sum": 0.2})
     assert few.height < one.height and (pixels(few) != 255).any()
+
+
+def test_the_frames_of_a_clip_are_in_a_row():
+    strip = film_strip([plain(40, 40)] * 3, ["up", "up", "down"], "a square moves", tile=60)
+    assert strip.width == 16 + 4 * (60 + 16) and strip.height < 2 * 60 + 60
+    pixels = np.asarray(strip)
+    assert (pixels[20:60, 20:70] == 255).all() and (pixels[20:60, 100:140] != 255).any()

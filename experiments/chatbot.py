@@ -1,10 +1,11 @@
 """A chatbot: one recurrent network reads a question, another writes the answer.
 
-Sequence to sequence, by the parts of the translator. It learns the training questions by heart: `exact`
-is the fraction of 200 with a single answer that it answers to the letter. 20 held-out questions, drawn
-by the seed, are kept with all answers (answers-val.tsv). Beside it stands the answer of the most similar
-training question by tf-idf (`_nearest`). `distinct_1` and `_2` are the fractions of different words and
-pairs in all answers. Without data it learns about countries, a wording of each fact held out: expect 1.
+Shape: sequence to sequence. By the parts of the translator. It learns the training questions by heart:
+`exact` is the fraction of 200 with a single answer that it answers to the letter. 20 held-out questions,
+drawn by the seed, are kept with all answers (answers-val.tsv). Beside it stands the answer of the most
+similar training question by tf-idf (`_nearest`). `distinct_1` and `_2` are the fractions of different
+words and pairs in all answers. Without data it learns about countries, a wording of each fact held out:
+expect 1.
 
     python -m experiments.chatbot train
     python -m experiments.chatbot train --data DIR --tokenizer subwords --vocabulary-size 4000

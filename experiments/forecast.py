@@ -27,8 +27,7 @@ from common.config import BASIC, MAY_CHANGE, Count, DropoutRate, File, Folder, P
 from common.data.batching import Batches, bucketed_batches
 from common.data.series import Scale, WindowedSeries, read_column
 from common.errors import UserError
-from common.evaluation.charts import line_chart
-from common.evaluation.pictures import png
+from common.evaluation.charts import line_chart, png
 from common.models import Forecaster, Ridge, SeriesBatch, SideBySide
 from common.recurrent.names import CellName
 from common.runs import Kept

@@ -22,7 +22,8 @@ import torch
 from common.cli.experiment import experiment
 from common.config import BASIC, MAY_CHANGE, Folder, Size
 from common.errors import UserError
-from common.evaluation.pictures import heat_map, png
+from common.evaluation.charts import png
+from common.evaluation.pictures import heat_map
 from common.models import LanguageModel, TextBatch, token_figures
 from common.recurrent.names import CellName
 from common.runs import Kept

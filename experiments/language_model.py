@@ -24,9 +24,8 @@ from common.cli.experiment import TrainedRun, experiment
 from common.config import BASIC, MAY_CHANGE, File, Folder, Positive, Seed
 from common.data.texts import TextTokens, read_split, windows
 from common.decoding import Sampling
-from common.evaluation.charts import line_chart
+from common.evaluation.charts import line_chart, png
 from common.evaluation.kneser_ney import KneserNey
-from common.evaluation.pictures import png
 from common.models.language_model import LanguageModel, score
 from common.models.options import LanguageModelOptions
 from common.models.text_batches import TextBatch, stream_batches, text_batches, whole_texts

@@ -28,8 +28,7 @@ from common.compute.device import to_host
 from common.config import BASIC, MAY_CHANGE, Bounds, DropoutRate, Folder, Size
 from common.data.batching import Batches, bucketed_batches
 from common.data.classes import ClassifiedTexts, read_classes
-from common.evaluation.charts import line_chart
-from common.evaluation.pictures import png
+from common.evaluation.charts import line_chart, png
 from common.models import ClassifiedBatch, Fold, SequenceClassifier, SideBySide
 from common.runs import Kept
 from common.synthetic.opinions import opinions

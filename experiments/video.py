@@ -1,13 +1,12 @@
 """What happens in a video clip: the action, every frame, and a caption, by one recurrent network.
 
-Many to one, many to many, and sequence to sequence: a small convolutional network reads each frame, a
+Shape: many to one, many to many, sequence to sequence. A small convolutional network reads each frame, a
 recurrent one reads them in order, and three heads share what it hands on. Without data, clips are made
 in which a wedge does one thing and then another: the action is what takes longer. Only the order of the
 frames tells the direction, as two networks show that are trained beside: one sees a single frame of each
 clip (`_frame`: at the best place), one the frames in random order (`_shuffled`). Expect more than 0.95,
-and less than 0.5 of these two.
-The data are a folder for each class, in it one for each clip with its frames, as walk/one/001.png; what
-is to be found in every frame, and to be written, is then the class.
+and less than 0.5 of these two. The data are a folder for each class, in it one for each clip with its
+frames, as walk/one/001.png; what is to be found in every frame, and to be written, is then the class.
 
     python -m experiments.video train
     python -m experiments.video train --data DIR --size 64
@@ -29,7 +28,8 @@ from common.config import BASIC, MAY_CHANGE, Bounds, DropoutRate, Folder, Positi
 from common.data.batching import Batches, bucketed_batches
 from common.data.clips import Clip, View, read_clips
 from common.data.splits import named_split
-from common.evaluation.pictures import film_strip, png, stacked
+from common.evaluation.charts import png
+from common.evaluation.pictures import film_strip, stacked
 from common.models import ClipBatch, ClipModel, ClipNames, SideBySide
 from common.recurrent.names import StandardCell
 from common.runs import Kept

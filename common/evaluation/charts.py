@@ -114,3 +114,10 @@ def drawn(figure: Figure, **how: Any) -> Image.Image:
     file = io.BytesIO()
     figure.savefig(file, format="png", **how)
     return Image.open(file).convert("RGB")
+
+
+def png(picture: Image.Image) -> bytes:
+    """A picture as the bytes of a PNG file."""
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return file.getvalue()

@@ -7,7 +7,6 @@ changed, and the images that come in are left as they are.
 from __future__ import annotations
 
 import functools
-import io
 import math
 import textwrap
 import unicodedata
@@ -164,13 +163,6 @@ def heat_map(weights: ArrayLike, rows: Sequence[str], columns: Sequence[str]) ->
     scale = figure.add_axes((1 + 0.14 / width, 1 - 0.7 / height, 0.1 / width, 0.7 / height))
     figure.colorbar(table, cax=scale, ticks=[0, table.norm.vmax], format="%.2g")
     return drawn(figure, bbox_inches="tight", pad_inches=MARGIN / 100)
-
-
-def png(picture: Image.Image) -> bytes:
-    """A picture as the bytes of a PNG file."""
-    file = io.BytesIO()
-    picture.save(file, "PNG")
-    return file.getvalue()
 
 
 def stacked(pictures: Sequence[Image.Image]) -> Image.Image:

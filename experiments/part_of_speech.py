@@ -3,7 +3,7 @@
 Shape: many to many. "I work at google" and "I google at work" hold the same words: their places show
 which is the verb. `by_place` is the fraction of these two in which it finds the verb and the noun. It
 knows a word by itself and by its spelling: endings, beginnings, capitals. The baseline beside it gives
-each word its most frequent tag. Expect both sentences right, and less with `--no-bidirectional`. The data
+each word its most frequent tag. Expect both sentences right, less with `--no-bidirectional`. The data
 are a folder of CoNLL-U files with train and dev in their names, or sentences that are built in.
 
     python -m experiments.part_of_speech train --data DIR

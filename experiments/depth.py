@@ -54,7 +54,7 @@ class Options(RunOptions):
     hidden_size: Annotated[Size, BASIC] = 48
     """Features of a hidden state in each layer."""
     training: TrainingOptions = TrainingOptions(
-        epochs=6, batch_size=32, learning_rate=5e-3, weight_decay=0.0, clip_norm=0.0,
+        epochs=4, batch_size=32, learning_rate=5e-3, weight_decay=0.0, clip_norm=0.0,
         schedule="cosine", patience=0,
     )  # fmt: skip
 
@@ -66,7 +66,7 @@ def read(data: Path | None, split: str) -> str:
     """The text of a split."""
     if data is not None:
         return read_split(data, split)
-    count = {"train": 2000, "val": 300}[split]
+    count = {"train": 2000, "val": 200}[split]
     return "\n".join(pair.source for pair in phrases(count, split))  # type: ignore[arg-type]
 
 

@@ -89,10 +89,10 @@ def maps_over_training(
     low = max(float(every.min()), 1e-12 * float(np.median(every))) if every.size else 0.1
     lines = math.ceil(len(values) / 5)
     columns = math.ceil(len(values) / lines)
-    width, height = 1.9 + 2.2 * columns, 0.8 + 2.2 * lines  # inches
+    width, height = 2.0 + 2.2 * columns, 0.8 + 2.2 * lines  # inches
     figure = Figure((width, height), dpi=100)
     grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True, gridspec_kw={
-        "left": 0.7 / width, "right": 1 - 1.1 / width, "bottom": 0.5 / height,
+        "left": 0.85 / width, "right": 1 - 1.1 / width, "bottom": 0.5 / height,
         "top": 1 - 0.3 / height, "wspace": 0.1, "hspace": 0.2,
     })  # fmt: skip
     ends = [*updates, 2 * updates[-1] - updates[-2] if len(updates) > 1 else updates[-1] + 1]
@@ -104,7 +104,7 @@ def maps_over_training(
         mesh = axes.pcolormesh(ends, edges, np.clip(rows, low, high).T, cmap="magma", norm=scale)
         axes.set_title(name, fontsize=10)
     figure.supxlabel("updates", fontsize=10)
-    figure.supylabel(beside, fontsize=10)
+    figure.supylabel(beside, x=0.12 / width, fontsize=10)
     bar = figure.add_axes((1 - 0.95 / width, 0.5 / height, 0.15 / width, 1 - 0.8 / height))
     figure.colorbar(mesh, cax=bar, label=of)
     return drawn(figure)

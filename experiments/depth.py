@@ -2,9 +2,9 @@
 
 Shape: many to many. Language models of characters with one to four layers of the same width learn side
 by side, several of each kind with different first weights. Beside them stands one layer that is as wide
-as it takes for as many weights as four layers have. The table has the loss (nats a character) on held-
-out text, its deviation over the first weights, the weights, and the time of a forward and backward pass.
-Without data, the text is sentences of a small grammar. Expect that residual connections gain in a
+as it takes for as many weights as four layers have. The table has the loss (nats a character) on
+held-out text, its deviation over the first weights, the weights, and the time of a forward and backward
+pass. Without data, the text is sentences of a small grammar. Expect that residual connections gain in a
 training this short.
 
     python -m experiments.depth train

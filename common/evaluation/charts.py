@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 from PIL import Image
 
@@ -30,6 +31,7 @@ def line_chart(
         axes.plot(values, label=name)
     if logarithmic:
         axes.set_yscale("log", nonpositive="mask")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel(below)
     axes.set_ylabel(beside)
     axes.grid(alpha=0.3)

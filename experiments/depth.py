@@ -28,7 +28,7 @@ from common.data.texts import read_split, windows
 from common.evaluation.charts import line_chart, png
 from common.models import LanguageModel, SideBySide, TextBatch
 from common.models.text_batches import text_batches
-from common.recurrent.names import Connections, StandardCell
+from common.recurrent.names import CellName, Connections
 from common.runs import Kept
 from common.synthetic.phrases import phrases
 from common.text import PAD, Vocabulary
@@ -49,7 +49,7 @@ class Options(RunOptions):
     """Most layers."""
     networks: Annotated[Positive, BASIC] = 3
     """Networks of each kind."""
-    cell: Annotated[StandardCell, BASIC] = "gru"
+    cell: Annotated[CellName, BASIC] = "gru"
     """Recurrent cell."""
     hidden_size: Annotated[Size, BASIC] = 48
     """Features of a hidden state in each layer."""

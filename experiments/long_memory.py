@@ -7,7 +7,7 @@ is best on validation sequences. Gates begin with memories as long as the sequen
 GRU add and the simple network does not, and that it copies and they do not.
 
     python -m experiments.long_memory train
-    python -m experiments.long_memory train --full --length 1000 --cells min_gru hgrn --rates 0.03
+    python -m experiments.long_memory train --full --length 1000 --cells mingru hgrn --rates 0.03
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from common.data.splits import named_split
 from common.errors import UserError
 from common.evaluation.charts import line_chart, png
 from common.models import Forecaster, SequenceTagger, SeriesBatch, SideBySide, TaggedBatch
-from common.recurrent import CoRNNCell, HGRNCell, MinGRUCell, initialize_
+from common.recurrent import CoRNNCell, initialize_
 from common.recurrent.chrono import chrono_
 from common.runs import Kept
 from common.synthetic import memory
 from common.training import Evaluation, RunOptions, Task, TrainingOptions, held_out, predictions
 
-CellName: TypeAlias = Literal["rnn", "lstm", "gru", "min_gru", "hgrn", "cornn"]
-GATED: Any = {"lstm": "lstm", "gru": "gru", "min_gru": MinGRUCell, "hgrn": HGRNCell}
-CELLS: Any = GATED | {"rnn": "rnn", "cornn": partial(CoRNNCell, dt=0.5, gamma=8.0, epsilon=0.0)}
+Remembering: TypeAlias = Literal["rnn", "lstm", "gru", "mingru", "hgrn", "cornn"]
+GATED = ("lstm", "gru", "mingru", "hgrn")
+MADE: Any = {"cornn": partial(CoRNNCell, dt=0.5, gamma=8.0, epsilon=0.0)}  # undamped
 UPDATES, EXAMPLES, CLIP = 50, 1000, 1.0  # of an epoch; held out; the largest norm of a gradient
 
 
@@ -52,7 +52,7 @@ class Options(RunOptions):
     """Numbers of which two are added; steps between reading and writing."""
     full: Annotated[bool, BASIC] = False
     """Twice as many updates."""
-    cells: Annotated[tuple[CellName, ...], BASIC] = ("rnn", "lstm", "gru")
+    cells: Annotated[tuple[Remembering, ...], BASIC] = ("rnn", "lstm", "gru")
     """Cells that are compared."""
     rates: Annotated[tuple[float, ...], BASIC] = (0.001, 0.003, 0.01)
     """Learning rates of each, in the place of --learning-rate."""
@@ -76,7 +76,7 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
         raise UserError("give at least one of --cells, and one of --rates.")
 
     def network(cell: str) -> Forecaster | SequenceTagger:
-        how: Any = {"hidden_size": options.hidden_size, "cell": CELLS[cell]}
+        how: Any = {"hidden_size": options.hidden_size, "cell": MADE.get(cell, cell)}
         if adding:
             made: Any = Forecaster(2, 1, steps, error="squared", **how)
             made.output.reset_parameters()  # zeros teach the recurrence nothing

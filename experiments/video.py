@@ -31,7 +31,7 @@ from common.data.splits import named_split
 from common.evaluation.charts import png
 from common.evaluation.pictures import film_strip, stacked
 from common.models import ClipBatch, ClipModel, ClipNames, SideBySide
-from common.recurrent.names import StandardCell
+from common.recurrent.names import CellName
 from common.runs import Kept
 from common.synthetic.clips import moving_shapes
 from common.training import Evaluation, RunOptions, Task, TrainingOptions, predictions
@@ -53,7 +53,7 @@ class Options(RunOptions):
     """Clips to learn from, where they are made."""
     size: Annotated[int, BASIC, Bounds(8, 1024)] = 32
     """Pixels of a side of a frame; those of a folder are resized to it."""
-    cell: Annotated[StandardCell, BASIC] = "gru"
+    cell: Annotated[CellName, BASIC] = "gru"
     """Recurrent cell of the network that reads the frames."""
     hidden_size: Annotated[Size, BASIC] = 64
     """Features of a hidden state in each direction."""

@@ -24,7 +24,7 @@ from common.models.tokens import token_loss
 from common.recurrent import Recurrent
 from common.recurrent.cells import CellFactory
 from common.recurrent.dropout import Dropout
-from common.recurrent.names import StandardCell
+from common.recurrent.names import CellName
 from common.text.labels import Labels
 from common.text.vocabulary import BOS, EOS, PAD, Vocabulary
 from common.training.loss import Loss
@@ -189,7 +189,7 @@ class ClipEncoder(nn.Module):
         feature_size: int,
         hidden_size: int,
         *,
-        cell: StandardCell | CellFactory = "gru",
+        cell: CellName | CellFactory = "gru",
         num_layers: int = 1,
         dropout: float = 0.0,
     ) -> None:
@@ -241,7 +241,7 @@ class ClipModel(EncoderDecoder):
         *,
         feature_size: int = 64,
         hidden_size: int = 64,
-        cell: StandardCell | CellFactory = "gru",
+        cell: CellName | CellFactory = "gru",
         num_layers: int = 2,
         dropout: float = 0.0,
     ) -> None:

@@ -32,10 +32,10 @@ def train(folder: Path, epochs: int = 1, **changes) -> Evaluation:
 
 @pytest.mark.numerical
 def test_adding_a_few_numbers_is_learnt(tmp_path):
-    cells = {"cells": ("gru", "min_gru"), "rates": (0.0001, 0.02)}
+    cells = {"cells": ("gru", "mingru"), "rates": (0.0001, 0.02)}
     metrics = train(tmp_path / "run", epochs=6, full=True, **cells).metrics
     assert metrics["gru"] < 0.02 and metrics["gru_rate"] == 0.02
-    assert metrics["min_gru"] < 0.5 * metrics["memoryless"]
+    assert metrics["mingru"] < 0.5 * metrics["memoryless"]
     assert (tmp_path / "run" / "memory-val.png").read_bytes().startswith(b"\x89PNG")
     again = session.evaluate(tmp_path / "run", Options, make_task, KIND, device="cpu")
     assert again.metrics == pytest.approx(metrics)

@@ -34,7 +34,7 @@ def test_a_gradient_flow_equals_that_of_the_cpu(device, cell, lengths):
 
 @pytest.mark.parametrize("module, more", [
     ("vanishing_gradients", "--length 8 --scales 0.5 3"),
-    ("long_memory", "--length 6 --cells lstm min_gru rnn --rates 0.01 0.02 --slower 0.5"),
+    ("long_memory", "--length 6 --cells lstm mingru rnn --rates 0.01 0.02 --slower 0.5"),
     ("long_memory", "--task copying --length 2 --cells rnn gru --rates 0.01"),
     ("depth", "--layers 2 --networks 1 --data {text}"),
 ])  # fmt: skip

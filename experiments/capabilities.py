@@ -1,17 +1,26 @@
-"""What every cell can do in `Recurrent`: a table, found by trying.
+"""What every cell can do in `Recurrent`: a table in common/recurrent/README.md, found by trying.
 
-python -m experiments.capabilities           prints it
+Shape: none. It stands between two comments, and is written anew by
+
+    python -m experiments.capabilities
 """
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import torch
 
 from common.errors import run_command
+from common.files import atomic_write
 from common.recurrent import Recurrent, cells
 from common.recurrent.cells import Cell, LinearCell
 from common.recurrent.fused import STANDARD
 from common.recurrent.state import state_tensors
+
+PAGE = Path(__file__).resolve().parents[1] / "common" / "recurrent" / "README.md"
+TABLE = re.compile(r"(<!-- capabilities -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 B, T, X, H = 2, 5, 3, 4
 MASK = torch.tensor([[False, True, True, False, True], [True, True, False, False, False]])
@@ -71,18 +80,20 @@ def _try(cell: object, options: dict, **said: torch.Tensor) -> str:
     return "loop" if slower else "x"
 
 
-def markdown(rows: list[list[str]]) -> str:
-    """A table in Markdown."""
-    heading, *others = rows
-    return "\n".join(
-        "| " + " | ".join(row) + " |" for row in [heading, ["---"] * len(heading), *others]
-    )
+def with_table(page: str) -> str:
+    """The page with its table as it is to be."""
+    heading, *others = table()
+    rows = [heading, ["---"] * len(heading), *others]
+    lines = "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    return TABLE.sub(lambda found: f"{found[1]}\n{lines}\n{found[3]}", page)
 
 
 def main() -> None:
-    """Print the table."""
-    torch.manual_seed(0)
-    print(markdown(table()))
+    """Write the table anew."""
+    with_it = with_table(PAGE.read_text(encoding="utf-8"))
+    with atomic_write(PAGE, "w") as file:
+        file.write(with_it)
+    print(f"{PAGE}: written")
 
 
 if __name__ == "__main__":

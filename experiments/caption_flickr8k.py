@@ -1,7 +1,7 @@
 """Flickr8k: what a recurrent captioner on a frozen network reaches, with and without attention.
 
-The presets (`captioning/presets`) are the best settings found on the development images; every option
-of `python -m captioning train` can be changed on the command line.
+Shape: one to many. The presets (`captioning/presets`) are the best settings found on the development
+images; every option of `python -m captioning train` can be changed on the command line.
 
     python -m experiments.caption_flickr8k attention --data DIR --weights PATH
     python -m experiments.caption_flickr8k context --data DIR --weights PATH

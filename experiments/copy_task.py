@@ -2,7 +2,7 @@
 
     python -m experiments.copy_task
 
-A GRU reads 3 to 12 symbols, another writes them from the last to the first; it prints where it looked.
+Shape: sequence to sequence. A GRU reads symbols, another reverses them; it prints where it looked.
 """
 
 import sys

@@ -1,9 +1,10 @@
 """Both pipelines in a few minutes, on generated data: `make demo`.
 
-A small CNN and an LSTM learn, from scratch and together, to describe pictures of coloured shapes. Two
-GRU translators learn to turn English into Korean, one with attention and one from the context vector
-alone. Their outputs can be checked: a caption is true of its picture or not, and each sentence has
-exactly one right translation. All are tested on combinations that did not occur in training.
+Shape: one to many, sequence to sequence. A small CNN and an LSTM learn, from scratch and together, to
+describe pictures of coloured shapes. Two GRU translators learn to turn English into Korean, one with
+attention and one from the context vector alone. Their outputs can be checked: a caption is true of its
+picture or not, and each sentence has exactly one right translation. All are tested on combinations that
+did not occur in training.
 
 The three trainings run in parallel, one on each available core. Their time is estimated from the first
 steps of each.

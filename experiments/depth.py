@@ -1,10 +1,11 @@
 """What stacked recurrent layers buy and cost, with and without residual connections.
 
-Language models of characters with one to four layers of the same width learn side by side, several of
-each kind with different first weights. Beside them stands one layer that is as wide as it takes for as
-many weights as four layers have. The table has the loss (nats a character) on held-out text, its
-deviation over the first weights, the weights, and the time of a forward and backward pass. Without data,
-the text is sentences of a small grammar. Expect that residual connections gain in a training this short.
+Shape: many to many. Language models of characters with one to four layers of the same width learn side
+by side, several of each kind with different first weights. Beside them stands one layer that is as wide
+as it takes for as many weights as four layers have. The table has the loss (nats a character) on
+held-out text, its deviation over the first weights, the weights, and the time of a forward and backward
+pass. Without data, the text is sentences of a small grammar. Expect that residual connections gain in a
+training this short.
 
     python -m experiments.depth train
     python -m experiments.depth train --data tinyshakespeare.txt --hidden-size 128 --epochs 1
@@ -24,7 +25,7 @@ import torch
 from common.cli.experiment import experiment
 from common.config import BASIC, MAY_CHANGE, File, Folder, Positive, Size
 from common.data.texts import read_split, windows
-from common.evaluation.pictures import line_chart, png
+from common.evaluation.charts import line_chart, png
 from common.models import LanguageModel, SideBySide, TextBatch
 from common.models.text_batches import text_batches
 from common.recurrent.names import Connections, StandardCell

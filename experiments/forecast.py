@@ -1,9 +1,9 @@
 """The next values of a series, by a recurrent network that corrects a simple forecast.
 
-A backtest: all is learnt from the past, and judged on the last steps of the series. Beside the networks
-stand what they have to be better than: the last value or the season before, the same moved by the
-recent change, ridge regression on the window, and the same networks with a linear map in the place of
-the recurrence. The errors are means over networks that begin with different weights.
+Shape: many to one. A backtest: all is learnt from the past, and judged on the last steps of the series.
+Beside the networks stand what they have to be better than: the last value or the season before, the same
+moved by the recent change, ridge regression on the window, and the same networks with a linear map in
+the place of the recurrence. The errors are means over networks that begin with different weights.
 The data are a column of a CSV file; without one, a chaotic series is made, of which ridge regression
 leaves several times the error of a recurrent network.
 
@@ -27,9 +27,9 @@ from common.config import BASIC, MAY_CHANGE, Count, DropoutRate, File, Folder, P
 from common.data.batching import Batches, bucketed_batches
 from common.data.series import Scale, WindowedSeries, read_column
 from common.errors import UserError
-from common.evaluation.pictures import line_chart, png
+from common.evaluation.charts import line_chart, png
 from common.models import Forecaster, Ridge, SeriesBatch, SideBySide
-from common.recurrent.names import StandardCell
+from common.recurrent.names import CellName
 from common.runs import Kept
 from common.synthetic.series import mackey_glass
 from common.training import Evaluation, RunOptions, Task, TrainingOptions, held_out, predictions
@@ -61,7 +61,7 @@ class Options(RunOptions):
     """Newest steps that are not looked at: choose settings with the backtest left out."""
     stride: Annotated[Positive, BASIC] = 1
     """Steps from one training origin to the next; the horizon: all at the hour of the backtest's."""
-    cell: Annotated[StandardCell, BASIC] = "gru"
+    cell: Annotated[CellName, BASIC] = "gru"
     """Recurrence of the networks."""
     networks: Annotated[Positive, BASIC] = 5
     """Networks with the recurrence, and as many with a linear map."""

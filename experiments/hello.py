@@ -1,8 +1,9 @@
 """The smallest recurrent network at work: it reads "hell" and predicts "ello".
 
-Each character is one-hot, and at every step the network predicts the next one. After an "l" comes "l" or
-"o": only what was read before tells which, so that counting which character follows which gets three of
-four right. The probabilities of every step are printed as a table while they are learnt, in seconds.
+Shape: many to many. Each character is one-hot, and at every step the network predicts the next one.
+After an "l" comes "l" or "o": only what was read before tells which, so that counting which character
+follows which gets three of four right. The probabilities of every step are printed as a table while
+they are learnt, in seconds.
 
     python -m experiments.hello train
     python -m experiments.hello train --word banana --cell gru
@@ -21,9 +22,10 @@ import torch
 from common.cli.experiment import experiment
 from common.config import BASIC, MAY_CHANGE, Folder, Size
 from common.errors import UserError
-from common.evaluation.pictures import heat_map, png
+from common.evaluation.charts import png
+from common.evaluation.pictures import heat_map
 from common.models import LanguageModel, TextBatch, token_figures
-from common.recurrent.names import StandardCell
+from common.recurrent.names import CellName
 from common.runs import Kept
 from common.text import SPECIALS, Vocabulary
 from common.training import Evaluation, RunOptions, Task, Tracker, TrainingOptions, held_out
@@ -37,7 +39,7 @@ class Options(RunOptions):
     """Folder for all that the run writes."""
     word: Annotated[str, BASIC] = "hello"
     """What is learnt: all but its last character is read, all but its first is predicted."""
-    cell: Annotated[StandardCell, BASIC] = "rnn"
+    cell: Annotated[CellName, BASIC] = "rnn"
     """Recurrent cell."""
     hidden_size: Annotated[Size, BASIC] = 8
     """Features of the hidden state."""

@@ -1,6 +1,6 @@
 """The next character or word of any text, and new texts that are written token by token.
 
-A text is read as one stream, with the state carried from chunk to chunk (truncated backpropagation
+Shape: many to many. A text is read as one stream, with the state carried on (truncated backpropagation
 through time); line by line; or in all windows of a few tokens. Beside the network stands a model of
 counts (Kneser-Ney). Without data it learns a Korean sentence by heart, to a loss near 0.2.
 
@@ -24,8 +24,8 @@ from common.cli.experiment import TrainedRun, experiment
 from common.config import BASIC, MAY_CHANGE, File, Folder, Positive, Seed
 from common.data.texts import TextTokens, read_split, windows
 from common.decoding import Sampling
+from common.evaluation.charts import line_chart, png
 from common.evaluation.kneser_ney import KneserNey
-from common.evaluation.pictures import line_chart, png
 from common.models.language_model import LanguageModel, score
 from common.models.options import LanguageModelOptions
 from common.models.text_batches import TextBatch, stream_batches, text_batches, whole_texts

@@ -1,7 +1,7 @@
 """Which cell remembers what it read a hundred or a thousand steps ago.
 
-Adding (many to one): of many numbers two are marked, and their sum is predicted at the end. Copying
-(many to many): ten symbols are read, and written again after a delay. `memoryless` is the loss of who
+Shape: many to one, many to many. Adding: of many numbers two are marked, and their sum is predicted at
+the end. Copying: ten symbols are read, and written again after a delay. `memoryless` is the loss of who
 remembers nothing. Each cell learns at several rates, on the same batches, and is reported at that which
 is best on validation sequences. Gates begin with memories as long as the sequence. Expect that LSTM and
 GRU add and the simple network does not, and that it copies and they do not.
@@ -26,7 +26,7 @@ from common.config import BASIC, MAY_CHANGE, Amount, Bounds, Count, Folder, Size
 from common.data.batching import Batches
 from common.data.splits import named_split
 from common.errors import UserError
-from common.evaluation.pictures import line_chart, png
+from common.evaluation.charts import line_chart, png
 from common.models import Forecaster, SequenceTagger, SeriesBatch, SideBySide, TaggedBatch
 from common.recurrent import CoRNNCell, HGRNCell, MinGRUCell, initialize_
 from common.recurrent.chrono import chrono_

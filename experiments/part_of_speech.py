@@ -1,11 +1,10 @@
 """The part of speech of every word, by a recurrent network that reads the whole sentence.
 
-"I work at google" and "I google at work" hold the same words: their places show which is the verb.
-`by_place` is the fraction of these two in which it finds the verb and the noun. It knows a word by
-itself and by its spelling: endings, beginnings, capitals. The baseline beside it gives each word its
-most frequent tag. Expect both sentences right, and a lower accuracy with `--no-bidirectional`.
-The data are a folder of CoNLL-U files with train and dev in their names; without one, sentences that
-are built in, learnt in seconds.
+Shape: many to many. "I work at google" and "I google at work" hold the same words: their places show
+which is the verb. `by_place` is the fraction of these two in which it finds the verb and the noun. It
+knows a word by itself and by its spelling: endings, beginnings, capitals. The baseline beside it gives
+each word its most frequent tag. Expect both sentences right, less with `--no-bidirectional`. The data
+are a folder of CoNLL-U files with train and dev in their names, or sentences that are built in.
 
     python -m experiments.part_of_speech train --data DIR
     python -m experiments.part_of_speech evaluate runs/part_of_speech
@@ -31,7 +30,8 @@ from common.config import BASIC, MAY_CHANGE, DropoutRate, Folder, Size
 from common.data.batching import Batches, bucketed_batches
 from common.data.conllu import TaggedSentence, read_conllu
 from common.data.splits import named_split
-from common.evaluation.pictures import heat_map, png
+from common.evaluation.charts import png
+from common.evaluation.pictures import heat_map
 from common.models import SequenceTagger, TaggedBatch
 from common.runs import Kept
 from common.text import UNK, Labels, Vocabulary, word_features

@@ -1,7 +1,7 @@
 """The command that makes a run again, and what it was made with: `python -m experiments.reproduce RUN`.
 
-The command is the one that the run recorded, or else is made of its configuration. It is printed, and
-nothing of it is run, imported or opened: a folder that somebody sends may name any command.
+Shape: none. The command is the one that the run recorded, or else is made of its configuration. It is
+printed, and nothing of it is run, imported or opened: a folder that somebody sends may name any command.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Whether a sentence praises or not, by a recurrent network that reads it to its end.
 
-The network corrects naive Bayes on words and pairs of words, which stands beside it (`--alone`: it is on
-its own). Cross-validation: the sentences are cut into folds, and for each fold a network and a naive
-Bayes learn from the others; the accuracy is that over all sentences, each judged by those that did not
-see it. With `--through-time` it reads forwards, and its loss is a mean over all words.
+Shape: many to one. The network corrects naive Bayes on words and pairs of words, which stands beside it
+(`--alone`: it is on its own). Cross-validation: the sentences are cut into folds, and for each fold a
+network and a naive Bayes learn from the others; the accuracy is that over all sentences, each judged by
+those that did not see it. With `--through-time` it reads forwards, and its loss is a mean over all
+words.
 The data are a folder with two or more files of a sentence a line, one file for each class, as
 rt-polarity.neg and rt-polarity.pos; without one, sentences are made in which one opening in four
 turns the judgement: expect 1.0, and 0.75 of naive Bayes.
@@ -27,7 +28,7 @@ from common.compute.device import to_host
 from common.config import BASIC, MAY_CHANGE, Bounds, DropoutRate, Folder, Size
 from common.data.batching import Batches, bucketed_batches
 from common.data.classes import ClassifiedTexts, read_classes
-from common.evaluation.pictures import line_chart, png
+from common.evaluation.charts import line_chart, png
 from common.models import ClassifiedBatch, Fold, SequenceClassifier, SideBySide
 from common.runs import Kept
 from common.synthetic.opinions import opinions
@@ -105,6 +106,7 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
                 lines.append("\t".join([*names, *data.texts[fold.rows["val"][at]]]))
         metrics = {name: float(np.concatenate(each).mean()) for name, each in right.items()}
         metrics["spread"] = float(np.std([each.mean() for each in right["accuracy"]]))
+        behind = metrics["accuracy"] < metrics["bayes_pairs"]
         first, rising = model.by_name["0"], dict[str, list[float]]()
         for words in (data.texts[row] for row in folds[0].rows["val"][:5]):
             read = to_host(first.probabilities(folds[0].beginnings(words).to(device)))
@@ -112,6 +114,7 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
         picture = line_chart(rising, "words read", f"probability of {data.names[-1]}")
         return Evaluation(
             metrics | {"fit": fit},
+            notes=["The network stays below naive Bayes on words and pairs."] if behind else [],
             files={"mistaken.tsv": "\n".join(lines), "words.png": png(picture)},
             show=lambda tracker: tracker.images("probability by words read", picture),
         )

@@ -1,7 +1,7 @@
 """Multi30k: what a recurrent translator of a few million weights reaches, with and without attention.
 
-The presets (`seq2seq/presets`) are the best settings that were found on the validation sentences;
-every option of `python -m seq2seq train` can be changed on the command line.
+Shape: sequence to sequence. The presets (`seq2seq/presets`) are the best settings that were found on
+the validation sentences; every option of `python -m seq2seq train` can be changed on the command line.
 
     python -m experiments.translate_multi30k small     --data DIR --source de --target en
     python -m experiments.translate_multi30k attention --data DIR --source de --target en

@@ -1,12 +1,11 @@
 """How much of a gradient is left a hundred steps back: it vanishes, explodes, or gates let it pass.
 
-The adding problem: of many numbers two are marked, and their sum is predicted at the end. Networks learn
-it side by side: simple ones whose recurrent weights are an orthogonal matrix times 0.5, 1 and 3, and an
-LSTM and a GRU whose gates begin with memories of up to a hundred steps. Each is there twice, with its
-gradient clipped and without. The figure shows the norm of the gradient at every time step, before the
-first update and after training; a gradient of 0 is a gap. Expect steep lines of the simple networks, up
-and down, and level ones of the gates. Without a clip, the first update ends the learning where the
-gradient explodes: its states are saturated, and the gradient is 0 from then on.
+Shape: many to one. The adding problem: of many numbers two are marked, and their sum is predicted at the
+end. Networks learn it side by side: simple ones whose recurrent weights are an orthogonal matrix times
+0.5, 1 and 3, and an LSTM and a GRU whose gates begin with memories of up to a hundred steps. Each is
+there twice, with its gradient clipped and without. The figure shows the norm of the gradient at every
+time step, before the first update and after training. Expect steep lines of the simple networks, up and
+down, and level ones of the gates. Where it explodes, an update without a clip saturates all states.
 
     python -m experiments.vanishing_gradients train
     python -m experiments.vanishing_gradients train --memory 0
@@ -28,7 +27,8 @@ from PIL.Image import Image
 from common.cli.experiment import experiment
 from common.compute.device import map_tensors, to_host
 from common.config import BASIC, MAY_CHANGE, Amount, Bounds, Count, Folder, Size
-from common.evaluation.pictures import line_chart, maps_over_training, png, stacked
+from common.evaluation.charts import line_chart, maps_over_training, png
+from common.evaluation.pictures import stacked
 from common.models import Forecaster, SeriesBatch, SideBySide
 from common.recurrent import initialize_
 from common.recurrent.chrono import chrono_

@@ -10,7 +10,7 @@ from common.decoding.context import Context
 from common.recurrent import Recurrent, RecurrentState
 from common.recurrent.cells import CellFactory
 from common.recurrent.dropout import Dropout
-from common.recurrent.names import StandardCell
+from common.recurrent.names import CellName
 from common.text.vocabulary import PAD
 from seq2seq.options import Summary
 
@@ -50,7 +50,7 @@ class SentenceEncoder(nn.Module):
         embedding_size: int,
         hidden_size: int,
         *,
-        cell: StandardCell | CellFactory = "gru",
+        cell: CellName | CellFactory = "gru",
         num_layers: int = 1,
         bidirectional: bool = True,
         summary: Summary = "last",

@@ -9,11 +9,12 @@ from typing import Annotated, Any, Literal, TypeAlias
 from common.config.bounds import Bounds, Count, DropoutRate, Fraction, Layers, Positive, Size
 from common.config.changes import MAY_CHANGE, MayChange
 from common.config.marks import BASIC, LOCAL, POSITIONAL, File, Folder, Group, Metavar
-from common.decoding.options import CellName, DecoderOptions, SearchOptions
+from common.decoding.options import DecoderOptions, SearchOptions
 from common.errors import UserError
 from common.evaluation.translation import Tokenization, tokenization_for
 from common.models import options as models
 from common.models.options import EvaluationOptions, WriterRunOptions, WritingOptions
+from common.recurrent.names import CellName
 
 KIND = "translator"
 """What a run of this pipeline is called in its config.json."""

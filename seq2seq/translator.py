@@ -13,7 +13,6 @@ from common.compute import Precision
 from common.compute.device import upload
 from common.data.batching import bucketed_batches
 from common.decoding.constraints import one_for_each
-from common.decoding.options import cell_by_name
 from common.decoding.search import BeamSearch, Search
 from common.errors import UserError
 from common.models.encoder_decoder import EncoderDecoder
@@ -33,7 +32,7 @@ def build_model(options: TrainOptions, source: Vocabulary, target: Vocabulary) -
     chosen = options.encoder
     encoder = SentenceEncoder(
         len(source), chosen.source_embedding_size, chosen.encoder_size,
-        cell=cell_by_name(chosen.encoder_cell), num_layers=chosen.encoder_layers,
+        cell=chosen.encoder_cell, num_layers=chosen.encoder_layers,
         bidirectional=chosen.bidirectional, summary=chosen.summary,
         attention=options.decoder.attention != "none", reverse=chosen.reverse_source,
         embedding_dropout=chosen.source_dropout, layer_dropout=chosen.encoder_dropout,

@@ -14,7 +14,7 @@ import pytest
 import captioning.options
 import seq2seq.options
 from common.cli.arguments import options_of
-from experiments.__main__ import experiments
+from experiments.__main__ import SHAPES, experiments
 
 COMMANDS = [
     ["captioning"], ["captioning", "train"], ["captioning", "evaluate"], ["captioning", "caption"],
@@ -154,13 +154,18 @@ def test_the_help_shows_the_values_of_a_preset():
     assert re.search(r"--batch-size N +Examples in a batch. \(default: 80\)", shown)
 
 
-def test_experiments_are_listed_with_a_line_each():
+def test_experiments_are_listed_by_shape_with_a_line_each():
     listed = run("experiments")
     assert listed.returncode == 0, listed.stderr
-    names = [name for name, _ in experiments()]
+    names = [name for name, _, _ in experiments()]
     assert {"caption_flickr8k", "demo", "translate_multi30k", "benchmarks"} <= set(names)
-    for name, line in experiments():
-        assert line and f"{name}  " in listed.stdout and line in listed.stdout
+    for name, line, shapes in experiments():
+        assert shapes and set(shapes) <= SHAPES.keys(), f"{name}: its docstring states no shape"
+        assert line and listed.stdout.count(f"\n  {name} ") == listed.stdout.count(line) == len(
+            shapes
+        )
+    many_to_one = listed.stdout.split("\n\nmany to one\n")[1].split("\n\n")[0]
+    assert "sentiment" in many_to_one and "hello" not in many_to_one
 
 
 @pytest.mark.parametrize(

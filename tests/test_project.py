@@ -89,8 +89,10 @@ def test_environment_installs_what_pyproject_says():
 
 
 def test_dependencies_have_no_upper_bounds():
-    extras = project()["project"]["optional-dependencies"].values()
-    for requirement in [*project()["project"]["dependencies"], *(r for e in extras for r in e)]:
+    """But what we are measured against: a figure is of one version."""
+    extras = project()["project"]["optional-dependencies"]
+    ours = [requirement for name in extras if name != "peers" for requirement in extras[name]]
+    for requirement in [*project()["project"]["dependencies"], *ours]:
         assert re.fullmatch(r"[A-Za-z0-9-]+(>=[0-9.]+)?", requirement), requirement
 
 

@@ -25,6 +25,7 @@ from common.config.marks import BASIC, HIDDEN, POSITIONAL, Group, Metavar, Place
 from common.errors import printable
 
 FIRST, OTHER = "basic options", "other options"
+LONGEST = 60  # characters of names that stand where the value does; more are in the explanation
 
 
 @dataclass(frozen=True)
@@ -67,11 +68,16 @@ class Option:
         return self.kind if literal else (*get_args(self.kind), self.kind)[0]
 
     @property
+    def choices(self) -> str:
+        """The names that it may have; nothing where there are no such names."""
+        return ",".join(get_args(self.one)) if get_origin(self.one) is Literal else ""
+
+    @property
     def metavar(self) -> str:
         """What stands for the value in the help; empty for a flag."""
         name = {bool: "", int: "N", float: "X"}.get(self.one, "NAME")
-        if get_origin(self.one) is Literal:
-            name = f"{{{','.join(get_args(self.one))}}}"
+        if self.choices and len(self.choices) <= LONGEST:
+            name = f"{{{self.choices}}}"
         elif self.positional:
             name = self.path.upper()
         name = next((mark.name for mark in marks(self.marked, Metavar)), name)
@@ -87,7 +93,10 @@ class Option:
             notes.append(f"default: {'yes' if default is True else shown}")
         notes += [str(bounds) for bounds in marks(self.marked, Bounds) if bounds.high <= 1]
         notes += [mark.text for mark in marks(self.marked, MayChange) if mark.text]
-        text = self.text + (f" ({'; '.join(notes)})" if notes else "")
+        text = self.text
+        if len(self.choices) > LONGEST:
+            text += f" One of {self.choices.replace(',', ', ')}."
+        text += f" ({'; '.join(notes)})" if notes else ""
         how: dict[str, Any] = {"default": argparse.SUPPRESS, "help": text.replace("%", "%%")}
         if not self.positional:
             how["dest"] = self.path

@@ -186,11 +186,14 @@ def run_program(
 
 
 def print_metrics(evaluation: Evaluation) -> None:
-    """Print each metric by its name, with its signature, if it has one: how it was computed."""
+    """Print each metric by its name, with its signature, if it has one: how it was computed; and what is
+    to be noted of them."""
     for name, value in evaluation.metrics.items():
         print(
             f"{name:<18}{value:>10.4f}  {evaluation.signatures.get(name, '')}".rstrip(), flush=True
         )
+    for note in evaluation.notes:
+        print(note, flush=True)
 
 
 def check_file(path: Path | None, option: str) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -23,6 +24,15 @@ class Pair(NamedTuple):
 
     source: str
     target: str
+
+
+def unambiguous(pairs: Iterable[Pair], count: int, seed: int) -> list[Pair]:
+    """Some of the pairs whose source has no other target among them, drawn by the seed."""
+    targets: dict[str, set[str]] = {}
+    for pair in pairs:
+        targets.setdefault(pair.source, set()).add(pair.target)
+    found = [Pair(source, *only) for source, only in targets.items() if len(only) == 1]
+    return random.Random(seed).sample(found, min(count, len(found)))
 
 
 class Block(NamedTuple):

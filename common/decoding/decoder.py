@@ -23,7 +23,7 @@ from common.decoding.unrolling import Unrolled, unroll_step_by_step
 from common.recurrent import Recurrent
 from common.recurrent.cells import CellFactory
 from common.recurrent.dropout import Dropout
-from common.recurrent.names import StandardCell
+from common.recurrent.names import CellName
 
 
 class RecurrentDecoder(DecoderStep):
@@ -85,7 +85,7 @@ class RecurrentDecoder(DecoderStep):
         context_size: int | None = None,
         *,
         memory_size: int | None = None,
-        cell: StandardCell | CellFactory = "gru",
+        cell: CellName | CellFactory = "gru",
         num_layers: int = 1,
         inject: Collection[Injection] = ("init", "every"),
         attention: AttentionKind | AttentionFactory | None = None,

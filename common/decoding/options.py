@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from common.compute import Precision
@@ -18,20 +17,10 @@ from common.config.marks import BASIC
 from common.decoding.names import AttentionKind, Injection
 from common.decoding.search import BeamSearch, Greedy, Sampling, Search
 from common.errors import UserError, one_line
-from common.recurrent.names import Initialization, StandardCell
+from common.recurrent.names import CellName, Initialization
 
 if TYPE_CHECKING:
     from common.decoding.decoder import RecurrentDecoder
-    from common.recurrent.cells import CellFactory
-
-CellName = Literal["rnn", "rnn_relu", "gru", "gru_cho", "lstm"]
-
-
-def cell_by_name(name: CellName) -> StandardCell | CellFactory:
-    """The cell of that name, as `Recurrent` takes it."""
-    from common.recurrent.cells import GRUCell
-
-    return partial(GRUCell, reset_after=False) if name == "gru_cho" else name
 
 
 @dataclass(frozen=True)
@@ -89,7 +78,6 @@ class DecoderOptions:
         choices = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         attention: AttentionKind | None = None if self.attention == "none" else self.attention
         choices["attention"] = attention
-        choices["cell"] = cell_by_name(self.cell)
         del choices["initialization"]
         try:
             decoder = RecurrentDecoder(

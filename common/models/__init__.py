@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING
 from common import handing_on
 
 if TYPE_CHECKING:
+    from common.models.clip_model import ClipBatch, ClipEncoder, ClipModel, ClipNames
     from common.models.encoder_decoder import Batch, EncoderDecoder
     from common.models.ensemble import EnsembleModel
     from common.models.fold import Fold
     from common.models.forecaster import Forecaster, SeriesBatch
     from common.models.language_model import LanguageModel, Prefix
     from common.models.naive_bayes import NaiveBayes
+    from common.models.nearest import NearestText, nearest_targets
     from common.models.ridge import Ridge
     from common.models.sequence_classifier import ClassifiedBatch, SequenceClassifier
     from common.models.sequence_tagger import SequenceTagger, TaggedBatch

@@ -183,7 +183,10 @@ class EncoderDecoder(SentenceWriter):
         `Loss.value` is the mean per word with smoothing and regularisation, to be differentiated;
         its sums are those of `token_loss`, without either.
         """
-        context = self.encode(*batch.arguments)
+        return self.sentence_loss(self.encode(*batch.arguments), batch)
+
+    def sentence_loss(self, context: Context, batch: Batch) -> Loss:
+        """As `loss`, of inputs that are encoded already."""
         mask = context.mask
         if batch.rows is not None:
             # Attention's keys are computed once for each input, not for each of its sentences.

@@ -12,7 +12,7 @@ from common.compute.device import map_tensors, upload
 from common.recurrent import Recurrent
 from common.recurrent.cells import CellFactory
 from common.recurrent.dropout import Dropout
-from common.recurrent.names import StandardCell
+from common.recurrent.names import CellName
 from common.training.loss import Loss
 
 Linear: TypeAlias = Literal["linear"]
@@ -73,7 +73,7 @@ class Forecaster(nn.Module):
         window: int,
         *,
         hidden_size: int = 32,
-        cell: StandardCell | Linear | CellFactory = "gru",
+        cell: CellName | Linear | CellFactory = "gru",
         num_layers: int = 1,
         dropout: float = 0.0,
         error: Error = "absolute",

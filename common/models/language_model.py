@@ -15,7 +15,7 @@ from common.models.tokens import token_loss
 from common.recurrent import Recurrent, RecurrentState
 from common.recurrent.cells import CellFactory
 from common.recurrent.dropout import Dropout
-from common.recurrent.names import Connections, Initialization, StandardCell
+from common.recurrent.names import CellName, Connections, Initialization
 from common.recurrent.state import map_state, state_tensors
 from common.text.vocabulary import BOS, PAD, SPECIALS
 from common.training.loss import Loss
@@ -79,7 +79,7 @@ class LanguageModel(nn.Module):
         *,
         embedding_size: int | None = 128,
         hidden_size: int = 256,
-        cell: StandardCell | CellFactory = "gru",
+        cell: CellName | CellFactory = "gru",
         num_layers: int = 1,
         connections: Connections = "plain",
         initialization: Initialization | None = None,

@@ -12,7 +12,7 @@ from common.config.changes import MAY_CHANGE
 from common.config.marks import BASIC, HIDDEN, POSITIONAL, Metavar
 from common.decoding.options import DecoderOptions, SearchOptions
 from common.errors import UserError, one_line
-from common.recurrent.names import Initialization, StandardCell
+from common.recurrent.names import CellName, Initialization
 from common.training.options import RunOptions
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ class LossOptions:
 class LanguageModelOptions:
     """The network that predicts the next token, as `LanguageModel` takes it."""
 
-    cell: Annotated[StandardCell, BASIC] = "rnn"
+    cell: Annotated[CellName, BASIC] = "rnn"
     """Recurrent cell."""
     hidden_size: Annotated[Size, BASIC] = 100
     """Features of a hidden state."""

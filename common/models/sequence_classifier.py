@@ -16,7 +16,7 @@ from common.models.token_features import FeatureEmbedding, pad_features
 from common.recurrent import Recurrent
 from common.recurrent.cells import CellFactory
 from common.recurrent.dropout import Dropout
-from common.recurrent.names import StandardCell
+from common.recurrent.names import CellName
 from common.text.vocabulary import PAD
 from common.training.loss import Loss
 
@@ -93,7 +93,7 @@ class SequenceClassifier(nn.Module):
         *,
         embedding_size: int = 100,
         hidden_size: int = 100,
-        cell: StandardCell | CellFactory = "gru",
+        cell: CellName | CellFactory = "gru",
         num_layers: int = 1,
         bidirectional: bool = True,
         dropout: float = 0.0,

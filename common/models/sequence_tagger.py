@@ -16,7 +16,7 @@ from common.models.tokens import token_loss
 from common.recurrent import Recurrent
 from common.recurrent.cells import CellFactory
 from common.recurrent.dropout import Dropout
-from common.recurrent.names import StandardCell
+from common.recurrent.names import CellName
 from common.training.loss import Loss
 
 
@@ -82,7 +82,7 @@ class SequenceTagger(nn.Module):
         *,
         embedding_size: int = 100,
         hidden_size: int = 100,
-        cell: StandardCell | CellFactory = "lstm",
+        cell: CellName | CellFactory = "lstm",
         num_layers: int = 1,
         bidirectional: bool = True,
         dropout: float = 0.0,

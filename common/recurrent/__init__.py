@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         PeepholeLSTMCell,
         SimpleRNNCell,
     )
+    from common.recurrent.convert import from_torch, keras_weights, load_keras_weights_, to_torch
     from common.recurrent.initialization import Initialization, initialize_
     from common.recurrent.layer import Recurrent
     from common.recurrent.padding import Padding

@@ -49,22 +49,28 @@ class DeferredLinear:
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
         self._source = (weight, bias)
-        self._cast = (weight, bias)
+        self._cast: tuple[Tensor, Tensor | None, Tensor] = (weight, bias, weight)
         self._pairs = _Pairs()
         self._token: Tensor | None = None
 
-    def __call__(self, inputs: Tensor) -> Tensor:
-        """inputs: (..., F). Returns (..., P)."""
+    def __call__(self, inputs: Tensor, onto: Tensor | None = None) -> Tensor:
+        """The product of inputs (..., F), added to `onto` (..., P) if given. Returns (..., P)."""
         weight, bias = self._source
         trains = weight.requires_grad or (bias is not None and bias.requires_grad)
         if not (trains and deferring()):
-            return F.linear(inputs, weight, bias)
+            return added(onto, F.linear(inputs, weight, bias))
         if self._token is None:
             self._token = _WeightGradient.apply(self._pairs, weight, bias)
             # Once: autocast caches its casts of leaves only, and would cast a slice in every step.
-            self._cast = (as_autocast(weight), None if bias is None else as_autocast(bias))
+            weight = as_autocast(weight)
+            # A copy with columns of adjacent elements: forward, the product takes a fifth less time.
+            columns = weight.detach().t().contiguous().t()
+            self._cast = (weight, None if bias is None else as_autocast(bias), columns)
         inputs = inputs.to(self._cast[0].dtype)
-        return _Linear.apply(self._pairs, self._token, inputs, *self._cast)
+        if onto is None or bias is not None or inputs.dim() != 2 or onto.dtype != inputs.dtype:
+            product = _Linear.apply(self._pairs, self._token, inputs, *self._cast, None)
+            return added(onto, product)
+        return _Linear.apply(self._pairs, self._token, inputs, *self._cast, onto)
 
 
 class DeferredMixture:
@@ -133,7 +139,8 @@ class _WeightGradient(torch.autograd.Function):
         if taken is None:
             return None, None, None
         inputs, gradients = (torch.cat([t.flatten(0, -2) for t in part]) for part in taken)
-        weight = gradients.t() @ inputs if ctx.needs_input_grad[1] else None
+        # Transposed, the product takes a tenth less time.
+        weight = (inputs.t() @ gradients).t() if ctx.needs_input_grad[1] else None
         bias = gradients.sum(0, dtype=ctx.bias_dtype) if ctx.needs_input_grad[2] else None
         return None, weight, bias
 
@@ -143,21 +150,33 @@ class _Linear(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, pairs: _Pairs, token: Tensor, inputs: Tensor, weight: Tensor, bias: Tensor | None
+        ctx: Any,
+        pairs: _Pairs,
+        token: Tensor,
+        inputs: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        columns: Tensor,
+        onto: Tensor | None,
     ) -> Tensor:
         ctx.pairs = pairs
         ctx.save_for_backward(inputs, weight)
-        return F.linear(inputs, weight, bias)
+        if onto is not None:
+            return torch.addmm(onto, inputs, columns.t())  # one pass fewer than a sum
+        return F.linear(inputs, columns, bias)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         inputs, weight = ctx.saved_tensors
+        of_onto = gradient if ctx.needs_input_grad[6] else None
         if torch.is_grad_enabled():  # create_graph: what goes through the pairs has no graph
             rows = gradient.flatten(0, -2)
             bias = rows.sum(0) if ctx.needs_input_grad[4] else None
-            return None, None, gradient @ weight, rows.t() @ inputs.flatten(0, -2), bias
+            of_weight = rows.t() @ inputs.flatten(0, -2)
+            return None, None, gradient @ weight, of_weight, bias, None, of_onto
         ctx.pairs.add(inputs, gradient)
-        return None, None, gradient @ weight if ctx.needs_input_grad[2] else None, None, None
+        of_inputs = gradient @ weight if ctx.needs_input_grad[2] else None
+        return None, None, of_inputs, None, None, None, of_onto
 
 
 class _MemoryGradient(torch.autograd.Function):
@@ -195,6 +214,10 @@ class _Mixture(torch.autograd.Function):
             return None, None, of_weights, torch.bmm(weights.transpose(1, 2), gradient)
         ctx.pairs.add(weights, gradient)
         return None, None, of_weights, None
+
+
+def added(onto: Tensor | None, product: Tensor) -> Tensor:
+    return product if onto is None else onto + product
 
 
 def as_autocast(tensor: Tensor) -> Tensor:

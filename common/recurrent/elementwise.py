@@ -43,7 +43,9 @@ def unroll_linear(
     size = max(1, CHUNK // (inputs.shape[1] * cell.gates * cell.hidden_size))
     size = len(inputs) if parallel else size
     chunks = inputs.split(size)
-    masks = None if padding is None else padding.mask.split(size)
+    # Forwards, padding comes last: what it does to a state of one tensor, nobody reads.
+    passed = not reverse and len(state) == 1
+    masks = None if padding is None or passed else padding.mask.split(size)
     end = 0 if reverse else -1
     hidden, parts = state[-1], list(chunks)
     order = range(len(parts))
@@ -60,7 +62,7 @@ def unroll_linear(
         parts[index] = cell.output(projected, steps)
     outputs = torch.cat(parts)
     if len(state) == 1:
-        return outputs, (hidden,)
+        return outputs, (padding.last(outputs, state[0]) if padding and passed else hidden,)
     if padding is None:
         return outputs, (outputs[end], hidden)
     if reverse:

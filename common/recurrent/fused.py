@@ -205,10 +205,16 @@ def _call(
     biased = weights[2] is not None
     rest = (present, biased, layers, dropout, trains, bidirectional)
     arguments = (inputs, first, *rest, False) if sizes is None else (inputs, sizes, first, *rest)
-    gpu = is_gpu(inputs.device)
+    # A compiled graph would take the kernels apart into their steps. (Not a decorator: it imports the
+    # compiler.)
+    run = torch.compiler.disable(_run) if torch.compiler.is_compiling() else _run
+    outputs, *last = run(_FUNCTIONS[mode], arguments, is_gpu(inputs.device))
+    return outputs, tuple(last)
+
+
+def _run(function: Callable[..., Any], arguments: tuple, gpu: bool) -> Any:
     with warnings.catch_warnings() if gpu else nullcontext():
         if gpu:
             # One layer of several is no contiguous chunk of memory: cuDNN copies it, with a warning.
             warnings.filterwarnings("ignore", message=".*single contiguous chunk of memory")
-        outputs, *last = _FUNCTIONS[mode](*arguments)
-    return outputs, tuple(last)
+        return function(*arguments)

@@ -42,8 +42,8 @@ class Recurrent(StackedCells):
     each (B, H), for the standard cells.
 
     Args:
-        cell: "rnn" (tanh), "rnn_relu", "lstm", "gru"; or a function (input_size, hidden_size) ->
-            Cell: `LayerNormLSTMCell`, `functools.partial(GRUCell, reset_after=False)`.
+        cell: "rnn" (tanh), "rnn_relu", "lstm", "gru", or another name of `CellName`; or a function
+            (input_size, hidden_size) -> Cell: a class of yours, `functools.partial(CoRNNCell, dt=0.1)`.
         input_size: I, features of an input.
         hidden_size: H, features of a hidden state; or a size for each layer.
         num_layers: L; each layer reads the outputs of the one below.
@@ -158,9 +158,15 @@ class Recurrent(StackedCells):
             return self._unroll(cells, inputs, lengths, state)
         rows = rearrangement(mask, lengths, resets, inputs)
         ways = [self._reads_backwards(index) for index in range(len(cells))]
-        first = rows.first(state, self.initial_state(1, inputs), ways)
-        outputs, last = self._unroll(cells, rows.rows(inputs), rows.lengths, first)
-        return rows.back(outputs), rows.last(last, state, ways)
+        firsts = rows.first(state, self.initial_state(1, inputs), ways)
+        unrolled = [
+            self._unroll(cells, part, its_lengths, first)
+            for part, its_lengths, first in zip(
+                rows.rows(inputs), rows.lengths, firsts, strict=True
+            )
+        ]
+        outputs, lasts = zip(*unrolled, strict=True)
+        return rows.back(outputs), rows.last(lasts, state, ways)
 
     def _unroll(
         self,

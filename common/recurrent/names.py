@@ -7,6 +7,13 @@ from typing import Literal, TypeAlias
 StandardCell: TypeAlias = Literal["rnn", "rnn_relu", "lstm", "gru"]
 """The cells that run on the kernels of `torch.nn`."""
 
+CellName: TypeAlias = Literal[
+    "rnn", "rnn_relu", "lstm", "gru",
+    "gru_cho", "gru_layer_norm", "lstm_coupled", "lstm_layer_norm", "lstm_peephole",
+    "cornn", "hgrn", "indrnn", "janet", "lem", "mgu", "mingru", "minlstm",
+]  # fmt: skip
+"""The cells by name; gru_cho resets before the product (Cho et al. 2014)."""
+
 Initialization: TypeAlias = Literal["pytorch", "glorot", "orthogonal", "identity", "keras"]
 """How recurrent weights are initialised; see `initialize_`."""
 

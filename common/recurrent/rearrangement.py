@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Self
 
 import torch
@@ -11,7 +13,7 @@ from torch import Tensor
 from common.compute.device import upload
 from common.recurrent.deferred import transformed
 from common.recurrent.padding import Lengths, Padding
-from common.recurrent.state import RecurrentState
+from common.recurrent.state import RecurrentState, map_state
 
 
 @dataclass(eq=False)
@@ -22,11 +24,14 @@ class Rearrangement:
     real steps from one reset to the next are a sequence by itself, and every way to unroll a cell
     serves it: kernels, scans and directions know nothing of masks and resets.
 
+    Rows of about the same length are one batch; the batches lie one after the other in memory.
+
     Args:
-        index: (T', N) the step of the batch, b T + t, at each step of each row; -1 at padding.
-        inverse: (B, T) the step of the rows, t' N + n, of each step of the batch; -1 where it is not
-            real.
-        lengths: (N,) real steps of each row.
+        index: (R,) the step of the input, b T + t, at each step of the batches, time-major; -1 at
+            padding.
+        inverse: (B, T) the place in `index` of each step of the input; -1 where it is not real.
+        lengths: for each batch, the real steps of its rows.
+        steps: for each batch, the most steps of a row.
         firsts: for each direction (N,), the sequence whose state a row begins with; B: the first state.
         lasts: for each direction (B,), the row whose last state is that of a sequence; N + b where
             sequence b has no real step, and so keeps its state.
@@ -34,7 +39,8 @@ class Rearrangement:
 
     index: Tensor
     inverse: Tensor
-    lengths: Tensor
+    lengths: list[Tensor]
+    steps: list[int]
     firsts: tuple[Tensor, Tensor] | None = None
     lasts: tuple[Tensor, Tensor] | None = None
 
@@ -57,11 +63,10 @@ class Rearrangement:
         batch, steps = real.shape
         order = (~real).to(torch.uint8).argsort(dim=1, stable=True)  # (B, T) real steps first
         rows = torch.arange(batch, device=real.device).unsqueeze(1)
-        real_first = real.gather(1, order)
-        index = (rows * steps + order).masked_fill(~real_first, -1)
+        index = (rows * steps + order).masked_fill(~real.gather(1, order), -1)
         places = order.argsort(dim=1)  # (B, T) where each step went
         inverse = (places * batch + rows).masked_fill(~real, -1)
-        return cls(index.t(), inverse, real.sum(1))
+        return cls(index.t().flatten(), inverse, [real.sum(1)], [steps])
 
     @classmethod
     def _by_segment(cls, real: Tensor, resets: Tensor) -> Self:
@@ -69,44 +74,73 @@ class Rearrangement:
         batch, steps = real.shape
         device = real.device
         resets_so_far = resets.long().cumsum(1)
-        sequences, times = real.nonzero(as_tuple=True)  # (R,) of each real step
+        sequences, times = real.nonzero(as_tuple=True)  # (M,) of each real step
         ids = resets_so_far[sequences, times]
-        begins = torch.ones_like(real[sequences, times])  # (R,) where a row begins
+        begins = torch.ones_like(ids, dtype=torch.bool)  # (M,) where a row begins
         begins[1:] = (sequences[1:] != sequences[:-1]) | (ids[1:] != ids[:-1])
-        rows = begins.long().cumsum(0) - 1
-        starts = begins.nonzero().squeeze(1)  # (N,) its first real step, among all
-        places = torch.arange(len(rows), device=device) - starts[rows]
-        count = len(starts)
-        lengths = torch.bincount(rows)
-        index = torch.full((int(lengths.max()), count), -1, device=device)
-        index[places, rows] = sequences * steps + times
+        of_step = (
+            begins.long().cumsum(0) - 1
+        )  # (M,) the row of each step, in the order of the input
+        starts = begins.nonzero().squeeze(1)  # (N,) the first real step of each row
+        lengths = torch.bincount(of_step)
+
+        # The longest first, so that rows of one batch lie side by side.
+        lengths, order = lengths.sort(descending=True, stable=True)
+        rank = order.argsort()  # (N,) where each row went
+        sizes, longest = _batches(lengths.cpu())
+        # Of each row: its first place in the index, and how far its steps lie apart.
+        spans = [size * most for size, most in zip(sizes, longest, strict=True)]
+        offsets = [0, *accumulate(spans)]
+        firsts = [
+            torch.arange(n, device=device) + at for n, at in zip(sizes, offsets, strict=False)
+        ]
+        first, stride = torch.cat(firsts), torch.cat([torch.full_like(f, len(f)) for f in firsts])
+        row = rank[of_step]
+        time = torch.arange(len(of_step), device=device) - starts[of_step]
+        places = first[row] + time * stride[row]  # (M,) in the index
+
+        index = torch.full((offsets[-1],), -1, device=device)
+        index[places] = sequences * steps + times
         inverse = torch.full((batch, steps), -1, device=device)
-        inverse[sequences, times] = places * count + rows
+        inverse[sequences, times] = places
 
-        of = sequences[starts]  # (N,) the sequence of each row
-        first_in, last_in = torch.ones_like(of, dtype=torch.bool), torch.ones_like(of).bool()
-        first_in[1:] = last_in[:-1] = of[1:] != of[:-1]
-        reset = resets_so_far[of, times[starts]] > 0
-        firsts = (of.masked_fill(~first_in | reset, batch), of.masked_fill(~last_in, batch))
+        of_row = sequences[starts]  # (N,) the sequence of each row, in the order of the input
+        first_in, last_in = (torch.ones_like(of_row, dtype=torch.bool) for _ in range(2))
+        first_in[1:] = last_in[:-1] = of_row[1:] != of_row[:-1]
+        reset = resets_so_far[of_row, times[starts]] > 0
+        before = (of_row.masked_fill(~first_in | reset, batch), of_row.masked_fill(~last_in, batch))
+        count = len(starts)
         none = torch.arange(count, count + batch, device=device)
-        lasts = tuple(
-            none.index_put((of[ends],), torch.arange(count, device=device)[ends])
-            for ends in (last_in, first_in)
+        lasts = tuple(none.index_put((of_row[ends],), rank[ends]) for ends in (last_in, first_in))
+        return cls(
+            index,
+            inverse,
+            list(lengths.split(sizes)),
+            longest,
+            (before[0][order], before[1][order]),
+            lasts,  # type: ignore[arg-type]
         )
-        return cls(index, inverse, lengths, firsts, lasts)  # type: ignore[arg-type]
 
-    def rows(self, inputs: Tensor) -> Tensor:
-        """The steps (B, T, F) of a batch in rows (N, T', F), 0 at padding."""
-        return _take(inputs.flatten(0, 1), self.index, self.inverse).transpose(0, 1)
+    def rows(self, inputs: Tensor) -> list[Tensor]:
+        """The steps (B, T, F) of the input in batches (N, T', F), 0 at padding."""
+        flat = _take(inputs.flatten(0, 1), self.index, self.inverse.flatten())
+        sizes = [lengths.shape[0] for lengths in self.lengths]
+        spans = [size * most for size, most in zip(sizes, self.steps, strict=True)]
+        parts = flat.split(spans)
+        return [
+            part.unflatten(0, (most, size)).transpose(0, 1)
+            for part, most, size in zip(parts, self.steps, sizes, strict=True)
+        ]
 
-    def back(self, outputs: Tensor) -> Tensor:
-        """The steps (N, T', F) of the rows in their batch (B, T, F), 0 where they are not real."""
-        return _take(outputs.transpose(0, 1).flatten(0, 1), self.inverse, self.index)
+    def back(self, outputs: Sequence[Tensor]) -> Tensor:
+        """The steps of the batches (N, T', F) in their place (B, T, F), 0 where they are not real."""
+        flat = torch.cat([output.transpose(0, 1).flatten(0, 1) for output in outputs])
+        return _take(flat, self.inverse.flatten(), self.index).unflatten(0, self.inverse.shape)
 
     def first(
         self, state: RecurrentState, initial: RecurrentState, reverse: list[bool]
-    ) -> RecurrentState:
-        """The states (N, ...) that the rows begin with.
+    ) -> list[RecurrentState]:
+        """The states (N, ...) that the rows of each batch begin with.
 
         Args:
             state: (B, ...) of the sequences, before their first step.
@@ -114,15 +148,24 @@ class Rearrangement:
             reverse: whether each layer and direction reads backwards.
         """
         if self.firsts is None:
-            return state
-        return self._select(state, initial, [self.firsts[way] for way in reverse])
+            return [state]
+        state = self._select(state, initial, [self.firsts[way] for way in reverse])
+        ends = list(accumulate(lengths.shape[0] for lengths in self.lengths))
+        return [
+            map_state(lambda part: part[start:end], state)  # noqa: B023
+            for start, end in zip([0, *ends], ends, strict=False)
+        ]
 
     def last(
-        self, rows: RecurrentState, before: RecurrentState, reverse: list[bool]
+        self, batches: Sequence[RecurrentState], before: RecurrentState, reverse: list[bool]
     ) -> RecurrentState:
-        """The states (B, ...) of the sequences after all steps: of `rows` (N, ...), or `before`."""
+        """The states (B, ...) of the sequences after all steps: those of the batches, or `before`."""
         if self.lasts is None:
-            return rows
+            return batches[0]
+        rows = tuple(
+            tuple(torch.cat(parts) for parts in zip(*cell, strict=True))
+            for cell in zip(*batches, strict=True)
+        )
         return self._select(rows, before, [self.lasts[way] for way in reverse])
 
     @staticmethod
@@ -190,16 +233,28 @@ def rearrangement(
     return Rearrangement.of(upload(mask, inputs.device), resets)
 
 
-def _take(values: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
-    """Rows of values (M, F) at index (X, Y), exact zeros where it is -1.
+def _batches(lengths: Tensor) -> tuple[list[int], list[int]]:
+    """How many rows each batch has, and the steps of its longest: less than half of it is padding.
 
     Args:
-        inverse: at the place of each row of the values, in a shape that flattens to (M,), the place
-            in the flattened index that took it; -1 if none did.
+        lengths: (N,) of the rows, on the host, the longest first; at least 1.
+    """
+    powers = torch.ceil(
+        torch.log2(lengths.double())
+    ).long()  # alike for lengths in (2^k, 2^(k + 1)]
+    _, sizes = torch.unique_consecutive(powers, return_counts=True)
+    starts = sizes.cumsum(0) - sizes
+    return sizes.tolist(), lengths[starts].tolist()
+
+
+def _take(values: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
+    """Rows of values (M, F) at index (R,), exact zeros where it is -1.
+
+    Args:
+        inverse: (M,) the place in the index that takes each row; -1 if none does.
     """
     if torch.compiler.is_compiling() or transformed():
-        taken = values[index.clamp(min=0).flatten()]
-        return taken.masked_fill((index < 0).flatten().unsqueeze(1), 0).unflatten(0, index.shape)
+        return values[index.clamp(min=0)].masked_fill((index < 0).unsqueeze(1), 0)
     return _Take.apply(values, index, inverse)
 
 
@@ -209,11 +264,10 @@ class _Take(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
         ctx.save_for_backward(index, inverse)
-        flat = index.flatten()
-        taken = values.index_select(0, flat.clamp(min=0))
-        return taken.masked_fill_((flat < 0).unsqueeze(1), 0).unflatten(0, index.shape)
+        taken = values.index_select(0, index.clamp(min=0))
+        return taken.masked_fill_((index < 0).unsqueeze(1), 0)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         index, inverse = ctx.saved_tensors
-        return _Take.apply(gradient.flatten(0, 1), inverse, index).flatten(0, 1), None, None
+        return _Take.apply(gradient, inverse, index), None, None

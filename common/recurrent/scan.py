@@ -41,12 +41,13 @@ def scan(
         The outputs (T, B, H), exactly 0 at padding, and the state after the last real step.
     """
     parallel = mode == "parallel" or (mode is None and is_gpu(inputs.device))
+    exporting = torch.compiler.is_exporting()  # the number of steps is to stay open
     own_backward = not (torch.compiler.is_compiling() or transformed())
-    at_once = (own_backward or mode == "parallel") and not is_watched()
-    if isinstance(cell, LinearCell) and at_once:
+    at_once = own_backward or (mode == "parallel" and not exporting)
+    if isinstance(cell, LinearCell) and at_once and not is_watched():
         outputs, state = unroll_linear(cell, inputs, state, padding, reverse, parallel)
     else:
-        loop = _exported if torch.compiler.is_exporting() else _unrolled
+        loop = _exported if exporting else _unrolled
         outputs, state = loop(cell, cell.project(inputs), state, padding, reverse)
     return outputs if padding is None else padding.clear(outputs), state
 

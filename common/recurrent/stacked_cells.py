@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from common.recurrent.cells import ALL, WEIGHTS, Cell, CellFactory, LinearCell, make_cell
+from common.recurrent.cells import ALL, NAMED, WEIGHTS, Cell, CellFactory, LinearCell, make_cell
 from common.recurrent.deferred import view_of
 from common.recurrent.fused import STANDARD
 from common.recurrent.initialization import Initialization, initialize_
-from common.recurrent.names import Connections, Merge, Mode, StandardCell
+from common.recurrent.names import CellName, Connections, Merge, Mode
 from common.recurrent.regularization import Regularization
 from common.recurrent.stack import Stack
 from common.recurrent.state import RecurrentState, map_state, state_tensors
@@ -28,7 +28,7 @@ class StackedCells(nn.Module):
 
     def __init__(
         self,
-        cell: StandardCell | CellFactory,
+        cell: CellName | CellFactory,
         input_size: int,
         hidden_size: int | Sequence[int],
         *,
@@ -89,7 +89,7 @@ class StackedCells(nn.Module):
         if initialization is not None:
             initialize_(self, initialization)
 
-    def _make_cells(self, cell: StandardCell | CellFactory, bias: bool) -> None:
+    def _make_cells(self, cell: CellName | CellFactory, bias: bool) -> None:
         """Make the weights: a kernel of torch.nn, or cells."""
         stack = self.stack
         # For every layer and direction: torch's suffix of its weights, and its sizes.
@@ -99,11 +99,12 @@ class StackedCells(nn.Module):
         sizes = [pair for pair in both for _ in ways]
         self.kernel: nn.RNNBase | None = None
         self._kernel_mode: str | None = None
-        if not isinstance(cell, str):
-            made = [make_cell(cell, *pair) for pair in sizes]
+        factory = NAMED.get(cell) if isinstance(cell, str) else cell
+        if factory is not None:
+            made = [make_cell(factory, *pair) for pair in sizes]
         elif cell not in STANDARD:
             raise ValueError(
-                f"cell is one of {', '.join(STANDARD)}, or makes a Cell of (input_size, "
+                f"cell is one of {', '.join(get_args(CellName))}, or makes a Cell of (input_size, "
                 f"hidden_size); not {cell!r}"
             )
         else:

@@ -51,13 +51,13 @@ def no_loss(names: Iterable[str], device: torch.device) -> Loss:
     return Loss(zero, zero, dict.fromkeys(names, zero))
 
 
-def loss_of(model: nn.Module, batch: Any) -> Loss:
-    """What `model.loss` gives for a batch.
+def loss_of(model: nn.Module, batch: Any, compiled: Callable[[Any], Loss] | None = None) -> Loss:
+    """What `model.loss` gives for a batch, or what that is compiled to.
 
     Raises:
         TypeError: it is no `Loss`, or not of scalars on one device.
     """
-    loss = model.loss(batch)  # type: ignore[operator]
+    loss = (compiled or model.loss)(batch)  # type: ignore[operator]
     name = f"{type(model).__name__}.loss"
     if not isinstance(loss, Loss):
         raise TypeError(

@@ -61,6 +61,9 @@ class TrainingOptions:
     """Minutes after which training ends; no limit by default."""
     precision: Annotated[Precision, BASIC, TAKES_THE_RUNS] = "auto"
     """Arithmetic of the matrix products; auto takes the one that is measured to be faster here."""
+    compile: Annotated[bool, MAY_CHANGE] = False
+    """Compile the forward pass, the loss and their gradients by torch.compile; what cannot be compiled
+    is trained without."""
     device: Annotated[str, BASIC, MAY_CHANGE, Metavar("DEVICE")] = "auto"
     """cpu, cuda, cuda:1, mps, or any other device of PyTorch; auto takes a GPU if there is one."""
     seed: Annotated[Seed, BASIC] = 0
@@ -180,7 +183,7 @@ class TrainingOptions:
             patience_steps=FEWEST_UPDATES,
             scheduler=self.make_scheduler(optimizer, steps, arguments.get("mode", "max")),
             clip_norm=self.clip_norm or None, accumulate=self.accumulate, precision=self.precision,
-            average_decay=self.average_decay or None, seed=self.seed, **arguments,
+            compile=self.compile, average_decay=self.average_decay or None, seed=self.seed, **arguments,
         )  # fmt: skip
 
 

@@ -23,6 +23,8 @@ class Evaluation:
         files: texts, or bytes as of pictures, for the run folder by name, as "captions.jsonl"; the name
             of what was evaluated is put in: captions-val.jsonl.
         recorded: how it was made, for its file in the run folder: the search, the precision.
+        notes: what the metrics say of each other, as that a baseline is better: lines that are printed
+            below them.
         show: writes tables and pictures of it to TensorBoard.
         outputs: what the model gave, for those who call from code.
     """
@@ -31,6 +33,7 @@ class Evaluation:
     signatures: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str | bytes] = field(default_factory=dict, repr=False)
     recorded: Mapping[str, Any] = field(default_factory=dict)
+    notes: Sequence[str] = ()
     show: Callable[[Tracker], None] | None = field(default=None, repr=False)
     outputs: Any = field(default=None, repr=False)
 

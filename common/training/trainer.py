@@ -19,6 +19,7 @@ from common.errors import UserError
 from common.runs.run import Run
 from common.training.batches import grouped
 from common.training.checkpoint import Checkpoint
+from common.training.compilation import Compilation
 from common.training.distributed import World
 from common.training.interruption import Interruption
 from common.training.loss import Figures, mean_of_sums
@@ -43,9 +44,8 @@ class Trainer:
     resumed by the same call of `fit`, and goes on as if it had never stopped: on the CPU, bit for
     bit. That needs `batches` to be a function of the epoch alone, and what is random in a batch to
     come from the global random generators or from (seed, epoch, batch). On a GPU it is the latter
-    alone, since batches are made ahead there. The same numbers then come again but for what CUDA does
-    not promise: some of its backward kernels add up in any order, and cuDNN's dropout between layers
-    has a generator that cannot be saved.
+    alone, since batches are made ahead there, and some numbers differ still: some backward kernels
+    add up in any order, and the generator of cuDNN's dropout between layers cannot be saved.
 
     Args:
         model: has `loss(batch) -> Loss`; it is trained on the device that it is on.
@@ -70,6 +70,7 @@ class Trainer:
         precision: "bf16" computes with bfloat16 where `torch.autocast` does, and may round to
             TensorFloat-32 elsewhere on a GPU; weights stay float32. "auto" is "bf16" where that is
             faster for this model and device, which is measured here, once.
+        compile: compile the loss where that works (see `Compilation`), but not what validates.
         average_decay: also keep an exponential moving average of the weights, with this decay;
             it is what is validated and saved. None for none.
         figures: makes what is reported beside the loss of its sums and its count.
@@ -106,6 +107,7 @@ class Trainer:
     clip_norm: float | None = None
     accumulate: int = 1
     precision: Precision = "fp32"
+    compile: bool = False
     average_decay: float | None = None
     figures: Figures = mean_of_sums
     unit: str = "examples"
@@ -139,6 +141,7 @@ class Trainer:
         self.update = Update(
             self.model, self.optimizer, clip_norm=self.clip_norm, accumulate=self.accumulate,
             precision=choose_precision(self.precision, self.model), world=world,
+            compilation=Compilation(self.model, self.tracker.warn) if self.compile else None,
         )  # fmt: skip
         self.device, self.parameters = self.update.device, self.update.parameters
         decay = self.average_decay
@@ -159,8 +162,7 @@ class Trainer:
             every_minutes=self.checkpoint_minutes, seed=self.seed, device=self.device,
             say=self.tracker.say,
         )  # fmt: skip
-        self._began = 0.0  # seconds
-        self._stop = False
+        self._began, self._stop = 0.0, False  # seconds
 
     def fit(self) -> Progress:
         """Train until a limit is reached, from the beginning or from where the run stopped.
@@ -279,8 +281,7 @@ class Trainer:
         if len(self.meter):
             self.reports.training(self.device)
         before = self.tracker.position()
-        found = self.selection.validate()
-        if found is None:  # it is begun anew when the run is resumed, with what it reports
+        if (found := self.selection.validate()) is None:  # a resumed run begins it anew
             self.tracker.rewind(self.progress.step, before)
             self._stop_here()
         metrics, improved = found

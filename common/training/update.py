@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import KW_ONLY, dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from common.compute.device import naming_batch_size, tensor_float32
 from common.compute.precision import Chosen, arithmetic
 from common.training.batches import count_examples, to_device
+from common.training.compilation import Compilation
 from common.training.distributed import World
 from common.training.loss import Loss, check_names, loss_of, no_loss
 
@@ -23,6 +25,7 @@ class Update:
     Args:
         model, optimizer, clip_norm, accumulate, world: as `Trainer` takes them.
         precision: "fp32" or "bf16".
+        compilation: of the loss; None computes it as it is.
     """
 
     model: nn.Module
@@ -32,6 +35,7 @@ class Update:
     accumulate: int
     precision: Chosen
     world: World
+    compilation: Compilation | None = None
 
     def __post_init__(self) -> None:
         self.several = self.accumulate * self.world.size > 1
@@ -78,10 +82,15 @@ class Update:
     def _backward(self, batch: Any) -> Loss:
         """Add the gradients of a batch up, and return its loss, detached."""
         batch = to_device(batch, self.device)
+        if self.compilation is None:
+            return self._learn(batch)
+        return self.compilation(partial(self._learn, batch))
+
+    def _learn(self, batch: Any, compiled: Callable[[Any], Loss] | None = None) -> Loss:
         # Around the backward pass too: it multiplies by what the forward pass multiplied by.
         with tensor_float32(self.device, allowed=self.precision == "bf16"):
             with arithmetic(self.device, self.precision):
-                loss = loss_of(self.model, batch)
+                loss = loss_of(self.model, batch, compiled)
             # Of several batches, add up the sums over what counts, and divide by all at the end.
             (loss.value * loss.count if self.several else loss.value).backward()
         return loss.detach()

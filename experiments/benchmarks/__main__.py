@@ -1,5 +1,7 @@
 """All benchmarks: a table on the screen, and JSON with the machine's description.
 
+Shape: none.
+
 python -m experiments.benchmarks                       all of them
 python -m experiments.benchmarks decoder beam --json benchmarks.json
 python -m experiments.benchmarks translator --device cuda

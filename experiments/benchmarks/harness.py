@@ -11,8 +11,8 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 
 import torch
 
@@ -39,6 +39,7 @@ class Comparison:
         title: what is timed.
         timings: of each variant.
         bar: what the ratio should reach, in words.
+        bars: by name, the most time that a variant should take, as a multiple of the first's.
         items, unit: the number of items in the work, for a rate per second; none by default.
         note: a line below the table.
     """
@@ -49,6 +50,7 @@ class Comparison:
     items: int = 0
     unit: str = ""
     note: str = ""
+    bars: Mapping[str, float] = field(default_factory=dict)
 
     def ratio(self, name: str) -> float:
         """The fastest time of the first variant over that of `name`."""
@@ -64,8 +66,15 @@ class Comparison:
             rows.append(
                 f"  {timing.name:<34}{timing.fastest * 1e3:>12.2f}{timing.median * 1e3:>12.2f}"
                 f"{self.ratio(timing.name):>9.2f}x{per_second:>{len(rate)}}"
+                + self._against_bar(timing.name)
             )
         return "\n".join([*rows, f"  {self.note}"] if self.note else rows)
+
+    def _against_bar(self, name: str) -> str:
+        if name not in self.bars:
+            return ""
+        found, most = 1 / self.ratio(name), self.bars[name]
+        return f"   {found:.3f} of its time (bar: {most}): {'holds' if found <= most else 'MISSED'}"
 
     def to_dict(self) -> dict:
         timings = [asdict(each) | {"speed_up": self.ratio(each.name)} for each in self.timings]
@@ -78,6 +87,7 @@ def compare(
     *,
     rounds: int = 7,
     bar: str = "",
+    bars: Mapping[str, float] | None = None,
     items: int = 0,
     unit: str = "",
     device: torch.device = CPU,
@@ -85,7 +95,7 @@ def compare(
     """Time variants of the same work in interleaved rounds.
 
     Args:
-        title, bar, items, unit: as in `Comparison`.
+        title, bar, bars, items, unit: as in `Comparison`.
         variants: name -> the work; the first is the baseline.
         rounds: measured rounds, after one that is not counted.
         device: of the work; a GPU is synchronised before the clock is read.
@@ -98,7 +108,7 @@ def compare(
         Timing(name, min(times), statistics.median(times), max(times))
         for name, (_, *times) in seconds.items()
     ]
-    return Comparison(title, timings, bar, items, unit)
+    return Comparison(title, timings, bar, items, unit, bars=bars or {})
 
 
 def _time_once(work: Callable[[], object], device: torch.device) -> float:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, TypeAlias, get_args
 from common.config.bounds import Positive
 from common.config.marks import POSITIONAL, File, Folder, Metavar
 
-Timed: TypeAlias = Literal["recurrent", "decoder", "beam", "translator", "captioner"]
+Timed: TypeAlias = Literal["recurrent", "cells", "decoder", "beam", "translator", "captioner"]
 Name: TypeAlias = Literal[Timed, "padding", "corpus"]
 
 
@@ -21,8 +21,8 @@ class BenchmarkOptions:
     """
 
     names: Annotated[tuple[Name, ...], POSITIONAL, Metavar("NAME")] = (*get_args(Timed), "padding")
-    """recurrent, decoder, beam, translator, captioner, padding, or corpus, which takes some minutes and
-    2 GB of disk and is measured only if it is named."""
+    """recurrent, cells, decoder, beam, translator, captioner, padding, or corpus, which takes
+    some minutes and 2 GB of disk and is measured only if it is named."""
     threads: Positive = 1
     """CPU threads; one gives the steadiest ratios."""
     device: Annotated[str, Metavar("DEVICE")] = "cpu"
@@ -45,7 +45,7 @@ class CompareOptions:
     other: Annotated[Path, POSITIONAL]
     """The root folder of the other checkout."""
     names: Annotated[tuple[Timed, ...], POSITIONAL, Metavar("NAME")] = get_args(Timed)
-    """Which benchmarks: recurrent, decoder, beam, translator, captioner."""
+    """Which benchmarks: recurrent, cells, decoder, beam, translator, captioner."""
     rounds: Positive = 15
     """Measured rounds of each row."""
     threads: Positive = 1

@@ -13,6 +13,7 @@ from common.files import write_json
 from experiments.benchmarks import (
     beam,
     captioner,
+    cells,
     corpus,
     decoder,
     padding,
@@ -26,7 +27,16 @@ from experiments.benchmarks.options import BenchmarkOptions
 def comparisons(name: str, device: torch.device) -> Iterator[Comparison]:
     """The timed comparisons of one benchmark."""
     work: dict[str, list[Callable[..., Comparison]]] = {
-        "recurrent": [partial(recurrent.standard_cell, cell) for cell in recurrent.STANDARD],
+        "recurrent": [
+            *(partial(recurrent.standard_cell, cell) for cell in recurrent.STANDARD),
+            *(partial(recurrent.padded_standard_cell, cell) for cell in recurrent.STANDARD),
+        ],
+        "cells": [
+            *(partial(cells.beside_torchrecurrent, peer) for peer in cells.PEERS),
+            cells.min_gru,
+            cells.min_gru_beside_its_peer,
+            *(partial(cells.with_masks, cell) for cell in cells.MASKED),
+        ],
         "decoder": [decoder.attention_decoder, decoder.context_decoder],
         "beam": [beam.batched_beam],
         "translator": [translator.training, translator.decoding],

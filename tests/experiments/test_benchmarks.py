@@ -12,6 +12,7 @@ import torch
 from experiments.benchmarks import (
     beam,
     captioner,
+    cells,
     checkouts,
     corpus,
     decoder,
@@ -32,6 +33,25 @@ def test_the_table_follows_from_the_times():
     assert comparison.to_dict()["timings"][1]["speed_up"] == 4.0
 
 
+def test_a_ratio_stands_beside_its_bar():
+    timings = [Timing(name, time, time, time) for name, time in (("theirs", 2.0), ("ours", 1.5))]
+    for most, verdict in ((0.75, "holds"), (0.7, "MISSED")):
+        table = Comparison("work", timings, bars={"ours": most}).table()
+        assert f"0.750 of its time (bar: {most}): {verdict}" in table
+        assert table.count("bar") == 1
+
+
+def test_a_library_that_is_missing_is_named_once(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "torchrecurrent", None)  # as if it were not installed
+    cells.peer.cache_clear()
+    for name in ("JANET", "MGU"):
+        comparison = cells.beside_torchrecurrent(name, 2, 3, 4, rounds=1)
+        assert not comparison.bars
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "without torchrecurrent: pip install" in line
+    cells.peer.cache_clear()
+
+
 @pytest.mark.parametrize(
     "measure",
     [
@@ -42,6 +62,11 @@ def test_the_table_follows_from_the_times():
         lambda: translator.training(batches=1, batch_size=2, rounds=1),
         lambda: translator.decoding(sentences=2, beam_size=2, rounds=1),
         lambda: recurrent.standard_cell("lstm", 2, 3, 4, 5, rounds=1),
+        lambda: recurrent.padded_standard_cell("gru", 2, 3, 4, 5, rounds=1),
+        lambda: cells.beside_torchrecurrent("JANET", 2, 3, 4, rounds=1),
+        lambda: cells.min_gru(2, 3, 4, rounds=1),
+        lambda: cells.min_gru_beside_its_peer(2, 3, 4, rounds=1),
+        lambda: cells.with_masks(cells.MGUCell, 2, 3, 4, rounds=1),
         lambda: captioner.training(batches=1, batch_size=4, rounds=1),
         lambda: captioner.decoding(sentences=2, beam_size=2, rounds=1),
     ],
@@ -52,13 +77,18 @@ def test_the_table_follows_from_the_times():
         "training",
         "decoding",
         "recurrent",
+        "padded",
+        "beside others",
+        "minGRU",
+        "minGRU beside its peer",
+        "masks",
         "captioner training",
         "captioner decoding",
     ],
 )
 def test_each_comparison_runs(measure):
     comparison = measure()
-    assert len(comparison.timings) >= 2
+    assert comparison.timings  # one alone where a library is missing
     assert all(0 < timing.fastest <= timing.slowest for timing in comparison.timings)
 
 
@@ -146,5 +176,5 @@ def test_this_checkout_equals_itself():
         [*command, "--rounds=1"], cwd=checkouts.THIS, capture_output=True, text=True, check=True
     )
     lines = [line.rsplit(None, 8) for line in shown.stdout.splitlines() if line.startswith("  ")]
-    assert len(lines) == 10  # three cells by three routes, and one with normalisation
+    assert len(lines) == 19  # three cells by three routes, padded too, and one with normalisation
     assert all(0.5 < float(line[1]) < 2 for line in lines), shown.stdout

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from common.cli.command_line import print_metrics
 from common.training import session
 from common.training.options import TrainingOptions
 from common.training.task import Evaluation
@@ -53,3 +54,15 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(tmp_path, folder):
         for name in ("whole", "part")
     )
     assert all(torch.equal(whole[name], part[name]) for name in whole)
+
+
+def test_a_network_below_the_baseline_says_so(tmp_path, folder, capsys):
+    good = train(tmp_path / "good", epochs=20, data=folder, alone=True)
+    assert good.notes == []
+    untaught = TrainingOptions(
+        epochs=1, batch_size=10, learning_rate=1e-9, device="cpu", precision="fp32", patience=0
+    )
+    found = train(tmp_path / "untaught", data=folder, alone=True, training=untaught)
+    assert found.metrics["accuracy"] < found.metrics["bayes_pairs"]
+    print_metrics(found)
+    assert "The network stays below naive Bayes" in capsys.readouterr().out

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from common.recurrent.deferred import DeferredLinear, view_of
+from common.recurrent.deferred import DeferredLinear, added, view_of
 from common.recurrent.state import State
 
 ALL = slice(None)
@@ -51,6 +51,10 @@ class Cell(nn.Module):
     """The blocks whose bias decides how long a memory lasts: 1 where a large one keeps it, -1 where a
     large one replaces it."""
 
+    joint_bias: bool = False
+    """Whether bias_hh is only ever added to what `project` returns, and has its shape: then `project`
+    adds both biases, once for all steps, and `recurrent` none."""
+
     weight_hh: nn.Parameter | None
     bias_ih: nn.Parameter | None
     bias_hh: nn.Parameter | None
@@ -73,7 +77,7 @@ class Cell(nn.Module):
             parameter = None if sizes is None else nn.Parameter(torch.empty(sizes))
             self.register_parameter(name, parameter)
         # Of a view for one pass over time; see `deferred` and `Regularization`.
-        self._products: dict[tuple, Callable[[Tensor], Tensor]] | None = None
+        self._products: dict[tuple, Callable[..., Tensor]] | None = None
         self._masks: Callable[[int, Tensor], Tensor] | None = None
         self._replaced: dict[str, Tensor] = {}
         self.reset_parameters()
@@ -105,41 +109,44 @@ class Cell(nn.Module):
         Args:
             inputs: (..., I'), the input, or some of its features.
             columns: which features `inputs` holds.
-            bias: whether to add bias_ih, which belongs to one part only.
+            bias: whether to add the bias, which belongs to one part only.
 
         Returns:
             (..., P).
         """
         return self._multiply("ih", inputs, ALL, columns, bias)
 
-    def recurrent(self, hidden: Tensor, rows: slice = ALL, bias: bool = True) -> Tensor:
-        """The recurrent product W_hh h + b_hh.
+    def recurrent(
+        self, hidden: Tensor, rows: slice = ALL, bias: bool = True, onto: Tensor | None = None
+    ) -> Tensor:
+        """The recurrent product W_hh h + b_hh, without the bias where that is joint.
 
         Args:
             hidden: (B, H).
             rows: the rows of W_hh to use.
             bias: whether to add bias_hh.
+            onto: (B, P) what to add the product to, which takes less time than adding it up later.
 
         Returns:
             (B, P), or as many columns as there are rows.
         """
         if self._masks is None:
-            return self.recurrent_product(hidden, rows, bias)
+            return self.recurrent_product(hidden, rows, bias, onto)
         size = self.hidden_size
         first, end, _ = rows.indices(self.gates * size)
-        return torch.cat(
-            [
-                self.recurrent_product(
-                    self._masks(gate, hidden), slice(gate * size, gate * size + size), bias
-                )
-                for gate in range(first // size, end // size)
-            ],
-            dim=1,
-        )
+        products = [
+            self.recurrent_product(
+                self._masks(gate, hidden), slice(gate * size, gate * size + size), bias
+            )
+            for gate in range(first // size, end // size)
+        ]
+        return added(onto, torch.cat(products, dim=1))
 
-    def recurrent_product(self, hidden: Tensor, rows: slice, bias: bool) -> Tensor:
+    def recurrent_product(
+        self, hidden: Tensor, rows: slice, bias: bool, onto: Tensor | None = None
+    ) -> Tensor:
         """What `recurrent` computes where nothing is dropped; for a cell with another product."""
-        return self._multiply("hh", hidden, rows, ALL, bias)
+        return self._multiply("hh", hidden, rows, ALL, bias, onto)
 
     def scaled(self, name: str, hidden: Tensor, rows: slice = ALL) -> Tensor:
         """The product of a vector of weights with each row, diag(w) h.
@@ -203,21 +210,31 @@ class Cell(nn.Module):
         return getattr(self, name) if replaced is None else replaced
 
     def _multiply(
-        self, which: Literal["ih", "hh"], inputs: Tensor, rows: slice, columns: slice, bias: bool
+        self,
+        which: Literal["ih", "hh"],
+        inputs: Tensor,
+        rows: slice,
+        columns: slice,
+        bias: bool,
+        onto: Tensor | None = None,
     ) -> Tensor:
         if self._products is None:
-            return F.linear(inputs, *self._part(which, rows, columns, bias))
+            return added(onto, F.linear(inputs, *self._part(which, rows, columns, bias)))
         key = (which, rows.start, rows.stop, columns.start, columns.stop, bias)
         if key not in self._products:
             self._products[key] = DeferredLinear(*self._part(which, rows, columns, bias))
-        return self._products[key](inputs)
+        return self._products[key](inputs, onto)
 
     def _part(
         self, which: Literal["ih", "hh"], rows: slice, columns: slice, bias: bool
     ) -> tuple[Tensor, Tensor | None]:
         weight = self.weight(f"weight_{which}")
         assert weight is not None, "a cell without recurrent weights has no recurrent product"
-        b = getattr(self, f"bias_{which}") if bias else None
+        b: Tensor | None = None
+        if bias and self.joint_bias and self.bias_ih is not None and self.bias_hh is not None:
+            b = self.bias_ih + self.bias_hh if which == "ih" else None
+        elif bias:
+            b = self.bias_ih if which == "ih" else self.bias_hh
         if rows != ALL:
             return weight[rows], None if b is None else b[rows]
         # A slice of all columns is no leaf, and autocast caches its casts of leaves only.

@@ -27,6 +27,7 @@ class CoRNNCell(Cell):
     """
 
     state_size = 2
+    joint_bias = True
 
     def __init__(
         self,
@@ -66,7 +67,9 @@ class CoRNNCell(Cell):
     def step(self, projected: Tensor, state: State) -> State:
         """projected: (B, H), the input part of the force; state: (y, z), each (B, H)."""
         position, velocity = state
-        force = (projected + self.recurrent(torch.cat(state, dim=1))).tanh()
-        force = force.to(velocity.dtype) - self.gamma * position
-        velocity = (1 - self.dt * self.epsilon) * velocity + self.dt * force
-        return position + self.dt * velocity, velocity
+        force = self.recurrent(torch.cat(state, dim=1), onto=projected).tanh().to(velocity.dtype)
+        # z' = (1 - dt epsilon) z - dt gamma y + dt force
+        damped = (1 - self.dt * self.epsilon) * velocity
+        pulled = torch.add(damped, position, alpha=-self.dt * self.gamma)
+        velocity = torch.add(pulled, force, alpha=self.dt)
+        return torch.add(position, velocity, alpha=self.dt), velocity

@@ -33,6 +33,7 @@ class GRUCell(Cell):
     ) -> None:
         super().__init__(input_size, hidden_size, bias=bias)
         self.reset_after = reset_after
+        self.joint_bias = not reset_after
 
     def step(self, projected: Tensor, state: State) -> State:
         """projected: (B, 3 H), the input part of r, z, n; state: (h,) with h (B, H)."""
@@ -45,10 +46,10 @@ class GRUCell(Cell):
             reset, update = (gates_x + gates_h).sigmoid().chunk(2, dim=1)
             candidate = (candidate_x + reset * candidate_h).tanh()
         else:
-            gates_h = self.recurrent(hidden, slice(0, 2 * size))
-            reset, update = (gates_x + gates_h).sigmoid().chunk(2, dim=1)
-            candidate_h = self.recurrent(reset * hidden, slice(2 * size, 3 * size))
-            candidate = (candidate_x + candidate_h).tanh()
+            gates = self.recurrent(hidden, slice(0, 2 * size), onto=gates_x)
+            reset, update = gates.sigmoid().chunk(2, dim=1)
+            seen, rows = reset * hidden, slice(2 * size, 3 * size)
+            candidate = self.recurrent(seen, rows, onto=candidate_x).tanh()
         return (mixed(candidate, hidden, update),)
 
 

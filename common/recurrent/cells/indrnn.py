@@ -7,6 +7,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from common.recurrent.cells.simple import SimpleRNNCell
+from common.recurrent.deferred import added
 
 
 class IndRNNCell(SimpleRNNCell):
@@ -41,7 +42,8 @@ class IndRNNCell(SimpleRNNCell):
         assert self.weight_hh is not None
         nn.init.uniform_(self.weight_hh)
 
-    def recurrent_product(self, hidden: Tensor, rows: slice, bias: bool) -> Tensor:
-        """The recurrent product u * h + b_hh. hidden: (B, H), of the units in `rows`."""
-        product = self.scaled("weight_hh", hidden, rows)
-        return product if self.bias_hh is None or not bias else product + self.bias_hh[rows]
+    def recurrent_product(
+        self, hidden: Tensor, rows: slice, bias: bool, onto: Tensor | None = None
+    ) -> Tensor:
+        """The product u * h. hidden: (B, H), of the units in `rows`."""
+        return added(onto, self.scaled("weight_hh", hidden, rows))

@@ -27,6 +27,7 @@ class LEMCell(Cell):
     gates = 4
     memory_gates = {0: -1}
     state_size = 2
+    joint_bias = True
 
     def __init__(
         self, input_size: int, hidden_size: int, dt: float = 1.0, *, bias: bool = True
@@ -40,9 +41,9 @@ class LEMCell(Cell):
         size = self.hidden_size
         sizes = (2 * size, size)
         by_output, output_x = projected.split((3 * size, size), dim=1)
-        by_output = by_output + self.recurrent(output, slice(0, 3 * size))
+        by_output = self.recurrent(output, slice(0, 3 * size), onto=by_output)
         steps, memory_input = by_output.split(sizes, dim=1)
         of_memory, of_output = (self.dt * steps.sigmoid()).chunk(2, dim=1)
         memory = mixed(memory, memory_input.tanh(), of_memory)
-        output_h = self.recurrent(memory, slice(3 * size, 4 * size))
-        return mixed(output, (output_x + output_h).tanh(), of_output), memory
+        candidate = self.recurrent(memory, slice(3 * size, 4 * size), onto=output_x)
+        return mixed(output, candidate.tanh(), of_output), memory

@@ -28,12 +28,13 @@ class LSTMCell(Cell):
     gates = 4
     state_size = 2
     forget_gate = 1
+    joint_bias = True
     memory_gates = {0: -1, 1: 1}
 
     def step(self, projected: Tensor, state: State) -> State:
         """projected: (B, 4 H), the input part of i, f, g, o; state: (h, c), each (B, H)."""
         hidden, memory = state
-        memory, output_gate = self._write(projected + self.recurrent(hidden), memory)
+        memory, output_gate = self._write(self.recurrent(hidden, onto=projected), memory)
         return output_gate * memory.tanh(), memory
 
     def _write(self, gates: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
@@ -112,7 +113,7 @@ class PeepholeLSTMCell(LSTMCell):
         """projected: (B, 4 H), the input part of i, f, g, o; state: (h, c), each (B, H)."""
         hidden, memory = state
         rows = [slice(n * self.hidden_size, (n + 1) * self.hidden_size) for n in range(3)]
-        i, f, g, o = (projected + self.recurrent(hidden)).chunk(4, dim=1)
+        i, f, g, o = self.recurrent(hidden, onto=projected).chunk(4, dim=1)
         input_gate = (i + self.scaled("weight_ch", memory, rows[0])).sigmoid()
         forget_gate = (f + self.scaled("weight_ch", memory, rows[1])).sigmoid()
         memory = forget_gate * memory + input_gate * g.tanh()
@@ -137,12 +138,13 @@ class CoupledLSTMCell(Cell):
     gates = 3
     state_size = 2
     forget_gate = 0
+    joint_bias = True
     memory_gates = {0: 1}
 
     def step(self, projected: Tensor, state: State) -> State:
         """projected: (B, 3 H), the input part of f, g, o; state: (h, c), each (B, H)."""
         hidden, memory = state
-        forget_gate, candidate, output_gate = (projected + self.recurrent(hidden)).chunk(3, dim=1)
+        forget_gate, candidate, output_gate = self.recurrent(hidden, onto=projected).chunk(3, dim=1)
         memory = mixed(candidate.tanh(), memory, forget_gate.sigmoid())
         return output_gate.sigmoid() * memory.tanh(), memory
 
@@ -164,6 +166,7 @@ class JANETCell(Cell):
 
     gates = 2
     forget_gate = 0
+    joint_bias = True
     memory_gates = {0: 1}
 
     def __init__(
@@ -175,6 +178,6 @@ class JANETCell(Cell):
     def step(self, projected: Tensor, state: State) -> State:
         """projected: (B, 2 H), the input part of s and g; state: (h,) with h (B, H)."""
         (hidden,) = state
-        forget, candidate = (projected + self.recurrent(hidden)).chunk(2, dim=1)
+        forget, candidate = self.recurrent(hidden, onto=projected).chunk(2, dim=1)
         written = (self.beta - forget).sigmoid()  # 1 - sigmoid(s - beta)
-        return (torch.addcmul(forget.sigmoid() * hidden, written, candidate.tanh()),)
+        return (forget.sigmoid() * hidden + written * candidate.tanh(),)

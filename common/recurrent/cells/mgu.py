@@ -23,6 +23,7 @@ class MGUCell(Cell):
     """
 
     gates = 2
+    joint_bias = True
     memory_gates = {0: -1}
 
     def step(self, projected: Tensor, state: State) -> State:
@@ -30,6 +31,6 @@ class MGUCell(Cell):
         (hidden,) = state
         size = self.hidden_size
         gate_x, candidate_x = projected.chunk(2, dim=1)
-        forget = (gate_x + self.recurrent(hidden, slice(0, size))).sigmoid()
-        candidate_h = self.recurrent(forget * hidden, slice(size, 2 * size))
-        return (mixed(hidden, (candidate_x + candidate_h).tanh(), forget),)
+        forget = self.recurrent(hidden, slice(0, size), onto=gate_x).sigmoid()
+        candidate = self.recurrent(forget * hidden, slice(size, 2 * size), onto=candidate_x)
+        return (mixed(hidden, candidate.tanh(), forget),)

@@ -21,6 +21,8 @@ class SimpleRNNCell(Cell):
         nonlinearity: f.
     """
 
+    joint_bias = True
+
     def __init__(
         self,
         input_size: int,
@@ -36,5 +38,5 @@ class SimpleRNNCell(Cell):
 
     def step(self, projected: Tensor, state: State) -> State:
         """projected: (B, H); state: (h,) with h (B, H)."""
-        total = projected + self.recurrent(state[0])
+        total = self.recurrent(state[0], onto=projected)
         return (total.tanh() if self.nonlinearity == "tanh" else total.relu(),)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFont
 
+from common.evaluation.charts import dot_chart, line_chart, maps_over_training
 from common.evaluation.pictures import (
     FONT,
     MARGIN,
@@ -16,9 +17,8 @@ from common.evaluation.pictures import (
     attention_overlay,
     contact_sheet,
     drawable,
+    film_strip,
     heat_map,
-    line_chart,
-    maps_over_training,
     wrapped,
 )
 
@@ -336,3 +336,19 @@ def test_letters_that_the_font_lacks_are_spelt_by_their_sound():
     assert drawable("\U0001f9aa\n") == "\u25a1\n"
     for text in ("a dog, été, ß", "собака", "ο σκύλος"):
         assert drawable(text) == text
+
+
+def test_a_dot_chart_has_a_panel_for_each_title_and_a_row_for_each_name():
+    dots = {"LSTM": (0.9, 0.01), "GRU": (0.8, 0.02), "minGRU": (0.4, 0.0)}
+    one = dot_chart({"sum": dots}, "accuracy", {"sum": 0.2})
+    two = dot_chart({"sum": dots, "text": dots}, "accuracy", {"sum": 0.2, "text": 0.3})
+    assert two.width > one.width and two.height == one.height
+    few = dot_chart({"sum": {"LSTM": (0.9, 0.01)}}, "accuracy", {"sum": 0.2})
+    assert few.height < one.height and (pixels(few) != 255).any()
+
+
+def test_the_frames_of_a_clip_are_in_a_row():
+    strip = film_strip([plain(40, 40)] * 3, ["up", "up", "down"], "a square moves", tile=60)
+    assert strip.width == 16 + 4 * (60 + 16) and strip.height < 2 * 60 + 60
+    pixels = np.asarray(strip)
+    assert (pixels[20:60, 20:70] == 255).all() and (pixels[20:60, 100:140] != 255).any()

@@ -33,7 +33,8 @@ README = Path(__file__).parents[3] / "experiments" / "README.md"
 def cell_of_the_readme() -> type[Cell]:
     """The cell of one's own that the README shows how to write."""
     text = README.read_text(encoding="utf-8")
-    (block,) = re.findall(r"```python\n((?:(?!```).)*class UpdateGateCell.*?)```", text, re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (block,) = (each for each in blocks if "class UpdateGateCell" in each)
     names: dict = {"__name__": __name__}
     exec(block, names)
     return names["UpdateGateCell"]

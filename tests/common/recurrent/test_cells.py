@@ -1,13 +1,25 @@
 """Every cell: its equations and gradients."""
 
 from functools import partial
+from typing import get_args
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.autograd import gradcheck, gradgradcheck
 
-from common.recurrent import Cell, CoRNNCell, GRUCell, LSTMCell, SimpleRNNCell
+from common.recurrent import (
+    Cell,
+    CoRNNCell,
+    GRUCell,
+    LSTMCell,
+    Recurrent,
+    SimpleRNNCell,
+    cells,
+)
+from common.recurrent.cells import NAMED
+from common.recurrent.fused import STANDARD
+from common.recurrent.names import CellName
 from tests.common.recurrent.cells import CELLS
 
 every_cell = pytest.mark.parametrize("name", CELLS)
@@ -132,6 +144,35 @@ def test_bad_sizes_and_nonlinearities_are_refused():
         LSTMCell(0, 3)
     with pytest.raises(ValueError, match="'tanh' or 'relu'"):
         SimpleRNNCell(2, 3, nonlinearity="sigmoid")
+
+
+@pytest.mark.parametrize("name", get_args(CellName))
+def test_every_name_is_a_cell(name):
+    network = Recurrent(name, X, H)
+    outputs, _ = network(torch.randn(B, 3, X), lengths=[3, 1, 2])
+    assert outputs.shape == (B, 3, H)
+    assert (network.kernel is None) == (name in NAMED)
+
+
+def test_every_cell_has_a_name():
+    """Or is one of torch's: by its name it runs on the kernels."""
+    classes = {getattr(cells, name) for name in cells.__all__ if name.endswith("Cell")}
+    standard = {SimpleRNNCell, LSTMCell, GRUCell}
+    named = {getattr(cell, "func", cell) for cell in NAMED.values()}
+    assert classes - {Cell, cells.LinearCell} == named | standard
+    assert {*NAMED, *STANDARD} == {*get_args(CellName)}
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru_reset_before", "indrnn", "cornn", "lem", "mgu"])
+def test_joint_biases_are_added_by_the_input_product_alone(name):
+    cell = CELLS[name](X, H)
+    assert cell.joint_bias
+    given = torch.cat([torch.zeros(B, H)] * (cell.weight_hh.shape[-1] // H), dim=-1)
+    torch.testing.assert_close(
+        cell.project(torch.zeros(B, X)), (cell.bias_ih + cell.bias_hh).expand(B, -1)
+    )
+    assert not cell.recurrent(given).any()
+    assert not cell.project(torch.zeros(B, X), bias=False).any()
 
 
 def test_oscillators_swing_freely():

@@ -173,3 +173,18 @@ def test_a_mixture_of_a_memory_without_gradients():
     weights = torch.rand(2, 1, 3, dtype=torch.double, requires_grad=True)
     (gradient,) = torch.autograd.grad(DeferredMixture()(weights, memory).sum(), weights)
     torch.testing.assert_close(gradient, memory.sum(-1).unsqueeze(1))
+
+
+@pytest.mark.parametrize("with_bias", [True, False])
+@pytest.mark.parametrize("trained", [True, False])
+def test_a_product_is_added_to_what_is_given(with_bias, trained):
+    weight, bias, h = make()
+    weight.requires_grad_(trained)
+    bias = bias if with_bias else None
+    onto = torch.randn(3, 4, dtype=torch.double, requires_grad=True)
+    ours = DeferredLinear(weight, bias)(h, onto)
+    plain = onto + F.linear(h, weight, bias)
+    torch.testing.assert_close(ours, plain)
+    leaves = [each for each in (weight, bias, h, onto) if each is not None and each.requires_grad]
+    expected = torch.autograd.grad(plain.pow(2).sum(), leaves)
+    torch.testing.assert_close(torch.autograd.grad(ours.pow(2).sum(), leaves), expected)

@@ -72,6 +72,12 @@ def mgu(cell, x, h):
     return ((1 - f) * h + f * n,)
 
 
+def of_the_readme(cell, x, h):
+    xc, xg, hc, hg = affine(cell, x, h)
+    g = torch.sigmoid(xg + hg)
+    return (g * h + (1 - g) * torch.tanh(xc + hc),)
+
+
 def indrnn(cell, x, h):
     return ((x @ cell.weight_ih.T + cell.bias_ih + cell.weight_hh * h + cell.bias_hh).clamp(min=0),)
 
@@ -122,6 +128,7 @@ EQUATIONS: dict[str, Callable[..., tuple[Tensor, ...]]] = {
         coupled_lstm,
         janet,
         mgu,
+        of_the_readme,
         indrnn,
         cornn,
         lem,

@@ -59,9 +59,13 @@ if sys.platform == "linux":  # a thread of the group that outlived it could abor
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
-    """What two processes made, started as `torchrun` starts them."""
-    folder = tmp_path_factory.mktemp("processes")
-    script = SCRIPT.format(toy=str(Path(__file__).with_name("conftest.py")), folder=str(folder))
+    """What two processes made."""
+    return run_two(SCRIPT, tmp_path_factory.mktemp("processes"))
+
+
+def run_two(script: str, folder: Path) -> Path:
+    """Run a script in two processes, started as `torchrun` starts them; the folder that it wrote to."""
+    script = script.format(toy=str(Path(__file__).with_name("conftest.py")), folder=str(folder))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -149,3 +153,33 @@ def test_alone_everything_is_free():
     with world_of_torchrun() as (found, device):
         assert found == World() and device.type in ("cpu", "cuda")
         assert not torch.distributed.is_initialized()
+
+
+COMPILED = """
+import pathlib, runpy
+import torch
+from common.training import compilation
+from common.training.distributed import world_of_torchrun
+compilation.BACKEND = "eager"
+toy = runpy.run_path({toy!r})
+with world_of_torchrun() as (world, device):
+    for compile in (False, True):
+        trainer = toy["trainer"](
+            world=world, random=False, monitor=None, max_epochs=1, compile=compile
+        )
+        trainer.fit()
+        assert not compile or trainer.update.compilation.works
+        path = pathlib.Path({folder!r}) / f"{{compile}}-{{world.rank}}.pt"
+        torch.save(trainer.model.state_dict(), path)
+"""
+
+
+@pytest.mark.compiler
+def test_two_processes_compile_what_they_train(tmp_path):
+    run_two(COMPILED, tmp_path)
+    plain, first, second = (
+        load(tmp_path / name) for name in ("False-0.pt", "True-0.pt", "True-1.pt")
+    )
+    for key, value in first.items():
+        assert torch.equal(value, second[key]), key
+        torch.testing.assert_close(value, plain[key], rtol=1e-3, atol=1e-5)

@@ -2,10 +2,9 @@
 
 Shape: sequence to sequence. By the parts of the translator. It learns the training questions by heart:
 `exact` is the fraction of 200 with a single answer that it answers to the letter. 20 held-out questions,
-drawn by the seed, are kept with all answers (answers-val.tsv). Beside it stands the answer of the most
-similar training question by tf-idf (`_nearest`). `distinct_1` and `_2` are the fractions of different
-words and pairs in all answers. Without data it learns about countries, a wording of each fact held out:
-expect 1.
+drawn by the seed, are printed with all answers. Beside it stands the answer of the most similar training
+question by tf-idf (`_nearest`). `distinct_1` and `_2` are the fractions of different words and pairs in
+all answers. Without data it learns facts of countries: expect 1.
 
     python -m experiments.chatbot train
     python -m experiments.chatbot train --data DIR --tokenizer subwords --vocabulary-size 4000
@@ -124,8 +123,9 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
         columns = "question", "answer", "nearest", "reference"
         rows = list(zip(questions, *given.values(), references, strict=True))
         shown = random.Random(training.seed).sample(rows, min(SHOWN, len(rows)))
+        lines = ["\t".join(each) for each in (columns, *shown)]
         evaluation = Evaluation(
-            metrics, files={"answers.tsv": "\n".join(map("\t".join, [columns, *shown]))},
+            metrics, files={"answers.tsv": "\n".join(lines)}, notes=lines,
             show=lambda tracker: tracker.table("answers", columns, shown),
         )  # fmt: skip
         return with_teacher_forced(evaluation, model, batches(0, split), options.text.tokenizer)

@@ -41,7 +41,7 @@ def test_of_a_linear_network_by_hand(scale, bidirectional):
     expected = {"l0": H**0.5 * torch.where(away >= 0, scale**away, 0)}
     if bidirectional:
         expected["l0_reverse"] = H**0.5 * torch.where(away <= 0, scale**-away, 0)
-    torch.testing.assert_close(flow, expected)
+    torch.testing.assert_close(flow, {name: each.cpu() for name, each in expected.items()})
 
 
 def test_layers_above_are_on_the_way():
@@ -49,8 +49,8 @@ def test_layers_above_are_on_the_way():
     # H times the sum of what is below it, so that d loss / d h_t of layer 0 counts the steps left.
     network = linear(1.0, lambda: Recurrent("rnn_relu", 1, H, num_layers=2))
     flow = gradient_flow(network, lambda: network(torch.ones(1, T, 1))[0][:, -1].sum())
-    left = torch.arange(T, 0, -1.0)  # from step t to the last, that of t among them
-    torch.testing.assert_close(flow["l1"], torch.full((T,), H**0.5))
+    left = torch.arange(T, 0, -1.0, device="cpu")  # from step t to the last, that of t among them
+    torch.testing.assert_close(flow["l1"], torch.full((T,), H**0.5, device="cpu"))
     torch.testing.assert_close(flow["l0"], H**0.5 * H * left)
 
 
@@ -94,7 +94,8 @@ def test_equals_finite_differences(cell, lengths):
                     slopes[row, unit] = (up - down) / (2 * step)
             norms = slopes.norm(dim=1)
             real = torch.tensor([n > time for n in lengths or [6, 6]])
-            torch.testing.assert_close(flow[name][time], norms[real].mean(), rtol=1e-5, atol=1e-8)
+            norm = norms[real].mean().cpu()
+            torch.testing.assert_close(flow[name][time], norm, rtol=1e-5, atol=1e-8)
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -171,7 +172,7 @@ def test_of_a_language_model_whose_weights_are_frozen():
     logits, _ = model(batch.tokens)
     error = logits[:, -1].softmax(1) - nn.functional.one_hot(batch.targets[:, -1], 12)
     expected = (error @ model.output.weight / (2 * T)).norm(dim=1).mean()
-    torch.testing.assert_close(flow["recurrent.l1"][-1], expected.detach(), **within)
+    torch.testing.assert_close(flow["recurrent.l1"][-1], expected.detach().cpu(), **within)
     model.requires_grad_(False)
     with torch.no_grad():
         again = gradient_flow(model, lambda: model.loss(batch).value)

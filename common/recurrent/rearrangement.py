@@ -72,54 +72,29 @@ class Rearrangement:
     def _by_segment(cls, real: Tensor, resets: Tensor) -> Self:
         """A row for the real steps from one reset to the next."""
         batch, steps = real.shape
-        device = real.device
         resets_so_far = resets.long().cumsum(1)
         sequences, times = real.nonzero(as_tuple=True)  # (M,) of each real step
         ids = resets_so_far[sequences, times]
         begins = torch.ones_like(ids, dtype=torch.bool)  # (M,) where a row begins
         begins[1:] = (sequences[1:] != sequences[:-1]) | (ids[1:] != ids[:-1])
-        of_step = (
-            begins.long().cumsum(0) - 1
-        )  # (M,) the row of each step, in the order of the input
         starts = begins.nonzero().squeeze(1)  # (N,) the first real step of each row
-        lengths = torch.bincount(of_step)
+        row = begins.long().cumsum(0) - 1  # (M,) of each step, in the order of the input
+        time = torch.arange(len(row), device=real.device) - starts[row]
 
         # The longest first, so that rows of one batch lie side by side.
-        lengths, order = lengths.sort(descending=True, stable=True)
+        lengths, order = torch.bincount(row).sort(descending=True, stable=True)
         rank = order.argsort()  # (N,) where each row went
         sizes, longest = _batches(lengths.cpu())
-        # Of each row: its first place in the index, and how far its steps lie apart.
-        spans = [size * most for size, most in zip(sizes, longest, strict=True)]
-        offsets = [0, *accumulate(spans)]
-        firsts = [
-            torch.arange(n, device=device) + at for n, at in zip(sizes, offsets, strict=False)
-        ]
-        first, stride = torch.cat(firsts), torch.cat([torch.full_like(f, len(f)) for f in firsts])
-        row = rank[of_step]
-        time = torch.arange(len(of_step), device=device) - starts[of_step]
-        places = first[row] + time * stride[row]  # (M,) in the index
-
-        index = torch.full((offsets[-1],), -1, device=device)
+        first, stride, total = _layout(sizes, longest, real.device)
+        places = first[rank[row]] + time * stride[rank[row]]  # (M,) in the index
+        index = torch.full((total,), -1, device=real.device)
         index[places] = sequences * steps + times
-        inverse = torch.full((batch, steps), -1, device=device)
+        inverse = torch.full((batch, steps), -1, device=real.device)
         inverse[sequences, times] = places
 
-        of_row = sequences[starts]  # (N,) the sequence of each row, in the order of the input
-        first_in, last_in = (torch.ones_like(of_row, dtype=torch.bool) for _ in range(2))
-        first_in[1:] = last_in[:-1] = of_row[1:] != of_row[:-1]
-        reset = resets_so_far[of_row, times[starts]] > 0
-        before = (of_row.masked_fill(~first_in | reset, batch), of_row.masked_fill(~last_in, batch))
-        count = len(starts)
-        none = torch.arange(count, count + batch, device=device)
-        lasts = tuple(none.index_put((of_row[ends],), rank[ends]) for ends in (last_in, first_in))
-        return cls(
-            index,
-            inverse,
-            list(lengths.split(sizes)),
-            longest,
-            (before[0][order], before[1][order]),
-            lasts,  # type: ignore[arg-type]
-        )
+        reset = ids[starts] > 0  # (N,) whether a row begins with the first state
+        firsts, lasts = _ends(sequences[starts], reset, order, rank, batch)
+        return cls(index, inverse, list(lengths.split(sizes)), longest, firsts, lasts)
 
     def rows(self, inputs: Tensor) -> list[Tensor]:
         """The steps (B, T, F) of the input in batches (N, T', F), 0 at padding."""
@@ -245,6 +220,38 @@ def _batches(lengths: Tensor) -> tuple[list[int], list[int]]:
     _, sizes = torch.unique_consecutive(powers, return_counts=True)
     starts = sizes.cumsum(0) - sizes
     return sizes.tolist(), lengths[starts].tolist()
+
+
+def _layout(
+    sizes: list[int], longest: list[int], device: torch.device
+) -> tuple[Tensor, Tensor, int]:
+    """Of each row (N,), its first place in the index and the stride of its steps; and all places."""
+    offsets = [0, *accumulate(size * most for size, most in zip(sizes, longest, strict=True))]
+    counts = [torch.arange(size, device=device) for size in sizes]
+    firsts = [count + offset for count, offset in zip(counts, offsets, strict=False)]
+    strides = [torch.full_like(count, len(count)) for count in counts]
+    return torch.cat(firsts), torch.cat(strides), offsets[-1]
+
+
+def _ends(
+    sequences: Tensor, reset: Tensor, order: Tensor, rank: Tensor, batch: int
+) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """`firsts` and `lasts` of a `Rearrangement`.
+
+    Args:
+        sequences: (N,) the sequence of each row, in the order of the input.
+        reset: (N,) whether a row begins with the first state.
+        order, rank: (N,) which row comes where, and where each row went.
+        batch: B.
+    """
+    first_in, last_in = (torch.ones_like(sequences, dtype=torch.bool) for _ in range(2))
+    first_in[1:] = last_in[:-1] = sequences[1:] != sequences[:-1]
+    forwards = sequences.masked_fill(~first_in | reset, batch)[order]
+    backwards = sequences.masked_fill(~last_in, batch)[order]
+    none = torch.arange(len(rank), len(rank) + batch, device=rank.device)
+    lasts = (none.index_put((sequences[ends],), rank[ends]) for ends in (last_in, first_in))
+    forwards_last, backwards_last = lasts
+    return (forwards, backwards), (forwards_last, backwards_last)
 
 
 def _take(values: Tensor, index: Tensor, inverse: Tensor) -> Tensor:

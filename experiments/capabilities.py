@@ -48,7 +48,7 @@ def table() -> list[list[str]]:
     made = {f'"{name}"': name for name in STANDARD}
     made |= {name: getattr(cells, name) for name in cells.__all__ if name.endswith("Cell")}
     for name, cell in made.items():
-        if cell in (Cell, LinearCell) or cell == cells.CellFactory:
+        if cell in (Cell, LinearCell):
             continue
         entries = [_try(cell, {}, mask=MASK), _try(cell, {}, resets=RESETS)]
         entries += [_try(cell, options) for options in OPTIONS.values()]

@@ -32,7 +32,7 @@ from common.models.language_model import LanguageModel, score
 from common.models.sizes import largest_size, number_of_weights
 from common.models.text_batches import TextBatch
 from common.models.tokens import token_figures
-from common.recurrent import cells
+from common.recurrent import CoRNNCell
 from common.runs import Kept
 from common.synthetic.sequences import TASKS, SequenceTask, memoryless
 from common.training import Evaluation, RunOptions, Task, TrainingOptions
@@ -40,12 +40,12 @@ from experiments.parallel.trainings import report_all, train_all
 
 CELLS: dict[str, Any] = {
     "SimpleRNN": "rnn", "SimpleRNN, ReLU": "rnn_relu", "LSTM": "lstm",
-    "LSTM, peepholes": cells.PeepholeLSTMCell, "LSTM, coupled gates": cells.CoupledLSTMCell,
-    "LSTM, layer norm": cells.LayerNormLSTMCell, "JANET": cells.JANETCell, "GRU": "gru",
-    "GRU, reset before": partial(cells.GRUCell, reset_after=False), "MGU": cells.MGUCell,
-    "GRU, layer norm": cells.LayerNormGRUCell, "IndRNN": cells.IndRNNCell, "LEM": cells.LEMCell,
-    "coRNN": cells.CoRNNCell, "coRNN, dt 1": partial(cells.CoRNNCell, dt=1, gamma=0.5, epsilon=0.5),
-    "minGRU": cells.MinGRUCell, "minLSTM": cells.MinLSTMCell, "HGRN": cells.HGRNCell,
+    "LSTM, peepholes": "lstm_peephole", "LSTM, coupled gates": "lstm_coupled",
+    "LSTM, layer norm": "lstm_layer_norm", "JANET": "janet", "GRU": "gru",
+    "GRU, reset before": "gru_cho", "MGU": "mgu", "GRU, layer norm": "gru_layer_norm",
+    "IndRNN": "indrnn", "LEM": "lem", "coRNN": "cornn",
+    "coRNN, dt 1": partial(CoRNNCell, dt=1, gamma=0.5, epsilon=0.5),
+    "minGRU": "mingru", "minLSTM": "minlstm", "HGRN": "hgrn",
 }  # fmt: skip
 
 

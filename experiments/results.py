@@ -1,8 +1,8 @@
 """The tables of results in README.md and experiments/README.md, made of results.csv.
 
 Shape: none. Each row of results.csv is one figure, with all that is needed to find it again. A table
-stands between two comments. The first says which rows are in it, and what its columns are of: `metric`,
-unless it says so.
+stands between two comments. The first says which rows are in it, and what its columns are of: `metric`
+by default.
 
     <!-- results: forecast; columns: setting -->
     <!-- end -->

@@ -196,7 +196,7 @@ class ClipEncoder(nn.Module):
         super().__init__()
         self.cnn = FrameEncoder(feature_size)
         self.recurrent = Recurrent(
-            cell, feature_size, hidden_size, num_layers=2, bidirectional=True
+            cell, feature_size, hidden_size, num_layers=num_layers, bidirectional=True
         )
         self.context_size = feature_size + self.recurrent.output_size
         self.dropout = Dropout(dropout)

@@ -17,9 +17,7 @@ from common.recurrent.names import StandardCell
 KerasWeights: TypeAlias = list[list[np.ndarray]]
 """For each layer, from the lowest, what its `get_weights()` returns and its `set_weights()` takes."""
 
-_NAMES: dict[str, StandardCell] = {
-    "RNN_TANH": "rnn", "RNN_RELU": "rnn_relu", "LSTM": "lstm", "GRU": "gru",
-}  # fmt: skip
+_NAMES = {mode: name for name, (_, mode, _) in STANDARD.items()}
 
 
 def from_torch(module: nn.RNNBase) -> Recurrent:
@@ -49,14 +47,23 @@ def to_torch(recurrent: Recurrent) -> nn.RNNBase:
 
     Args:
         recurrent: of a standard cell, by name or by class: `SimpleRNNCell`, `LSTMCell`, or `GRUCell`
-            with the reset after the product.
+            with the reset after the product. What is dropped inside the recurrence in training, and a
+            learnt first state, are not of torch's.
 
     Raises:
-        ValueError: torch.nn has no such cell.
+        ValueError: torch.nn has no such cell, or no network of such layers.
     """
-    cells = recurrent._cells()
+    cells = recurrent._weights()
     first = cells[0]
     name = _torch_name(first)
+    stack = recurrent.stack
+    concatenates = stack.num_directions == 1 or stack.merge == "concat"
+    if not (stack.is_plain and concatenates) or recurrent.go_backwards:
+        raise ValueError(
+            "torch.nn has no network of unequal, connected or merged layers, nor one that goes backwards"
+        )
+    if any(recurrent.regularization.zoneouts(1)):
+        raise ValueError("torch.nn has no network with zoneout, which acts in evaluation too")
     layers = recurrent.num_layers
     module = STANDARD[name][0](
         recurrent.input_size, recurrent.hidden_size, layers, batch_first=True,
@@ -90,7 +97,7 @@ def keras_weights(recurrent: Recurrent) -> KerasWeights:
     Raises:
         ValueError: Keras has no such layer.
     """
-    cells = recurrent._cells()
+    cells = recurrent._weights()
     directions = recurrent.num_directions
     arrays = [_to_keras(cell) for cell in cells]
     return [sum(arrays[at : at + directions], []) for at in range(0, len(cells), directions)]
@@ -113,7 +120,7 @@ def load_keras_weights_(recurrent: Recurrent, weights: Sequence[Sequence[np.ndar
         ValueError: Keras has no such layer, or the weights are of other layers or shapes; then nothing
             is changed.
     """
-    cells = recurrent._cells()
+    cells = recurrent._weights()
     if len(weights) != recurrent.num_layers:
         raise ValueError(
             f"weights are a list for each of the {recurrent.num_layers} layers, not {len(weights)}"

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from common.compute.device import is_gpu, upload
 from common.recurrent.cells import Cell, GRUCell, LSTMCell, SimpleRNNCell
+from common.recurrent.names import StandardCell
 from common.recurrent.padding import Padding
 from common.recurrent.state import State
 
-STANDARD: dict[str, tuple[Callable[..., nn.RNNBase], str, Callable[..., Cell]]] = {
+STANDARD: dict[StandardCell, tuple[Callable[..., nn.RNNBase], str, Callable[..., Cell]]] = {
     "rnn": (nn.RNN, "RNN_TANH", SimpleRNNCell),
     "rnn_relu": (
         partial(nn.RNN, nonlinearity="relu"),

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from common.recurrent.cells import Cell
+from common.recurrent.cells import ALL, Cell
 from common.recurrent.deferred import view_of
 from common.recurrent.state import State
 
@@ -37,11 +37,11 @@ class Regularization:
             "recurrent_dropout": self.recurrent_dropout,
             "weight_dropout": self.weight_dropout,
         }
-        for name, value in [*dropped.items(), *(("zoneout", p) for p in self._zoneout(1))]:
+        for name, value in [*dropped.items(), *(("zoneout", p) for p in self.zoneouts(1))]:
             if not 0 <= value < 1:
                 raise ValueError(f"{name} is a probability below 1, not {value}")
 
-    def _zoneout(self, tensors: int) -> Sequence[float]:
+    def zoneouts(self, tensors: int) -> Sequence[float]:
         """The probability for each of some tensors of a state."""
         one = isinstance(self.zoneout, int | float)
         return [self.zoneout] * tensors if one else self.zoneout  # type: ignore
@@ -49,7 +49,7 @@ class Regularization:
     @property
     def is_none(self) -> bool:
         """Whether nothing is dropped or kept."""
-        return not (self.recurrent_dropout or self.weight_dropout or any(self._zoneout(1)))
+        return not (self.recurrent_dropout or self.weight_dropout or any(self.zoneouts(1)))
 
     def check(self, cell: Cell) -> None:
         """Raise a ValueError for a cell that has nothing of what is to be dropped."""
@@ -64,7 +64,7 @@ class Regularization:
                 "nothing"
             )
         tensors = len(cell.initial_state(1, cell.weight_ih))
-        if len(self._zoneout(tensors)) != tensors:
+        if len(self.zoneouts(tensors)) != tensors:
             raise ValueError(
                 f"zoneout is a number, or one for each of the {tensors} tensors of the state of "
                 f"{name}, not {self.zoneout}"
@@ -79,7 +79,7 @@ class Regularization:
 
     def keeps_kernels(self, training: bool) -> bool:
         """Whether `torch.nn`'s kernels compute what is left of it."""
-        return not any(self._zoneout(1)) and not (training and self.recurrent_dropout)
+        return not any(self.zoneouts(1)) and not (training and self.recurrent_dropout)
 
     def apply(self, cell: Cell, training: bool) -> Cell:
         """A view of a cell for one pass, sharing its weights."""
@@ -88,9 +88,9 @@ class Regularization:
             cell = view_of(cell, _replaced={**cell._replaced, "weight_hh": weight})
         if training and self.recurrent_dropout:
             cell = view_of(cell, _masks=RecurrentMasks(self.recurrent_dropout))
-        if any(self._zoneout(1)):
+        if any(self.zoneouts(1)):
             tensors = len(cell.initial_state(0, cell.weight_ih))
-            cell = Zoneout(cell, self._zoneout(tensors), training)
+            cell = Zoneout(cell, self.zoneouts(tensors), training)
         return cell
 
 
@@ -137,7 +137,7 @@ class Zoneout(Cell):
         self.training = training
         self.input_size, self.hidden_size = cell.input_size, cell.hidden_size
 
-    def project(self, inputs: Tensor, columns: slice = slice(None), bias: bool = True) -> Tensor:
+    def project(self, inputs: Tensor, columns: slice = ALL, bias: bool = True) -> Tensor:
         return self.cell.project(inputs, columns, bias)
 
     def step(self, projected: Tensor, state: State) -> State:

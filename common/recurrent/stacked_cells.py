@@ -182,7 +182,8 @@ class StackedCells(nn.Module):
 
     def initial_state(self, batch: int, like: Tensor) -> RecurrentState:
         """The state before the first step: the learnt one, or as `Cell.initial_state` makes it."""
-        state = tuple(cell.initial_state(batch, like) for cell in self._weights())
+        cells: Any = self._kernel_cells if self.kernel is not None else self.cells.values()
+        state = tuple(cell.initial_state(batch, like) for cell in cells)
         if self.first_state is None:
             return state
         learnt = iter(self.first_state)

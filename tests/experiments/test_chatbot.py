@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
 from common.training import session
 from common.training.options import TrainingOptions
 from common.training.task import Evaluation
 from experiments.chatbot import Options, make_task
 from tests.commands import ROOT
+from tests.experiments.runs import assert_same_weights
 
 KIND = "chatbot"
 
@@ -66,8 +66,4 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(tmp_path):
     train(tmp_path / "whole", 2)
     train(tmp_path / "part")
     train(tmp_path / "part", 2, resume=True)
-    whole, part = (
-        torch.load(tmp_path / name / "training.pt", weights_only=True)["model"]
-        for name in ("whole", "part")
-    )
-    assert all(torch.equal(whole[name], part[name]) for name in whole)
+    assert_same_weights(tmp_path / "whole", tmp_path / "part")

@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
 from common.training import session
 from common.training.task import Evaluation
 from experiments.depth import Options, make_task
+from tests.experiments.runs import assert_same_weights
 
 KIND = "depth"
 
@@ -49,8 +49,4 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(tmp_path, text):
     train(tmp_path / "whole", text)
     train(tmp_path / "part", text, epochs=1)
     train(tmp_path / "part", text, resume=True)
-    whole, part = (
-        torch.load(tmp_path / name / "training.pt", weights_only=True)["model"]
-        for name in ("whole", "part")
-    )
-    assert all(torch.equal(whole[name], part[name]) for name in whole)
+    assert_same_weights(tmp_path / "whole", tmp_path / "part")

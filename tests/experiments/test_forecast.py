@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from common.errors import UserError
 from common.training import session
 from common.training.options import TrainingOptions
 from common.training.task import Evaluation
 from experiments.forecast import Options, make_task
+from tests.experiments.runs import assert_same_weights
 
 KIND = "forecast"
 
@@ -40,11 +40,7 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(tmp_path):
     train(tmp_path / "whole")
     train(tmp_path / "part", epochs=1)
     train(tmp_path / "part", resume=True)
-    whole, part = (
-        torch.load(tmp_path / name / "training.pt", weights_only=True)["model"]
-        for name in ("whole", "part")
-    )
-    assert all(torch.equal(whole[name], part[name]) for name in whole)
+    assert_same_weights(tmp_path / "whole", tmp_path / "part")
 
 
 def test_a_file_with_a_season_is_forecast_in_percent(tmp_path):

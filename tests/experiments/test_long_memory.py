@@ -6,13 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
 from common.errors import UserError
 from common.training import session
 from common.training.task import Evaluation
 from experiments import long_memory
 from experiments.long_memory import Options, make_task
+from tests.experiments.runs import assert_same_weights
 
 KIND = "long_memory"
 
@@ -52,11 +52,7 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(tmp_path, task):
             here = replace(training, epochs=each, batch_size=4)
             evaluation = train(tmp_path / name, training=here, resume=True, **how)
     assert {"memoryless", "rnn", "lstm", "lstm_rate"} < set(evaluation.metrics)
-    whole, part = (
-        torch.load(tmp_path / name / "training.pt", weights_only=True)["model"]
-        for name in ("whole", "part")
-    )
-    assert all(torch.equal(whole[name], part[name]) for name in whole)
+    assert_same_weights(tmp_path / "whole", tmp_path / "part")
 
 
 def test_what_is_refused(tmp_path):

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
 from common.data.conllu import read_conllu
 from common.errors import UserError
@@ -15,6 +14,7 @@ from common.training.options import TrainingOptions
 from common.training.task import Evaluation
 from experiments.part_of_speech import Options, make_task
 from tests.commands import run_module
+from tests.experiments.runs import assert_same_weights
 
 KIND = "part_of_speech"
 
@@ -47,11 +47,7 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(tmp_path):
     train(tmp_path / "whole", epochs=3)
     train(tmp_path / "part", epochs=1)
     train(tmp_path / "part", epochs=3, resume=True)
-    whole, part = (
-        torch.load(tmp_path / name / "training.pt", weights_only=True)["model"]
-        for name in ("whole", "part")
-    )
-    assert all(torch.equal(whole[name], part[name]) for name in whole)
+    assert_same_weights(tmp_path / "whole", tmp_path / "part")
     with pytest.raises(UserError, match="was started with hidden_size = 32, not 16"):
         train(tmp_path / "part", epochs=3, hidden_size=16, resume=True)
 

@@ -6,13 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
 from common.cli.command_line import print_metrics
 from common.training import session
 from common.training.options import TrainingOptions
 from common.training.task import Evaluation
 from experiments.sentiment import Options, make_task
+from tests.experiments.runs import assert_same_weights
 
 KIND = "sentiment"
 
@@ -49,11 +49,7 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(tmp_path, folder):
     train(tmp_path / "whole", data=folder)
     train(tmp_path / "part", epochs=1, data=folder)
     train(tmp_path / "part", data=folder, resume=True)
-    whole, part = (
-        torch.load(tmp_path / name / "training.pt", weights_only=True)["model"]
-        for name in ("whole", "part")
-    )
-    assert all(torch.equal(whole[name], part[name]) for name in whole)
+    assert_same_weights(tmp_path / "whole", tmp_path / "part")
 
 
 def test_a_network_below_the_baseline_says_so(tmp_path, folder, capsys):

@@ -6,13 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from common.training import session
 from common.training.task import Evaluation
 from experiments import vanishing_gradients
 from experiments.vanishing_gradients import Options, make_task
+from tests.experiments.runs import assert_same_weights
 
 KIND = "vanishing_gradients"
 
@@ -44,16 +44,13 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(tmp_path):
     train(tmp_path / "whole")
     train(tmp_path / "part", epochs=1)
     train(tmp_path / "part", resume=True)
-    whole, part = (
-        torch.load(tmp_path / name / "training.pt", weights_only=True)["model"]
-        for name in ("whole", "part")
-    )
-    assert all(torch.equal(whole[name], part[name]) for name in whole)
+    assert_same_weights(tmp_path / "whole", tmp_path / "part")
     # The heat map over training has the curves of before too.
+    found = []
     for name in ("whole", "part"):
         shown = EventAccumulator(str(tmp_path / name / "tensorboard"), {"images": 0}).Reload()
-        last = {tag: shown.Images(tag)[-1].encoded_image_string for tag in shown.Tags()["images"]}
-        assert set(last) == {"gradient norm by time step", "gradient norm over training"}
-        if name == "whole":
-            whole = last
-    assert whole == last
+        found.append(
+            {tag: shown.Images(tag)[-1].encoded_image_string for tag in shown.Tags()["images"]}
+        )
+    assert set(found[0]) == {"gradient norm by time step", "gradient norm over training"}
+    assert found[0] == found[1]

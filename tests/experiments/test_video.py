@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from common.training import session
@@ -15,6 +14,7 @@ from common.training.options import TrainingOptions
 from common.training.task import Evaluation
 from experiments.video import Options, make_task
 from tests.commands import run_module
+from tests.experiments.runs import assert_same_weights
 
 KIND = "video"
 JUDGED = [
@@ -37,11 +37,7 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(tmp_path):
     train(tmp_path / "whole", 2)
     train(tmp_path / "part")
     train(tmp_path / "part", 2, resume=True)
-    whole, part = (
-        torch.load(tmp_path / name / "training.pt", weights_only=True)["model"]
-        for name in ("whole", "part")
-    )
-    assert all(torch.equal(whole[name], part[name]) for name in whole)
+    assert_same_weights(tmp_path / "whole", tmp_path / "part")
 
 
 @pytest.mark.numerical

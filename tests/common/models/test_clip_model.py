@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from common.data.clips import Clip
-from common.models.clip_model import ClipModel, ClipNames
+from common.models.clip_model import ClipEncoder, ClipModel, ClipNames
 
 DRAW = np.random.default_rng(0)
 
@@ -66,3 +66,7 @@ def test_names_are_saved_and_read(tmp_path):
         write(tmp_path / name)
     again = ClipNames.load(tmp_path.joinpath)
     assert again.words == NAMES.words and again.actions.names == NAMES.actions.names
+
+
+def test_layers_are_as_many_as_are_asked_for():
+    assert [ClipEncoder(8, 4, num_layers=n).recurrent.num_layers for n in (1, 3)] == [1, 3]

@@ -243,3 +243,19 @@ def test_weights_that_are_computed_are_not_loaded():
     nn.utils.parametrizations.weight_norm(recurrent.kernel, "weight_hh_l0")
     with pytest.raises(ValueError, match="computed from others"):
         load_keras_weights_(recurrent, weights)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"hidden_size": [4, 3]},
+        {"num_layers": 2, "connections": "residual"},
+        {"num_layers": 2, "connections": "dense"},
+        {"bidirectional": True, "merge": "sum"},
+        {"go_backwards": True},
+        {"zoneout": 0.1},
+    ],
+)
+def test_a_network_that_torch_does_not_have_is_refused(options):
+    with pytest.raises(ValueError, match="torch.nn has no network"):
+        to_torch(Recurrent("gru", 3, **{"hidden_size": 4} | options))

@@ -1,7 +1,8 @@
 """The arithmetic of matrix products: float32 or bfloat16, whichever is faster on this machine.
 
-On some processors bfloat16 is 2.5 times as fast as float32, on others two thirds as fast: it has to be
-measured.
+On some processors bfloat16 is 2.5 times as fast as float32, on others two thirds as fast; on an H100,
+small networks are trained faster in float32, since launching the kernels that cast takes longer than
+the products save. So it is measured.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from common.compute import Precision
-from common.compute.device import has_bfloat16, tensor_float32
+from common.compute.device import has_bfloat16, is_gpu, tensor_float32
 
 Chosen: TypeAlias = Literal["fp32", "bf16"]
 
@@ -29,7 +30,10 @@ SECONDS = 0.025
 ROWS = 64
 """Rows of a measured product: about a batch."""
 LARGEST = 2**24
-"""Most operations of a measured product: there must be time for several rounds."""
+"""Most operations of a measured product on a CPU: there must be time for several rounds."""
+LARGEST_ON_GPU = 2**31
+REPEATS = 20
+"""Times that a GPU repeats a product between two synchronisations."""
 
 
 def choose_precision(
@@ -38,18 +42,18 @@ def choose_precision(
     """The precision that a model is to be computed with.
 
     Args:
-        precision: "fp32" or "bf16", which is returned. "auto" is bf16 where it is faster: on a CPU
-            where products of the model's sizes are measured to be at least 1.15 times as fast, on a
-            GPU where the hardware has it.
+        precision: "fp32" or "bf16", which is returned. "auto" is bf16 where it is faster: where the
+            device has it, and products of the model's sizes are measured to be at least 1.15 times as
+            fast.
         model: whose product sizes are measured.
         device: that of the model by default.
     """
     if precision != "auto":
         return precision
     device = next(model.parameters()).device if device is None else device
-    if device.type != "cpu":
-        return "bf16" if has_bfloat16(device) else "fp32"
-    return "bf16" if bfloat16_speed_up(model) >= NEEDED else "fp32"
+    if device.type != "cpu" and not has_bfloat16(device):
+        return "fp32"
+    return "bf16" if bfloat16_speed_up(model, device) >= NEEDED else "fp32"
 
 
 def describe_choice(precision: Precision, model: nn.Module) -> str:
@@ -58,21 +62,21 @@ def describe_choice(precision: Precision, model: nn.Module) -> str:
     device = next(model.parameters()).device
     if precision != "auto":
         why = "as requested"
-    elif device.type != "cpu":
-        why = f"{device} {'has' if chosen == 'bf16' else 'lacks'} bfloat16"
+    elif device.type != "cpu" and not has_bfloat16(device):
+        why = f"{device} lacks bfloat16"
     else:
-        ratio = bfloat16_speed_up(model)
+        ratio = bfloat16_speed_up(model, device)
         why = f"products in bfloat16 are {ratio:.2f} times as fast as in float32 here"
     return f"precision {chosen}: {why}"
 
 
-def bfloat16_speed_up(model: nn.Module) -> float:
-    """How many times as fast the CPU multiplies in bfloat16 as in float32, for a model's sizes.
+def bfloat16_speed_up(model: nn.Module, device: torch.device) -> float:
+    """How many times as fast a device multiplies in bfloat16 as in float32, for a model's sizes.
 
-    A measurement of a few products, forward and backward, under 50 ms; once in a process for the
-    same sizes.
+    A measurement of the products of one step, forward and backward, under 50 ms; once in a process for
+    the same sizes. On a GPU the launching of kernels is part of the time, as it is in a recurrence.
     """
-    return _measured_speed_up(product_sizes(model))
+    return _measured_speed_up(product_sizes(model), device)
 
 
 def product_sizes(model: nn.Module, most: int = 3) -> tuple[tuple[int, int], ...]:
@@ -90,7 +94,7 @@ def product_sizes(model: nn.Module, most: int = 3) -> tuple[tuple[int, int], ...
 
 
 @lru_cache(maxsize=64)
-def _measured_speed_up(sizes: tuple[tuple[int, int], ...]) -> float:
+def _measured_speed_up(sizes: tuple[tuple[int, int], ...], device: torch.device) -> float:
     """The ratio of the fastest of interleaved rounds, on one thread.
 
     Several threads wait for each other: where other processes use the cores, only that wait would be
@@ -101,13 +105,13 @@ def _measured_speed_up(sizes: tuple[tuple[int, int], ...]) -> float:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return _ratio_of_fastest(sizes)
+        return _ratio_of_fastest(sizes, device)
     finally:
         torch.set_num_threads(threads)
 
 
-def _ratio_of_fastest(sizes: tuple[tuple[int, int], ...]) -> float:
-    work = [_Products(outputs, features) for outputs, features in sizes]
+def _ratio_of_fastest(sizes: tuple[tuple[int, int], ...], device: torch.device) -> float:
+    work = [_Products(outputs, features, device) for outputs, features in sizes]
     best = {dtype: [float("inf")] * len(work) for dtype in (torch.float32, torch.bfloat16)}
     for products in work:  # the first call may compile a kernel for the shape
         for dtype in best:
@@ -124,12 +128,14 @@ def _ratio_of_fastest(sizes: tuple[tuple[int, int], ...]) -> float:
 class _Products:
     """The products of one layer: forward, and backward to its input and to its weight."""
 
-    def __init__(self, outputs: int, features: int) -> None:
-        outputs = max(1, min(outputs, LARGEST // (2 * ROWS * features)))
+    def __init__(self, outputs: int, features: int, device: torch.device) -> None:
+        largest = LARGEST_ON_GPU if is_gpu(device) else LARGEST
+        outputs = max(1, min(outputs, largest // (2 * ROWS * features)))
+        self.device = device
         # Ones: the values do not matter, and random ones would change the state of the generators.
-        self.inputs = torch.ones(ROWS, features)
-        self.gradient = torch.ones(ROWS, outputs)
-        weight = torch.ones(outputs, features)
+        self.inputs = torch.ones(ROWS, features, device=device)
+        self.gradient = torch.ones(ROWS, outputs, device=device)
+        weight = torch.ones(outputs, features, device=device)
         self.weights: dict[torch.dtype, Tensor] = {
             dtype: weight.to(dtype) for dtype in (torch.float32, torch.bfloat16)
         }
@@ -138,14 +144,25 @@ class _Products:
     def seconds(self, dtype: torch.dtype) -> float:
         """The time of the products, and of casting activations, but not of casting weights, which
         autocast does once for many steps."""
+        if not is_gpu(self.device):
+            # The CPU time of this thread, which does not count the time of other processes.
+            start = time.thread_time()
+            self.multiply(dtype)
+            return time.thread_time() - start
+        synchronize = torch.get_device_module(self.device).synchronize
+        synchronize(self.device)
+        start = time.perf_counter()
+        for _ in range(REPEATS):
+            self.multiply(dtype)
+        synchronize(self.device)
+        return (time.perf_counter() - start) / REPEATS
+
+    def multiply(self, dtype: torch.dtype) -> None:
         weight = self.weights[dtype]
-        # The CPU time of this thread, which does not count the time of other processes.
-        start = time.thread_time()
         inputs, gradient = self.inputs.to(dtype), self.gradient.to(dtype)
         F.linear(inputs, weight)
         gradient @ weight
         gradient.t() @ inputs
-        return time.thread_time() - start
 
 
 @contextmanager

@@ -155,6 +155,8 @@ def unroll_layer(
         inputs = inputs.flip(0) if padding is None else padding.reverse(inputs)
     if mode == "LSTM" and padding is not None:
         inputs, weights = _hold_memory(inputs, weights, padding)
+    if is_gpu(inputs.device) and weights[2] is None:
+        weights = _with_zero_biases(weights)
     first = tuple(part.unsqueeze(0).contiguous() for part in state)  # cuDNN refuses a view
     outputs, last = _call(mode, inputs, first, weights, (1, 0.0, False, False))
     hidden, *memory = (part.squeeze(0) for part in last)
@@ -163,6 +165,19 @@ def unroll_layer(
     hidden = padding.last(outputs, state[0])
     outputs = padding.clear(outputs)
     return padding.reverse(outputs) if reverse else outputs, (hidden, *memory)
+
+
+def _with_zero_biases(weights: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """The weights of one layer and direction of several, for cuDNN.
+
+    cuDNN keeps biases also where there are none, as zeros behind the weights. PyTorch takes the weights
+    of the first of several layers, which lie as those of a single layer do, for such a buffer (seen
+    with 2.11): the weights of the next layer would be the biases.
+    """
+    weight, recurrent, *_ = weights
+    assert weight is not None
+    zeros = weight.new_zeros(len(weight))
+    return [weight, recurrent, zeros, zeros]
 
 
 def _hold_memory(

@@ -140,7 +140,7 @@ class Trainer:
         self.interruption = Interruption()
         self.update = Update(
             self.model, self.optimizer, clip_norm=self.clip_norm, accumulate=self.accumulate,
-            precision=choose_precision(self.precision, self.model), world=world,
+            precision=world.from_first(choose_precision(self.precision, self.model)), world=world,
             compilation=Compilation(self.model, self.tracker.warn) if self.compile else None,
         )  # fmt: skip
         self.device, self.parameters = self.update.device, self.update.parameters

@@ -79,5 +79,5 @@ def _waits_for_cuda() -> Iterator[list[str]]:
     found += [
         f"{each.message} @ {each.filename}:{each.lineno}"
         for each in noted
-        if "synchronizing" in str(each.message)
+        if "called a synchronizing" in str(each.message)
     ]

@@ -21,6 +21,8 @@ def pytest_configure(config: pytest.Config) -> None:
             pretended.register()
         except pretended.Unavailable as reason:
             pytest.exit(f"skipped: {reason}", returncode=0)
+    # cuDNN rounds float32 to TensorFloat-32 where PyTorch's default stands.
+    torch.backends.cudnn.allow_tf32 = False
     torch.set_default_device(pretended.wanted())
     torch.Generator = Generator  # type: ignore[misc, assignment]
 

@@ -197,6 +197,9 @@ def _recurrent_rule(overload: Any, states: int, train: int) -> Callable[..., Any
         for state in hx if isinstance(hx, list | tuple) else (hx,):
             if not state.is_contiguous():
                 raise RuntimeError("rnn: hx is not contiguous")
+        params, biased = args[states + 1], args[states + 2]
+        if not biased and _has_content_behind(params):
+            raise RuntimeError("cuDNN takes what lies behind the weights for biases")
         # Its rule for autocast would compute in float16; it has bfloat16 only from 9.13 on.
         if torch.is_autocast_enabled(NAME) or args[0].dtype == torch.bfloat16:
             raise RuntimeError("cuDNN's recurrent kernels are not for bfloat16")
@@ -215,6 +218,21 @@ def _recurrent_rule(overload: Any, states: int, train: int) -> Callable[..., Any
         return result
 
     return checked
+
+
+def _has_content_behind(params: list[Tensor]) -> bool:
+    """Whether weights without biases fill one chunk of memory in order, and what follows in it is not
+    the zeros that cuDNN keeps there."""
+    first = params[0].detach()
+    end = first.data_ptr()
+    for weight in params:
+        if weight.data_ptr() != end:
+            return False
+        end += weight.numel() * weight.element_size()
+    place = first.storage_offset() + (end - first.data_ptr()) // first.element_size()
+    biases = sum(len(weight) for weight in params)
+    room = first.untyped_storage().nbytes() // first.element_size() - place
+    return room >= biases and bool(first.as_strided((biases,), (1,), place).cpu().any())
 
 
 def _refuse(gradient: Tensor) -> None:

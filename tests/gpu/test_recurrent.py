@@ -44,6 +44,31 @@ def results(network: Recurrent, inputs: Tensor, lengths: Tensor | None, state=No
     return [t.detach().cpu() for t in (outputs, *ends, *torch.autograd.grad(loss, wanted))]
 
 
+def lay_out_for_cudnn(network: Recurrent) -> None:
+    """Put the weights of a kernel into one chunk of memory, as `flatten_parameters` does on CUDA."""
+    weights = list(network.kernel.parameters())
+    size = sum(weight.numel() for weight in weights)
+    chunk = weights[0].new_zeros(size + sum(len(weight) for weight in weights)).detach()
+    place = 0
+    for weight in weights:
+        part = chunk[place : place + weight.numel()].view_as(weight)
+        weight.data = part.copy_(weight.data)
+        place += weight.numel()
+
+
+@pytest.mark.parametrize("both", [False, True])
+@pytest.mark.parametrize("cell", ["gru", "lstm", "rnn", "rnn_relu"])
+def test_layers_without_biases_take_none_from_the_next_layer(device, cell, both):
+    network = Recurrent(cell, FEATURES, HIDDEN, num_layers=2, bidirectional=both, bias=False)
+    there = copy.deepcopy(network).double().to(device)
+    lay_out_for_cudnn(there)
+    inputs, lengths = torch.randn(B, T, FEATURES).double(), torch.tensor(LENGTHS["ragged"])
+    expected = network.double()(inputs, lengths)[0]
+    for given in (lengths, lengths.to(device)):
+        outputs, _ = there(inputs.to(device), given)
+        torch.testing.assert_close(outputs.cpu(), expected)
+
+
 @pytest.mark.parametrize("kind", LENGTHS)
 @pytest.mark.parametrize(("layers", "both"), SHAPES)
 @pytest.mark.parametrize("cell", KINDS)

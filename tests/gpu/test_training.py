@@ -65,7 +65,9 @@ def test_a_resumed_training_equals_an_uninterrupted_one(device, tmp_path, precis
         if exact:
             assert torch.equal(found["model"][name], tensor), name
         else:
-            torch.testing.assert_close(found["model"][name], tensor, rtol=0.05, atol=0.05)
+            # An update of AdamW moves a weight by about the learning rate, and a gradient near 0 by
+            # rounding alone one way or the other; fewer than 7 updates follow the resumption.
+            torch.testing.assert_close(found["model"][name], tensor, rtol=0, atol=7 * 2 * 0.01)
     if exact:
         assert torch.equal(found["generators"][0]["device"], expected["generators"][0]["device"])
 

@@ -200,11 +200,11 @@ def test_a_measured_precision_is_printed_kept_and_resumed_with(data, tmp_path, m
     def took(split: str) -> str:
         return json.loads((tmp_path / "run" / f"evaluation-{split}.json").read_text())["precision"]
 
-    monkeypatch.setattr("common.compute.precision.bfloat16_speed_up", lambda model: 2.0)
+    monkeypatch.setattr("common.compute.precision.bfloat16_speed_up", lambda model, device: 2.0)
     train(options)
     assert "precision bf16: products in bfloat16 are 2.00 times as fast" in capsys.readouterr().err
     assert kept() == took("val") == "bf16"
-    monkeypatch.setattr("common.compute.precision.bfloat16_speed_up", lambda model: 1.1)
+    monkeypatch.setattr("common.compute.precision.bfloat16_speed_up", lambda model, device: 1.1)
     train(replace(options, training=replace(training, epochs=2), resume=True))
     assert kept() == took("val") == "bf16"  # what training chose stays
     evaluate_run(tmp_path / "run", "test", device="cpu")

@@ -116,10 +116,10 @@ def test_a_whole_update_and_a_search_follow_the_precision(monkeypatch, chosen, a
 
 def test_auto_is_chosen_once_by_a_trainer_and_by_each_search(monkeypatch):
     model, batch = make_model(), make_batch()
-    monkeypatch.setattr(precision, "bfloat16_speed_up", lambda model: 2.0)
+    monkeypatch.setattr(precision, "bfloat16_speed_up", lambda model, device: 2.0)
     optimizer = torch.optim.AdamW(model.parameters())
     trainer = Trainer(model, optimizer, lambda epoch: [batch], max_steps=1, precision="auto")
-    monkeypatch.setattr(precision, "bfloat16_speed_up", lambda model: 0.5)
+    monkeypatch.setattr(precision, "bfloat16_speed_up", lambda model, device: 0.5)
     assert trainer.update.precision == "bf16"
     search = BeamSearch(beam_size=2, max_length=4)
     found = model.eval().generate(*batch.inputs, search=search, precision="auto")

@@ -74,7 +74,7 @@ $(STAMP): pyproject.toml
 	$(RUN) -c "$$recent" || fail "$(VENV) was made by $$($(RUN) --version 2>&1)," \
 	  "but 3.11 or newer is needed. Remove the folder $(VENV) and try again."
 	@echo "Installing into $(VENV): once, and most of it is torch ..."
-	$(RUN) -m pip install --editable '.[dev]'
+	$(RUN) -m pip install --editable '.[dev]' --config-settings editable_mode=compat
 	@error=$$($(RUN) -c 'import torchvision' 2>&1) || { \
 	  echo "error: torch and torchvision do not fit each other" \
 	    "($$(echo "$$error" | tail -n 1)). Install a pair that does, from one index:" \

@@ -8,7 +8,7 @@ from common.errors import silence_interrupts
 silence_interrupts(__name__)
 
 if TYPE_CHECKING:
-    from captioning.captioner import Captioner
-    from common.models.writer import Sentence
+    from captioning.captioner import Captioner as Captioner
+    from common.models.writer import Sentence as Sentence
 
 __all__, __getattr__ = handing_on(__name__, __file__)

@@ -16,8 +16,8 @@ from typing import Any
 def handing_on(package: str, file: str) -> tuple[list[str], Callable[[str], Any]]:
     """The `__all__` and the `__getattr__` (PEP 562) of a package.
 
-    What is handed on are the names that its `__init__.py` imports `if TYPE_CHECKING`, so that they
-    are listed once, and type checkers see them.
+    What is handed on are the names that its `__init__.py` imports `if TYPE_CHECKING`, as themselves
+    (`import Run as Run`), so that they are listed once, and strict type checkers see them (PEP 484).
 
     Args:
         package: its full name.

@@ -271,3 +271,22 @@ def test_torch_load_is_never_hidden_behind_another_name():
     """`from torch import load` would escape the test above."""
     for file in source_files():
         assert not {"torch.load", "numpy.load"} & imported_modules(file), file
+
+
+def test_packages_are_typed_for_those_who_import_them():
+    """Strict type checkers take only what is imported as itself for part of a package."""
+    listed = project()["tool"]["setuptools"]["package-data"]
+    for package in PACKAGES:
+        assert (ROOT / package / "py.typed").exists() and "py.typed" in listed[package]
+    for path in ROOT.glob("*/**/__init__.py"):
+        text = path.read_text(encoding="utf-8")
+        if "handing_on(__name__" in text and path.parent.name != ".venv":
+            guarded = [each for each in ast.parse(text).body if isinstance(each, ast.If)]
+            names = [name for block in guarded for node in block.body for name in node.names]
+            assert names and all(name.asname == name.name for name in names), path
+
+
+def test_the_citation_is_of_this_version():
+    text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    here = project()["project"]
+    assert f"\nversion: {here['version']}\n" in text and f"license: {here['license']}\n" in text

@@ -6,34 +6,42 @@ from common import handing_on
 
 if TYPE_CHECKING:
     from common.decoding.attention import (
-        AdditiveAttention,
-        Attended,
-        Attention,
-        ConcatAttention,
-        DotAttention,
-        GeneralAttention,
-        Memory,
-        coverage_penalty,
+        AdditiveAttention as AdditiveAttention,
+        Attended as Attended,
+        Attention as Attention,
+        ConcatAttention as ConcatAttention,
+        DotAttention as DotAttention,
+        GeneralAttention as GeneralAttention,
+        Memory as Memory,
+        coverage_penalty as coverage_penalty,
     )
     from common.decoding.constraints import (
-        Constraint,
-        Forbidden,
-        MinimumLength,
-        NoRepeatedNgrams,
+        Constraint as Constraint,
+        Forbidden as Forbidden,
+        MinimumLength as MinimumLength,
+        NoRepeatedNgrams as NoRepeatedNgrams,
     )
-    from common.decoding.context import Context
-    from common.decoding.decoder import RecurrentDecoder
-    from common.decoding.hypotheses import Hypothesis
+    from common.decoding.context import Context as Context
+    from common.decoding.decoder import RecurrentDecoder as RecurrentDecoder
+    from common.decoding.hypotheses import Hypothesis as Hypothesis
     from common.decoding.scheduled_sampling import (
-        SampledInputs,
-        ScheduledSampling,
-        constant_ratio,
-        exponential_ratio,
-        inverse_sigmoid_ratio,
-        linear_ratio,
+        SampledInputs as SampledInputs,
+        ScheduledSampling as ScheduledSampling,
+        constant_ratio as constant_ratio,
+        exponential_ratio as exponential_ratio,
+        inverse_sigmoid_ratio as inverse_sigmoid_ratio,
+        linear_ratio as linear_ratio,
     )
-    from common.decoding.search import BeamSearch, Greedy, Sampling, Search
-    from common.decoding.step_model import Step, StepModel
-    from common.decoding.unrolling import Unrolled
+    from common.decoding.search import (
+        BeamSearch as BeamSearch,
+        Greedy as Greedy,
+        Sampling as Sampling,
+        Search as Search,
+    )
+    from common.decoding.step_model import (
+        Step as Step,
+        StepModel as StepModel,
+    )
+    from common.decoding.unrolling import Unrolled as Unrolled
 
 __all__, __getattr__ = handing_on(__name__, __file__)

@@ -20,8 +20,7 @@ from common.errors import UserError
 from common.files import make_folder, open_regular, write_json
 from common.runs import contents
 from common.runs.contents import FORMAT
-from common.runs.lock import NAME as LOCK
-from common.runs.lock import Lock
+from common.runs.lock import NAME as LOCK, Lock
 from common.runs.origin import what_makes_it
 from common.runs.weights import (
     Model,

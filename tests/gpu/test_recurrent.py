@@ -14,9 +14,9 @@ from common.recurrent import (
     LayerNormLSTMCell,
     MinGRUCell,
     Recurrent,
+    layer as layer_module,
     map_state,
 )
-from common.recurrent import layer as layer_module
 from common.recurrent.state import state_tensors
 
 B, T, FEATURES, HIDDEN = 6, 9, 5, 7

@@ -11,8 +11,7 @@ import pytest
 from captioning.options import TrainOptions as CaptionerOptions
 from common.config.plain import from_dict
 from common.errors import UserError
-from seq2seq.options import EncoderOptions
-from seq2seq.options import TrainOptions as TranslatorOptions
+from seq2seq.options import EncoderOptions, TrainOptions as TranslatorOptions
 
 
 @pytest.mark.parametrize(

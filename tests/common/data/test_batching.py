@@ -7,8 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from common.data.batching import Batches, bucketed_batches, pad_sequences, padding_ratio
 from common.models.encoder_decoder import Batch

@@ -6,8 +6,7 @@ import itertools
 import math
 from functools import partial
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from tests.common.decoding.fake_models import (
     BOS,

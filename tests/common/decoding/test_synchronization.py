@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from common.decoding import frontier
 from common.decoding.frontier import SYNCHRONIZE_EVERY, Frontier

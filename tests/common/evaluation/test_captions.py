@@ -9,8 +9,7 @@ from math import exp, isclose, log, sqrt
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from sacrebleu.metrics import BLEU
 
 from common.evaluation.captions import (

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 import sacrebleu
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from common.errors import UserError
 from common.evaluation.translation import comparable, score_translations, tokenization_for

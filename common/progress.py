@@ -19,6 +19,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Self, TypeVar
 
+from common.errors import printable
+
 Item = TypeVar("Item")
 
 FIRST, THEN, LATER = (
@@ -94,7 +96,7 @@ class Bar:
         line: Callable[[], str] | None = None,
         shown: bool = True,
     ) -> None:
-        self.what, self.total, self.unit, self.done = what, total, unit, done
+        self.what, self.total, self.unit, self.done = printable(what), total, unit, done
         self._line = self._left if line is None else line
         self._before, self._keep = done, keep
         self._began = self._last = time.perf_counter()
@@ -103,7 +105,7 @@ class Bar:
         self._bar: Any = None
         if self._shown and _draws():
             self._bar = _tqdm()(
-                desc=what, total=total, initial=done, unit=f" {unit}", leave=keep, delay=delay,
+                desc=self.what, total=total, initial=done, unit=f" {unit}", leave=keep, delay=delay,
                 bar_format=shape, dynamic_ncols=True, disable=False, file=sys.stderr,
             )  # fmt: skip
 

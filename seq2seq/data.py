@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from tqdm import tqdm
 
 from common.data.damage import Tally
 from common.data.dataset import DataSet
@@ -21,6 +20,7 @@ from common.data.pairs import Pair, PairReader
 from common.data.reading import decode_line
 from common.data.splits import SeededSplits, check_fractions, in_order
 from common.errors import UserError
+from common.progress import Bar
 from seq2seq.formats import FORMATS, Read
 
 __all__ = ["Pair", "ParallelData", "ParallelText", "load"]
@@ -134,9 +134,7 @@ def survey(
     numbers = array("B")  # for each pair the number of its split
     texts: dict[str, ParallelText] = {}
     hashes: dict[str, list[np.ndarray]] = {}
-    with tqdm(
-        desc=f"reading {reader.name}", unit=" pairs", leave=False, delay=1.0, disable=None
-    ) as bar:
+    with Bar(f"reading {reader.name}", unit="pairs", delay=1.0) as bar:
         for sources, targets, splits in reader.blocks(damage):
             both = zip(splits, sources, strict=True)
             names = [split or split_of(source.decode()) for split, source in both]
@@ -153,7 +151,7 @@ def survey(
                     some = [*compress(sources, chosen)], [*compress(targets, chosen)]
                 hashes.setdefault(name, []).append(texts[name].add(*some))
             numbers.extend(map(list(texts).index, names))
-            bar.update(len(sources))
+            bar.advance(len(sources))
     # Sorting is ten times as fast as numpy's own functions for sets.
     return texts, {name: np.sort(np.concatenate(parts)) for name, parts in hashes.items()}
 

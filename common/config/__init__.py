@@ -19,5 +19,6 @@ if TYPE_CHECKING:
     )
     from common.config.changes import MAY_CHANGE, MayChange
     from common.config.marks import BASIC, HIDDEN, LOCAL, POSITIONAL, File, Folder, Group, Metavar
+    from common.config.quiet import Quiet
 
 __all__, __getattr__ = handing_on(__name__, __file__)

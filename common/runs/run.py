@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from common.config.changes import refuse_changes
 from common.config.plain import Options, from_dict, of_today, plain
 from common.errors import UserError
 from common.files import make_folder, open_regular, write_json
+from common.progress import warn
 from common.runs import contents
 from common.runs.contents import FORMAT
 from common.runs.lock import NAME as LOCK
@@ -303,10 +303,9 @@ class Run:
         return read_state(self.path / "training.pt") if self.has_training_state() else None
 
     def _make_again(self) -> None:
-        print(
+        warn(
             f"{self.path} was moved or deleted while it was trained in: it is made again, without the "
-            "figures and the best weights of before",
-            file=sys.stderr,
+            "figures and the best weights of before"
         )
         self.path.mkdir(parents=True, exist_ok=True)
         contents.record(self.path, "config.json")

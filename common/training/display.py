@@ -110,7 +110,8 @@ class Display:
         if limits.patience is not None:
             left = left.replace("about", "at most")
         # Nobody knows yet what a validation takes.
-        return f"{left} left{'' if self._validations or self.validate_every == 0 else ' and validations'}"
+        unknown = self.validate_every != 0 and not self._validations
+        return f"{left} left{' and validations' if unknown else ''}"
 
     @property
     def epoch_steps(self) -> int:

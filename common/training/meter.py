@@ -22,7 +22,7 @@ from common.training.progress import Progress
 from common.training.tracking import Tracker
 
 WIDTH = 100  # characters of a line
-BEST = "  (best so far)"
+BEST = "  (best)"
 UNMOVED = 3  # validations that repeat the monitored metric, until that is said
 
 
@@ -196,8 +196,7 @@ class Reports:
         names = dict.fromkeys([*([monitor] if monitor else []), "loss", *metrics])
         end = BEST if improved and self.monitor else ""
         line = f"epoch {self.progress.epoch + 1}  step {self.progress.step}"
-        line += f"  training loss {self._newest_loss:.4g}"
-        line += "  |  validation" if metrics else ""
+        line += f"  loss {self._newest_loss:.4g}{'  validation:' if metrics else ''}"
         for name in names:
             part = f"  {name} {metrics[name]:.4g}" if name in metrics else ""
             if name == monitor or len(line) + len(part) + len(BEST) <= WIDTH:

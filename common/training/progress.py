@@ -83,7 +83,7 @@ class Limits:
         return min((each for each in (self.steps, epochs) if each is not None), default=None)
 
     def fraction(self, progress: Progress, epoch_steps: int) -> float:
-        """How much of the training is done, by the limit that is nearest; 0 where only patience ends it."""
+        """How much of the training is done, by the nearest limit; 0 where only patience ends it."""
         most, minutes = self.most_steps(epoch_steps), self.minutes
         by_steps = progress.step / max(1, most) if most is not None else 0.0
         by_time = progress.seconds / (60 * minutes) if minutes else 0.0

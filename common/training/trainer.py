@@ -150,7 +150,8 @@ class Trainer:
         self.meter = Meter(self.figures, self.unit)
         self.display = Display(
             progress, self.limits, self.unit, self.meter.newest, shown=self.tracker.progress,
-            group=self.accumulate * world.size, validate_every=self.validate_every if self.validate else 0,
+            group=self.accumulate * world.size,
+            validate_every=self.validate_every if self.validate is not None else 0,
         )  # fmt: skip
         reporting = self.tracker, self.meter, self.optimizer, progress, self.display, monitor
         self.reports = Reports(*reporting)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence, Sized
+from collections.abc import Callable, Generator, Iterator, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import fields, is_dataclass
@@ -15,10 +15,31 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from common.compute.device import is_gpu, map_tensors, pinned, upload
+from common.errors import UserError
 from common.training.distributed import World
 from common.training.interruption import leave_to_parent
+from common.training.progress import Progress
 
 Batch = TypeVar("Batch")
+
+
+def enter_epoch(batches: Callable[[int], Sequence[Batch]], progress: Progress) -> Sequence[Batch]:
+    """The batches of the present epoch, the same again where it is resumed; `progress` counts them.
+
+    Raises:
+        UserError: there is none, or the epoch that is resumed had more or fewer.
+    """
+    found = batches(progress.epoch)
+    if not len(found):
+        raise UserError("there is nothing to train on: the training data gives no batch.")
+    if progress.batch and len(found) != progress.epoch_batches:
+        raise UserError(
+            f"the data or the batch size has changed: epoch {progress.epoch + 1} has "
+            f"{len(found)} batches now, and had {progress.epoch_batches}. "
+            "Resume with what the run was started with, or start another run."
+        )
+    progress.epoch_batches = len(found)
+    return found
 
 
 def grouped(

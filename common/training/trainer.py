@@ -15,9 +15,8 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from common.compute import Precision
 from common.compute.precision import choose_precision
-from common.errors import UserError
 from common.runs.run import Run
-from common.training.batches import grouped
+from common.training.batches import enter_epoch, grouped
 from common.training.checkpoint import Checkpoint
 from common.training.compilation import Compilation
 from common.training.display import Display
@@ -224,17 +223,7 @@ class Trainer:
 
     def _enter_epoch(self) -> Sequence[Any]:
         """The batches of the present epoch: the same again where it is resumed."""
-        progress = self.progress
-        batches = self.batches(progress.epoch)
-        if not len(batches):
-            raise UserError("there is nothing to train on: the training data gives no batch.")
-        if progress.batch and len(batches) != progress.epoch_batches:
-            raise UserError(
-                f"the data or the batch size has changed: epoch {progress.epoch + 1} has "
-                f"{len(batches)} batches now, and had {progress.epoch_batches}. "
-                "Resume with what the run was started with, or start another run."
-            )
-        progress.epoch_batches = len(batches)
+        batches = enter_epoch(self.batches, self.progress)
         self.display.begin_epoch()
         return batches
 

@@ -8,7 +8,6 @@ from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain, compress, repeat
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,6 +19,7 @@ from common.data.pairs import Pair, PairReader
 from common.data.reading import decode_line
 from common.data.splits import SeededSplits, check_fractions, in_order
 from common.errors import UserError
+from common.files import expanded
 from common.progress import Bar
 from seq2seq.formats import FORMATS, Read
 
@@ -237,7 +237,7 @@ def load(
     Raises:
         UserError: no folder, no known format, no pair, or too much damage.
     """
-    path = Path(path)
+    path = expanded(path)
     check_fractions(val_fraction, test_fraction, max_problems, "pair")
     found = find_format(path, FORMATS, format, what="parallel text")
     reading = found.format.read(found.files, source, target)

@@ -123,9 +123,12 @@ def test_options_tell_whether_a_resumed_run_may_change_them():
 @pytest.mark.parametrize(
     ("command", "basic"),
     [
-        (["captioning", "caption"], "RUN IMAGE --json --picture --attention --device --quiet --quiet -h"),
+        (["captioning", "caption"], "RUN IMAGE --json --picture --attention --device --quiet -h"),
         (["captioning", "evaluate"], "RUN --split --data --device --quiet -h"),
-        (["seq2seq", "translate"], "RUN FILE --scores --alignments --replace-unknown --device --quiet -h"),
+        (
+            ["seq2seq", "translate"],
+            "RUN FILE --scores --alignments --replace-unknown --device --quiet -h",
+        ),
         (["seq2seq", "evaluate"], "RUN --split --data --device --quiet -h"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -14,7 +14,7 @@ from common.cli.arguments import Option, Parser, options_of, read_arguments
 from common.config.marks import File
 from common.config.plain import defaults, dotted, from_dict, nested, of_today, restored
 from common.errors import UserError, run_command
-from common.files import read_json
+from common.files import expanded, read_json
 from common.models.options import WritingOptions
 from common.progress import quietly
 from common.runs.contents import describes_run
@@ -148,7 +148,7 @@ def read_config(name: str, options: type, kind: str | None = None) -> dict[str, 
     Raises:
         UserError: there is none, a name in it is unknown, or a value impossible.
     """
-    path = presets(options).get(name, Path(name))
+    path = presets(options).get(name, expanded(name))
     if not path.is_file():
         listed = ", ".join(presets(options))
         known = f", and presets are {listed}" if listed else ""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from common.data.reading import byte_lines
 from common.errors import UserError
+from common.files import expanded
 from common.progress import over
 from common.text.vocabulary import PAD, SPECIALS, Vocabulary
 
@@ -57,7 +58,7 @@ def read_embeddings(
         UserError: the file is missing, binary, cut off or of another D, a line of a word of the
             vocabulary is malformed (its number is given), or the file has none of the words.
     """
-    path = Path(path)
+    path = expanded(path)
     ids = {token.encode(): number for number, token in enumerate(vocabulary) if token in vocabulary}
     # 2: the vector of the word itself was found, 1: of another spelling, which the word replaces.
     quality = torch.zeros(len(vocabulary), dtype=torch.int8)

@@ -11,13 +11,13 @@ from typing import Any, TypeAlias, TypedDict, TypeVar
 import torch
 from torch import nn
 
-from common.compute.device import choose_device
+from common.compute.device import DeviceLike, choose_device
 from common.compute.precision import without_gradients
 from common.config.bounds import check_bounds
 from common.config.changes import may_change
 from common.config.plain import restored, with_absolute_paths
 from common.errors import UserError, printable
-from common.files import atomic_write, write_json
+from common.files import atomic_write, expanded, write_json
 from common.progress import quietly, say
 from common.runs.kept import Kept
 from common.runs.run import Run
@@ -142,7 +142,7 @@ def evaluate(
     model: nn.Module | None = None,
     data: str | None = None,
     changes: Mapping[str, Any] | None = None,
-    device: str = "auto",
+    device: DeviceLike = "auto",
     ensemble: Sequence[Path] = (),
     changed: Mapping[str, Any] | None = None,
     on_evaluated: OnEvaluated = do_nothing,
@@ -169,6 +169,7 @@ def evaluate(
         UserError: the run or the data cannot be used.
     """
     run = Run.open(folder, kind)
+    folder, data = run.path, None if data is None else str(expanded(data))
     trained = run.read_config(options)
     subject = Subject.of_run(
         folder, split, trained, data, ensemble=tuple(ensemble), changed=changed or {}
@@ -180,7 +181,7 @@ def evaluate(
         )
     if data is not None:  # a path, where the option is one
         now |= restored(options, {"data": data}, "--data")
-    task = make_task(replace(trained, **now), Kept(run), choose_device(device))
+    task = make_task(with_absolute_paths(replace(trained, **now)), Kept(run), choose_device(device))
     if model is None:
         run.load_model(task.model)
         model = task.model
@@ -197,7 +198,7 @@ def trained(
     make_task: MakeTask[Options],
     kind: str,
     *,
-    device: str = "auto",
+    device: DeviceLike = "auto",
 ) -> tuple[nn.Module, Run]:
     """The model of a run with its best weights, in evaluation mode, and the run.
 

@@ -13,7 +13,7 @@ from common.training.loss import Figures, mean_of_sums
 from common.training.tracking import Tracker
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation:
     """How good a model is on a split, and what it gave.
 
@@ -36,6 +36,10 @@ class Evaluation:
     notes: Sequence[str] = ()
     show: Callable[[Tracker], None] | None = field(default=None, repr=False)
     outputs: Any = field(default=None, repr=False)
+
+    def __repr__(self) -> str:
+        """The metrics: what a notebook shows where it is the last value of a cell."""
+        return f"Evaluation({', '.join(f'{name}={v:.4g}' for name, v in self.metrics.items())})"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence, Sized
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import fields, is_dataclass
 from itertools import islice
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -15,31 +14,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from common.compute.device import is_gpu, map_tensors, pinned, upload
-from common.errors import UserError
 from common.training.distributed import World
 from common.training.interruption import leave_to_parent
-from common.training.progress import Progress
 
 Batch = TypeVar("Batch")
-
-
-def enter_epoch(batches: Callable[[int], Sequence[Batch]], progress: Progress) -> Sequence[Batch]:
-    """The batches of the present epoch, the same again where it is resumed; `progress` counts them.
-
-    Raises:
-        UserError: there is none, or the epoch that is resumed had more or fewer.
-    """
-    found = batches(progress.epoch)
-    if not len(found):
-        raise UserError("there is nothing to train on: the training data gives no batch.")
-    if progress.batch and len(found) != progress.epoch_batches:
-        raise UserError(
-            f"the data or the batch size has changed: epoch {progress.epoch + 1} has "
-            f"{len(found)} batches now, and had {progress.epoch_batches}. "
-            "Resume with what the run was started with, or start another run."
-        )
-    progress.epoch_batches = len(found)
-    return found
 
 
 def grouped(
@@ -139,19 +117,3 @@ def to_device(batch: Any, device: torch.device) -> Any:
         return upload(value, device) if isinstance(value, Tensor) else value.to(device)
 
     return map_tensors(batch, move, Movable)
-
-
-def count_examples(batch: Any) -> int:
-    """How many examples a batch holds: its length if it is a dataclass that has one; else the rows of
-    the first tensor in it, or 0 without one."""
-    if isinstance(batch, Tensor):
-        return batch.shape[0] if batch.ndim else 1
-    if is_dataclass(batch):
-        if isinstance(batch, Sized):
-            return len(batch)
-        batch = [getattr(batch, field.name) for field in fields(batch)]
-    elif isinstance(batch, dict):
-        batch = batch.values()
-    elif not isinstance(batch, list | tuple):
-        return 0
-    return next((count for count in map(count_examples, batch) if count), 0)

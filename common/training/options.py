@@ -169,15 +169,10 @@ class TrainingOptions:
         Raises:
             TypeError: the batches of an epoch are no sequence.
         """
+        from common.training.epochs import batches_of
         from common.training.trainer import Trainer
 
-        first = batches(0)
-        if not hasattr(first, "__len__") or not hasattr(first, "__getitem__"):
-            raise TypeError(
-                f"batches(epoch) must return a sequence, as a list or `Batches`, which a resumed "
-                f"training enters anywhere, not a {type(first).__name__}"
-            )
-        steps = -(-len(first) // self.accumulate)  # of an epoch
+        steps = -(-len(batches_of(batches)) // self.accumulate)  # of an epoch
         return Trainer(
             model, optimizer, batches,
             max_epochs=self.epochs, max_minutes=self.max_minutes, patience=self.patience or None,

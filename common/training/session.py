@@ -22,6 +22,7 @@ from common.progress import quietly, say
 from common.runs.kept import Kept
 from common.runs.run import Run
 from common.runs.weights import load_last_weights
+from common.training.epochs import batches_of
 from common.training.options import RunOptions
 from common.training.task import Evaluation, Task
 from common.training.tracking import Tracker
@@ -105,7 +106,7 @@ def _train(
     training = options.training.settle_precision(task.model, before)
     options = replace(options, training=training)
     kept.precision = training.precision
-    task.batches(0)  # data that cannot be used are refused before the folder is changed
+    batches_of(task.batches)  # data that cannot be used are refused before the folder is changed
     run = Run.create(options.run_dir, kind, options, keep=kept.writers, **how)
 
     with Tracker(run.path, charts=task.charts) as tracker:

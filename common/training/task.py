@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from common.training.epochs import Given
 from common.training.loss import Figures, mean_of_sums
 from common.training.tracking import Tracker
 
@@ -47,10 +48,10 @@ class Task:
     """What is trained, on what, and how it is judged.
 
     Args:
-        model: has `loss(batch) -> Loss`; on its device.
+        model: has `loss(batch)`, as `Trainer` takes it; on its device.
         optimizer: over its parameters, with the full learning rates.
         batches: gives the training batches of an epoch, counted from 0, and nothing else decides what
-            they are: a training is resumed in the middle of one.
+            they are: a training is resumed in the middle of one. As `Trainer` takes them.
         evaluate: called as evaluate(model, split), with further arguments by name where the
             experiment has them, on `model` or on weights in its place: averaged, or an ensemble's.
             In training it is called with split "val" alone.
@@ -65,7 +66,7 @@ class Task:
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
-    batches: Callable[[int], Sequence[Any]]
+    batches: Given
     evaluate: Callable[..., Evaluation]
     monitor: str
     mode: Literal["max", "min"] = "max"

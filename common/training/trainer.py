@@ -16,11 +16,12 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from common.compute import Precision
 from common.compute.precision import choose_precision
 from common.runs.run import Run
-from common.training.batches import enter_epoch, grouped
+from common.training.batches import grouped
 from common.training.checkpoint import Checkpoint
 from common.training.compilation import Compilation
 from common.training.display import Display
 from common.training.distributed import World
+from common.training.epochs import Given, enter_epoch
 from common.training.interruption import Interruption
 from common.training.loss import Figures, mean_of_sums
 from common.training.meter import Meter, Reports
@@ -34,7 +35,7 @@ OnProgress: TypeAlias = Callable[[int, int | None], None]  # updates so far, and
 
 @dataclass(eq=False, repr=False)
 class Trainer:
-    """Trains any module that has `loss(batch) -> Loss`.
+    """Trains any module that has `loss(batch)`, which returns a `Loss`, or the mean over the examples.
 
     After `fit`, the model holds its best weights: those of the validation with the best monitored
     metric; the last ones where nothing is monitored.
@@ -48,10 +49,11 @@ class Trainer:
     add up in any order, and the generator of cuDNN's dropout between layers cannot be saved.
 
     Args:
-        model: has `loss(batch) -> Loss`; it is trained on the device that it is on.
+        model: has `loss(batch)`; it is trained on the device that it is on.
         optimizer: over the parameters of the model, with the full learning rates.
-        batches: gives, for an epoch, the sequence of its batches: a list, or `Batches`, which
-            makes each when it is needed. Tensors in a batch are moved to the model's device.
+        batches: gives, for an epoch, the sequence of its batches: a list, `Batches`, which makes each
+            when it is needed, or a `DataLoader`; or is one of them, for all epochs. Tensors in a batch
+            are moved to the model's device.
         validate: gives the metrics to report, by name; called with the model in evaluation mode,
             with its averaged weights if there are any, and without gradients.
         monitor: the metric that chooses the best weights, and that patience counts on. Of weights
@@ -92,7 +94,7 @@ class Trainer:
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
-    batches: Callable[[int], Sequence[Any]]
+    batches: Given
     _: KW_ONLY
     validate: Validate | None = None
     monitor: str | None = None
@@ -223,7 +225,7 @@ class Trainer:
 
     def _enter_epoch(self) -> Sequence[Any]:
         """The batches of the present epoch: the same again where it is resumed."""
-        batches = enter_epoch(self.batches, self.progress)
+        batches = enter_epoch(self.batches, self.progress, self.seed or 0)
         self.display.begin_epoch()
         return batches
 

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from common.compute.device import naming_batch_size, tensor_float32
 from common.compute.precision import Chosen, arithmetic
-from common.training.batches import count_examples, to_device
+from common.training.batches import to_device
 from common.training.compilation import Compilation
 from common.training.distributed import World
-from common.training.loss import Loss, check_names, loss_of, no_loss
+from common.training.loss import Loss, check_names, count_examples, loss_of, no_loss
 
 
 @dataclass(eq=False)

@@ -220,6 +220,8 @@ class Captioner(Writer):
         """
         if is_one(images):
             return self.captions([images], search, **how)[0]
+        if not isinstance(images, Iterable):
+            raise TypeError(f"images are one picture or several, not a {type(images).__name__}")
         call: Any = dict(how)
         size, several = call.pop("batch_size", 32), list(cast(Iterable[Picture], images))
         described: list[list[Sentence]] = []

@@ -52,6 +52,10 @@ def open_image(source: ImageSource, size: int | None = None) -> Image.Image:
             source = from_pixels(source)
         if isinstance(source, Image.Image):
             return _upright_rgb(source)
+        if not (
+            isinstance(source, str | os.PathLike) or is_encoded(source) or hasattr(source, "read")
+        ):
+            raise ValueError(f"a {type(source).__name__} is neither a path nor pixels")
         with ExitStack() as stack:
             file = as_file(source) if is_encoded(source) else cast(str | os.PathLike | IO, source)
             if isinstance(file, (str, os.PathLike)):
@@ -70,6 +74,7 @@ def open_image(source: ImageSource, size: int | None = None) -> Image.Image:
     # zlib.error, IndexError... All of them mean that this image cannot be read.
     except Exception as error:
         reason = getattr(error, "strerror", None) or one_line(error)
+        reason = reason.partition(" <_io.")[0]  # the bytes of a file have no name
         raise ImageError(f"{_name_of(source)}: cannot be read as an image ({reason}).") from error
 
 

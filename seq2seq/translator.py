@@ -153,7 +153,11 @@ class Translator(Writer):
         """
         if isinstance(texts, str):
             return self.translations([texts], search, **how)[0]
-        texts = list(texts)
+        texts = list(texts) if isinstance(texts, Iterable) else [texts]
+        if odd := [each for each in texts if not isinstance(each, str)]:
+            raise TypeError(
+                f"texts are one sentence or several, of str, not of {type(odd[0]).__name__}"
+            )
         parts: list[list[str]] = []  # of all texts, one after the other
         owners: list[int] = []
         for number, text in enumerate(texts):

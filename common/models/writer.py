@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeAlias, TypedDict, Unpack
 
@@ -177,7 +177,13 @@ class Writer:
         """What it is, in two lines."""
         words = f"a vocabulary of {len(self.language.vocabulary):,}"
         about = f"{describe(self.members)} on {self.device}, {words}"
-        return f"{type(self).__name__}({about},\n    {self.search!r})"
+        chosen = [
+            f"{each.name}={getattr(self.search, each.name)!r}"
+            for each in fields(self.search)
+            if getattr(self.search, each.name) != each.default
+        ]
+        search = f"{type(self.search).__name__}({', '.join(chosen)})"
+        return f"{type(self).__name__}({about},\n    {search})"
 
     @property
     def members(self) -> list[EncoderDecoder]:

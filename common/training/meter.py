@@ -82,9 +82,12 @@ class Meter:
         self._started = time.perf_counter()
 
     def newest(self) -> tuple[float, float] | None:
-        """The mean loss of the updates since the last report, and the units of a second; this waits for
-        the device. None where nothing was timed."""
-        self.read()
+        """The mean loss of the updates since the last report, and the units of a second.
+
+        None where nothing was timed, and on a GPU, for which the host would have to wait.
+        """
+        if self._unread and self._unread[0][0].value.device.type == "cpu":
+            self.read()
         timed = self.rows[self._clocked :]
         if not timed:
             return None

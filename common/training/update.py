@@ -91,6 +91,11 @@ class Update:
         with tensor_float32(self.device, allowed=self.precision == "bf16"):
             with arithmetic(self.device, self.precision):
                 loss = loss_of(self.model, batch, compiled)
+            if not loss.value.requires_grad:
+                raise TypeError(
+                    f"{type(self.model).__name__}.loss depends on no weight that is learnt: was it "
+                    "detached, or are all weights frozen?"
+                )
             # Of several batches, add up the sums over what counts, and divide by all at the end.
             (loss.value * loss.count if self.several else loss.value).backward()
         return loss.detach()

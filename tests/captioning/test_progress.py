@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from captioning.features import cached_features
@@ -17,7 +16,8 @@ from tests.captioning.pictures import saved, scene
 from tests.commands import run_here
 
 SMALL = [
-    "--encoder", "small", "--weights", "none", "--image-size", 16, "--memory-size", 0, "--vector-size", 0,
+    "--encoder", "small", "--weights", "none", "--image-size", 16, "--memory-size", 0,
+    "--vector-size", 0,
     "--embedding-size", 8, "--hidden-size", 8, "--cell", "gru", "--min-count", 1, "--epochs", 1,
     "--max-length", 4, "--beam-size", 1,
 ]  # fmt: skip
@@ -41,9 +41,8 @@ def test_the_end_names_scores_folder_and_next_command_and_quiet_the_scores(scene
     assert {"loss", "bleu4", "cider_d"} <= {line.split()[0] for line in done.stdout.splitlines()}
     assert max(len(line) for line in done.stderr.splitlines() if "validation:" in line) <= 100
 
-    quiet = run_here(
-        "captioning", "train", "--data", scenes, "--run-dir", run, *SMALL, "--overwrite", "--quiet"
-    )
+    again = ["--data", scenes, "--run-dir", run, "--overwrite", "--quiet"]
+    quiet = run_here("captioning", "train", *again, *SMALL)
     assert quiet.returncode == 0 and "cider_d" in quiet.stdout
     shown = quiet.stderr.splitlines()
     assert [line for line in shown if not line.startswith(("note", "3 validation images"))] == []
@@ -65,7 +64,7 @@ def test_features_and_captions_write_no_carriage_return_into_a_log(
     with quietly():
         other = ImageTransform(33)
         folder, _ = cached_features(tmp_path / "cache", paths, resnet, other, batch_size=2)
-    assert capsys.readouterr().err == "" and np.isfinite(folder.read(np.arange(6))[0]).all()
+    assert capsys.readouterr().err == "" and len(folder.names) == 6
     run = tmp_path / "run"
     run_here("captioning", "train", "--data", scenes, "--run-dir", run, *SMALL, "--quiet")
     evaluate_run(run, device="cpu", batch_size=1)

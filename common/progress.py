@@ -11,6 +11,7 @@ A file or a pipe gets no carriage returns: a first line after 10 seconds, and th
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
 import warnings
@@ -29,6 +30,7 @@ FIRST, THEN, LATER = (
     60.0,
 )  # seconds before the first line, the next ones, and in the end
 LONG = 600.0  # seconds after which lines come later
+LONGEST = 100  # characters of a line
 REDRAWN = 0.1  # seconds between two drawings of a bar
 
 _QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
@@ -44,6 +46,11 @@ def quietly(quiet: bool = True) -> Iterator[None]:
         _QUIET.reset(token)
 
 
+def is_quiet() -> bool:
+    """Whether no progress is to be shown here."""
+    return _QUIET.get()
+
+
 def say(line: str) -> None:
     """Print a line on standard error, above the bars, unless it is to be quiet."""
     if not _QUIET.get():
@@ -54,6 +61,11 @@ def warn(line: str) -> None:
     """Print a line on standard error, above the bars, also where it is to be quiet."""
     if sys.stderr is not None:
         _tqdm().write(line, file=sys.stderr)
+
+
+def columns() -> int:
+    """Characters that a line may have: those of the terminal, at most 100."""
+    return min(LONGEST, shutil.get_terminal_size((LONGEST, 24)).columns)
 
 
 def in_words(seconds: float) -> str:

@@ -25,11 +25,14 @@ from common.config.marks import Folder, Metavar
 from common.config.quiet import Quiet
 from common.errors import UserError
 from common.files import write_json
-from common.progress import quietly
+from common.progress import is_quiet, quietly
 from experiments.parallel.job import Job, Report
 from experiments.parallel.side_by_side import run_side_by_side
 
 FOLDER = Path("runs/demo")
+INTRODUCTION = """\
+A CNN and an LSTM learn to describe coloured shapes. Two GRUs learn to translate English
+into Korean: one with attention, one from the context vector alone."""
 
 
 @dataclass(frozen=True)
@@ -78,10 +81,8 @@ def main() -> None:
 def run(folder: Path, plan: Plan) -> None:
     """Run the demo by a plan and print its table."""
     start = time.perf_counter()
-    print(
-        "A CNN and an LSTM learn to describe coloured shapes. Two GRUs learn to translate English"
-    )
-    print("into Korean: one with attention, one from the context vector alone.", flush=True)
+    if not is_quiet():
+        print(INTRODUCTION, flush=True)
     make_data(folder, plan)
     jobs = [
         Job("captioner", learn_captions, (folder, plan)),

@@ -16,12 +16,12 @@ from torch import Tensor
 
 from common.compute.device import peak_memory, to_host
 from common.errors import UserError
+from common.progress import columns
 from common.training.display import Display
 from common.training.loss import Figures, Loss, mean_of_sums
 from common.training.progress import Progress
 from common.training.tracking import Tracker
 
-WIDTH = 100  # characters of a line
 BEST = "  (best)"
 UNMOVED = 3  # validations that repeat the monitored metric, until that is said
 
@@ -202,7 +202,7 @@ class Reports:
         line += f"  loss {self._newest_loss:.4g}{'  validation:' if metrics else ''}"
         for name in names:
             part = f"  {name} {metrics[name]:.4g}" if name in metrics else ""
-            if name == monitor or len(line) + len(part) + len(BEST) <= WIDTH:
+            if name == monitor or len(line) + len(part) + len(BEST) <= columns():
                 line += part
         return line + end
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
-from common.progress import Bar, in_words
+from common.progress import Bar, in_words, is_quiet
 from experiments.parallel.job import Job, log_of, send, work
 
 _SHAPE = "{desc} {percentage:3.0f}% |{bar}| {elapsed}{postfix}"
@@ -90,7 +90,7 @@ def run_side_by_side(
         jobs: at least one, with different names.
         logs: folder for the output of each job, in `<name>.log`.
         at_once: jobs that run at the same time; the number of cores by default.
-        announce: takes the line with the estimated time.
+        announce: takes the line with the estimated time; not called where it is to be quiet.
 
     Returns:
         The result of each job, by its name.
@@ -185,7 +185,8 @@ class _Together:
             self.announced = True
             self.bar.hide()
             left = in_words(self._left())
-            self.announce(f"this will take {left} here, judged from the first steps")
+            if not is_quiet():
+                self.announce(f"this will take {left} here, judged from the first steps")
         if self.bar.due():
             self.bar.show(self._done(), what="training", note=f"{in_words(self._left())} left")
 

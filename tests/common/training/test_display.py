@@ -33,10 +33,11 @@ def validate():
     named = ["loss", "perplexity", "token_accuracy", "bleu1", "bleu2", "bleu3", "bleu4", "cider_d"]
     return {name: 0.123456 for name in named}
 
+torch.manual_seed(0)
 model = Toy(4, 1)
 with Tracker() as tracker:
     Trainer(
-        model, torch.optim.SGD(model.parameters(), lr=0.1), [torch.ones(8, 4)] * 40,
+        model, torch.optim.SGD(model.parameters(), lr=1e-4), [torch.ones(8, 4)] * 40,
         validate=validate, monitor="cider_d", patience=9, max_epochs=3, log_every=10, tracker=tracker,
     ).fit()
 """

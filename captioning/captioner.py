@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, TypeAlias, TypeGuard, Unpack, cast, overload
 
 from PIL import Image
 from torch import Tensor, nn
@@ -14,13 +14,14 @@ from torch import Tensor, nn
 from captioning.backbone import Backbone
 from captioning.encoder import ImageEncoder
 from captioning.features import FeatureFolder
-from captioning.images import ImageError
+from captioning.images import ImageError, ImageSource
 from captioning.inputs import check_features
 from captioning.options import KIND, EncoderOptions, TrainOptions
+from captioning.pixels import is_encoded, is_pixels
 from captioning.small_cnn import SmallCNN
 from captioning.transform import ImageTransform, image_batches
 from common.compute import Precision
-from common.compute.device import upload
+from common.compute.device import DeviceLike, upload
 from common.config.plain import from_dict
 from common.decoding.search import BeamSearch, Search
 from common.errors import UserError
@@ -66,14 +67,31 @@ def build_model(options: TrainOptions, vocabulary: Vocabulary, weights: str) -> 
     return options.loss.make_model(encoder, decoder)
 
 
-Picture = str | os.PathLike[str] | Image.Image
+Picture: TypeAlias = ImageSource
+"""A path, the bytes of an image file, a Pillow image, an array or a tensor; see `open_image`."""
+
+
+class Captioning(Call, total=False):
+    """How pictures are described, by name: a `Call`, and besides
+
+    batch_size: images encoded and described at a time; 32 by default.
+    """
+
+    batch_size: int
+
+
+def is_one(images: Picture | Iterable[Picture]) -> TypeGuard[Picture]:
+    """Whether this is one picture, and not several."""
+    alone = isinstance(images, str | os.PathLike | Image.Image) or hasattr(images, "read")
+    return alone or is_pixels(images) or is_encoded(images)
 
 
 class Captioner(Writer):
     """Describes pictures.
 
-        captioner.caption(["dog.jpg"])
-        captioner.captions(["dog.jpg"], Sampling(num_samples=3, temperature=0.8))
+        captioner.caption("dog.jpg")
+        captioner.caption(["dog.jpg", "beach.jpg"])
+        captioner.captions("dog.jpg", Sampling(num_samples=3, temperature=0.8))
 
     Args:
         model: an encoder of images and a decoder, or an ensemble.
@@ -108,7 +126,7 @@ class Captioner(Writer):
         folder: PathLike,
         *more: PathLike,
         model: nn.Module | None = None,
-        device: str = "auto",
+        device: DeviceLike = "auto",
         features: PathLike | None = None,
     ) -> Captioner:
         """As `Writer.from_run`.
@@ -153,44 +171,62 @@ class Captioner(Writer):
     @property
     def encoders(self) -> list[ImageEncoder]:
         """The encoder of the model; of an ensemble, those of its members."""
-        members = self.model.models if isinstance(self.model, EnsembleModel) else [self.model]
-        return [m.encoder for m in members if isinstance(m.encoder, ImageEncoder)]
+        return [m.encoder for m in self.members if isinstance(m.encoder, ImageEncoder)]
 
+    @overload
+    def caption(  # type: ignore[overload-overlap]  # a path is a sequence of letters
+        self, images: Picture, search: Search | None = None, **how: Unpack[Captioning]
+    ) -> str: ...
+    @overload
+    def caption(
+        self, images: Iterable[Picture], search: Search | None = None, **how: Unpack[Captioning]
+    ) -> list[str]: ...
     def caption(
         self,
-        images: Sequence[Picture],
+        images: Picture | Iterable[Picture],
         search: Search | None = None,
-        *,
-        batch_size: int = 32,
-        **call: Unpack[Call],
-    ) -> list[str]:
-        """The best caption of each image; arguments as in `captions`."""
-        found = self.captions(images, search, batch_size=batch_size, **call)
-        return [best[0].text for best in found]
+        **how: Unpack[Captioning],
+    ) -> str | list[str]:
+        """The best caption of each image, or of the one that is given; arguments as in `captions`."""
+        several = [images] if is_one(images) else cast(Iterable[Picture], images)
+        texts = [best[0].text for best in self.captions(several, search, **how)]
+        return texts[0] if is_one(images) else texts
 
+    @overload
+    def captions(  # type: ignore[overload-overlap]
+        self, images: Picture, search: Search | None = None, **how: Unpack[Captioning]
+    ) -> list[Sentence]: ...
+    @overload
+    def captions(
+        self, images: Iterable[Picture], search: Search | None = None, **how: Unpack[Captioning]
+    ) -> list[list[Sentence]]: ...
     def captions(
         self,
-        images: Sequence[Picture],
+        images: Picture | Iterable[Picture],
         search: Search | None = None,
-        *,
-        batch_size: int = 32,
-        **call: Unpack[Call],
-    ) -> list[list[Sentence]]:
+        **how: Unpack[Captioning],
+    ) -> list[Sentence] | list[list[Sentence]]:
         """Captions of each image, best first, as many as the search returns.
 
         Args:
-            images: paths or PIL images; paths, where the captioner has features.
+            images: each a path, the bytes of a file, a Pillow image, an array (H, W, 3) or a tensor
+                (3, H, W), uint8 or floats in [0, 1]; or one of them, whose captions are returned alone.
+                Paths, where the captioner has features.
             search: the strategy; that of the captioner by default.
-            batch_size: images encoded and described at a time.
-            call: precision, constraints, generator, ...; see `common.models.writer.Call`.
+            how: batch_size, precision, constraints, generator, ...; see `Captioning`.
 
         Raises:
             ImageError: an image cannot be read; the message names it.
         """
+        if is_one(images):
+            return self.captions([images], search, **how)[0]
+        if not isinstance(images, Iterable):
+            raise TypeError(f"images are one picture or several, not a {type(images).__name__}")
+        call: Any = dict(how)
+        size, several = call.pop("batch_size", 32), list(cast(Iterable[Picture], images))
         described: list[list[Sentence]] = []
-        for start in range(0, len(images), batch_size):
-            inputs = self.inputs(images[start : start + batch_size])
-            described += self.describe(inputs, search, **call)
+        for start in range(0, len(several), size):
+            described += self.describe(self.inputs(several[start : start + size]), search, **call)
         return described
 
     def describe(
@@ -233,6 +269,10 @@ class Captioner(Writer):
             UserError: the encoder takes features, and the captioner has none.
         """
         if self.features is not None:
+            if not all(isinstance(each, str | os.PathLike) for each in images):
+                raise UserError(
+                    "this captioner finds the features of a picture by its name: give paths."
+                )
             kept, rows, problems = self.features.find(map(str, images))
             return (self.features.read(rows) if kept else ()), kept, problems
         if any(encoder.cnn is None for encoder in self.encoders):

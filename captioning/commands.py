@@ -6,24 +6,28 @@ import json
 import sys
 from pathlib import Path
 
+from captioning import train as training
 from captioning.captioner import Captioner
 from captioning.evaluation import overlaid
 from captioning.image_files import list_images
 from captioning.images import open_image
-from captioning.options import CaptionOptions, EvaluateOptions
-from captioning.train import evaluate_run, train
+from captioning.options import CaptionOptions, EvaluateOptions, TrainOptions
 from common.cli.command_line import check_picture, print_metrics
 from common.errors import UserError, printable
 from common.evaluation.pictures import contact_sheet, stacked
 from common.files import atomic_write
 from common.models.writer import Sentence
+from common.progress import warn
 
-__all__ = ["caption", "evaluate", "train"]
+
+def train(options: TrainOptions) -> None:
+    """Train, and print the scores of the best weights."""
+    training.train(options, on_evaluated=print_metrics)
 
 
 def evaluate(options: EvaluateOptions) -> None:
     """Print the scores of a split."""
-    evaluate_run(options.run, **options.arguments(), on_evaluated=print_metrics)
+    training.evaluate_run(options.run, **options.arguments(), on_evaluated=print_metrics)
 
 
 def caption(options: CaptionOptions) -> None:
@@ -46,7 +50,7 @@ def caption(options: CaptionOptions) -> None:
         inputs, readable, problems = captioner.read(paths[first : first + options.batch_size])
         damaged += len(problems)
         for _, problem in problems:
-            print(printable(f"skipped: {problem}"), file=sys.stderr)
+            warn(printable(f"skipped: {problem}"))
         if not readable:
             continue
         best = captioner.describe(inputs, search, **call)

@@ -20,6 +20,7 @@ from common.data.dataset import DataSet
 from common.data.formats import Format, find_format
 from common.data.splits import check_fractions, seeded_split
 from common.errors import UserError
+from common.files import expanded
 
 
 @dataclass(slots=True)
@@ -92,11 +93,11 @@ def load(
     Raises:
         UserError: no folder, no known format, no image, or too much damage.
     """
-    path = Path(path)
+    path = expanded(path)
     check_fractions(val_fraction, test_fraction, max_problems, "image")
     found = find_format(path, FORMATS, format, what="images with captions", list_files=text_files)
     reading = found.format.read(found.files)
-    root = Path(images) if images is not None else _root(path)
+    root = expanded(images) if images is not None else _root(path)
     if not root.is_dir():
         raise UserError(f"{root}: there is no such folder of images.")
 

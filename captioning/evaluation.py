@@ -12,7 +12,6 @@ from typing import Unpack
 import numpy as np
 from PIL import Image
 from torch import Tensor
-from tqdm import tqdm
 
 from captioning.captioner import Captioner
 from captioning.data import CaptionedImage
@@ -21,6 +20,7 @@ from common.errors import UserError
 from common.evaluation.captions import caption_words, score_captions
 from common.evaluation.pictures import attention_overlay, contact_sheet, heat_map
 from common.models.writer import Call, Sentence
+from common.progress import Bar
 from common.synthetic.scenes import Scene, true_fraction
 from common.text.tokenizer import WhitespaceTokenizer
 from common.training.task import Evaluation
@@ -57,13 +57,13 @@ def evaluate(
     """
     start = time.perf_counter()
     captions: dict[str, list[Sentence]] = {}
-    with tqdm(total=len(images), desc="captions", unit=" images", leave=False, disable=None) as bar:
+    with Bar("captions", len(images), "images") as bar:
         for first in range(0, len(images), batch_size):
             rows = np.arange(first, min(first + batch_size, len(images)))
             call["keep_attention"] = first < shown
             described = captioner.describe(inputs(rows), search, **call)
             captions |= {images[first + place].id: best for place, best in enumerate(described)}
-            bar.update(len(rows))
+            bar.advance(len(rows))
     seconds = time.perf_counter() - start
 
     texts = {name: best[0].text for name, best in captions.items()}

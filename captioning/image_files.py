@@ -12,6 +12,7 @@ from pathlib import Path
 from common.data.damage import Damage
 from common.data.reading import is_unicode
 from common.errors import UserError
+from common.files import expanded
 
 IMAGE_SUFFIXES = (
     ".avif", ".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm",
@@ -55,7 +56,7 @@ def list_images(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
         UserError: a path does not exist, or a folder holds no image.
     """
     found: dict[Path, None] = {}
-    for path in map(Path, paths):
+    for path in map(expanded, paths):
         if path.is_dir():
             inside = sorted(name for name in walk_files(path) if is_image_name(name))
             if not inside:

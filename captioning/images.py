@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import ExitStack, suppress
-from typing import IO, TypeAlias
+from typing import IO, TypeAlias, cast
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
+from captioning.pixels import Encoded, Pixels, as_file, from_pixels, is_encoded, is_pixels
 from common.errors import UserError, one_line
-from common.files import open_regular
+from common.files import expanded, open_regular
 
-ImageSource: TypeAlias = str | os.PathLike[str] | IO[bytes] | Image.Image
+ImageSource: TypeAlias = str | os.PathLike[str] | IO[bytes] | Image.Image | Encoded | Pixels
 
 # Pixels that are decoded: of four bytes, and held twice at most, they take 1 GB. A JPEG, which can be
 # decoded at a fraction, may have twice as many: the largest photographs that cameras make (200
@@ -34,7 +35,8 @@ def open_image(source: ImageSource, size: int | None = None) -> Image.Image:
     scaled to 8 bits, not clipped; of an animation the first frame is taken.
 
     Args:
-        source: a path, a binary file, or a Pillow image (never modified).
+        source: a path, a binary file or the bytes of one, a Pillow image, an array or a tensor (see
+            `from_pixels`); none of them is modified.
         size: pixels that each side must keep; a huge JPEG is then decoded at a half, a quarter or
             an eighth of its size, many times faster. The image is never enlarged. None: all pixels.
 
@@ -46,12 +48,19 @@ def open_image(source: ImageSource, size: int | None = None) -> Image.Image:
             `MAX_PIXELS`.
     """
     try:
+        if is_pixels(source):
+            source = from_pixels(source)
         if isinstance(source, Image.Image):
             return _upright_rgb(source)
+        if not (
+            isinstance(source, str | os.PathLike) or is_encoded(source) or hasattr(source, "read")
+        ):
+            raise ValueError(f"a {type(source).__name__} is neither a path nor pixels")
         with ExitStack() as stack:
-            if isinstance(source, (str, os.PathLike)):
-                source = stack.enter_context(open_regular(source, links=True))
-            image = stack.enter_context(_open_header(source))
+            file = as_file(source) if is_encoded(source) else cast(str | os.PathLike | IO, source)
+            if isinstance(file, (str, os.PathLike)):
+                file = stack.enter_context(open_regular(expanded(file), links=True))
+            image = stack.enter_context(_open_header(file))
             if image.format == "EPS":  # its decoder is Ghostscript, which runs it
                 raise ValueError("a PostScript program, not pixels")
             _check_pixels(image, 2 * MAX_PIXELS)
@@ -65,6 +74,7 @@ def open_image(source: ImageSource, size: int | None = None) -> Image.Image:
     # zlib.error, IndexError... All of them mean that this image cannot be read.
     except Exception as error:
         reason = getattr(error, "strerror", None) or one_line(error)
+        reason = reason.partition(" <_io.")[0]  # the bytes of a file have no name
         raise ImageError(f"{_name_of(source)}: cannot be read as an image ({reason}).") from error
 
 

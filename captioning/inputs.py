@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -12,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from captioning.backbone import Backbone
 from captioning.data import CaptionData, CaptionedImage
@@ -24,6 +22,7 @@ from captioning.transform import ImageTransform, image_batches
 from common.data.damage import Tally
 from common.errors import UserError, printable
 from common.files import user_cache
+from common.progress import Bar, warn
 
 
 def pixel_inputs(
@@ -168,9 +167,9 @@ def make_inputs(
     if lines and not kept:
         raise UserError(f"none of {len(lines):,} pictures can be read. The first: {lines[0]}.")
     for line in lines[:10]:
-        print(printable(f"left out: {line}"), file=sys.stderr)
+        warn(printable(f"left out: {line}"))
     if len(lines) > 10:
-        print(f"... and {len(lines) - 10:,} more damaged images", file=sys.stderr)
+        warn(f"... and {len(lines) - 10:,} more damaged images")
     return inputs, [images[row] for row in kept]
 
 
@@ -187,12 +186,10 @@ def decode(
     pixels = torch.empty(len(images), 3, transform.size, transform.size, dtype=torch.uint8)
     kept: list[int] = []
     problems: list[tuple[int, str]] = []
-    with tqdm(
-        total=len(images), desc="reading images", unit=" images", leave=False, disable=None
-    ) as bar:
+    with Bar("reading images", len(images), "images") as bar:
         for batch in image_batches([image.path for image in images], transform, 64):
             pixels[len(kept) : len(kept) + len(batch.indices)] = batch.pixels
             kept += batch.indices
             problems += batch.problems
-            bar.update(len(batch.indices) + len(batch.problems))
+            bar.advance(len(batch.indices) + len(batch.problems))
     return pixels[: len(kept)], kept, problems

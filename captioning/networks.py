@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torchvision.models import GoogLeNet, Inception3
 
 from common.errors import UserError, one_line
+from common.files import expanded
 from common.runs.weights import check_same_architecture
 
 # Children of torchvision's networks that come after the grid: pooling, classifier, auxiliary heads.
@@ -62,7 +63,7 @@ def headless_network(name: str, weights: str | os.PathLike[str]) -> nn.Module:
     if isinstance(network, (GoogLeNet, Inception3)):
         network.transform_input = True  # as with ImageNet's weights; harmless without
     if weights not in ("imagenet", "none", *known):
-        _load(network, Path(weights))
+        _load(network, expanded(weights))
     return network
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
@@ -27,6 +26,7 @@ from common.evaluation.captions import caption_words, coco_words
 from common.models.encoder_decoder import Batch, EncoderDecoder
 from common.models.evaluating import Evaluated, evaluate_written, with_teacher_forced, writing_task
 from common.models.options import TextOptions
+from common.progress import say, warn
 from common.runs.kept import Kept
 from common.runs.run import Run
 from common.text.embeddings import start_from_pretrained
@@ -34,14 +34,16 @@ from common.text.language import Language
 from common.text.suitability import references_reproduced, words_told_apart
 from common.training import session
 from common.training.task import Evaluation, Task
-from common.training.trainer import OnProgress
 
 FEW_FOR_CIDER = 20  # images, below which CIDEr-D cannot tell rare words from frequent ones
 
 
-def train(options: TrainOptions, *, on_progress: OnProgress | None = None) -> Evaluation:
+def train(options: TrainOptions, **how: Unpack[session.Watched]) -> Evaluation:
     """Train a captioner and evaluate its best weights on the validation images; see `session.train`."""
-    return session.train(options, make_task, KIND, on_progress=on_progress)
+    return session.train(
+        options, make_task, KIND, **how,
+        then="python -m captioning caption RUN PICTURE",
+    )  # fmt: skip
 
 
 def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
@@ -56,7 +58,7 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
     @cache
     def data() -> CaptionData:
         found = load_data(options)
-        print(found.summary(), file=sys.stderr)
+        found.report()
         return found
 
     begun = None if kept.run is None else kept.run.read_config(TrainOptions).encoder
@@ -98,7 +100,7 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
     def learnt() -> CaptionExamples:
         check_data(options, data(), kept)
         for note in (*text_notes(language, data(), options), *monitor_notes(options, data())):
-            print(note, file=sys.stderr)
+            warn(note)
         examples(model, "val")  # pictures that cannot be used are refused before training begins
         return examples(model, "train")[0]
 
@@ -204,7 +206,7 @@ def captions_of(images: Sequence[CaptionedImage]) -> Iterator[str]:
 def build_language(images: Sequence[CaptionedImage], options: TextOptions) -> Language:
     """The tokens of the training captions."""
     language = options.learn(lambda task: captions_of(images))
-    print(language.vocabulary.summary("captions"), file=sys.stderr)
+    say(language.vocabulary.summary("captions"))
     return language
 
 
@@ -235,10 +237,9 @@ def make_examples(
     words = [encode(text) for image in usable for text in image.captions]
     if cut := sum(len(sentence) > options.max_words for sentence in words):
         purpose = "" if split == "train" else "; for loss and perplexity alone"
-        print(
+        warn(
             f"{split}: {cut:,} of {len(words):,} captions are longer than {options.max_words} words "
-            f"and cut there (--max-words){purpose}",
-            file=sys.stderr,
+            f"and cut there (--max-words){purpose}"
         )
     words = [sentence[: options.max_words] for sentence in words]
     rows = [row for row, image in enumerate(usable) for _ in image.captions]
@@ -259,4 +260,4 @@ def initialize(model: EncoderDecoder, options: TrainOptions, language: Language)
             language.vocabulary,
             lowercase=options.text.folded,
         )
-        print(found, file=sys.stderr)
+        say(found)

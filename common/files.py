@@ -65,6 +65,15 @@ def open_regular(path: str | os.PathLike[str], mode: str = "rb", *, links: bool 
         raise
 
 
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """A path that begins with ~ as the shell expands it, and any other as it is.
+
+    The shell does not in --data=~/flickr8k, and nobody does in code. What has that name itself is meant.
+    """
+    path = Path(path)
+    return path if os.path.lexists(path) else Path(os.path.expanduser(path))
+
+
 def make_folder(path: str | os.PathLike[str]) -> Path:
     """Make a folder to write in, and those above it; one that is there is used.
 

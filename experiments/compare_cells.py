@@ -23,10 +23,9 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 
-from common.cli.command_line import parse_options
-from common.config import BASIC, MAY_CHANGE, Folder, Positive
+from common.cli.command_line import run_options
+from common.config import BASIC, MAY_CHANGE, Folder, Positive, Quiet
 from common.data.batching import Batches, bucketed_batches
-from common.errors import run_command
 from common.evaluation.charts import dot_chart
 from common.models.language_model import LanguageModel, score
 from common.models.sizes import largest_size, number_of_weights
@@ -64,7 +63,7 @@ class Options(RunOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class Comparison(Quiet):
     """Train every cell, and print a table."""
 
     folder: Annotated[Folder, BASIC] = Path("runs/compare_cells")
@@ -147,4 +146,4 @@ def compare(chosen: Comparison) -> None:
 
 if __name__ == "__main__":
     prog = "python -m experiments.compare_cells"
-    run_command(lambda: compare(parse_options(Comparison, prog=prog, description=__doc__)))
+    run_options(compare, Comparison, prog=prog, description=__doc__)

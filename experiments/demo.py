@@ -12,24 +12,27 @@ steps of each.
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
 import time
 from collections.abc import Callable
-from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from common.cli.command_line import parse_options
+from common.cli.command_line import run_options
 from common.config.marks import Folder, Metavar
-from common.errors import UserError, run_command
+from common.config.quiet import Quiet
+from common.errors import UserError
 from common.files import write_json
+from common.progress import is_quiet, quietly
 from experiments.parallel.job import Job, Report
 from experiments.parallel.side_by_side import run_side_by_side
 
 FOLDER = Path("runs/demo")
+INTRODUCTION = """\
+A CNN and an LSTM learn to describe coloured shapes. Two GRUs learn to translate English
+into Korean: one with attention, one from the context vector alone."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class DemoOptions:
+class DemoOptions(Quiet):
     """Run the demo and print its table."""
 
     folder: Folder = FOLDER
@@ -69,17 +72,17 @@ class DemoOptions:
 
 def main() -> None:
     """Read the arguments and run the demo."""
-    options = parse_options(DemoOptions, prog="python -m experiments.demo", description=__doc__)
-    run(options.folder, Plan(device=options.device))
+    run_options(
+        lambda options: run(options.folder, Plan(device=options.device)),
+        DemoOptions, prog="python -m experiments.demo", description=__doc__,
+    )  # fmt: skip
 
 
 def run(folder: Path, plan: Plan) -> None:
     """Run the demo by a plan and print its table."""
     start = time.perf_counter()
-    print(
-        "A CNN and an LSTM learn to describe coloured shapes. Two GRUs learn to translate English"
-    )
-    print("into Korean: one with attention, one from the context vector alone.", flush=True)
+    if not is_quiet():
+        print(INTRODUCTION, flush=True)
     make_data(folder, plan)
     jobs = [
         Job("captioner", learn_captions, (folder, plan)),
@@ -111,7 +114,7 @@ def make_data(folder: Path, plan: Plan) -> None:
     from common.synthetic.scenes import write_scenes
 
     counts: dict[str, Any] = {"val": plan.tested, "held_out": plan.tested}
-    with redirect_stderr(io.StringIO()):  # without their progress bars
+    with quietly():
         replacing(
             folder / "scenes", "scenes.jsonl",
             lambda path: write_scenes(path, train=plan.scenes, fewest=2, **counts),
@@ -307,4 +310,4 @@ def show(summary: dict[str, dict[str, Any]], folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    main()

@@ -33,6 +33,7 @@ from __future__ import annotations
 
 from common.cli.command_line import parse
 from common.errors import run_command
+from common.progress import quietly
 from seq2seq.options import KIND, TrainOptions
 
 MODELS = ("small", "attention", "context")
@@ -52,7 +53,8 @@ def main() -> None:
 
     evaluations = {"val": train(options)}
     if TEST in load_data(options).splits:
-        evaluations[TEST] = evaluate_run(options.run_dir, TEST, device=options.training.device)
+        with quietly(options.quiet):
+            evaluations[TEST] = evaluate_run(options.run_dir, TEST, device=options.training.device)
     for split, evaluation in evaluations.items():
         for name, signature in evaluation.signatures.items():
             print(f"{split:<18}{name:<12}{evaluation.metrics[name]:6.2f}  {signature}")

@@ -19,19 +19,23 @@ from common.errors import UserError, printable
 from common.evaluation.pictures import stacked
 from common.files import atomic_write
 from common.models.writer import Sentence
+from common.progress import say, warn
+from seq2seq import train as training
 from seq2seq.evaluation import alignment
-from seq2seq.options import EvaluateOptions, TranslateOptions
-from seq2seq.train import evaluate_run, train
+from seq2seq.options import EvaluateOptions, TrainOptions, TranslateOptions
 from seq2seq.translator import Translating, Translator
-
-__all__ = ["evaluate", "read_lines", "train", "translate"]
 
 SHOWN_ALIGNMENTS = 12
 
 
+def train(options: TrainOptions) -> None:
+    """Train, and print the scores of the best weights."""
+    training.train(options, on_evaluated=print_metrics)
+
+
 def evaluate(options: EvaluateOptions) -> None:
     """Print the scores of a split, each BLEU with its signature."""
-    evaluate_run(options.run, **options.arguments(), on_evaluated=print_metrics)
+    training.evaluate_run(options.run, **options.arguments(), on_evaluated=print_metrics)
 
 
 def translate(options: TranslateOptions) -> None:
@@ -54,7 +58,7 @@ def translate(options: TranslateOptions) -> None:
     }  # fmt: skip
     interactive = options.file == "-" and sys.stdin is not None and sys.stdin.isatty()
     if interactive:
-        print("Write a sentence and press Enter; Ctrl-D ends.", file=sys.stderr)
+        say("Write a sentence and press Enter; Ctrl-D ends.")
     shown: list[Image] = []
     lines = read_lines(options.file)
     # At a terminal each line is answered at once; otherwise many together, which is far faster.
@@ -68,7 +72,7 @@ def translate(options: TranslateOptions) -> None:
                 shown += [] if picture is None else [picture]
         sys.stdout.flush()
     if options.alignments is not None and not shown:
-        print("--alignments: no line that could be shown; nothing is written", file=sys.stderr)
+        warn("--alignments: no line that could be shown; nothing is written")
     elif options.alignments is not None:
         with atomic_write(options.alignments, "wb") as file:
             stacked(shown).save(file, format="PNG")
@@ -96,7 +100,7 @@ def read_lines(name: str) -> Iterator[str]:
         try:
             yield decode_line(line)
         except Damage as damage:
-            print(printable(f"{name}:{number}: {damage}; it is replaced"), file=sys.stderr)
+            warn(printable(f"{name}:{number}: {damage}; it is replaced"))
             yield decode_line(line, errors="replace")
 
 

@@ -8,11 +8,9 @@ from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain, compress, repeat
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from tqdm import tqdm
 
 from common.data.damage import Tally
 from common.data.dataset import DataSet
@@ -21,6 +19,8 @@ from common.data.pairs import Pair, PairReader
 from common.data.reading import decode_line
 from common.data.splits import SeededSplits, check_fractions, in_order
 from common.errors import UserError
+from common.files import expanded
+from common.progress import Bar
 from seq2seq.formats import FORMATS, Read
 
 __all__ = ["Pair", "ParallelData", "ParallelText", "load"]
@@ -134,9 +134,7 @@ def survey(
     numbers = array("B")  # for each pair the number of its split
     texts: dict[str, ParallelText] = {}
     hashes: dict[str, list[np.ndarray]] = {}
-    with tqdm(
-        desc=f"reading {reader.name}", unit=" pairs", leave=False, delay=1.0, disable=None
-    ) as bar:
+    with Bar(f"reading {reader.name}", unit="pairs", delay=1.0) as bar:
         for sources, targets, splits in reader.blocks(damage):
             both = zip(splits, sources, strict=True)
             names = [split or split_of(source.decode()) for split, source in both]
@@ -153,7 +151,7 @@ def survey(
                     some = [*compress(sources, chosen)], [*compress(targets, chosen)]
                 hashes.setdefault(name, []).append(texts[name].add(*some))
             numbers.extend(map(list(texts).index, names))
-            bar.update(len(sources))
+            bar.advance(len(sources))
     # Sorting is ten times as fast as numpy's own functions for sets.
     return texts, {name: np.sort(np.concatenate(parts)) for name, parts in hashes.items()}
 
@@ -239,7 +237,7 @@ def load(
     Raises:
         UserError: no folder, no known format, no pair, or too much damage.
     """
-    path = Path(path)
+    path = expanded(path)
     check_fractions(val_fraction, test_fraction, max_problems, "pair")
     found = find_format(path, FORMATS, format, what="parallel text")
     reading = found.format.read(found.files, source, target)

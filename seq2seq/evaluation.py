@@ -8,12 +8,12 @@ from typing import Unpack
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from common.decoding.search import Search
 from common.evaluation.pictures import heat_map
 from common.evaluation.translation import Tokenization, score_translations
 from common.models.writer import Call, Sentence
+from common.progress import Bar
 from common.training.task import Evaluation
 from common.training.tracking import Tracker
 from seq2seq.data import Pair
@@ -53,14 +53,12 @@ def evaluate(
     start = time.perf_counter()
     found: list[list[Sentence]] = []
     chunk = 8 * batch_size  # enough to put sentences of similar length together
-    with tqdm(
-        total=len(pairs), desc="translations", unit=" sentences", leave=False, disable=None
-    ) as bar:
+    with Bar("translations", len(pairs), "sentences") as bar:
         for first in range(0, len(pairs), chunk):
             texts = [pair.source for pair in pairs[first : first + chunk]]
             call["keep_attention"] = first < shown
             found += translator.translations(texts, search, batch_size=batch_size, **call)
-            bar.update(len(texts))
+            bar.advance(len(texts))
     seconds = time.perf_counter() - start
 
     written = [best[0].text for best in found]

@@ -7,10 +7,9 @@ from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
 
-from tqdm import tqdm
-
 from common.data.corpus import Corpus, write_corpus
 from common.files import make_folder, short_digest, user_cache, write_json
+from common.progress import over
 from common.text.language import Language
 from common.text.vocabulary import EOS, SPECIALS, Vocabulary
 from seq2seq.data import ParallelData, ParallelText
@@ -93,5 +92,5 @@ def _counted(language: Language, corpus: Corpus) -> Language:
 
 def _texts(train: ParallelText, side: str, task: str) -> Iterator[str]:
     """The sentences of one side, with a progress bar."""
-    lines = tqdm(train, desc=task, total=len(train), unit=" lines", leave=False, disable=None)
+    lines = over(train, task, len(train), "lines")
     return (getattr(pair, side) for pair in lines)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache, partial
@@ -24,6 +23,7 @@ from common.evaluation.translation import (
 )
 from common.models.encoder_decoder import Batch, EncoderDecoder
 from common.models.evaluating import Evaluated, evaluate_written, with_teacher_forced, writing_task
+from common.progress import say, warn
 from common.runs.kept import Kept
 from common.text.embeddings import start_from_pretrained
 from common.text.language import Language
@@ -31,7 +31,6 @@ from common.text.suitability import references_reproduced, words_told_apart
 from common.text.vocabulary import Vocabulary
 from common.training import session
 from common.training.task import Evaluation, Task
-from common.training.trainer import OnProgress
 from seq2seq.data import Pair, ParallelData, ParallelText, load
 from seq2seq.encoder import SentenceEncoder
 from seq2seq.evaluation import evaluate, show_translations
@@ -43,9 +42,12 @@ from seq2seq.translator import MAX_READ, Translator, build_model
 LONGEST_SCORED = 1000  # tokens of a side; a teacher-forced pass holds scores of all words for each
 
 
-def train(options: TrainOptions, *, on_progress: OnProgress | None = None) -> Evaluation:
+def train(options: TrainOptions, **how: Unpack[session.Watched]) -> Evaluation:
     """Train a translator and evaluate its best weights on the validation pairs; see `session.train`."""
-    return session.train(options, make_task, KIND, on_progress=on_progress)
+    return session.train(
+        options, make_task, KIND, **how,
+        then="python -m seq2seq translate RUN FILE",
+    )  # fmt: skip
 
 
 def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
@@ -64,7 +66,7 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
     @cache
     def data() -> ParallelData:
         found = load_data(options)
-        print(found.summary(), file=sys.stderr)
+        found.report()
         return found
 
     @cache
@@ -78,7 +80,7 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
         pairs, _ = scored("val")  # what cannot be scored is refused before training begins
         notes = text_notes(source, target, training, pairs, options)
         for note in (*notes, *monitor_notes(options, pairs)):
-            print(note, file=sys.stderr)
+            warn(note)
         return training_examples(prepared(), options)
 
     @cache
@@ -193,7 +195,7 @@ def training_examples(prepared: Prepared, options: TrainOptions) -> TranslationE
         )
     if len(usable) < len(sources):
         left_out = len(sources) - len(usable)
-        print(f"{left_out:,} pairs are empty or too long and left out", file=sys.stderr)
+        warn(f"{left_out:,} pairs are empty or too long and left out")
     return TranslationExamples(sources, targets, lengths=lengths, usable=usable)
 
 
@@ -217,10 +219,9 @@ def encoded(pairs: Sequence[Pair], source: Language, target: Language) -> Transl
     every = [(source.encode(pair.source), target.encode(pair.target)) for pair in pairs]
     kept = [pair for pair in every if max(map(len, pair)) <= LONGEST_SCORED]
     if len(kept) < len(every):
-        print(
+        warn(
             f"loss and perplexity leave out {len(every) - len(kept):,} of {len(every):,} pairs: they "
-            f"have more than {LONGEST_SCORED:,} tokens",
-            file=sys.stderr,
+            f"have more than {LONGEST_SCORED:,} tokens"
         )
     if not kept:
         raise UserError(f"none of the {len(every):,} pairs to be scored is short enough.")
@@ -240,4 +241,4 @@ def initialize(
         if path is not None:
             lowercase = options.text.folded
             found = start_from_pretrained(embedding, path, language.vocabulary, lowercase=lowercase)
-            print(found, file=sys.stderr)
+            say(found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, Unpack, overload
 
 from torch import Tensor, nn
 
@@ -67,8 +67,8 @@ class Translating(Call, total=False):
 class Translator(Writer):
     """Translates sentences.
 
-        translator.translate(["ein hund rennt."])
-        translator.translations(["ein hund rennt."], BeamSearch(beam_size=5, n_best=3))
+        translator.translate("ein hund rennt.")
+        translator.translations(["ein hund rennt.", "eine katze."], BeamSearch(beam_size=5, n_best=3))
 
     Args:
         model: an encoder of sentences and a decoder, or an ensemble.
@@ -111,27 +111,53 @@ class Translator(Writer):
     def _files(self) -> Iterable[tuple[str, Callable[[Path], None]]]:
         return [*self.source.files("source_"), *self.target.files("target_")]
 
+    @overload
+    def translate(  # type: ignore[overload-overlap]  # a text is a sequence of letters
+        self, texts: str, search: Search | None = None, **how: Unpack[Translating]
+    ) -> str: ...
+    @overload
     def translate(
-        self, texts: Sequence[str], search: Search | None = None, **how: Unpack[Translating]
-    ) -> list[str]:
-        """The best translation of each text, blank for a blank one; arguments as in `translations`."""
+        self, texts: Iterable[str], search: Search | None = None, **how: Unpack[Translating]
+    ) -> list[str]: ...
+    def translate(
+        self, texts: str | Iterable[str], search: Search | None = None, **how: Unpack[Translating]
+    ) -> str | list[str]:
+        """The best translation of each text, or of the one that is given, blank for a blank one.
+
+        The arguments are those of `translations`.
+        """
+        if isinstance(texts, str):
+            return self.translations(texts, search, **how)[0].text
         return [best[0].text for best in self.translations(texts, search, **how)]
 
+    @overload
+    def translations(  # type: ignore[overload-overlap]
+        self, texts: str, search: Search | None = None, **how: Unpack[Translating]
+    ) -> list[Sentence]: ...
+    @overload
     def translations(
-        self, texts: Sequence[str], search: Search | None = None, **how: Unpack[Translating]
-    ) -> list[list[Sentence]]:
+        self, texts: Iterable[str], search: Search | None = None, **how: Unpack[Translating]
+    ) -> list[list[Sentence]]: ...
+    def translations(
+        self, texts: str | Iterable[str], search: Search | None = None, **how: Unpack[Translating]
+    ) -> list[Sentence] | list[list[Sentence]]:
         """Translations of each text, best first: always as many as the search is to return.
 
         Where the search found fewer, its last stands again.
 
         Args:
-            texts: one sentence each; one of more than a few hundred tokens is translated in parts.
+            texts: one sentence each; one of more than a few hundred tokens is translated in parts. Or
+                one text, whose translations are returned alone.
             search: the strategy; that of the translator by default.
             how: batch_size, replace_unknown, precision, ...; see `Translating`.
         """
         if isinstance(texts, str):
-            raise TypeError("texts is a list of sentences, not one string")
-        texts = list(texts)
+            return self.translations([texts], search, **how)[0]
+        texts = list(texts) if isinstance(texts, Iterable) else [texts]
+        if odd := [each for each in texts if not isinstance(each, str)]:
+            raise TypeError(
+                f"texts are one sentence or several, of str, not of {type(odd[0]).__name__}"
+            )
         parts: list[list[str]] = []  # of all texts, one after the other
         owners: list[int] = []
         for number, text in enumerate(texts):

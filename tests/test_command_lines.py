@@ -81,7 +81,7 @@ def test_a_wrong_option_is_refused_at_once(command):
 BASIC = [
     "--data", "--run-dir", "--config", "--cell", "--embedding-size", "--hidden-size", "--attention",
     "--epochs", "--batch-size", "--learning-rate", "--precision", "--device", "--seed", "--resume",
-    "--overwrite", "-h",
+    "--overwrite", "--quiet", "-h",
 ]  # fmt: skip
 
 
@@ -123,10 +123,13 @@ def test_options_tell_whether_a_resumed_run_may_change_them():
 @pytest.mark.parametrize(
     ("command", "basic"),
     [
-        (["captioning", "caption"], "RUN IMAGE --json --picture --attention --device -h"),
-        (["captioning", "evaluate"], "RUN --split --data --device -h"),
-        (["seq2seq", "translate"], "RUN FILE --scores --alignments --replace-unknown --device -h"),
-        (["seq2seq", "evaluate"], "RUN --split --data --device -h"),
+        (["captioning", "caption"], "RUN IMAGE --json --picture --attention --device --quiet -h"),
+        (["captioning", "evaluate"], "RUN --split --data --device --quiet -h"),
+        (
+            ["seq2seq", "translate"],
+            "RUN FILE --scores --alignments --replace-unknown --device --quiet -h",
+        ),
+        (["seq2seq", "evaluate"], "RUN --split --data --device --quiet -h"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

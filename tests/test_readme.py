@@ -6,13 +6,34 @@ from pathlib import Path
 README = Path(__file__).parents[1] / "README.md"
 
 
-def test_a_training_loop_around_the_core_learns_its_text(capsys):
+def code_below(heading: str) -> str:
+    """The first program of a section."""
     text = README.read_text(encoding="utf-8")
-    section = text[text.index("## Use the core in your own training loop") :]
-    code = re.search(r"```python\n(.*?)```", section, re.DOTALL)[1]
+    section = text[text.index(f"## {heading}") :]
+    return re.search(r"```python\n(.*?)```", section, re.DOTALL)[1]
+
+
+def test_a_training_loop_around_the_core_learns_its_text(capsys):
+    code = code_below("Use the core in your own training loop")
     names: dict = {}
     exec(code, names)
     assert names["loss"] < 0.3
     assert names["written"] == "to be, or not to be, that is the question: "
     assert names["written"] in capsys.readouterr().out
+    assert len(code.splitlines()) <= 45
+
+
+def test_a_whole_training_in_code_learns_and_is_resumed(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    code = code_below("A whole training in code")
+    names: dict = {}
+    exec(code, names)
+    assert names["best"]["loss"] < 0.05
+    run = tmp_path / "runs" / "waves"
+    assert {"model.safetensors", "metrics.jsonl", "config.json"} <= {p.name for p in run.iterdir()}
+    assert list(run.rglob("events.out.tfevents.*"))
+    assert "best validation loss" in capsys.readouterr().out
+    again: dict = {}
+    exec(code, again)  # it is finished: nothing is trained again
+    assert again["best"] == names["best"]
     assert len(code.splitlines()) <= 45

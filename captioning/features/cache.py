@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from math import prod
@@ -14,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from captioning.backbone import Backbone
 from captioning.features.folder import ARRAY, MIRRORED, NAMES, FeatureFolder
@@ -31,6 +29,7 @@ from common.files import (
     short_digest,
     write_json,
 )  # fmt: skip
+from common.progress import Bar, warn
 
 LARGEST = torch.finfo(torch.float16).max
 
@@ -93,15 +92,14 @@ def cached_features(
             if not build.finished():  # another process may have finished it meanwhile
                 build.begin()
                 network = backbone.inference_copy()
-                with tqdm(
-                    total=len(files), initial=build.done, desc=f"features of {network.name}",
-                    unit=" images", disable=None,
-                ) as bar:  # fmt: skip
+                with Bar(
+                    f"features of {network.name}", len(files), "images", done=build.done, keep=True
+                ) as bar:
                     for batch in image_batches(files, transform, batch_size, start=build.done):
                         values = np.zeros(1, np.float16)
                         if batch.indices:
                             values = _features(network, transform, batch.pixels, grid, mirror)
-                        bar.update(build.append(values, batch.indices, batch.problems))
+                        bar.advance(build.append(values, batch.indices, batch.problems))
                 build.finish(names)
     return FeatureFolder(build.folder), build.damaged
 
@@ -233,7 +231,7 @@ def _locked(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print(f"another process is computing {folder}: waiting for it", file=sys.stderr)
+            warn(f"another process is computing {folder}: waiting for it")
             fcntl.flock(file, fcntl.LOCK_EX)
         except OSError:
             pass  # some network file systems have no locks; a single process still works there

@@ -14,7 +14,7 @@ from captioning.image_files import walk_files
 from common.data.arrays import map_array
 from common.data.damage import Damage
 from common.errors import UserError, one_line
-from common.files import open_regular, read_text
+from common.files import expanded, open_regular, read_text
 
 ARRAY, MIRRORED, NAMES = "features.npy", "features-mirrored.npy", "names.txt"
 
@@ -50,7 +50,7 @@ class FeatureFolder:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = expanded(path)
         if not self.path.is_dir():
             raise UserError(f"{self.path}: there is no such folder of features (--features).")
         self._arrays: list[np.ndarray] = []

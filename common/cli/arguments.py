@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import pairwise
+from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 
@@ -23,6 +24,7 @@ from common.config.bounds import Bounds
 from common.config.changes import MayChange
 from common.config.marks import BASIC, HIDDEN, POSITIONAL, Group, Metavar, Place, marks
 from common.errors import printable
+from common.files import expanded
 
 FIRST, OTHER = "basic options", "other options"
 LONGEST = 60  # characters of names that stand where the value does; more are in the explanation
@@ -120,6 +122,8 @@ class Option:
         if not text:  # an empty path would be the current folder
             raise argparse.ArgumentTypeError("an empty value; is a variable of the shell not set?")
         try:
+            if self.one is Path:
+                return expanded(text)
             if get_origin(self.one) is not Literal:
                 return self.one(text)
             return get_args(self.one)[get_args(self.one).index(text)]

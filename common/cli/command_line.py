@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,8 +14,9 @@ from common.cli.arguments import Option, Parser, options_of, read_arguments
 from common.config.marks import File
 from common.config.plain import defaults, dotted, from_dict, nested, of_today, restored
 from common.errors import UserError, run_command
-from common.files import read_json
+from common.files import expanded, read_json
 from common.models.options import WritingOptions
+from common.progress import quietly
 from common.runs.contents import describes_run
 from common.training.options import RunOptions
 
@@ -147,7 +148,7 @@ def read_config(name: str, options: type, kind: str | None = None) -> dict[str, 
     Raises:
         UserError: there is none, a name in it is unknown, or a value impossible.
     """
-    path = presets(options).get(name, Path(name))
+    path = presets(options).get(name, expanded(name))
     if not path.is_file():
         listed = ", ".join(presets(options))
         known = f", and presets are {listed}" if listed else ""
@@ -180,7 +181,31 @@ def run_program(
 
     def main() -> None:
         options = parse(commands, kind, prog=f"python -m {package}", description=description)
-        getattr(import_module(f"{package}.commands"), sys.argv[1])(options)
+        with quietly(getattr(options, "quiet", False)):
+            getattr(import_module(f"{package}.commands"), sys.argv[1])(options)
+
+    run_command(main)
+
+
+def run_options(
+    do: Callable[[Options], object],
+    options: type[Options],
+    *,
+    prog: str,
+    description: str | None = None,
+) -> None:
+    """Run a program of one command: a function, called with the options that the arguments give.
+
+    Args:
+        do: the function.
+        options: their dataclass.
+        prog, description: as `parse_options` takes them.
+    """
+
+    def main() -> None:
+        chosen = parse_options(options, prog=prog, description=description)
+        with quietly(getattr(chosen, "quiet", False)):
+            do(chosen)
 
     run_command(main)
 

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from common.cli.command_line import parse, print_metrics
 from common.config.marks import POSITIONAL, Metavar
+from common.config.quiet import Quiet
 from common.errors import run_command
+from common.progress import quietly
 from common.training import session
 from common.training.options import RunOptions
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainedRun:
+class TrainedRun(Quiet):
     """What is done with a trained run names it, and a device."""
 
     run: Annotated[Path, POSITIONAL]
@@ -56,6 +58,7 @@ def experiment(
             with them, the run's model, and the run.
     """
     name = Path(inspect.getfile(make_task)).stem
+    prog = f"python -m experiments.{name}"
     text = sys.modules[make_task.__module__].__doc__ or ""
 
     def main() -> None:
@@ -63,9 +66,13 @@ def experiment(
             {"train": options, "evaluate": EvaluateOptions}
             | {command: of for command, (of, _) in others.items()},
             name,
-            prog=f"python -m experiments.{name}",
+            prog=prog,
             description=text.partition("\n")[0],
         )
+        with quietly(chosen.quiet):
+            do(chosen)
+
+    def do(chosen: Any) -> None:
         if isinstance(chosen, EvaluateOptions):
             session.evaluate(
                 chosen.run, options, make_task, name, chosen.split,
@@ -75,6 +82,8 @@ def experiment(
             trained = session.trained(chosen.run, options, make_task, name, device=chosen.device)
             others[sys.argv[1]][1](chosen, *trained)
         else:
-            session.train(chosen, make_task, name, on_evaluated=print_metrics)
+            session.train(
+                chosen, make_task, name, on_evaluated=print_metrics, then=f"{prog} evaluate RUN"
+            )
 
     run_command(main)

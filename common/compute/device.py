@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,11 +19,15 @@ from common.errors import UserError, one_line
 Value = TypeVar("Value")
 
 
-def choose_device(name: str) -> torch.device:
+DeviceLike: TypeAlias = str | torch.device
+
+
+def choose_device(name: DeviceLike) -> torch.device:
     """The device of that name; `auto` takes a GPU if there is one.
 
     Args:
-        name: auto, or any device that PyTorch knows here, registered backends included.
+        name: auto, or any device that PyTorch knows here, registered backends included; or the device
+            itself.
 
     Raises:
         UserError: PyTorch knows no such device, or there is none here.

@@ -31,5 +31,6 @@ if TYPE_CHECKING:
         Group as Group,
         Metavar as Metavar,
     )
+    from common.config.quiet import Quiet as Quiet
 
 __all__, __getattr__ = handing_on(__name__, __file__)

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_h
 from common.config.bounds import check_value
 from common.config.marks import Local, Metavar, marks, settings
 from common.errors import UserError
+from common.files import expanded
 
 Options = TypeVar("Options")
 
@@ -62,6 +63,8 @@ def restored(options: type, values: Any, where: str) -> dict[str, Any]:
             found[name] = restored(cast(type, kinds[name]), value, where)
             continue
         found[name] = _restored(kinds[name], value)
+        if value and isinstance(found[name], str) and _names_path(marked[name]):
+            found[name] = str(expanded(value))
         if not _fits(kinds[name], found[name]):
             named = f"{where}: {name}" if where else f"--{name.replace('_', '-')}"
             raise UserError(f"{named} cannot be {json.dumps(value, default=str)}.")
@@ -77,6 +80,11 @@ def defaults(options: type) -> dict[str, Any]:
         for name, value in found.items()
         if value is not dataclasses.MISSING
     }
+
+
+def _names_path(kind: Any) -> bool:
+    """Whether a text names a file or a folder where there is one."""
+    return any(mark.name in ("DIR", "FILE") for mark in marks(kind, Metavar))
 
 
 def _fits(kind: Any, value: Any) -> bool:
@@ -107,7 +115,7 @@ def _restored(kind: Any, value: Any) -> Any:
         return tuple(_restored(get_args(kind)[0], each) for each in value)
     # An empty path would be the current folder.
     return (
-        Path(value)
+        expanded(value)
         if isinstance(value, str) and value and Path in (kind, *get_args(kind))
         else value
     )
@@ -125,13 +133,12 @@ def with_absolute_paths(options: Options) -> Options:
     changes: dict[str, Any] = {}
     for name, kind in get_type_hints(type(options), include_extras=True).items():
         value = getattr(options, name)
-        named = any(mark.name in ("DIR", "FILE") for mark in marks(kind, Metavar))
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             changes[name] = with_absolute_paths(value)
         elif isinstance(value, Path):
-            changes[name] = value.absolute()
-        elif isinstance(value, str) and named and os.path.exists(value):
-            changes[name] = os.path.abspath(value)
+            changes[name] = expanded(value).absolute()
+        elif isinstance(value, str) and _names_path(kind) and os.path.exists(expanded(value)):
+            changes[name] = os.path.abspath(expanded(value))
     return cast(Options, dataclasses.replace(cast(Any, options), **changes))
 
 

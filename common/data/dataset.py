@@ -10,6 +10,7 @@ from typing import ClassVar, Generic, TypeVar
 from common.data.damage import Tally
 from common.data.splits import in_order, named_split
 from common.errors import UserError, printable
+from common.progress import say, warn
 
 Items = TypeVar("Items", bound=Sized)
 
@@ -75,8 +76,18 @@ class DataSet(Generic[Items]):
 
     def summary(self, problems: int = 5) -> str:
         """The table, the notes, and the first few problems: several lines."""
-        lines = self.table() + [f"note: {note}" for note in self.notes]
+        return "\n".join(map(printable, self.table() + self.remarks(problems)))
+
+    def remarks(self, problems: int = 5) -> list[str]:
+        """The last lines of the summary: the notes, and the first few problems."""
+        lines = [f"note: {note}" for note in self.notes]
         lines += [f"problem: {each}" for each in self.problems[:problems]]
         if len(self.problems) > problems:
             lines.append(f"... and {len(self.problems) - problems:,} more problems")
-        return "\n".join(map(printable, lines))
+        return lines
+
+    def report(self) -> None:
+        """Print the summary on standard error; where it is to be quiet, the remarks alone."""
+        for print_line, lines in ((say, self.table()), (warn, self.remarks())):
+            for line in lines:
+                print_line(printable(line))

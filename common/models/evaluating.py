@@ -10,6 +10,7 @@ from typing import Any, Unpack
 import torch
 from torch import nn
 
+from common.compute.device import DeviceLike
 from common.compute.precision import choose_precision
 from common.decoding.search import Search
 from common.models.encoder_decoder import Batch, EncoderDecoder
@@ -36,7 +37,7 @@ class Evaluated(Call, total=False):
     data: str | None
     search: Search | None
     batch_size: int
-    device: str
+    device: DeviceLike
     on_evaluated: session.OnEvaluated
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from common.config.bounds import Amount, Bounds, DropoutRate, Fraction, Layers, Positive, Seed, Size
 from common.config.changes import MAY_CHANGE
 from common.config.marks import BASIC, HIDDEN, POSITIONAL, Metavar
+from common.config.quiet import Quiet
 from common.decoding.options import DecoderOptions, SearchOptions
 from common.errors import UserError, one_line
 from common.recurrent.names import CellName, Initialization
@@ -240,7 +241,7 @@ class WriterRunOptions(RunOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WritingOptions:
+class WritingOptions(Quiet):
     """How a trained run, or the ensemble of several, writes."""
 
     run: Annotated[Path, POSITIONAL]
@@ -278,7 +279,7 @@ class EvaluationOptions(WritingOptions):
         """As the pipelines' `evaluate_run` takes them, after the run."""
         from common.compute.device import choose_device
 
-        names = {each.name for each in fields(self)} - {"run", "seed", "search"}
+        names = {each.name for each in fields(self)} - {"run", "seed", "search", "quiet"}
         call = self.call(choose_device(self.device))
         return {name: getattr(self, name) for name in names} | {
             "search": self.search.strategy(), **call

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeAlias, TypedDict, Unpack
 
@@ -13,13 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from common.compute import Precision
-from common.compute.device import choose_device
+from common.compute.device import DeviceLike, choose_device
 from common.config.plain import dotted, from_dict, of_today, restored
 from common.decoding.constraints import Forbidden, one_for_each
 from common.decoding.hypotheses import Hypothesis
 from common.decoding.options import SearchOptions
 from common.decoding.search import Search
 from common.errors import UserError
+from common.models.describe import describe
 from common.models.encoder_decoder import EncoderDecoder, SearchCall
 from common.models.ensemble import EnsembleModel
 from common.runs.run import Run
@@ -101,7 +102,11 @@ class Writer:
 
     @classmethod
     def from_run(
-        cls, folder: PathLike, *more: PathLike, model: nn.Module | None = None, device: str = "auto"
+        cls,
+        folder: PathLike,
+        *more: PathLike,
+        model: nn.Module | None = None,
+        device: DeviceLike = "auto",
     ) -> Self:
         """The writer that a run has trained; with more runs, the ensemble of all of them.
 
@@ -112,7 +117,7 @@ class Writer:
             more: runs whose probabilities are averaged with those of the first.
             model: the model that the weights are loaded into, if it was built in code: the folder does
                 not describe its architecture.
-            device: cpu, cuda, ...; auto takes a GPU if there is one.
+            device: cpu, cuda, ... or a `torch.device`; auto takes a GPU if there is one.
 
         Raises:
             UserError: a folder is no run of this kind, or an incomplete one, or of a newer version; or
@@ -121,7 +126,7 @@ class Writer:
         """
         if model is not None and more:
             raise ValueError("one model takes the weights of one run: make an ensemble in code")
-        runs = [Run.open(Path(each), cls.KIND) for each in (folder, *more)]
+        runs = [Run.open(each, cls.KIND) for each in (folder, *more)]
         for run in runs[1:]:
             _check_alike(runs[0], run, cls.ALIKE)
         members = []
@@ -152,7 +157,7 @@ class Writer:
         search = asdict(SearchOptions.of(self.search, self.precision))
         settings = self._settings() | {"search": search, "longest": self.longest, IN_CODE: True}
         kept = dict(self._files())
-        run = Run.create(Path(folder), self.KIND, settings, overwrite=overwrite, keep=kept)
+        run = Run.create(folder, self.KIND, settings, overwrite=overwrite, keep=kept)
         run.save_model(self.model)
 
     @classmethod
@@ -168,6 +173,23 @@ class Writer:
         """The names of the files that a run keeps of it, each with a function that writes it."""
         raise NotImplementedError
 
+    def __repr__(self) -> str:
+        """What it is, in two lines."""
+        words = f"a vocabulary of {len(self.language.vocabulary):,}"
+        about = f"{describe(self.members)} on {self.device}, {words}"
+        chosen = [
+            f"{each.name}={getattr(self.search, each.name)!r}"
+            for each in fields(self.search)
+            if getattr(self.search, each.name) != each.default
+        ]
+        search = f"{type(self.search).__name__}({', '.join(chosen)})"
+        return f"{type(self).__name__}({about},\n    {search})"
+
+    @property
+    def members(self) -> list[EncoderDecoder]:
+        """The model; of an ensemble, its models."""
+        return [*self.model.models] if isinstance(self.model, EnsembleModel) else [self.model]
+
     @property
     def device(self) -> torch.device:
         return next(self.model.parameters()).device
@@ -175,8 +197,7 @@ class Writer:
     @property
     def has_attention(self) -> bool:
         """Whether the model, or one of an ensemble, has attention."""
-        members = self.model.models if isinstance(self.model, EnsembleModel) else [self.model]
-        return any(member.decoder.attention is not None for member in members)
+        return any(member.decoder.attention is not None for member in self.members)
 
     def most_tokens(self, source: int = 0) -> int:
         """The most tokens of a sentence where nobody says how many.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
@@ -17,7 +16,8 @@ from torch import Tensor, nn
 from common.config.changes import refuse_changes
 from common.config.plain import Options, from_dict, of_today, plain
 from common.errors import UserError
-from common.files import make_folder, open_regular, write_json
+from common.files import expanded, make_folder, open_regular, write_json
+from common.progress import warn
 from common.runs import contents
 from common.runs.contents import FORMAT
 from common.runs.lock import NAME as LOCK, Lock
@@ -66,7 +66,7 @@ class Run:
     @classmethod
     def create(
         cls,
-        path: str | Path,
+        path: str | os.PathLike[str],
         kind: str,
         config: Any,
         *,
@@ -91,7 +91,7 @@ class Run:
             UserError: the folder holds a run or other files, or a run that cannot be resumed; or another
                 process is training in it.
         """
-        path = Path(path)
+        path = expanded(path)
         run = cls.check(path, kind, config, resume, overwrite, may_change)
         config = plain(config)
         if run is not None:
@@ -117,7 +117,7 @@ class Run:
 
     @classmethod
     def check(
-        cls, path: str | Path, kind: str, config: Any, resume: bool = False,
+        cls, path: str | os.PathLike[str], kind: str, config: Any, resume: bool = False,
         overwrite: bool = False, may_change: Collection[str] = (),
     ) -> Run | None:  # fmt: skip
         """Refuse what `create` would refuse, before anything slow is done for the run.
@@ -128,7 +128,7 @@ class Run:
             UserError: the folder holds other files, or a run that is neither resumed nor replaced,
                 or one of an older format, without its training state, or begun with other settings.
         """
-        path = Path(path)
+        path = expanded(path)
         if resume and overwrite:
             raise UserError("--resume goes on with a run, and --overwrite replaces it: choose one.")
         if contents.is_run(path):
@@ -162,13 +162,13 @@ class Run:
         return None
 
     @classmethod
-    def open(cls, path: str | Path, kind: str | None = None) -> Run:
+    def open(cls, path: str | os.PathLike[str], kind: str | None = None) -> Run:
         """Read the run in a folder; `kind` is what the caller can use, None for any.
 
         Raises:
             UserError: there is no run, or it is of another kind or of a newer version.
         """
-        path = Path(path)
+        path = expanded(path)
         stored = contents.description(path, kind)
         return cls(path, **{each.name: stored[each.name] for each in fields(cls)[1:] if each.init})
 
@@ -302,10 +302,9 @@ class Run:
         return read_state(self.path / "training.pt") if self.has_training_state() else None
 
     def _make_again(self) -> None:
-        print(
+        warn(
             f"{self.path} was moved or deleted while it was trained in: it is made again, without the "
-            "figures and the best weights of before",
-            file=sys.stderr,
+            "figures and the best weights of before"
         )
         self.path.mkdir(parents=True, exist_ok=True)
         contents.record(self.path, "config.json")

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from common.compute.device import moved, to_host
 from common.errors import UserError
-from common.files import SEAL_SIZE, atomic_write, checksum, is_sound, open_regular, seal
+from common.files import SEAL_SIZE, atomic_write, checksum, expanded, is_sound, open_regular, seal
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -113,7 +113,7 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     Raises:
         UserError: the file is missing or damaged.
     """
-    with _opened(Path(path)) as (file, tied):
+    with _opened(expanded(path)) as (file, tied):
         weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         return weights | {name: weights[first] for name, first in tied.items()}
 
@@ -124,7 +124,7 @@ def read_shapes(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     Raises:
         UserError: the file is missing or damaged.
     """
-    with _opened(Path(path)) as (file, tied), torch.device("meta"):
+    with _opened(expanded(path)) as (file, tied), torch.device("meta"):
         shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
         try:
             weights = {name: torch.empty(shape) for name, shape in shapes.items()}

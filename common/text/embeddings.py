@@ -10,10 +10,11 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from common.data.reading import byte_lines
 from common.errors import UserError
+from common.files import expanded
+from common.progress import over
 from common.text.vocabulary import PAD, SPECIALS, Vocabulary
 
 _LARGEST = 1e15  # so that float32 can hold the variance of a hundred million of them
@@ -57,13 +58,11 @@ def read_embeddings(
         UserError: the file is missing, binary, cut off or of another D, a line of a word of the
             vocabulary is malformed (its number is given), or the file has none of the words.
     """
-    path = Path(path)
+    path = expanded(path)
     ids = {token.encode(): number for number, token in enumerate(vocabulary) if token in vocabulary}
     # 2: the vector of the word itself was found, 1: of another spelling, which the word replaces.
     quality = torch.zeros(len(vocabulary), dtype=torch.int8)
-    lines = enumerate(
-        tqdm(byte_lines(path), path.name, unit=" lines", leave=False, disable=None), 1
-    )
+    lines = enumerate(over(byte_lines(path), path.name, unit="lines"), 1)
     number, line = next(lines, (1, b""))
     if re.fullmatch(rb"\s*\d{1,18}\s+\d{1,18}\s*", line):
         dimension = int(line.split()[1])

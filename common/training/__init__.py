@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from common import handing_on
 
 if TYPE_CHECKING:
+    from common.training.epochs import LoaderBatches as LoaderBatches
     from common.training.loss import (
         Figures as Figures,
         Loss as Loss,
@@ -13,6 +14,11 @@ if TYPE_CHECKING:
     from common.training.options import (
         RunOptions as RunOptions,
         TrainingOptions as TrainingOptions,
+    )
+    from common.training.progress import Progress as Progress
+    from common.training.session import (
+        evaluate as evaluate,
+        train as train,
     )
     from common.training.task import (
         Evaluation as Evaluation,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence, Sized
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import fields, is_dataclass
 from itertools import islice
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -118,19 +117,3 @@ def to_device(batch: Any, device: torch.device) -> Any:
         return upload(value, device) if isinstance(value, Tensor) else value.to(device)
 
     return map_tensors(batch, move, Movable)
-
-
-def count_examples(batch: Any) -> int:
-    """How many examples a batch holds: its length if it is a dataclass that has one; else the rows of
-    the first tensor in it, or 0 without one."""
-    if isinstance(batch, Tensor):
-        return batch.shape[0] if batch.ndim else 1
-    if is_dataclass(batch):
-        if isinstance(batch, Sized):
-            return len(batch)
-        batch = [getattr(batch, field.name) for field in fields(batch)]
-    elif isinstance(batch, dict):
-        batch = batch.values()
-    elif not isinstance(batch, list | tuple):
-        return 0
-    return next((count for count in map(count_examples, batch) if count), 0)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sized
+from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
@@ -54,20 +55,50 @@ def no_loss(names: Iterable[str], device: torch.device) -> Loss:
 def loss_of(model: nn.Module, batch: Any, compiled: Callable[[Any], Loss] | None = None) -> Loss:
     """What `model.loss` gives for a batch, or what that is compiled to.
 
+    A tensor that it gives is the mean over the examples of the batch.
+
     Raises:
-        TypeError: it is no `Loss`, or not of scalars on one device.
+        TypeError: it is no `Loss`, or not of scalars on one device; or the model has none.
     """
-    loss = (compiled or model.loss)(batch)  # type: ignore[operator]
     name = f"{type(model).__name__}.loss"
+    if not hasattr(model, "loss"):
+        raise TypeError(
+            f"{name} is missing: give the model a method loss(batch), what is minimised"
+        )
+    loss = (compiled or model.loss)(batch)  # type: ignore[operator]
+    if isinstance(loss, Tensor):
+        if loss.ndim:
+            raise TypeError(
+                f"{name} must return one number to minimise, as loss.mean(), not a tensor of shape "
+                f"{tuple(loss.shape)}"
+            )
+        examples = float(max(1, count_examples(batch)))
+        loss = Loss(loss, torch.full((), examples, device=loss.device))
     if not isinstance(loss, Loss):
         raise TypeError(
-            f"{name} must return a Loss(value, count, sums), the mean to minimise and what it is a "
-            f"mean over, not a {type(loss).__name__}"
+            f"{name} must return a scalar tensor, or a Loss(value, count, sums), the mean to minimise "
+            f"and what it is a mean over, not a {type(loss).__name__}"
         )
     for part, tensor in {"value": loss.value, "count": loss.count, **loss.sums}.items():
         if not isinstance(tensor, Tensor) or tensor.ndim or tensor.device != loss.value.device:
             raise TypeError(f"{name}: {part} must be a scalar tensor, on the device of the value")
     return loss
+
+
+def count_examples(batch: Any) -> int:
+    """How many examples a batch holds: its length if it is a dataclass that has one; else the rows of
+    the first tensor in it, or 0 without one."""
+    if isinstance(batch, Tensor):
+        return batch.shape[0] if batch.ndim else 1
+    if is_dataclass(batch):
+        if isinstance(batch, Sized):
+            return len(batch)
+        batch = [getattr(batch, field.name) for field in fields(batch)]
+    elif isinstance(batch, dict):
+        batch = batch.values()
+    elif not isinstance(batch, list | tuple):
+        return 0
+    return next((count for count in map(count_examples, batch) if count), 0)
 
 
 def check_names(sums: Iterable[str], others: Iterable[str]) -> None:

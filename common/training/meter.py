@@ -7,7 +7,6 @@ import os
 import sys
 import time
 from dataclasses import dataclass, field
-from itertools import islice
 from operator import mul
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,13 @@ from torch import Tensor
 
 from common.compute.device import peak_memory, to_host
 from common.errors import UserError
+from common.progress import columns
+from common.training.display import Display
 from common.training.loss import Figures, Loss, mean_of_sums
 from common.training.progress import Progress
 from common.training.tracking import Tracker
 
+BEST = "  (best)"
 UNMOVED = 3  # validations that repeat the monitored metric, until that is said
 
 
@@ -79,6 +81,21 @@ class Meter:
         self._clocked = len(self.rows)
         self._started = time.perf_counter()
 
+    def newest(self) -> tuple[float, float] | None:
+        """The mean loss of the updates since the last report, and the units of a second.
+
+        None where nothing was timed, and on a GPU, for which the host would have to wait.
+        """
+        if self._unread and self._unread[0][0].value.device.type == "cpu":
+            self.read()
+        timed = self.rows[self._clocked :]
+        if not timed:
+            return None
+        _, values, _, counts, *_ = zip(*timed, strict=True)
+        total = math.fsum(counts)
+        loss = math.fsum(map(mul, values, counts)) / max(1, total)
+        return loss, total / (time.perf_counter() - self._started)
+
     def report(self) -> tuple[dict[str, float], dict[str, float]]:
         """What the updates since the last report give, by name; then begin anew.
 
@@ -125,12 +142,14 @@ class Reports:
         tracker, optimizer, monitor: as `Trainer` takes them.
         meter: has the losses of the updates since the last report.
         progress: when it is.
+        display: gets the newest ones.
     """
 
     tracker: Tracker
     meter: Meter
     optimizer: torch.optim.Optimizer
     progress: Progress
+    display: Display
     monitor: str | None = None
     _newest_loss: float = field(default=math.nan, init=False)
 
@@ -144,10 +163,8 @@ class Reports:
         named = {f"train/{name}": value for name, value in named.items()}
         named |= {f"speed/{name}": value for name, value in speeds.items()}
         self._track(named | memory_in_use(device))
-        shown = {name: f"{value:.4g}" for name, value in figures.items() if name != "gradient_norm"}
-        unit = self.meter.unit
-        speed = {unit: f"{speeds.get(f'{unit}_per_second', 0):,.0f}/s"}
-        self.tracker.show(**dict(islice(shown.items(), 3)) | speed)  # the loss and two figures
+        speed = speeds.get(f"{self.meter.unit}_per_second", 0.0)
+        self.display.figures(figures["loss"], speed)
 
     def validation(self, metrics: dict[str, float], *, improved: bool) -> None:
         """Report a validation.
@@ -159,12 +176,7 @@ class Reports:
         self._track({f"validation/{name}": value for name, value in metrics.items()})
         if metrics and improved:
             self.tracker.best(metrics)
-        listed = "".join(f"  {name} {value:.4g}" for name, value in metrics.items())
-        self.tracker.say(
-            f"epoch {self.progress.epoch + 1}  step {self.progress.step}"
-            f"  training loss {self._newest_loss:.4g}{'  |  validation' if metrics else ''}{listed}"
-            f"{'  (best so far)' if improved and self.monitor else ''}"
-        )
+        self.tracker.say(self._line(metrics, improved))
         if self.monitor and self.progress.unmoved == UNMOVED:
             chooses = "; the lower loss chooses" if "loss" in metrics else ""
             self.tracker.say(
@@ -174,9 +186,25 @@ class Reports:
 
     def end(self) -> None:
         """Say why training ended, and with which weights."""
-        progress = self.progress
-        best = f", best at step {progress.best_step}" if self.monitor else ""
+        progress, best = self.progress, ""
+        if self.monitor and progress.best_step:
+            value = progress.best_metrics[self.monitor]
+            epoch = f"epoch {progress.best_epoch}, " if progress.best_epoch else ""
+            best = f"; best {self.monitor} {value:.4g} at {epoch}step {progress.best_step}"
         self.tracker.say(f"finished after step {progress.step}: {progress.finished}{best}")
+
+    def _line(self, metrics: dict[str, float], improved: bool) -> str:
+        """What a validation gave, of which as much as fits a line: the monitored metric first."""
+        monitor = self.monitor if self.monitor in metrics else None
+        names = dict.fromkeys([*([monitor] if monitor else []), "loss", *metrics])
+        end = BEST if improved and self.monitor else ""
+        line = f"epoch {self.progress.epoch + 1}  step {self.progress.step}"
+        line += f"  loss {self._newest_loss:.4g}{'  validation:' if metrics else ''}"
+        for name in names:
+            part = f"  {name} {metrics[name]:.4g}" if name in metrics else ""
+            if name == monitor or len(line) + len(part) + len(BEST) <= columns():
+                line += part
+        return line + end
 
     def _track(self, figures: dict[str, float]) -> None:
         if figures:

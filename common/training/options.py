@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import sys
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -13,8 +12,10 @@ from common.compute import Precision
 from common.config.bounds import Amount, Count, Decay, Positive, Rate, Seed
 from common.config.changes import MAY_CHANGE, MayChange
 from common.config.marks import BASIC, Folder, Metavar
+from common.config.quiet import Quiet
 from common.data.reading import is_unicode
 from common.errors import UserError
+from common.progress import say
 
 if TYPE_CHECKING:
     import torch
@@ -109,7 +110,7 @@ class TrainingOptions:
         again = self.precision == "auto" and resumed is not None
         wanted = resumed.precision if resumed is not None and again else self.precision
         if not again:
-            print(describe_choice(wanted, model), file=sys.stderr)
+            say(describe_choice(wanted, model))
         return dataclasses.replace(self, precision=choose_precision(wanted, model))
 
     def make_optimizer(
@@ -168,15 +169,10 @@ class TrainingOptions:
         Raises:
             TypeError: the batches of an epoch are no sequence.
         """
+        from common.training.epochs import batches_of
         from common.training.trainer import Trainer
 
-        first = batches(0)
-        if not hasattr(first, "__len__") or not hasattr(first, "__getitem__"):
-            raise TypeError(
-                f"batches(epoch) must return a sequence, as a list or `Batches`, which a resumed "
-                f"training enters anywhere, not a {type(first).__name__}"
-            )
-        steps = -(-len(first) // self.accumulate)  # of an epoch
+        steps = -(-len(batches_of(batches)) // self.accumulate)  # of an epoch
         return Trainer(
             model, optimizer, batches,
             max_epochs=self.epochs, max_minutes=self.max_minutes, patience=self.patience or None,
@@ -188,7 +184,7 @@ class TrainingOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunOptions:
+class RunOptions(Quiet):
     """What every training on a command line lets a user choose; an experiment adds its own."""
 
     run_dir: Annotated[Folder, BASIC, MayChange(text="")]

@@ -17,7 +17,7 @@ class Progress:
         step: updates of the weights so far.
         seconds: time that training has taken so far, validation included.
         validated_step: the step of the last validation.
-        best_step: the step of the best weights.
+        best_step, best_epoch: the step and the epoch, counted from 1, of the best weights.
         best_metrics: what validation gave for them.
         without_improvement: validations since then.
         unmoved: validations, up to the last, in which the monitored metric was always the same.
@@ -32,6 +32,7 @@ class Progress:
     seconds: float = 0.0
     validated_step: int = -1
     best_step: int = 0
+    best_epoch: int = 0
     best_metrics: dict[str, float] = field(default_factory=dict)
     without_improvement: int = 0
     unmoved: int = 0
@@ -80,6 +81,13 @@ class Limits:
         """Updates at most, where an epoch has `epoch_steps`; None if no limit counts them."""
         epochs = None if self.epochs is None else self.epochs * epoch_steps
         return min((each for each in (self.steps, epochs) if each is not None), default=None)
+
+    def fraction(self, progress: Progress, epoch_steps: int) -> float:
+        """How much of the training is done, by the nearest limit; 0 where only patience ends it."""
+        most, minutes = self.most_steps(epoch_steps), self.minutes
+        by_steps = progress.step / max(1, most) if most is not None else 0.0
+        by_time = progress.seconds / (60 * minutes) if minutes else 0.0
+        return min(1.0, max(by_steps, by_time))
 
     def reached(self, progress: Progress) -> str:
         """Why training is to stop now, in words; empty if it is not."""

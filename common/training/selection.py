@@ -143,7 +143,8 @@ class Selection:
         progress.unmoved = progress.unmoved + 1 if metrics.get(self.monitor or "") == best else 0
         improved = self.improves(metrics)
         if improved:
-            progress.best_step, progress.best_metrics = progress.step, metrics
+            progress.best_step, progress.best_epoch = progress.step, progress.epoch + 1
+            progress.best_metrics = metrics
             progress.without_improvement = 0
             self.keep()
         else:

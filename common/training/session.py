@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypedDict, TypeVar
 
 import torch
 from torch import nn
 
-from common.compute.device import choose_device
+from common.compute.device import DeviceLike, choose_device
 from common.compute.precision import without_gradients
 from common.config.bounds import check_bounds
 from common.config.changes import may_change
 from common.config.plain import restored, with_absolute_paths
-from common.errors import UserError
-from common.files import atomic_write, write_json
+from common.errors import UserError, printable
+from common.files import atomic_write, expanded, write_json
+from common.progress import quietly, say
 from common.runs.kept import Kept
 from common.runs.run import Run
 from common.runs.weights import load_last_weights
+from common.training.epochs import batches_of
 from common.training.options import RunOptions
 from common.training.task import Evaluation, Task
 from common.training.tracking import Tracker
@@ -33,6 +36,13 @@ reads it for one that is resumed or evaluated. The session loads weights."""
 OnEvaluated: TypeAlias = Callable[[Evaluation], object]
 
 
+class Watched(TypedDict, total=False):
+    """Arguments of `train` for who watches it."""
+
+    on_progress: OnProgress
+    on_evaluated: OnEvaluated
+
+
 def do_nothing(evaluation: Evaluation) -> None:
     pass
 
@@ -44,6 +54,7 @@ def train(
     *,
     on_progress: OnProgress | None = None,
     on_evaluated: OnEvaluated = do_nothing,
+    then: str = "",
 ) -> Evaluation:
     """Train in a run folder, or go on with the training that is there, and evaluate its best weights.
 
@@ -53,6 +64,7 @@ def train(
         kind: what a run of it is called in its config.json.
         on_progress: as `Trainer` takes it.
         on_evaluated: called with the evaluation before it is written, which may fail.
+        then: a command for the trained run, which is printed in the end; RUN stands for its folder.
 
     Returns:
         The evaluation of the split "val", which is also written to the run folder.
@@ -60,6 +72,22 @@ def train(
     Raises:
         UserError: the options, the data or the folder cannot be used.
     """
+    with quietly(options.quiet):
+        evaluation = _train(options, make_task, kind, on_progress, on_evaluated)
+        folder = shlex.quote(printable(str(options.run_dir)))
+        say(f"run folder: {folder}")
+        if then:
+            say(f"next: {then.replace('RUN', folder)}")
+    return evaluation
+
+
+def _train(
+    options: Options,
+    make_task: MakeTask[Options],
+    kind: str,
+    on_progress: OnProgress | None,
+    on_evaluated: OnEvaluated,
+) -> Evaluation:
     check_bounds(options)
     options.check()
     options = with_absolute_paths(options)
@@ -78,11 +106,11 @@ def train(
     training = options.training.settle_precision(task.model, before)
     options = replace(options, training=training)
     kept.precision = training.precision
-    task.batches(0)  # data that cannot be used are refused before the folder is changed
+    batches_of(task.batches)  # data that cannot be used are refused before the folder is changed
     run = Run.create(options.run_dir, kind, options, keep=kept.writers, **how)
 
     with Tracker(run.path, charts=task.charts) as tracker:
-        of_the_command = ("run_dir", "resume", "overwrite")
+        of_the_command = ("run_dir", "resume", "overwrite", "quiet")
         shown = {name: each for name, each in asdict(options).items() if name not in of_the_command}
         tracker.configuration(shown)
 
@@ -115,7 +143,7 @@ def evaluate(
     model: nn.Module | None = None,
     data: str | None = None,
     changes: Mapping[str, Any] | None = None,
-    device: str = "auto",
+    device: DeviceLike = "auto",
     ensemble: Sequence[Path] = (),
     changed: Mapping[str, Any] | None = None,
     on_evaluated: OnEvaluated = do_nothing,
@@ -142,6 +170,7 @@ def evaluate(
         UserError: the run or the data cannot be used.
     """
     run = Run.open(folder, kind)
+    folder, data = run.path, None if data is None else str(expanded(data))
     trained = run.read_config(options)
     subject = Subject.of_run(
         folder, split, trained, data, ensemble=tuple(ensemble), changed=changed or {}
@@ -153,7 +182,7 @@ def evaluate(
         )
     if data is not None:  # a path, where the option is one
         now |= restored(options, {"data": data}, "--data")
-    task = make_task(replace(trained, **now), Kept(run), choose_device(device))
+    task = make_task(with_absolute_paths(replace(trained, **now)), Kept(run), choose_device(device))
     if model is None:
         run.load_model(task.model)
         model = task.model
@@ -170,7 +199,7 @@ def trained(
     make_task: MakeTask[Options],
     kind: str,
     *,
-    device: str = "auto",
+    device: DeviceLike = "auto",
 ) -> tuple[nn.Module, Run]:
     """The model of a run with its best weights, in evaluation mode, and the run.
 

@@ -9,11 +9,12 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from common.training.epochs import Given
 from common.training.loss import Figures, mean_of_sums
 from common.training.tracking import Tracker
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation:
     """How good a model is on a split, and what it gave.
 
@@ -37,16 +38,20 @@ class Evaluation:
     show: Callable[[Tracker], None] | None = field(default=None, repr=False)
     outputs: Any = field(default=None, repr=False)
 
+    def __repr__(self) -> str:
+        """The metrics: what a notebook shows where it is the last value of a cell."""
+        return f"Evaluation({', '.join(f'{name}={v:.4g}' for name, v in self.metrics.items())})"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
     """What is trained, on what, and how it is judged.
 
     Args:
-        model: has `loss(batch) -> Loss`; on its device.
+        model: has `loss(batch)`, as `Trainer` takes it; on its device.
         optimizer: over its parameters, with the full learning rates.
         batches: gives the training batches of an epoch, counted from 0, and nothing else decides what
-            they are: a training is resumed in the middle of one.
+            they are: a training is resumed in the middle of one. As `Trainer` takes them.
         evaluate: called as evaluate(model, split), with further arguments by name where the
             experiment has them, on `model` or on weights in its place: averaged, or an ensemble's.
             In training it is called with split "val" alone.
@@ -61,7 +66,7 @@ class Task:
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
-    batches: Callable[[int], Sequence[Any]]
+    batches: Given
     evaluate: Callable[..., Evaluation]
     monitor: str
     mode: Literal["max", "min"] = "max"

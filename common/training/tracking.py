@@ -1,4 +1,4 @@
-"""Where the figures of a training go: TensorBoard, a file of JSON lines, and a progress bar."""
+"""Where the figures of a training go: TensorBoard, and a file of JSON lines."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
+from common import progress as shown
 from common.config.plain import dotted
 from common.errors import printable
 from common.files import make_folder, short_digest
@@ -38,7 +37,7 @@ class Tracker:
         charts: by their titles, the figures that TensorBoard's page of custom scalars shows together
             (patterns of names), besides loss, speed and memory.
         tensorboard: write TensorBoard's event files.
-        progress: show a bar (on a terminal) and a line for every validation, on standard error.
+        progress: show bars (on a terminal), and print a line for every validation, on standard error.
     """
 
     def __init__(
@@ -50,8 +49,7 @@ class Tracker:
         progress: bool = True,
     ) -> None:
         self.step = 0
-        self._progress = progress
-        self._bar = tqdm(disable=True)
+        self.progress = progress
         self._folder = None if folder is None else Path(folder)
         self._lines: AppendedFile | None = None
         self._charts = charts
@@ -79,7 +77,6 @@ class Tracker:
 
     def close(self) -> None:
         """Close the files."""
-        self.end_epoch()
         if self._lines is not None:
             self._lines.close()
         if self._events is not None:
@@ -190,7 +187,7 @@ class Tracker:
         for name, value in named.items():
             self._write("add_scalar", name, value, self.step if step is None else step)
 
-    # What follows is how `Trainer` resumes, and shows that it is alive.
+    # What follows is how `Trainer` resumes.
 
     def position(self) -> dict[str, Any]:
         """What has been written, as plain values, for `rewind`: the sizes of the files, and what is
@@ -281,31 +278,11 @@ class Tracker:
             return []
         return sorted((self._folder / EVENTS).glob("events.out.tfevents.*"))
 
-    def begin_epoch(self, epoch: int, batches: int, done: int) -> None:
-        """Show a new bar: `epoch` counted from 0, `done` of its batches before now."""
-        self.end_epoch()
-        self._bar = tqdm(
-            desc=f"epoch {epoch + 1}", total=batches, initial=done, unit=" batches", leave=False,
-            dynamic_ncols=True,
-            disable=None if self._progress else True,  # None: no bar where standard error is a file
-        )  # fmt: skip
-
-    def advance(self, batches: int) -> None:
-        """Move the bar on."""
-        self._bar.update(batches)
-
-    def show(self, **figures: str) -> None:
-        """Put the newest figures beside the bar."""
-        self._bar.set_postfix(figures)
-
-    def end_epoch(self) -> None:
-        self._bar.close()
-
     def say(self, line: str) -> None:
-        """Print a line above the bar."""
-        if self._progress:
-            self.warn(line)
+        """Print a line, where progress is shown."""
+        if self.progress:
+            shown.say(line)
 
     def warn(self, line: str) -> None:
-        """Print a line above the bar, also where no progress is shown."""
-        tqdm.write(line, file=sys.stderr)
+        """Print a line, also where no progress is shown."""
+        shown.warn(line)

@@ -15,12 +15,13 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from common.compute import Precision
 from common.compute.precision import choose_precision
-from common.errors import UserError
 from common.runs.run import Run
 from common.training.batches import grouped
 from common.training.checkpoint import Checkpoint
 from common.training.compilation import Compilation
+from common.training.display import Display
 from common.training.distributed import World
+from common.training.epochs import Given, enter_epoch
 from common.training.interruption import Interruption
 from common.training.loss import Figures, mean_of_sums
 from common.training.meter import Meter, Reports
@@ -34,7 +35,7 @@ OnProgress: TypeAlias = Callable[[int, int | None], None]  # updates so far, and
 
 @dataclass(eq=False, repr=False)
 class Trainer:
-    """Trains any module that has `loss(batch) -> Loss`.
+    """Trains any module that has `loss(batch)`, which returns a `Loss`, or the mean over the examples.
 
     After `fit`, the model holds its best weights: those of the validation with the best monitored
     metric; the last ones where nothing is monitored.
@@ -48,10 +49,11 @@ class Trainer:
     add up in any order, and the generator of cuDNN's dropout between layers cannot be saved.
 
     Args:
-        model: has `loss(batch) -> Loss`; it is trained on the device that it is on.
+        model: has `loss(batch)`; it is trained on the device that it is on.
         optimizer: over the parameters of the model, with the full learning rates.
-        batches: gives, for an epoch, the sequence of its batches: a list, or `Batches`, which
-            makes each when it is needed. Tensors in a batch are moved to the model's device.
+        batches: gives, for an epoch, the sequence of its batches: a list, `Batches`, which makes each
+            when it is needed, or a `DataLoader`; or is one of them, for all epochs. Tensors in a batch
+            are moved to the model's device.
         validate: gives the metrics to report, by name; called with the model in evaluation mode,
             with its averaged weights if there are any, and without gradients.
         monitor: the metric that chooses the best weights, and that patience counts on. Of weights
@@ -92,7 +94,7 @@ class Trainer:
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
-    batches: Callable[[int], Sequence[Any]]
+    batches: Given
     _: KW_ONLY
     validate: Validate | None = None
     monitor: str | None = None
@@ -136,7 +138,7 @@ class Trainer:
             self.max_epochs, self.max_steps, self.max_minutes, self.patience, monitor,
             self.patience_steps,
         )  # fmt: skip
-        self.progress = Progress()
+        self.progress = progress = Progress()
         self.interruption = Interruption()
         self.update = Update(
             self.model, self.optimizer, clip_norm=self.clip_norm, accumulate=self.accumulate,
@@ -147,7 +149,13 @@ class Trainer:
         decay = self.average_decay
         self.average = WeightAverage(self.parameters, decay) if decay else None
         self.meter = Meter(self.figures, self.unit)
-        self.reports = Reports(self.tracker, self.meter, self.optimizer, self.progress, monitor)
+        self.display = Display(
+            progress, self.limits, self.unit, self.meter.newest, shown=self.tracker.progress,
+            group=self.accumulate * world.size,
+            validate_every=self.validate_every if self.validate is not None else 0,
+        )  # fmt: skip
+        reporting = self.tracker, self.meter, self.optimizer, progress, self.display, monitor
+        self.reports = Reports(*reporting)
         self.selection = Selection(
             self.model, self.progress, self.validate, every=self.validate_every, monitor=monitor,
             mode=self.mode, average=self.average, run=self.run, world=world,
@@ -178,6 +186,7 @@ class Trainer:
             if self.run is not None and self.world.rank == 0:
                 self.run.hold()
                 stack.callback(self.run.release)
+            stack.callback(self.display.close)
             stack.enter_context(self.interruption.listening())
             self._begin()
             while not self.limits.reached(progress):
@@ -216,18 +225,8 @@ class Trainer:
 
     def _enter_epoch(self) -> Sequence[Any]:
         """The batches of the present epoch: the same again where it is resumed."""
-        progress = self.progress
-        batches = self.batches(progress.epoch)
-        if not len(batches):
-            raise UserError("there is nothing to train on: the training data gives no batch.")
-        if progress.batch and len(batches) != progress.epoch_batches:
-            raise UserError(
-                f"the data or the batch size has changed: epoch {progress.epoch + 1} has "
-                f"{len(batches)} batches now, and had {progress.epoch_batches}. "
-                "Resume with what the run was started with, or start another run."
-            )
-        progress.epoch_batches = len(batches)
-        self.tracker.begin_epoch(progress.epoch, len(batches), progress.batch)
+        batches = enter_epoch(self.batches, self.progress, self.seed or 0)
+        self.display.begin_epoch()
         return batches
 
     def _groups(self, batches: Sequence[Any]) -> Generator[tuple[Iterator[Any], int], None, None]:
@@ -250,8 +249,8 @@ class Trainer:
         """Report, validate, save and stop, whatever is due after a step."""
         progress = self.progress
         self.tracker.step = progress.step
-        self.tracker.advance(batches)
         self._read_clock()
+        self.display.advance(batches)
         if progress.step % self.log_every == 0:
             self.reports.training(self.device)
         if self.selection.is_due():
@@ -262,8 +261,7 @@ class Trainer:
         if self._stop:
             self._stop_here()
         if self.on_progress is not None:
-            updates = -(-progress.epoch_batches // (self.accumulate * self.world.size))
-            self.on_progress(progress.step, self.limits.most_steps(updates))
+            self.on_progress(progress.step, self.limits.most_steps(self.display.epoch_steps))
 
     def _read_clock(self) -> None:
         """Take note of the time and of Ctrl-C. Several processes must find the same at the same
@@ -281,7 +279,9 @@ class Trainer:
         if len(self.meter):
             self.reports.training(self.device)
         before = self.tracker.position()
-        if (found := self.selection.validate()) is None:  # a resumed run begins it anew
+        with self.display.validating():
+            found = self.selection.validate()
+        if found is None:  # a resumed run begins it anew
             self.tracker.rewind(self.progress.step, before)
             self._stop_here()
         metrics, improved = found
@@ -307,7 +307,6 @@ class Trainer:
             self._validate()
         progress.finished = self.limits.reached(progress)
         self._save()
-        self.tracker.end_epoch()
         self.selection.finish()
         self.world.copy_from_first(self.model)
         self.reports.end()
@@ -315,6 +314,5 @@ class Trainer:
     def _stop_here(self) -> NoReturn:
         """Save, and say how to go on."""
         self._save()
-        self.tracker.end_epoch()
         saved = f"; {self.run.path} holds everything. {self.how_to_resume}" if self.run else "."
         raise KeyboardInterrupt(f"stopped after step {self.progress.step}{saved}")

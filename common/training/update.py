@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from common.compute.device import naming_batch_size, tensor_float32
 from common.compute.precision import Chosen, arithmetic
-from common.training.batches import count_examples, to_device
+from common.training.batches import to_device
 from common.training.compilation import Compilation
 from common.training.distributed import World
-from common.training.loss import Loss, check_names, loss_of, no_loss
+from common.training.loss import Loss, check_names, count_examples, loss_of, no_loss
 
 
 @dataclass(eq=False)
@@ -91,6 +91,11 @@ class Update:
         with tensor_float32(self.device, allowed=self.precision == "bf16"):
             with arithmetic(self.device, self.precision):
                 loss = loss_of(self.model, batch, compiled)
+            if not loss.value.requires_grad:
+                raise TypeError(
+                    f"{type(self.model).__name__}.loss depends on no weight that is learnt: was it "
+                    "detached, or are all weights frozen?"
+                )
             # Of several batches, add up the sums over what counts, and divide by all at the end.
             (loss.value * loss.count if self.several else loss.value).backward()
         return loss.detach()

@@ -6,25 +6,28 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from torch import nn
+from torch.utils.data import DataLoader
 
 from common.compute.device import naming_batch_size, to_host
 from common.compute.precision import without_gradients
 from common.data.batching import Batches
-from common.training.batches import count_examples, to_device
-from common.training.loss import Figures, Loss, loss_of, mean_of_sums
+from common.training.batches import to_device
+from common.training.epochs import batches_of
+from common.training.loss import Figures, Loss, count_examples, loss_of, mean_of_sums
 
 Result = TypeVar("Result")
 
 
 @without_gradients()
 def held_out(
-    model: nn.Module, batches: Sequence[Any], figures: Figures = mean_of_sums
+    model: nn.Module, batches: Sequence[Any] | DataLoader, figures: Figures = mean_of_sums
 ) -> dict[str, float]:
     """The loss of a model on data that it is not trained on, and the figures that are made of it.
 
     Args:
-        model: has `loss(batch) -> Loss`; it is evaluated in evaluation mode, on its own device.
-        batches: at least one.
+        model: has `loss(batch)`, as `Trainer` takes it; it is evaluated in evaluation mode, on its own
+            device.
+        batches: at least one; a list, `Batches` or a `DataLoader`.
         figures: makes them of the sums of all losses and of what they are over.
 
     Returns:
@@ -38,6 +41,7 @@ def held_out(
     was_training = model.training
     model.eval()
     total: Loss | None = None
+    batches = batches_of(batches)
     for number in range(len(batches)):
         batch = batches[number]
         with naming_batch_size(count_examples(batch)):

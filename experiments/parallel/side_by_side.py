@@ -11,8 +11,6 @@ import heapq
 import multiprocessing
 import os
 import signal
-import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -21,12 +19,11 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from common.errors import UserError
+from common.progress import Bar, in_words, is_quiet
 from experiments.parallel.job import Job, log_of, send, work
 
-_SECONDS_BETWEEN_LINES = 30.0  # where standard error is no terminal
+_SHAPE = "{desc} {percentage:3.0f}% |{bar}| {elapsed}{postfix}"
 
 
 @dataclass
@@ -77,14 +74,6 @@ def time_left(jobs: Sequence[float], at_once: int) -> float:
     return max(cores)
 
 
-def in_words(seconds: float) -> str:
-    """A rounded duration, as "about 2 min 30 s"."""
-    if seconds < 57.5:
-        return f"about {max(5, 5 * round(seconds / 5))} s"
-    minutes, rest = divmod(10 * round(seconds / 10), 60)
-    return f"about {minutes:.0f} min {rest:.0f} s" if rest else f"about {minutes:.0f} min"
-
-
 def run_side_by_side(
     jobs: Sequence[Job],
     logs: Path,
@@ -93,7 +82,7 @@ def run_side_by_side(
     announce: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Run all jobs with one progress bar on standard error, or, where that is no terminal, a line
-    every 30 seconds.
+    every half a minute.
 
     The first steps of all jobs are done first, so that the total time is known, and announced, early.
 
@@ -101,7 +90,7 @@ def run_side_by_side(
         jobs: at least one, with different names.
         logs: folder for the output of each job, in `<name>.log`.
         at_once: jobs that run at the same time; the number of cores by default.
-        announce: takes the line with the estimated time.
+        announce: takes the line with the estimated time; not called where it is to be quiet.
 
     Returns:
         The result of each job, by its name.
@@ -125,16 +114,10 @@ class _Together:
     at_once: int
     announce: Callable[[str], None]
     announced: bool = False
-    bar: tqdm = field(init=False)
-    _begun: float = field(default_factory=time.perf_counter)
-    _line_at: float = field(default_factory=time.perf_counter)
+    bar: Bar = field(init=False)
 
     def __post_init__(self) -> None:
-        # disable=None: no bar where standard error is no terminal.
-        self.bar = tqdm(
-            total=100, desc="first steps", disable=None, dynamic_ncols=True, leave=False,
-            bar_format="{desc} {percentage:3.0f}% |{bar}| {elapsed}{postfix}",
-        )  # fmt: skip
+        self.bar = Bar("first steps", 1.0, shape=_SHAPE, line=self._line)
 
     def run(self) -> None:
         while any(running.state != "done" for running in self.all):
@@ -193,25 +176,33 @@ class _Together:
             running.result, running.fraction, running.state = value, 1.0, "done"
 
     def _show(self) -> None:
-        """Update the bar, or print a line every 30 seconds."""
+        """Update the bar, or print a line now and then."""
         if any(running.seconds is None and running.state != "done" for running in self.all):
-            self.bar.refresh()
+            if self.bar.due():
+                self.bar.show()
             return
-        left = time_left([running.left for running in self.all], self.at_once)
-        work = sum(running.seconds or 0.0 for running in self.all)
-        done = 1 - sum(running.left for running in self.all) / work if work else 1.0
         if not self.announced:
             self.announced = True
-            self.bar.clear()
-            self.announce(f"this will take {in_words(left)} here, judged from the first steps")
-        self.bar.set_description_str("training", refresh=False)
-        self.bar.set_postfix_str(f"{in_words(left)} left", refresh=False)
-        self.bar.n = round(100 * done, 1)
-        self.bar.refresh()
-        now = time.perf_counter()
-        if self.bar.disable and now - self._line_at >= _SECONDS_BETWEEN_LINES:
-            self._line_at = now
-            print(f"{done:.0%} done, {in_words(left)} left", file=sys.stderr)
+            self.bar.hide()
+            left = in_words(self._left())
+            if not is_quiet():
+                self.announce(f"this will take {left} here, judged from the first steps")
+        if self.bar.due():
+            self.bar.show(self._done(), what="training", note=f"{in_words(self._left())} left")
+
+    def _left(self) -> float:
+        """Remaining seconds of all together."""
+        return time_left([running.left for running in self.all], self.at_once)
+
+    def _done(self) -> float:
+        """The finished fraction of all together."""
+        work = sum(running.seconds or 0.0 for running in self.all)
+        return 1 - sum(running.left for running in self.all) / work if work else 1.0
+
+    def _line(self) -> str:
+        if not self.announced:
+            return "the first steps of each, from which the time is estimated"
+        return f"{self._done():.0%} done, {in_words(self._left())} left"
 
     def end(self) -> None:
         """End all remaining processes and their children."""

@@ -209,3 +209,26 @@ def test_what_is_asked_for_is_what_is_built_and_one_matrix_for_both_languages():
     assert model.decoder.output.weight is model.decoder.embedding.weight
     assert model.encoder.embedding.weight is model.decoder.embedding.weight
     assert len({id(parameter) for parameter in model.parameters()}) == len(list(model.parameters()))
+
+
+def test_one_sentence_gives_one_translation_and_several_give_a_list(run, monkeypatch):
+    monkeypatch.setenv("HOME", str(run.parent))
+    translator = Translator.from_run(f"~/{run.name}", device=torch.device("cpu"))
+    one = translator.translate("one two three")
+    assert isinstance(one, str) and [one] == translator.translate(["one two three"])
+    assert translator.translate(each for each in ("cats", "")) == translator.translate(["cats", ""])
+    assert translator.translate("") == "" and translator.translate([]) == []
+    best = translator.translations("one two", BeamSearch(beam_size=3, n_best=2))
+    several = translator.translations(["one two"], BeamSearch(beam_size=3, n_best=2))
+    assert len(best) == 2 and [each.text for each in best] == [each.text for each in several[0]]
+    for odd, name in ((5, "int"), ([b"one"], "bytes"), (b"one", "int"), ([None], "NoneType")):
+        with pytest.raises(TypeError, match=f"one sentence or several, of str, not of {name}"):
+            translator.translate(odd)
+
+
+def test_a_translator_says_what_it_is(run):
+    shown = repr(Translator.from_run(run, device="cpu"))
+    assert shown.startswith("Translator(GRU, hidden size 32, additive attention, ")
+    assert "parameters on cpu, a vocabulary of" in shown and shown.count("\n") == 1
+    both = repr(Translator.from_run(run, run, device="cpu"))
+    assert both.startswith("Translator(ensemble of 2, GRU, hidden size 32")

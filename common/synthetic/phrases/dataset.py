@@ -8,13 +8,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from common.data.damage import Tally
 from common.data.pairs import AlignedLines
 from common.data.reading import decode_line
 from common.errors import UserError
 from common.files import atomic_folder, read_json, write_json
+from common.progress import Bar
 from common.synthetic.phrases.sampling import SPLITS, Split, available, phrases
 
 _VERSION = 1
@@ -54,13 +53,13 @@ def write_phrases(
         return
     with atomic_folder(folder) as unfinished:
         total = sum(sizes.values())
-        with tqdm(desc="writing phrases", total=total, unit=" pairs", disable=None) as bar:
+        with Bar("writing phrases", total, "pairs", keep=True) as bar:
             for split, size in sizes.items():
                 _write_split(unfinished, split, size, seed, bar)
         write_json(unfinished / "phrases.json", _description(unfinished, sizes, seed))
 
 
-def _write_split(folder: Path, split: Split, size: int, seed: int, bar: tqdm) -> None:
+def _write_split(folder: Path, split: Split, size: int, seed: int, bar: Bar) -> None:
     english, korean = _files(folder, split)
     with (
         open(english, "x", encoding="utf-8") as source,
@@ -69,7 +68,7 @@ def _write_split(folder: Path, split: Split, size: int, seed: int, bar: tqdm) ->
         for pair in phrases(size, split, seed=seed):
             source.write(pair.source + "\n")
             target.write(pair.target + "\n")
-            bar.update()
+            bar.advance()
 
 
 def _files(folder: Path, split: Split) -> tuple[Path, Path]:

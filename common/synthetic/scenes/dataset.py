@@ -7,10 +7,9 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from tqdm import tqdm
-
 from common.errors import UserError
 from common.files import atomic_folder, atomic_write, read_text
+from common.progress import over
 from common.synthetic.scenes.generation import SPLITS, generate
 from common.synthetic.scenes.scene import Scene
 
@@ -56,9 +55,8 @@ def write_scenes(
         for split in SPLITS:
             (unfinished / split).mkdir()
         with atomic_write(unfinished / "scenes.jsonl") as file:
-            for name, scene, line in tqdm(
-                lines, "drawing scenes", sum(counts.values()), unit=" scenes", disable=None
-            ):
+            total = sum(counts.values())
+            for name, scene, line in over(lines, "drawing scenes", total, "scenes", keep=True):
                 scene.draw(size).save(unfinished / name, compress_level=1)
                 file.write(line)
 

@@ -11,8 +11,9 @@ from hypothesis import given, settings, strategies as st
 
 from common.data.batching import Batches, bucketed_batches, pad_sequences, padding_ratio
 from common.models.encoder_decoder import Batch
-from common.training.batches import count_examples, grouped, to_device
+from common.training.batches import grouped, to_device
 from common.training.distributed import World
+from common.training.loss import count_examples
 
 
 def caption_lengths(count: int = 30_000) -> np.ndarray:

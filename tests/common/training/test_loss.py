@@ -70,8 +70,8 @@ ONE = torch.ones(())
 @pytest.mark.parametrize(
     "returned, message",
     [
-        (ONE, r"Model.loss must return a Loss\(value, count, sums\), .* not a Tensor"),
-        (None, "not a NoneType"),
+        (None, r"Model.loss must return a scalar tensor, or a Loss\(value, .* not a NoneType"),
+        (torch.ones(3), r"Model.loss must return one number to minimise, .* of shape \(3,\)"),
         ((ONE, ONE, {}), "not a tuple"),
         (Loss(torch.ones(3), ONE), "Model.loss: value must be a scalar tensor"),
         (Loss(ONE, 3), "count must be a scalar tensor"),  # type: ignore[arg-type]
@@ -84,3 +84,10 @@ def test_what_is_no_loss_is_refused_in_one_line(returned, message):
         loss_of(Model(returned), None)
     assert "\n" not in str(error.value)
     assert loss_of(Model(Loss(ONE, ONE)), None) == Loss(ONE, ONE)
+
+
+def test_a_tensor_is_a_mean_over_the_examples():
+    assert loss_of(Model(2 * ONE), torch.zeros(5, 3)) == Loss(2 * ONE, 5 * ONE)
+    assert loss_of(Model(2 * ONE), None) == Loss(2 * ONE, ONE)  # of a batch that has no rows
+    half = loss_of(Model(ONE.bfloat16()), torch.zeros(257, 1))  # which bfloat16 cannot count
+    assert half.count.item() == 257

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
+from common.progress import Bar
 from common.runs.run import Run
-from common.training.loss import mean_of_sums
 from common.training.tracking import Tracker
 from common.training.validation import held_out
 from tests.tolerances import rounding
@@ -49,16 +50,16 @@ def test_it_trains_and_reports_what_it_knows(tmp_path, toy, named):
     assert "mean_absolute_error" in trainer.progress.best_metrics or not named
 
 
-def test_the_bar_shows_the_loss_two_figures_and_the_speed_in_its_unit(toy, monkeypatch):
+def test_the_bar_shows_the_loss_and_the_speed_in_its_unit(toy, monkeypatch):
     shown = []
-    monkeypatch.setattr(Tracker, "show", lambda self, **figures: shown.append(list(figures)))
-    three = lambda sums, count: dict.fromkeys(("a", "b", "c"), 1.0)  # noqa: E731
-    for figures, unit, named in ((three, "points", True), (mean_of_sums, "examples", False)):
+    monkeypatch.setattr(Bar, "note", lambda self, text: shown.append(text))
+    for unit, named in (("points", True), ("examples", False)):
         toy.trainer(
-            make=partial(toy.Forecaster, named), batches=toy.series, max_steps=2, figures=figures,
-            unit=unit,
-        ).fit()  # fmt: skip
-    assert shown == [["loss", "a", "b", "points"], ["loss", "examples"]]
+            make=partial(toy.Forecaster, named), batches=toy.series, max_steps=2, unit=unit
+        ).fit()
+    assert [re.sub("[0-9.,]+", "1", text) for text in shown] == [
+        "loss 1 1 points/s", "loss 1 1 examples/s"
+    ]  # fmt: skip
 
 
 def test_what_is_reported_is_the_mean_over_all_points(tmp_path, toy):

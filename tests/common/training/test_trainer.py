@@ -404,12 +404,23 @@ def test_a_plateau_is_of_the_monitored_metric(options):
         )  # fmt: skip
 
 
-@pytest.mark.parametrize("returned", [torch.ones(()), None])
+@pytest.mark.parametrize("returned", [(), None])
 def test_a_model_that_returns_no_loss_is_refused_in_one_line(returned):
     model = Classifier()
     model.loss = lambda batch: returned
     trainer = Trainer(model, sgd(model), lambda epoch: TASK, max_epochs=1)
-    with pytest.raises(TypeError, match=r"^Classifier.loss must return a Loss\(value, .*$"):
+    with pytest.raises(
+        TypeError, match=r"^Classifier.loss must return a scalar tensor, or a Loss\(value, .*$"
+    ):
+        trainer.fit()
+
+
+@pytest.mark.parametrize("returned", [torch.ones(()), Loss(torch.ones(()), torch.ones(()))])
+def test_a_loss_that_depends_on_no_weight_is_refused_in_one_line(returned):
+    model = Classifier()
+    model.loss = lambda batch: returned
+    trainer = Trainer(model, sgd(model), lambda epoch: TASK, max_epochs=1)
+    with pytest.raises(TypeError, match="^Classifier.loss depends on no weight .*$"):
         trainer.fit()
 
 

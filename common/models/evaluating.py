@@ -78,12 +78,25 @@ def writing_task(
     batches: Callable[[int], Sequence[Batch]],
     evaluate: Callable[..., Evaluation],
     monitor: str,
+    scores: Mapping[str, Sequence[str]],
 ) -> Task:
-    """The `Task` of learning to write sentences: its figures and charts are those of tokens."""
+    """The `Task` of learning to write sentences: its figures are those of tokens.
+
+    Args:
+        options, model, optimizer, batches, evaluate, monitor: as `Task` takes them.
+        scores: the metrics of what is written, by the title of the chart that shows them together: the
+            last of each, and the monitored one, are shown first.
+    """
+    charts = {
+        title: [f"validation/{name}" for name in names]
+        for title, names in sorted(scores.items(), key=lambda each: monitor not in each[1])
+    }
     return Task(
         model=model, optimizer=optimizer, batches=batches, evaluate=evaluate, monitor=monitor,
         mode="min" if monitor == "loss" else "max",
-        figures=token_figures, unit="tokens", charts=TOKEN_CHARTS, options=options,
+        figures=token_figures, unit="tokens", options=options,
+        scores=[monitor, *(names[-1] for names in scores.values())],
+        charts={**charts, **TOKEN_CHARTS},
     )  # fmt: skip
 
 

@@ -158,7 +158,7 @@ class Reports:
         """
         self._track({f"validation/{name}": value for name, value in metrics.items()})
         if metrics and improved:
-            self.tracker.best(metrics)
+            self.tracker.best(metrics, self.monitor)
         listed = "".join(f"  {name} {value:.4g}" for name, value in metrics.items())
         self.tracker.say(
             f"epoch {self.progress.epoch + 1}  step {self.progress.step}"

@@ -13,7 +13,7 @@ from torch import nn
 from common.compute.device import choose_device
 from common.compute.precision import without_gradients
 from common.config.bounds import check_bounds
-from common.config.changes import may_change
+from common.config.changes import hyperparameters, may_change
 from common.config.plain import restored, with_absolute_paths
 from common.errors import UserError
 from common.files import atomic_write, write_json
@@ -81,10 +81,10 @@ def train(
     task.batches(0)  # data that cannot be used are refused before the folder is changed
     run = Run.create(options.run_dir, kind, options, keep=kept.writers, **how)
 
-    with Tracker(run.path, charts=task.charts) as tracker:
+    with Tracker(run.path, scores=task.scores, charts=task.all_charts()) as tracker:
         of_the_command = ("run_dir", "resume", "overwrite")
         shown = {name: each for name, each in asdict(options).items() if name not in of_the_command}
-        tracker.configuration(shown)
+        tracker.configuration(shown, hyperparameters(options))
 
         def validate() -> dict[str, float]:
             evaluation = task.evaluate(task.model, "val")

@@ -1,0 +1,39 @@
+"""Where the event files of a run are: in its folder, beside what else it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from common.runs.contents import is_run, record
+
+SUFFIX = ".unroll"  # of our event files: others in the folder are of a writer that is not ours
+PATTERN = "events.out.tfevents.*"
+EARLIER = "tensorboard"  # the folder in which earlier versions had them
+
+
+def event_files(folder: Path) -> list[Path]:
+    """In the order in which TensorBoard reads them."""
+    return sorted(folder.glob(PATTERN + SUFFIX))
+
+
+def adopt_earlier(folder: Path) -> None:
+    """Move the event files of a run that an earlier version began to where they are today.
+
+    TensorBoard would show two runs. Links are left where they are, and not followed.
+    """
+    earlier = folder / EARLIER
+    if not is_run(folder) or not earlier.is_dir() or earlier.is_symlink():
+        return
+    for path in sorted(earlier.glob(PATTERN)):
+        if path.is_file() and not path.is_symlink():
+            record(folder, path.name + SUFFIX)
+            path.rename(folder / (path.name + SUFFIX))
+    if not any(earlier.iterdir()):
+        earlier.rmdir()
+
+
+def kept_size(path: Path, sizes: Mapping[str, int]) -> int:
+    """The bytes of an event file that are kept, of the sizes by name; those of an earlier version are
+    by the names of then."""
+    return sizes.get(path.name, sizes.get(path.name.removesuffix(SUFFIX), 0))

@@ -84,18 +84,13 @@ def writing_task(
 
     Args:
         options, model, optimizer, batches, evaluate, monitor: as `Task` takes them.
-        scores: the metrics of what is written, by the title of the chart that shows them together: the
-            last of each, and the monitored one, are shown first.
+        scores: the metrics of what is written, by the title of the chart that shows them together.
     """
-    charts = {
-        title: [f"validation/{name}" for name in names]
-        for title, names in sorted(scores.items(), key=lambda each: monitor not in each[1])
-    }
+    charts = {title: [f"validation/{name}" for name in names] for title, names in scores.items()}
     return Task(
         model=model, optimizer=optimizer, batches=batches, evaluate=evaluate, monitor=monitor,
         mode="min" if monitor == "loss" else "max",
         figures=token_figures, unit="tokens", options=options,
-        scores=[monitor, *(names[-1] for names in scores.values())],
         charts={**charts, **TOKEN_CHARTS},
     )  # fmt: skip
 

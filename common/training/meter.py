@@ -134,6 +134,9 @@ class Reports:
     monitor: str | None = None
     _newest_loss: float = field(default=math.nan, init=False)
 
+    def __post_init__(self) -> None:
+        self.tracker.monitor, self.tracker.unit = self.monitor, self.meter.unit
+
     def training(self, device: torch.device) -> None:
         """Report the updates since the last report; this waits for the device."""
         figures, speeds = self.meter.report()
@@ -158,7 +161,7 @@ class Reports:
         """
         self._track({f"validation/{name}": value for name, value in metrics.items()})
         if metrics and improved:
-            self.tracker.best(metrics, self.monitor)
+            self.tracker.best(metrics)
         listed = "".join(f"  {name} {value:.4g}" for name, value in metrics.items())
         self.tracker.say(
             f"epoch {self.progress.epoch + 1}  step {self.progress.step}"

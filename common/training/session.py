@@ -81,7 +81,7 @@ def train(
     task.batches(0)  # data that cannot be used are refused before the folder is changed
     run = Run.create(options.run_dir, kind, options, keep=kept.writers, **how)
 
-    with Tracker(run.path, scores=task.scores, charts=task.all_charts()) as tracker:
+    with Tracker(run.path, charts=task.charts) as tracker:
         of_the_command = ("run_dir", "resume", "overwrite")
         shown = {name: each for name, each in asdict(options).items() if name not in of_the_command}
         tracker.configuration(shown, hyperparameters(options))

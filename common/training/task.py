@@ -54,7 +54,6 @@ class Task:
         mode: whether "max" or "min" of it is best.
         figures: from the sums of `Loss.sums` and the count to the figures that are logged.
         unit: what `Loss.count` counts, in the plural.
-        scores: the metrics of an evaluation that TensorBoard shows first; all but the loss by default.
         charts: what TensorBoard shows together; see `Tracker`.
         options: those that `make_task` was given, with what it found out: these the run keeps. None:
             just those.
@@ -68,16 +67,5 @@ class Task:
     mode: Literal["max", "min"] = "max"
     figures: Figures = mean_of_sums
     unit: str = "examples"
-    scores: Sequence[str] = ()
     charts: Mapping[str, Sequence[str]] = field(default_factory=dict)
     options: Any = None
-
-    def all_charts(self) -> dict[str, Sequence[str]]:
-        """`charts`, with the monitored metric if it is in none, and the speed in each unit."""
-        monitored = f"validation/{self.monitor}"
-        charted = {"validation/loss"}.union(*self.charts.values())
-        found = {} if monitored in charted else {self.monitor: (monitored,)}
-        speeds = {
-            f"{unit} per second": (f"speed/{unit}_per_second",) for unit in (self.unit, "examples")
-        }
-        return {**found, **self.charts, **speeds}

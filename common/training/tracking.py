@@ -15,9 +15,9 @@ from common.config.plain import dotted
 from common.errors import printable
 from common.files import short_digest
 from common.runs.contents import is_run, record
+from common.training import tags
 from common.training.appended_file import AppendedFile, truncate
-from common.training.event_files import event_files, adopt_earlier, kept_size
-from common.training.tags import best_tags, custom_scalars, picture_tag, scalar_tag
+from common.training.event_files import adopt_earlier, event_files, kept_size
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,14 +31,13 @@ class Tracker:
 
     Every part can be left out: without a folder nothing is written, without TensorBoard only
     `metrics.jsonl`, without progress nothing is printed. Where no step is given, it is the
-    present one: `tracker.step`, which `Trainer` keeps.
+    present one: `tracker.step`, which `Trainer` keeps, as `tracker.monitor` and `tracker.unit`.
 
     Args:
         folder: gets `metrics.jsonl` and TensorBoard's event files, as `run.path`, so that TensorBoard
             shows it under the folder's name; None: nothing is written.
-        scores: the metrics of a validation that TensorBoard shows first; all but the loss by default.
         charts: by their titles, the names of figures that TensorBoard's page of custom scalars shows
-            together, besides loss, learning rate, gradient norm and memory; see `custom_scalars`.
+            together; see `custom_scalars`.
         tensorboard: write TensorBoard's event files.
         progress: show a bar (on a terminal) and a line for every validation, on standard error.
     """
@@ -47,17 +46,18 @@ class Tracker:
         self,
         folder: Path | str | None = None,
         *,
-        scores: Collection[str] = (),
         charts: Mapping[str, Sequence[str]] = {},
         tensorboard: bool = True,
         progress: bool = True,
     ) -> None:
         self.step = 0
+        self.monitor: str | None = None  # the metric that chooses the best weights
+        self.unit = "examples"  # what the speed counts
         self._progress = progress
         self._bar = tqdm(disable=True)
         self._folder = None if folder is None else Path(folder)
         self._lines: AppendedFile | None = None
-        self._scores, self._charts = scores, charts
+        self._charts = charts
         self._tensorboard = tensorboard
         self._shows_events = tensorboard and folder is not None  # until they cannot be written
         self._events: EventWriter | None = None
@@ -106,7 +106,7 @@ class Tracker:
             line = json.dumps({"step": step, **about, **finite}, ensure_ascii=False)
             self._lines.write(line.encode() + b"\n")
         for name, value in values.items():
-            self._write("add_scalar", scalar_tag(name, self._scores), value, step)
+            self._write("add_scalar", tags.scalar_tag(name, self.monitor), value, step)
 
     def curve(self, name: str, values: Sequence[float]) -> tuple[list[int], list[list[float]]]:
         """Keep a curve of the present step, as the gradient at every time step: for a heat map.
@@ -142,7 +142,7 @@ class Tracker:
 
     def text(self, name: str, text: str, step: int | None = None) -> None:
         """Write a text, as Markdown."""
-        self._write("add_text", name, text, self.step if step is None else step)
+        self._write("add_text", tags.text_tag(name), text, self.step if step is None else step)
 
     def table(self, name: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Write a table of texts, whatever signs are in them."""
@@ -164,14 +164,16 @@ class Tracker:
             named = {f"{name}/{number}": image for number, image in enumerate(images)}
         for each, image in named.items():
             pixels = np.asarray(image.convert("RGB"))
-            self._write("add_image", picture_tag(each), pixels, step, dataformats="HWC")
+            self._write("add_image", tags.picture_tag(each), pixels, step, dataformats="HWC")
 
     def figure(self, name: str, figure: Figure, step: int | None = None) -> None:
         """Write a figure of matplotlib, and close it."""
         step = self.step if step is None else step
-        self._write("add_figure", picture_tag(name), figure, step)
+        self._write("add_figure", tags.picture_tag(name), figure, step)
 
-    def configuration(self, config: dict[str, Any], compared: Collection[str] | None = None) -> None:
+    def configuration(
+        self, config: dict[str, Any], compared: Collection[str] | None = None
+    ) -> None:
         """Show the settings of the run as a table, with the first event, and on the page of HParams.
 
         Args:
@@ -188,13 +190,13 @@ class Tracker:
         if self._events is not None:
             self._show_configuration()
 
-    def best(self, metrics: dict[str, float], monitor: str | None = None) -> None:
-        """Write the scores of the best weights so far; `monitor` is the metric that chose them.
+    def best(self, metrics: dict[str, float]) -> None:
+        """Write the metrics of the best weights so far.
 
         TensorBoard's HParams page shows the last value of a figure beside the settings, which need not
         be that of the weights that are kept: this copy is for it alone.
         """
-        for tag, value in best_tags(metrics, monitor, self._scores).items():
+        for tag, value in tags.best_tags(metrics, self.monitor).items():
             self._write("add_scalar", tag, value, self.step)
 
     # What follows is how `Trainer` resumes, and shows that it is alive.
@@ -261,7 +263,7 @@ class Tracker:
             assert self._folder is not None
             files = self._event_files()
             self._events = EventWriter(self._folder, files, self.warn, self._resumed_at)
-            layout = custom_scalars(self._charts, self._scores)
+            layout = tags.custom_scalars(self._charts, self.monitor, self.unit)
             self._write_once("add_custom_scalars", layout, key=layout)
             self._show_configuration()
         return self._events
@@ -270,7 +272,7 @@ class Tracker:
         if self._settings:
             rows = "".join(f"| {name} | `{value}` |\n" for name, value in self._settings.items())
             table = f"| setting | value |\n|---|---|\n{rows}"
-            self._write_once("add_text", "configuration", table, 0, key=rows)
+            self._write_once("add_text", tags.CONFIGURATION, table, 0, key=rows)
             compared = {name: self._settings[name] for name in sorted(self._compared)}
             self._write_once("add_settings", compared, key=compared)
 

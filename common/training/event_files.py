@@ -18,16 +18,18 @@ def event_files(folder: Path) -> list[Path]:
 
 
 def adopt_earlier(folder: Path) -> None:
-    """Move the event files of a run that an earlier version began to where they are today.
+    """Move the event files that the tracker of an earlier version wrote to where they are today.
 
     TensorBoard would show two runs. Links are left where they are, and not followed.
     """
     earlier = folder / EARLIER
-    if not is_run(folder) or not earlier.is_dir() or earlier.is_symlink():
+    ours = (folder / "metrics.jsonl").is_file()  # that tracker's too
+    if not ours or not earlier.is_dir() or earlier.is_symlink():
         return
     for path in sorted(earlier.glob(PATTERN)):
         if path.is_file() and not path.is_symlink():
-            record(folder, path.name + SUFFIX)
+            if is_run(folder):
+                record(folder, path.name + SUFFIX)
             path.rename(folder / (path.name + SUFFIX))
     if not any(earlier.iterdir()):
         earlier.rmdir()

@@ -70,7 +70,7 @@ class Tracker:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
         if tensorboard:
-            adopt_earlier(self._folder)
+            adopt_earlier(self._folder, self.warn)
         if is_run(self._folder):
             record(self._folder, "metrics.jsonl")
         self._lines = AppendedFile(self._folder / "metrics.jsonl", self.warn)

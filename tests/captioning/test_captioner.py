@@ -271,8 +271,9 @@ def test_tensorboard_holds_what_it_promises(run):
     assert scalars <= set(tags["scalars"])
     attention = [f"4 pictures/with attention/{number}" for number in range(2)]
     assert sorted(tags["images"]) == ["4 pictures/captions", *attention]
-    assert any("captions" in tag for tag in tags["tensors"])
-    assert any("configuration" in tag for tag in tags["tensors"])
+    (table,) = events.Tensors("1 texts/captions/text_summary")[-1].tensor_proto.string_val
+    assert table.decode().startswith("| image | caption | log-probability | reference |\n")
+    assert "2 configuration/text_summary" in tags["tensors"]
 
 
 def test_features_are_computed_once_and_the_images_never_opened_again(scenes, tmp_path):

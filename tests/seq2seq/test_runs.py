@@ -60,7 +60,8 @@ def test_tensorboard_holds_what_it_promises(run):
     scalars |= {"5 speed/tokens_per_second"}
     assert scalars <= set(tags["scalars"])
     assert tags["images"] == [f"4 pictures/with attention/{number}" for number in range(2)]
-    assert any("translations" in tag for tag in tags["tensors"])
+    (table,) = events.Tensors("1 texts/translations/text_summary")[-1].tensor_proto.string_val
+    assert table.decode().startswith("| source | translation | log-probability | reference |\n")
 
 
 def test_a_run_stays_until_nothing_more_can_refuse_the_one_that_replaces_it(run, data, tmp_path):

@@ -440,6 +440,23 @@ def test_event_files_of_an_earlier_version_are_moved_to_the_run(tmp_path, link):
     assert not list(run.path.glob("events.*"))
 
 
+def test_event_files_that_cannot_be_moved_do_not_end_the_training(tmp_path, capsys, monkeypatch):
+    def refuse(self: Path, target: Path) -> Path:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    earlier = tmp_path / "tensorboard"
+    earlier.mkdir()
+    (earlier / "events.out.tfevents.1700000000.host.1").write_text("before")
+    (tmp_path / "metrics.jsonl").touch()
+    monkeypatch.setattr(Path, "rename", refuse)
+    with Tracker(tmp_path, progress=False) as tracker:
+        report(tracker, 1)
+    assert [event.step for event in events(tmp_path).Scalars(LOSS)] == [1]
+    (warned,) = capsys.readouterr().err.splitlines()
+    assert str(earlier) in warned and "cross-device" in warned
+    assert [path.read_text() for path in earlier.iterdir()] == ["before"]
+
+
 def test_a_run_of_an_earlier_version_goes_on(tmp_path):
     """Its state has the size of metrics.jsonl alone."""
     with Tracker(tmp_path, progress=False) as tracker:

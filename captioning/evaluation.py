@@ -28,6 +28,12 @@ from common.training.tracking import Tracker
 
 MOST_ATTENTION = 4  # images whose attention is shown
 
+# The metrics that TensorBoard shows together, by the title of their chart; see `writing_task`.
+SCORES = {
+    "CIDEr-D": ("cider_d",), "BLEU-1 to BLEU-4": ("bleu1", "bleu2", "bleu3", "bleu4"),
+    "ROUGE-L": ("rouge_l",),
+}  # fmt: skip
+
 
 def evaluate(
     captioner: Captioner,
@@ -135,9 +141,11 @@ def show_captions(
             for image, caption in zip(images, best, strict=True)
         ],
     )
-    for image, picture, caption in list(zip(images, seen, best, strict=True))[:MOST_ATTENTION]:
+    for number, (picture, caption) in enumerate(
+        list(zip(seen, best, strict=True))[:MOST_ATTENTION]
+    ):
         if caption.attention is not None:
-            tracker.images(f"attention/{image.id}", overlaid(picture, caption))
+            tracker.images(f"with attention/{number}", overlaid(picture, caption))
 
 
 def overlaid(

@@ -15,7 +15,7 @@ from captioning.backbone import Backbone
 from captioning.captioner import Captioner, build_model, make_transform
 from captioning.data import CaptionData, CaptionedImage, captions_digest, load
 from captioning.encoder import ImageEncoder
-from captioning.evaluation import evaluate, generated_scenes, show_captions
+from captioning.evaluation import SCORES, evaluate, generated_scenes, show_captions
 from captioning.examples import CaptionExamples
 from captioning.inputs import make_inputs, open_features
 from captioning.options import KIND, TrainOptions
@@ -127,7 +127,7 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
         slower=list(cnn.parameters()) if isinstance(cnn, Backbone) else (),
         slower_rate=options.encoder.encoder_learning_rate,
     )
-    return writing_task(options, model, optimizer, batches, evaluate_split, options.monitor)
+    return writing_task(options, model, optimizer, batches, evaluate_split, options.monitor, SCORES)
 
 
 def evaluate_run(

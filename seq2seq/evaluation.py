@@ -19,6 +19,9 @@ from common.training.tracking import Tracker
 from seq2seq.data import Pair
 from seq2seq.translator import Translator
 
+# The metrics that TensorBoard shows together, by the title of their chart; see `writing_task`.
+SCORES = {"BLEU": ("bleu",), "chrF": ("chrf",)}
+
 LONGEST_SHOWN = 60  # tokens of a sentence whose alignment can still be read
 
 
@@ -100,7 +103,7 @@ def show_translations(
     )
     for number, (pair, written) in enumerate(zip(pairs, best, strict=True)):
         if (picture := alignment(translator, pair.source, written)) is not None:
-            tracker.images(f"alignment/{number}", picture)
+            tracker.images(f"with attention/{number}", picture)
 
 
 def alignment(translator: Translator, text: str, written: Sentence) -> Image.Image | None:

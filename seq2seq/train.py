@@ -33,7 +33,7 @@ from common.training import session
 from common.training.task import Evaluation, Task
 from seq2seq.data import Pair, ParallelData, ParallelText, load
 from seq2seq.encoder import SentenceEncoder
-from seq2seq.evaluation import evaluate, show_translations
+from seq2seq.evaluation import SCORES, evaluate, show_translations
 from seq2seq.examples import TranslationExamples
 from seq2seq.options import KIND, TrainOptions
 from seq2seq.prepare import Prepared, prepare
@@ -124,7 +124,7 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
         )
 
     optimizer = options.training.make_optimizer(model)
-    return writing_task(options, model, optimizer, batches, evaluate_split, options.monitor)
+    return writing_task(options, model, optimizer, batches, evaluate_split, options.monitor, SCORES)
 
 
 def evaluate_run(

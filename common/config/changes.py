@@ -6,9 +6,10 @@ import json
 import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from common.config.marks import marks, settings
+from common.config.marks import Local, marks, settings
 from common.config.plain import dotted
 from common.errors import UserError
 
@@ -36,6 +37,19 @@ def may_change(options: Any) -> set[str]:
         for name, kind, owner in settings(options)
         if any(mark.when is None or mark.when(owner) for mark in marks(kind, MayChange))
     }
+
+
+def hyperparameters(options: Any) -> set[str]:
+    """The names, dotted if nested, of the options of a dataclass that decide what is learnt: all but
+    paths, and what a resumed run may always change, as the device."""
+    found = set()
+    for name, kind, owner in settings(options):
+        value = getattr(owner, name.rpartition(".")[2])
+        is_path = isinstance(value, Path) or isinstance(value, str) and os.path.isabs(value)
+        changes = any(mark.when is None for mark in marks(kind, MayChange))
+        if not (is_path or changes or marks(kind, Local)):
+            found.add(name)
+    return found
 
 
 def _same(old: Any, new: Any) -> bool:

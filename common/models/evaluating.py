@@ -79,12 +79,20 @@ def writing_task(
     batches: Callable[[int], Sequence[Batch]],
     evaluate: Callable[..., Evaluation],
     monitor: str,
+    scores: Mapping[str, Sequence[str]],
 ) -> Task:
-    """The `Task` of learning to write sentences: its figures and charts are those of tokens."""
+    """The `Task` of learning to write sentences: its figures are those of tokens.
+
+    Args:
+        options, model, optimizer, batches, evaluate, monitor: as `Task` takes them.
+        scores: the metrics of what is written, by the title of the chart that shows them together.
+    """
+    charts = {title: [f"validation/{name}" for name in names] for title, names in scores.items()}
     return Task(
         model=model, optimizer=optimizer, batches=batches, evaluate=evaluate, monitor=monitor,
         mode="min" if monitor == "loss" else "max",
-        figures=token_figures, unit="tokens", charts=TOKEN_CHARTS, options=options,
+        figures=token_figures, unit="tokens", options=options,
+        charts={**charts, **TOKEN_CHARTS},
     )  # fmt: skip
 
 

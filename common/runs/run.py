@@ -44,7 +44,7 @@ class Run:
         model.safetensors    the best weights
         training.pt          the state from which training resumes, with the last weights
         metrics.jsonl        one line for every report
-        tensorboard/         event files
+        events.out.tfevents.*  event files of TensorBoard, which calls the run by the folder's name
 
     Make one with `Run.create`, read one with `Run.open`. What `create` returns holds the folder's lock
     until `release`: no other process may write there what a training writes. Every file is written

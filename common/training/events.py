@@ -15,7 +15,9 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from common.files import make_folder
+from common.runs.contents import is_run, record
 from common.training.appended_file import AppendedFile
+from common.training.event_files import SUFFIX
 
 
 class EventWriter(SummaryWriter):
@@ -49,13 +51,15 @@ class EventWriter(SummaryWriter):
             restart = SessionLog(status=SessionLog.START)
             self._file.add_event(Event(step=step + 1, session_log=restart))
 
-    def add_settings(self, settings: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
-        """Fill the page of HParams: the settings by name, numbers or texts, and which metrics it shows.
+    def add_settings(self, settings: Mapping[str, Any]) -> None:
+        """Put the run on the page of HParams, with its settings by name, numbers or texts.
 
-        `add_hparams` would write the same into a run of its own, beside this.
+        Only what is of this run: `add_hparams` also writes which settings and metrics the page has, and
+        TensorBoard takes that of one run for all. Without it, the page has those of any run. (It would
+        also write into a run of its own, beside this.)
         """
-        for summary in hparams(dict(settings), dict(metrics))[:2]:  # not the third: "has ended"
-            self._file.add_summary(summary)
+        _, start, _ = hparams(dict(settings), {})
+        self._file.add_summary(start)
 
     @property
     def path(self) -> Path:
@@ -75,7 +79,9 @@ class _EventFile:
         second = int(time.time())
         numbers = [path.name.split(".")[3] for path in earlier]
         second = max([second, *(int(each) + 1 for each in numbers if each.isdecimal())])
-        name = f"events.out.tfevents.{second:010d}.{socket.gethostname()}.{os.getpid()}"
+        name = f"events.out.tfevents.{second:010d}.{socket.gethostname()}.{os.getpid()}{SUFFIX}"
+        if is_run(folder):
+            record(folder, name)
         self.file = AppendedFile(folder / name, warn)
         self._records = RecordWriter(self.file)
         self._latest = max((path.lstat().st_mtime for path in earlier), default=0.0)

@@ -153,6 +153,9 @@ class Reports:
     monitor: str | None = None
     _newest_loss: float = field(default=math.nan, init=False)
 
+    def __post_init__(self) -> None:
+        self.tracker.monitor, self.tracker.unit = self.monitor, self.meter.unit
+
     def training(self, device: torch.device) -> None:
         """Report the updates since the last report; this waits for the device."""
         figures, speeds = self.meter.report()

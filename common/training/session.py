@@ -14,7 +14,7 @@ from torch import nn
 from common.compute.device import DeviceLike, choose_device
 from common.compute.precision import without_gradients
 from common.config.bounds import check_bounds
-from common.config.changes import may_change
+from common.config.changes import hyperparameters, may_change
 from common.config.plain import restored, with_absolute_paths
 from common.errors import UserError, printable
 from common.files import atomic_write, expanded, write_json
@@ -112,7 +112,7 @@ def _train(
     with Tracker(run.path, charts=task.charts) as tracker:
         of_the_command = ("run_dir", "resume", "overwrite", "quiet")
         shown = {name: each for name, each in asdict(options).items() if name not in of_the_command}
-        tracker.configuration(shown)
+        tracker.configuration(shown, hyperparameters(options))
 
         def validate() -> dict[str, float]:
             evaluation = task.evaluate(task.model, "val")

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common import progress as shown
 from common.config.plain import dotted
 from common.errors import printable
-from common.files import make_folder, short_digest
+from common.files import short_digest
 from common.runs.contents import is_run, record
+from common.training import tags
 from common.training.appended_file import AppendedFile, truncate
+from common.training.event_files import adopt_earlier, event_files, kept_size
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,20 +24,19 @@ if TYPE_CHECKING:
 
     from common.training.events import EventWriter
 
-EVENTS = "tensorboard"  # the folder of TensorBoard's event files
-
 
 class Tracker:
     """Reports the figures, texts and pictures of a training.
 
     Every part can be left out: without a folder nothing is written, without TensorBoard only
     `metrics.jsonl`, without progress nothing is printed. Where no step is given, it is the
-    present one: `tracker.step`, which `Trainer` keeps.
+    present one: `tracker.step`, which `Trainer` keeps, as `tracker.monitor` and `tracker.unit`.
 
     Args:
-        folder: gets `metrics.jsonl` and `tensorboard/`, as `run.path`; None: nothing is written.
-        charts: by their titles, the figures that TensorBoard's page of custom scalars shows together
-            (patterns of names), besides loss, speed and memory.
+        folder: gets `metrics.jsonl` and TensorBoard's event files, as `run.path`, so that TensorBoard
+            shows it under the folder's name; None: nothing is written.
+        charts: by their titles, the names of figures that TensorBoard's page of custom scalars shows
+            together; see `custom_scalars`.
         tensorboard: write TensorBoard's event files.
         progress: show bars (on a terminal), and print a line for every validation, on standard error.
     """
@@ -50,6 +51,8 @@ class Tracker:
     ) -> None:
         self.step = 0
         self.progress = progress
+        self.monitor: str | None = None  # the metric that chooses the best weights
+        self.unit = "examples"  # what the speed counts
         self._folder = None if folder is None else Path(folder)
         self._lines: AppendedFile | None = None
         self._charts = charts
@@ -58,15 +61,16 @@ class Tracker:
         self._events: EventWriter | None = None
         self._resumed_at: int | None = None
         self._settings: dict[str, Any] = {}
+        self._compared: set[str] = set()  # those of them that HParams shows
         self._curves: dict[str, list[tuple[int, list[float | None]]]] | None = None  # not read yet
         self._once: dict[str, str] = {}  # digests of what is written once in a run, by name
         if self._folder is None:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
         if tensorboard:
-            make_folder(self._folder / EVENTS)
+            adopt_earlier(self._folder, self.warn)
         if is_run(self._folder):
-            record(self._folder, "metrics.jsonl", "tensorboard")
+            record(self._folder, "metrics.jsonl")
         self._lines = AppendedFile(self._folder / "metrics.jsonl", self.warn)
 
     def __enter__(self) -> Tracker:
@@ -88,7 +92,7 @@ class Tracker:
         """Write figures: to TensorBoard one by one, to `metrics.jsonl` as one line.
 
         Args:
-            values: by name, as "train/loss"; TensorBoard groups by what is before the slash.
+            values: by name, as "train/loss"; TensorBoard shows it under the tag of `scalar_tag`.
             step: updates made so far.
             about: more entries for the line, as epoch=3.
         """
@@ -99,7 +103,7 @@ class Tracker:
             line = json.dumps({"step": step, **about, **finite}, ensure_ascii=False)
             self._lines.write(line.encode() + b"\n")
         for name, value in values.items():
-            self._write("add_scalar", name, value, step)
+            self._write("add_scalar", tags.scalar_tag(name, self.monitor), value, step)
 
     def curve(self, name: str, values: Sequence[float]) -> tuple[list[int], list[list[float]]]:
         """Keep a curve of the present step, as the gradient at every time step: for a heat map.
@@ -135,7 +139,7 @@ class Tracker:
 
     def text(self, name: str, text: str, step: int | None = None) -> None:
         """Write a text, as Markdown."""
-        self._write("add_text", name, text, self.step if step is None else step)
+        self._write("add_text", tags.text_tag(name), text, self.step if step is None else step)
 
     def table(self, name: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Write a table of texts, whatever signs are in them."""
@@ -155,37 +159,42 @@ class Tracker:
             named = {name: images}
         else:
             named = {f"{name}/{number}": image for number, image in enumerate(images)}
-        for tag, image in named.items():
+        for each, image in named.items():
             pixels = np.asarray(image.convert("RGB"))
-            self._write("add_image", tag, pixels, step, dataformats="HWC")
+            self._write("add_image", tags.picture_tag(each), pixels, step, dataformats="HWC")
 
     def figure(self, name: str, figure: Figure, step: int | None = None) -> None:
         """Write a figure of matplotlib, and close it."""
-        self._write("add_figure", name, figure, self.step if step is None else step)
+        step = self.step if step is None else step
+        self._write("add_figure", tags.picture_tag(name), figure, step)
 
-    def configuration(self, config: dict[str, Any]) -> None:
-        """Show the settings of the run as a table, with the first event, and beside `best`.
+    def configuration(
+        self, config: dict[str, Any], compared: Collection[str] | None = None
+    ) -> None:
+        """Show the settings of the run as a table, with the first event, and on the page of HParams.
 
         Args:
             config: plain values by name; nested ones get dotted names.
+            compared: dotted names of the settings that HParams shows; None: all. It leaves out those
+                that are None.
         """
         self._settings = {  # of a path that is not UTF-8 TensorBoard cannot write the surrogates
             name: value if type(value) in (int, float) else printable(str(value))
             for name, value in dotted(config)
         }
+        names = {name for name, value in dotted(config) if value is not None}
+        self._compared = names if compared is None else names & set(compared)
         if self._events is not None:
             self._show_configuration()
 
-    def best(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Write the metrics of the best weights so far, as best/<name>.
+    def best(self, metrics: dict[str, float]) -> None:
+        """Write the metrics of the best weights so far.
 
-        TensorBoard's HParams page shows the last of them beside the settings: it is filled as soon
-        as there is a first validation, and right for a run that was stopped.
+        TensorBoard's HParams page shows the last value of a figure beside the settings, which need not
+        be that of the weights that are kept: this copy is for it alone.
         """
-        named = {f"best/{name}": value for name, value in metrics.items()}
-        self._write_once("add_settings", self._settings, named, key=str(self._settings))
-        for name, value in named.items():
-            self._write("add_scalar", name, value, self.step if step is None else step)
+        for tag, value in tags.best_tags(metrics, self.monitor).items():
+            self._write("add_scalar", tag, value, self.step)
 
     # What follows is how `Trainer` resumes.
 
@@ -214,7 +223,7 @@ class Tracker:
         if isinstance(position, Mapping):
             sizes, self._once = position.get("sizes", {}), dict(position.get("once", {}))
         else:  # of that version, TensorBoard itself drops what came after the state
-            kept = self._event_files() if step else ()
+            kept = self._event_files() if step else []
             sizes = {"metrics.jsonl": position} | {path.name: sys.maxsize for path in kept}
         if self._lines is not None:
             self._lines.truncate(sizes.get("metrics.jsonl", 0))
@@ -222,7 +231,7 @@ class Tracker:
             self._events.close()
             self._events = None
         for path in self._event_files():
-            truncate(path, sizes.get(path.name, 0))
+            truncate(path, kept_size(path, sizes))
         self._resumed_at = step or None
 
     def _write(self, method: str, *arguments: Any, **others: Any) -> None:
@@ -249,19 +258,9 @@ class Tracker:
             from common.training.events import EventWriter
 
             assert self._folder is not None
-            self._events = EventWriter(
-                self._folder / EVENTS, self._event_files(), self.warn, self._resumed_at
-            )
-            pages: dict[str, Mapping[str, Sequence[str]]] = {
-                "training and validation": {
-                    "loss": ("train/loss", "validation/loss"), **self._charts
-                },
-                "speed": {"per second": ("speed/.*",), "memory": ("memory/.*",)},
-            }  # fmt: skip
-            layout = {
-                page: {title: ["Multiline", list(names)] for title, names in shown.items()}
-                for page, shown in pages.items()
-            }
+            files = self._event_files()
+            self._events = EventWriter(self._folder, files, self.warn, self._resumed_at)
+            layout = tags.custom_scalars(self._charts, self.monitor, self.unit)
             self._write_once("add_custom_scalars", layout, key=layout)
             self._show_configuration()
         return self._events
@@ -270,13 +269,15 @@ class Tracker:
         if self._settings:
             rows = "".join(f"| {name} | `{value}` |\n" for name, value in self._settings.items())
             table = f"| setting | value |\n|---|---|\n{rows}"
-            self._write_once("add_text", "configuration", table, 0, key=rows)
+            self._write_once("add_text", tags.CONFIGURATION, table, 0, key=rows)
+            compared = {name: self._settings[name] for name in sorted(self._compared)}
+            self._write_once("add_settings", compared, key=compared)
 
     def _event_files(self) -> list[Path]:
         """In the order in which TensorBoard reads them; none where there is none to write."""
         if self._folder is None or not self._tensorboard:
             return []
-        return sorted((self._folder / EVENTS).glob("events.out.tfevents.*"))
+        return event_files(self._folder)
 
     def say(self, line: str) -> None:
         """Print a line, where progress is shown."""

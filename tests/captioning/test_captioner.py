@@ -261,17 +261,19 @@ def test_evaluation_writes_scores_and_captions(run, scenes):
 def test_tensorboard_holds_what_it_promises(run):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    events = EventAccumulator(str(run / "tensorboard"))
+    events = EventAccumulator(str(run))
     events.Reload()
     tags = events.Tags()
-    scalars = {"train/loss", "train/perplexity", "train/token_accuracy", "train/gradient_norm"}
-    scalars |= {"train/learning_rate", "speed/tokens_per_second", "speed/examples_per_second"}
-    scalars |= {"validation/cider_d", "validation/perplexity", "memory/process_gib", "best/bleu4"}
+    scalars = {"1 scores and loss/cider_d", "1 scores and loss/training loss", "(best)/cider_d"}
+    scalars |= {"2 validation/bleu4", "2 validation/perplexity", "3 training/gradient_norm"}
+    scalars |= {f"3 training/{name}" for name in ("perplexity", "token_accuracy", "learning_rate")}
+    scalars |= {"5 speed/tokens_per_second", "5 speed/examples_per_second", "6 memory/process_gib"}
     assert scalars <= set(tags["scalars"])
-    assert "captions" in tags["images"]
-    assert sum(tag.startswith("attention/") for tag in tags["images"]) == 2
-    assert any("captions" in tag for tag in tags["tensors"])
-    assert any("configuration" in tag for tag in tags["tensors"])
+    attention = [f"4 pictures/with attention/{number}" for number in range(2)]
+    assert sorted(tags["images"]) == ["4 pictures/captions", *attention]
+    (table,) = events.Tensors("1 texts/captions/text_summary")[-1].tensor_proto.string_val
+    assert table.decode().startswith("| image | caption | log-probability | reference |\n")
+    assert "2 configuration/text_summary" in tags["tensors"]
 
 
 def test_features_are_computed_once_and_the_images_never_opened_again(scenes, tmp_path):

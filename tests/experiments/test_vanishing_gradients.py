@@ -48,9 +48,11 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(tmp_path):
     # The heat map over training has the curves of before too.
     found = []
     for name in ("whole", "part"):
-        shown = EventAccumulator(str(tmp_path / name / "tensorboard"), {"images": 0}).Reload()
+        shown = EventAccumulator(str(tmp_path / name), {"images": 0}).Reload()
         found.append(
             {tag: shown.Images(tag)[-1].encoded_image_string for tag in shown.Tags()["images"]}
         )
-    assert set(found[0]) == {"gradient norm by time step", "gradient norm over training"}
+    assert set(found[0]) == {
+        "4 pictures/gradient norm by time step", "4 pictures/gradient norm over training"
+    }  # fmt: skip
     assert found[0] == found[1]

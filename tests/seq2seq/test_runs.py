@@ -52,14 +52,16 @@ def test_evaluation_writes_scores_signatures_and_translations(run):
 def test_tensorboard_holds_what_it_promises(run):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    events = EventAccumulator(str(run / "tensorboard"))
+    events = EventAccumulator(str(run))
     events.Reload()
     tags = events.Tags()
-    scalars = {"train/loss", "train/gradient_norm", "speed/tokens_per_second"}
-    scalars |= {"validation/bleu", "validation/perplexity", "best/bleu"}
+    scalars = {"1 scores and loss/bleu", "1 scores and loss/training loss", "(best)/bleu"}
+    scalars |= {"2 validation/chrf", "2 validation/perplexity", "3 training/gradient_norm"}
+    scalars |= {"5 speed/tokens_per_second"}
     assert scalars <= set(tags["scalars"])
-    assert sum(tag.startswith("alignment/") for tag in tags["images"]) == 2
-    assert any("translations" in tag for tag in tags["tensors"])
+    assert tags["images"] == [f"4 pictures/with attention/{number}" for number in range(2)]
+    (table,) = events.Tensors("1 texts/translations/text_summary")[-1].tensor_proto.string_val
+    assert table.decode().startswith("| source | translation | log-probability | reference |\n")
 
 
 def test_a_run_stays_until_nothing_more_can_refuse_the_one_that_replaces_it(run, data, tmp_path):

@@ -279,9 +279,9 @@ def test_tensorboard_shows_each_step_once(tmp_path, toy):
     run = Run.create(tmp_path / "run", "toy", {}, resume=True)
     with tracker() as tracking:
         toy.trainer(run=run, tracker=tracking).fit()
-    events = event_accumulator.EventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    events = event_accumulator.EventAccumulator(str(tmp_path / "run"))
     events.Reload()
-    steps = [event.step for event in events.Scalars("train/loss")]
+    steps = [event.step for event in events.Scalars("1 scores and loss/training loss")]
     assert steps == [2, 4, 6, 7, 8, 10, 12, 14, 16, 18, 20, 21]
 
 

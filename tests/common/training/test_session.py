@@ -12,6 +12,8 @@ from typing import Annotated
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch import nn
 
 from common.config.changes import MAY_CHANGE
@@ -118,6 +120,21 @@ def test_nothing_is_logged_under_a_name_that_it_is_not(tmp_path):
     names = {name for line in lines for name in line}
     assert {"train/mean_absolute_error", "speed/points_per_second", "validation/error"} <= names
     assert not any(word in name for name in names for word in ("token", "perplexity", "nll"))
+
+
+def test_tensorboard_compares_runs_by_what_decides_what_is_learnt(tmp_path):
+    train(tmp_path / "run")
+    shown = EventAccumulator(str(tmp_path / "run")).Reload()
+    content = shown.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    start = HParamsPluginData.FromString(content).session_start_info
+    assert {"slope", "width", "training.learning_rate", "training.epochs"} <= set(start.hparams)
+    left_out = {"run_dir", "resume", "overwrite", "training.device", "training.threads"}
+    assert not left_out & set(start.hparams)
+    names = {"1 scores and loss/error", "1 scores and loss/training loss", "(best)/error"}
+    assert names <= set(shown.Tags()["scalars"])
+    assert "_hparams_/experiment" not in shown.Tags()["tensors"], "that of one run hides the others"
+    (layout,) = shown.Tensors("custom_scalars__config__")
+    assert b"points per second" in layout.tensor_proto.string_val[0]
 
 
 def test_a_resumed_run_ends_as_an_uninterrupted_one(tmp_path):

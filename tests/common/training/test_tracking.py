@@ -10,19 +10,29 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
+from tensorboard.context import RequestContext
+from tensorboard.data import provider
+from tensorboard.plugins.base_plugin import TBContext
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import plugin_data_pb2
+from tensorboard.plugins.hparams.backend_context import Context
 
 from common.errors import UserError
+from common.runs.run import Run
 from common.training.tracking import Tracker
 
 
 def events(folder: Path) -> EventAccumulator:
-    accumulator = EventAccumulator(str(folder / "tensorboard"), size_guidance={"images": 0})
+    accumulator = EventAccumulator(str(folder), size_guidance={"images": 0})
     accumulator.Reload()
     return accumulator
+
+
+LOSS = "1 scores and loss/training loss"  # the tag of "train/loss"
 
 
 def lines(folder: Path) -> list[dict]:
@@ -39,7 +49,7 @@ def test_figures_go_to_both_files(tmp_path):
         {"step": 4, "train/loss": None},
     ]
     shown = events(tmp_path)
-    assert [(e.step, e.value) for e in shown.Scalars("train/loss")] == [(3, 2.5), (4, math.inf)]
+    assert [(e.step, e.value) for e in shown.Scalars(LOSS)] == [(3, 2.5), (4, math.inf)]
 
 
 def test_a_line_is_on_disk_at_once(tmp_path):
@@ -85,45 +95,94 @@ def test_texts_and_pictures(tmp_path):
         figure = pyplot.figure()
         tracker.figure("gradients", figure, step=2)
     shown = events(tmp_path)
-    assert set(shown.Tags()["images"]) == {"sheet", "attention/0", "attention/1", "gradients"}
-    image = shown.Images("attention/1")[0]
+    names = ("sheet", "attention/0", "attention/1", "gradients")
+    assert set(shown.Tags()["images"]) == {f"4 pictures/{name}" for name in names}
+    image = shown.Images("4 pictures/attention/1")[0]
     assert (image.step, image.width, image.height) == (2, 8, 6)
-    assert "captions/text_summary" in shown.Tags()["tensors"]
+    assert "1 texts/captions/text_summary" in shown.Tags()["tensors"]
     assert not pyplot.fignum_exists(figure.number)
 
 
-def test_hparams_have_settings_and_the_newest_best_metrics(tmp_path):
+def hparams(folder: Path) -> tuple[list[str], list[str], dict[str, dict[str, float]]]:
+    """What TensorBoard's page of HParams has of the runs in a folder: settings, metrics in their order,
+    and of each run the values of the metrics."""
+    multiplexer = EventMultiplexer().AddRunsFromDirectory(str(folder)).Reload()
+    plugin = Context(TBContext(data_provider=MultiplexerDataProvider(multiplexer, "")))
+    found = plugin.hparams_metadata(RequestContext(), "")
+    nothing = provider.ListHyperparametersResult(hyperparameters=[], session_groups=[])
+    page = plugin.experiment_from_metadata(RequestContext(), "", True, found, nothing)
+    values = plugin.read_last_scalars(RequestContext(), "", provider.RunTagFilter())
+    return (
+        [each.name for each in page.hparam_infos],
+        [each.name.tag for each in page.metric_infos],
+        {run: {tag: last.value for tag, last in tags.items()} for run, tags in values.items()},
+    )
+
+
+def test_hparams_show_the_settings_and_metrics_of_all_runs(tmp_path):
+    for name, monitor, settings in (
+        ("captioner", "cider_d", {"decoder": {"cell": "gru"}, "fit": "crop", "images": None}),
+        ("translator", "bleu", {"decoder": {"cell": "lstm"}, "rate": 0.1, "device": "cpu"}),
+    ):
+        with Tracker(tmp_path / name, progress=False) as tracker:
+            tracker.monitor = monitor
+            compared = {"decoder.cell", "fit", "rate", "images"}
+            tracker.configuration(settings, compared)
+            for step, value in ((1, 0.5), (2, 0.25)):
+                tracker.step = step
+                metrics = {"loss": 1.0, "bleu1": 0.9, monitor: value, "seconds": 1.0}
+                tracker.scalars({f"validation/{name}": each for name, each in metrics.items()})
+                if step == 1:
+                    tracker.best(metrics)
+    settings, metrics, values = hparams(tmp_path)
+    assert settings == ["decoder.cell", "fit", "rate"]  # which differ first; no path, no device
+    assert metrics[:2] == ["(best)/bleu", "(best)/cider_d"]
+    assert set(metrics[2:4]) == {"(best)/with/bleu1", "(best)/with/loss"}
+    assert values["captioner"]["(best)/cider_d"] == 0.5, "not of the last validation"
+    assert values["translator"]["1 scores and loss/bleu"] == 0.25
+
+
+def test_settings_are_shown_from_the_first_event_and_once(tmp_path):
+    """As numbers where they are; before any validation, so that a stopped run is there too."""
     with Tracker(tmp_path, progress=False) as tracker:
         tracker.configuration({"rate": 0.1, "decoder": {"cell": "gru"}, "bf16": True, "x": None})
-        tracker.best({"bleu4": 0.1}, step=5)
-        tracker.best({"bleu4": 0.2}, step=9)
-    assert len(list((tmp_path / "tensorboard").rglob("events.*"))) == 1, "in the run's own folder"
+        tracker.scalars({"train/loss": 1.0})
+        tracker.scalars({"train/loss": 0.5})
     shown = events(tmp_path)
-    assert [e.value for e in shown.Scalars("best/bleu4")] == pytest.approx([0.1, 0.2])
-
-    def data(tag: str) -> plugin_data_pb2.HParamsPluginData:
-        content = shown.SummaryMetadata(tag).plugin_data.content
-        return plugin_data_pb2.HParamsPluginData.FromString(content)
-
-    settings = data("_hparams_/session_start_info").session_start_info.hparams
+    content = shown.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    settings = plugin_data_pb2.HParamsPluginData.FromString(content).session_start_info.hparams
     assert settings["rate"].number_value == 0.1
     assert settings["decoder.cell"].string_value == "gru"
-    assert settings["bf16"].string_value == "True"
-    metrics = data("_hparams_/experiment").experiment.metric_infos
-    assert [metric.name.tag for metric in metrics] == ["best/bleu4"]
-    assert "configuration/text_summary" in shown.Tags()["tensors"]
+    assert settings["bf16"].string_value == "True" and "x" not in settings
+    assert "2 configuration/text_summary" in shown.Tags()["tensors"]
+    assert [tag for tag, *_ in everything(tmp_path)].count("_hparams_/session_start_info") == 1
 
 
-@pytest.mark.parametrize("charts", [{}, {"errors": ("train/error", "validation/error")}])
-def test_charts_of_a_task_stand_beside_loss_speed_and_memory(tmp_path, charts):
+def test_charts_of_a_task_stand_among_those_of_every_training(tmp_path):
+    charts = {"errors": ("train/error", "validation/error"), "BLEU": ("validation/bleu1",)}
     with Tracker(tmp_path, progress=False, charts=charts) as tracker:
+        tracker.monitor, tracker.unit = "exact_match", "tokens"
         tracker.text("a", "b")
     (event,) = events(tmp_path).Tensors("custom_scalars__config__")
     layout = layout_pb2.Layout.FromString(event.tensor_proto.string_val[0])
-    found = {chart.title: tuple(chart.multiline.tag) for c in layout.category for chart in c.chart}
-    assert found == charts | {
-        "loss": ("train/loss", "validation/loss"), "per second": ("speed/.*",),
-        "memory": ("memory/.*",),
+    found = {
+        page.title: {chart.title: tuple(chart.multiline.tag) for chart in page.chart}
+        for page in layout.category
+    }
+    assert found == {
+        "scores": {
+            "exact match": ("1 scores and loss/exact_match$",), "BLEU": ("2 validation/bleu1$",),
+        },
+        "training": {
+            "loss": ("1 scores and loss/training loss$", "1 scores and loss/validation loss$"),
+            "errors": ("3 training/error$", "2 validation/error$"),
+            "learning rate": ("3 training/learning_rate.*",),
+            "gradient norm": ("3 training/gradient_norm$",),
+        },
+        "speed and memory": {
+            "tokens per second": ("5 speed/tokens_per_second$",),
+            "examples per second": ("5 speed/examples_per_second$",), "memory": ("6 memory/.*",),
+        },
     }  # fmt: skip
 
 
@@ -175,7 +234,7 @@ def test_rewinding_to_the_beginning_keeps_what_this_process_wrote(tmp_path):
     assert lines(tmp_path) == [{"step": 1, "a": 2.0}]
     shown = events(tmp_path)
     assert [e.value for e in shown.Scalars("a")] == [2.0]
-    assert len(shown.Tensors("configuration/text_summary")) == 1
+    assert len(shown.Tensors("2 configuration/text_summary")) == 1
 
 
 def test_rewinding_an_unfinished_file_that_is_shorter_changes_nothing(tmp_path):
@@ -189,7 +248,7 @@ def test_rewinding_an_unfinished_file_that_is_shorter_changes_nothing(tmp_path):
 def everything(folder: Path) -> list[tuple]:
     """Tag, step and content of every event, in TensorBoard's order."""
     found = []
-    for path in sorted((folder / "tensorboard").iterdir()):
+    for path in sorted(folder.glob("events.*")):
         for event in EventFileLoader(str(path)).Load():
             for value in event.summary.value:
                 found.append((value.tag, event.step, value.tensor.SerializeToString()))
@@ -201,7 +260,8 @@ def report(tracker: Tracker, step: int) -> None:
     tracker.scalars({"train/loss": 1 / step}, step=step)
     tracker.text("captions", f"text {step}", step=step)
     tracker.images("sheet", Image.new("RGB", (2, 2), (step, 0, 0)), step=step)
-    tracker.best({"bleu4": float(step)}, step=step)
+    tracker.step = step
+    tracker.best({"bleu4": float(step)})
 
 
 @pytest.mark.parametrize("later", [1000.0, -1000.0])  # seconds that the clock was set
@@ -233,8 +293,8 @@ def test_what_is_written_again_stands_once(tmp_path, monkeypatch, later):
         tracker.rewind(3, ends)
     assert everything(tmp_path / "part") == everything(tmp_path / "whole")
     assert lines(tmp_path / "part") == lines(tmp_path / "whole")
-    assert len(list((tmp_path / "part" / "tensorboard").iterdir())) == 2
-    times = [event.wall_time for event in events(tmp_path / "part").Scalars("train/loss")]
+    assert len(list((tmp_path / "part").glob("events.*"))) == 2
+    times = [event.wall_time for event in events(tmp_path / "part").Scalars(LOSS)]
     assert times == sorted(times) and len(times) == 3
 
 
@@ -248,7 +308,7 @@ def test_settings_that_a_resumed_run_changes_are_shown(tmp_path):
         tracker.rewind(1, position)
         report(tracker, 2)
     tags = [tag for tag, *_ in everything(tmp_path)]
-    assert tags.count("configuration/text_summary") == 2
+    assert tags.count("2 configuration/text_summary") == 2
     assert tags.count("_hparams_/session_start_info") == 2
     assert tags.count("custom_scalars__config__") == 1
 
@@ -264,11 +324,11 @@ def test_an_interrupted_validation_is_taken_back(tmp_path):
         after = tracker.position()
         report(tracker, 1)
         tracker.rewind(1, after)
-    assert [(tag, step) for tag, step, _ in everything(tmp_path)].count(("train/loss", 1)) == 1
+    assert [(tag, step) for tag, step, _ in everything(tmp_path)].count((LOSS, 1)) == 1
     assert len(lines(tmp_path)) == 1
 
 
-@pytest.mark.parametrize("what", ["metrics.jsonl", "tensorboard", "*", "."])
+@pytest.mark.parametrize("what", ["metrics.jsonl", "events.*", "*", "."])
 def test_files_that_are_deleted_meanwhile_are_written_again(tmp_path, capsys, what):
     folder = tmp_path / "run"
     with Tracker(folder, progress=False) as tracker:
@@ -280,10 +340,10 @@ def test_files_that_are_deleted_meanwhile_are_written_again(tmp_path, capsys, wh
         report(tracker, 3)
     assert [line["step"] for line in lines(folder)] == [1, 2, 3]
     assert everything(folder)[: len(before)] == before
-    assert [event.step for event in events(folder).Scalars("train/loss")] == [1, 2, 3]
+    assert [event.step for event in events(folder).Scalars(LOSS)] == [1, 2, 3]
     warned = capsys.readouterr().err.splitlines()
     assert all("was deleted while it was being written" in line for line in warned)
-    assert len(warned) == {"metrics.jsonl": 1, "tensorboard": 1}.get(what, 2)
+    assert len(warned) == {"metrics.jsonl": 1, "events.*": 1}.get(what, 2)
 
 
 def test_a_folder_that_is_moved_is_followed(tmp_path):
@@ -301,7 +361,7 @@ def test_a_failure_of_tensorboard_does_not_end_the_training(tmp_path, capsys, mo
         before = everything(tmp_path)
 
         def full(file: int, data: bytes) -> int:
-            if b"tag" in bytes(data) or b"train/loss" in bytes(data) and data[:1] != b"{":
+            if b"tag" in bytes(data) or LOSS.encode() in bytes(data) and data[:1] != b"{":
                 raise OSError(errno.ENOSPC, "No space left on device")
             return write(file, data)
 
@@ -315,37 +375,81 @@ def test_a_failure_of_tensorboard_does_not_end_the_training(tmp_path, capsys, mo
     assert "training goes on" in warned and "No space left" in warned
 
 
-@pytest.mark.parametrize("name", ["metrics.jsonl", "tensorboard"])
-def test_links_are_not_followed(tmp_path, name):
-    elsewhere = tmp_path / "elsewhere"
-    run = tmp_path / "run"
+def test_a_link_is_not_followed(tmp_path):
+    elsewhere, run = tmp_path / "elsewhere", tmp_path / "run"
     run.mkdir()
-    if name == "tensorboard":
-        elsewhere.mkdir()
-        (elsewhere / "events.out.tfevents.1.theirs").write_text("theirs")
-    else:
-        elsewhere.write_text("theirs")
-    (run / name).symlink_to(elsewhere)
+    elsewhere.write_text("theirs")
+    (run / "metrics.jsonl").symlink_to(elsewhere)
     with pytest.raises(UserError, match="is a link"), Tracker(run, progress=False) as tracker:
         tracker.rewind(0, 0)
-    assert (
-        "theirs"
-        in (
-            elsewhere / "events.out.tfevents.1.theirs" if elsewhere.is_dir() else elsewhere
-        ).read_text()
-    )
+    assert elsewhere.read_text() == "theirs"
 
 
 def test_a_link_among_the_event_files_is_not_followed(tmp_path):
     theirs = tmp_path / "theirs"
     theirs.write_text("theirs")
-    (tmp_path / "run" / "tensorboard").mkdir(parents=True)
-    link = tmp_path / "run" / "tensorboard" / "events.out.tfevents.0000000001.theirs"
+    (tmp_path / "run").mkdir()
+    link = tmp_path / "run" / "events.out.tfevents.0000000001.theirs.1.unroll"
     link.symlink_to(theirs)
     with Tracker(tmp_path / "run", progress=False) as tracker:
         tracker.rewind(1, {"sizes": {link.name: 1}})
         report(tracker, 1)
     assert theirs.read_text() == "theirs" and not link.is_symlink()
+
+
+def test_event_files_of_another_writer_stay(tmp_path):
+    """Of the SummaryWriter of somebody's own code, in the same folder."""
+    theirs = tmp_path / "events.out.tfevents.1700000000.host.1.0"
+    theirs.write_text("theirs")
+    with Tracker(tmp_path, progress=False) as tracker:
+        tracker.rewind(0, {})
+        report(tracker, 1)
+        tracker.rewind(0, {})
+    assert theirs.read_text() == "theirs"
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_event_files_of_an_earlier_version_are_moved_to_the_run(tmp_path, link):
+    """They were in a folder of their own; what came after the state is forgotten as ever."""
+    run = Run.create(tmp_path / "run", "toy", {})
+    with Tracker(run.path, progress=False) as tracker:
+        report(tracker, 1)
+        sizes = tracker.position()["sizes"]
+        report(tracker, 2)
+    (ours,) = run.path.glob("events.*")
+    name = ours.name.removesuffix(".unroll")
+    earlier = tmp_path / "elsewhere" if link else run.path / "tensorboard"
+    earlier.mkdir()
+    ours.rename(earlier / name)
+    if link:
+        (run.path / "tensorboard").symlink_to(earlier)
+    position = {"sizes": {name: sizes[ours.name], "metrics.jsonl": sizes["metrics.jsonl"]}}
+    with Tracker(run.path, progress=False) as tracker:
+        tracker.rewind(1, position)
+        report(tracker, 2)
+    shown = [event.step for event in events(run.path).Scalars(LOSS)]
+    assert shown == ([2] if link else [1, 2])
+    assert (earlier / name).exists() == (run.path / "tensorboard").exists() == link
+    run.release()
+    Run.create(run.path, "toy", {}, overwrite=True)
+    assert not list(run.path.glob("events.*"))
+
+
+def test_event_files_that_cannot_be_moved_do_not_end_the_training(tmp_path, capsys, monkeypatch):
+    def refuse(self: Path, target: Path) -> Path:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    earlier = tmp_path / "tensorboard"
+    earlier.mkdir()
+    (earlier / "events.out.tfevents.1700000000.host.1").write_text("before")
+    (tmp_path / "metrics.jsonl").touch()
+    monkeypatch.setattr(Path, "rename", refuse)
+    with Tracker(tmp_path, progress=False) as tracker:
+        report(tracker, 1)
+    assert [event.step for event in events(tmp_path).Scalars(LOSS)] == [1]
+    (warned,) = capsys.readouterr().err.splitlines()
+    assert str(earlier) in warned and "cross-device" in warned
+    assert [path.read_text() for path in earlier.iterdir()] == ["before"]
 
 
 def test_a_run_of_an_earlier_version_goes_on(tmp_path):
@@ -358,7 +462,7 @@ def test_a_run_of_an_earlier_version_goes_on(tmp_path):
         tracker.rewind(1, position)
         report(tracker, 2)
     assert [line["step"] for line in lines(tmp_path)] == [1, 2]
-    assert [event.step for event in events(tmp_path).Scalars("train/loss")] == [1, 2]
+    assert [event.step for event in events(tmp_path).Scalars(LOSS)] == [1, 2]
 
 
 def test_a_path_that_is_not_utf8_is_shown(tmp_path):

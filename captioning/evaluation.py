@@ -19,7 +19,9 @@ from captioning.data import CaptionedImage
 from common.decoding.search import Search
 from common.errors import UserError
 from common.evaluation.captions import caption_words, score_captions
-from common.evaluation.pictures import attention_overlay, contact_sheet, heat_map
+from common.evaluation.heat_map import heat_map
+from common.evaluation.overlay import CARD, attention_overlay
+from common.evaluation.sheet import Cell, contact_sheet, grid_for
 from common.models.writer import Call, Sentence
 from common.synthetic.scenes import Scene, true_fraction
 from common.text.tokenizer import WhitespaceTokenizer
@@ -27,6 +29,7 @@ from common.training.task import Evaluation
 from common.training.tracking import Tracker
 
 MOST_ATTENTION = 4  # images whose attention is shown
+LETTERS = 18  # pixels, in the sheet of captions: TensorBoard shows it in about half its size
 
 
 def evaluate(
@@ -125,8 +128,9 @@ def show_captions(
     if not images:
         return
     best = [captions[image.id][0] for image in images]
-    seen = [captioner.transform.fitted(image.path) for image in images]
-    tracker.images("captions", contact_sheet(seen, [caption.text for caption in best]))
+    cells = captioned(captioner, images, best)
+    sheet = contact_sheet(cells, size=LETTERS, **grid_for(len(cells), CARD))
+    tracker.images("captions", sheet)
     tracker.table(
         "captions",
         ("image", "caption", "log-probability", "reference"),
@@ -135,9 +139,25 @@ def show_captions(
             for image, caption in zip(images, best, strict=True)
         ],
     )
-    for image, picture, caption in list(zip(images, seen, best, strict=True))[:MOST_ATTENTION]:
+    for image, cell, caption in list(zip(images, cells, best, strict=True))[:MOST_ATTENTION]:
         if caption.attention is not None:
-            tracker.images(f"attention/{image.id}", overlaid(picture, caption))
+            picture = overlaid(cell.picture, caption, reference=cell.reference, true=cell.true)
+            tracker.images(f"attention/{image.id}", picture)
+
+
+def captioned(
+    captioner: Captioner, images: Sequence[CaptionedImage], captions: Sequence[Sentence]
+) -> list[Cell]:
+    """Images as the encoder sees them, each with its caption, and whether it is true where that is
+    known: of generated scenes."""
+    scenes = generated_scenes(images)
+    return [
+        Cell(
+            captioner.transform.fitted(image.path), caption.text, image.captions[0],
+            scenes[image.id].is_true(caption.text) if image.id in scenes else None,
+        )
+        for image, caption in zip(images, captions, strict=True)
+    ]  # fmt: skip
 
 
 def overlaid(
@@ -146,6 +166,8 @@ def overlaid(
     *,
     grid: tuple[int, int] | None = None,
     regions: slice = slice(None),
+    reference: str = "",
+    true: bool | None = None,
 ) -> Image.Image:
     """A picture with where the model looked while it wrote each word of its caption.
 
@@ -157,6 +179,8 @@ def overlaid(
         grid: (rows, columns) of the regions; None: a square, if their number is one.
         regions: which positions of the memory are regions of the picture: slice(1, None) after a
             token for all of it.
+        reference: what a person wrote of it; it is shown unless the caption is true.
+        true: whether the caption is true of the picture; None where that is not known.
 
     Raises:
         ValueError: the caption has no attention.
@@ -164,9 +188,16 @@ def overlaid(
     weights = caption.attention
     if weights is None:
         raise ValueError("the caption has no attention: it was written without keep_attention")
+    heading = {"caption": caption.text}
+    if reference and not true:
+        heading["reference"] = reference
     words = [*caption.tokens, "."][: len(weights)]
     count = weights[:, regions].shape[1]
     side = math.isqrt(count)
     if grid is None and side * side != count:
-        return heat_map(weights, words, [str(number + 1) for number in range(weights.shape[1])])
-    return attention_overlay(picture, words, weights, grid or (side, side), regions=regions)
+        numbers = [str(number + 1) for number in range(weights.shape[1])]
+        return heat_map(weights, words, numbers, heading=heading)
+    return attention_overlay(
+        picture, words, weights, grid or (side, side),
+        regions=regions, heading=heading, true=true,
+    )  # fmt: skip

@@ -11,7 +11,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from common.decoding.search import Search
-from common.evaluation.pictures import heat_map
+from common.evaluation.heat_map import heat_map
 from common.evaluation.translation import Tokenization, score_translations
 from common.models.writer import Call, Sentence
 from common.training.task import Evaluation
@@ -101,17 +101,21 @@ def show_translations(
         ],
     )
     for number, (pair, written) in enumerate(zip(pairs, best, strict=True)):
-        if (picture := alignment(translator, pair.source, written)) is not None:
+        if (picture := alignment(translator, pair.source, written, pair.target)) is not None:
             tracker.images(f"alignment/{number}", picture)
 
 
-def alignment(translator: Translator, text: str, written: Sentence) -> Image.Image | None:
-    """A heat map of which source word was looked at while each target word was written.
+def alignment(
+    translator: Translator, text: str, written: Sentence, reference: str = ""
+) -> Image.Image | None:
+    """A heat map of which source word was looked at while each target word was written, below the
+    sentences.
 
     Args:
         translator: it wrote the translation.
         text: the source.
         written: its translation, with its attention.
+        reference: its reference translation, if there is one.
 
     Returns:
         None where the translation has no attention, or either side is too long to be read.
@@ -121,4 +125,7 @@ def alignment(translator: Translator, text: str, written: Sentence) -> Image.Ima
     if written.attention is None or not all(0 < length <= LONGEST_SHOWN for length in lengths):
         return None
     words = [*written.tokens, "<eos>"][: len(written.attention)]
-    return heat_map(written.attention, words, [*source, "<eos>"])
+    heading = {"source": text, "translation": written.text}
+    if reference:
+        heading["reference"] = reference
+    return heat_map(written.attention, words, [*source, "<eos>"], heading=heading)

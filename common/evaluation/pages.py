@@ -1,0 +1,100 @@
+"""Pictures on pages: beside and below each other, on as many pages as they need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from common.files import atomic_write
+
+PAPER = (255, 255, 255)
+WIDEST, TALLEST = 1400, 4000  # pixels of a page that every viewer opens
+
+
+def stacked(pictures: Sequence[Image.Image]) -> Image.Image:
+    """Pictures one below the other on white; at least one."""
+    size = max(p.width for p in pictures), sum(p.height for p in pictures)
+    sheet, top = Image.new("RGB", size, PAPER), 0
+    for picture in pictures:
+        sheet.paste(picture, (0, top))
+        top += picture.height
+    return sheet
+
+
+def pages(
+    pictures: Iterable[Image.Image], *, widest: int = WIDEST, tallest: int = TALLEST
+) -> Iterator[Image.Image]:
+    """Pictures of any sizes in rows, and the rows on pages; one page is in memory at a time.
+
+    Args:
+        pictures: one picture that is larger than a page has a page of its own size.
+        widest, tallest: a page, in pixels.
+    """
+    rows: list[Image.Image] = []
+    for row in _rows(pictures, widest):
+        if rows and sum(each.height for each in rows) + row.height > tallest:
+            yield stacked(rows)
+            rows = []
+        rows.append(row)
+    if rows:
+        yield stacked(rows)
+
+
+def _rows(pictures: Iterable[Image.Image], widest: int) -> Iterator[Image.Image]:
+    row: list[Image.Image] = []
+    for picture in pictures:
+        if row and sum(each.width for each in row) + picture.width > widest:
+            yield _beside(row)
+            row = []
+        row.append(picture)
+    if row:
+        yield _beside(row)
+
+
+def _beside(pictures: Sequence[Image.Image]) -> Image.Image:
+    size = sum(p.width for p in pictures), max(p.height for p in pictures)
+    row, left = Image.new("RGB", size, PAPER), 0
+    for picture in pictures:
+        row.paste(picture, (left, 0))
+        left += picture.width
+    return row
+
+
+def write_pages(path: Path, pages: Iterable[Image.Image]) -> list[Path]:
+    """Write pages as PNG files: one as `path`, more as `path` with -1, -2, ... before its ending.
+
+    Args:
+        path: as sheet.png; two pages are sheet-1.png and sheet-2.png.
+        pages: each is written as soon as the next is there.
+
+    Returns:
+        The files, in their order; none where there are no pages.
+
+    Raises:
+        OSError: a file could not be written; those before it are complete.
+    """
+    files: list[Path] = []
+    before: Image.Image | None = None
+    for page in pages:
+        if before is not None:
+            files.append(_write(path.with_stem(f"{path.stem}-{len(files) + 1}"), before))
+        before = page
+    if before is not None:
+        last = path.with_stem(f"{path.stem}-{len(files) + 1}") if files else path
+        files.append(_write(last, before))
+    return files
+
+
+def _write(path: Path, page: Image.Image) -> Path:
+    with atomic_write(path, "wb") as file:
+        page.save(file, format="PNG")
+    return path
+
+
+def named(files: Sequence[Path]) -> str:
+    """Files of pages in a line: all of a few, the first and the last of many."""
+    if len(files) > 3:
+        return f"{len(files)} pages: {files[0]} to {files[-1].name}"
+    return ", ".join(map(str, files))

@@ -10,7 +10,7 @@ from PIL import Image
 from common.files import atomic_write
 
 PAPER = (255, 255, 255)
-WIDEST, TALLEST = 1400, 4000  # pixels of a page that every viewer opens
+COLUMN, TALLEST = 700, 4000  # pixels, of pages that every viewer opens
 
 
 def stacked(pictures: Sequence[Image.Image]) -> Image.Image:
@@ -24,16 +24,17 @@ def stacked(pictures: Sequence[Image.Image]) -> Image.Image:
 
 
 def pages(
-    pictures: Iterable[Image.Image], *, widest: int = WIDEST, tallest: int = TALLEST
+    pictures: Iterable[Image.Image], *, column: int = COLUMN, tallest: int = TALLEST
 ) -> Iterator[Image.Image]:
-    """Pictures of any sizes in rows, and the rows on pages; one page is in memory at a time.
+    """Pictures of any sizes in two columns, on pages; one page is in memory at a time.
 
     Args:
-        pictures: one picture that is larger than a page has a page of its own size.
-        widest, tallest: a page, in pixels.
+        pictures: one that is wider than a column has a row of its own, one that is taller than a page
+            a page of its own.
+        column, tallest: width of a column and height of a page in pixels.
     """
     rows: list[Image.Image] = []
-    for row in _rows(pictures, widest):
+    for row in _rows(pictures, column):
         if rows and sum(each.height for each in rows) + row.height > tallest:
             yield stacked(rows)
             rows = []
@@ -42,24 +43,23 @@ def pages(
         yield stacked(rows)
 
 
-def _rows(pictures: Iterable[Image.Image], widest: int) -> Iterator[Image.Image]:
-    row: list[Image.Image] = []
+def _rows(pictures: Iterable[Image.Image], column: int) -> Iterator[Image.Image]:
+    first: Image.Image | None = None
     for picture in pictures:
-        if row and sum(each.width for each in row) + picture.width > widest:
-            yield _beside(row)
-            row = []
-        row.append(picture)
-    if row:
-        yield _beside(row)
-
-
-def _beside(pictures: Sequence[Image.Image]) -> Image.Image:
-    size = sum(p.width for p in pictures), max(p.height for p in pictures)
-    row, left = Image.new("RGB", size, PAPER), 0
-    for picture in pictures:
-        row.paste(picture, (left, 0))
-        left += picture.width
-    return row
+        if first is None:
+            first = picture
+        elif max(first.width, picture.width) <= column:
+            size = column + picture.width, max(first.height, picture.height)
+            row = Image.new("RGB", size, PAPER)
+            row.paste(first, (0, 0))
+            row.paste(picture, (column, 0))
+            yield row
+            first = None
+        else:
+            yield first
+            first = picture
+    if first is not None:
+        yield first
 
 
 def write_pages(path: Path, pages: Iterable[Image.Image]) -> list[Path]:

@@ -144,7 +144,7 @@ def framed(cell: Cell, tile: int) -> Image.Image:
     picture = fitted(cell.picture, tile)
     if cell.true is None:
         return picture
-    letters = Letters(max(12, tile // 14))
+    letters = Letters(max(15, tile // 14))
     size = tile + 2 * FRAME, picture.height + FRAME + letters.leading
     frame = Image.new("RGB", size, GREEN if cell.true else RED)
     frame.paste(picture, (FRAME + (tile - picture.width) // 2, FRAME))

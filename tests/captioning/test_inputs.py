@@ -24,7 +24,7 @@ from captioning.options import EncoderOptions
 from captioning.transform import ImageTransform
 from common.decoding import BeamSearch, Context, Greedy, RecurrentDecoder
 from common.errors import UserError
-from common.evaluation.pictures import heat_map
+from common.evaluation.heat_map import heat_map
 from common.models.encoder_decoder import Batch, EncoderDecoder
 from common.models.writer import Sentence
 from common.synthetic.scenes import write_scenes

@@ -20,7 +20,7 @@ from common.decoding.search import Search
 from common.errors import UserError
 from common.evaluation.captions import caption_words, score_captions
 from common.evaluation.heat_map import heat_map
-from common.evaluation.overlay import CARD, attention_overlay
+from common.evaluation.overlay import attention_overlay
 from common.evaluation.sheet import Cell, contact_sheet, grid_for
 from common.models.writer import Call, Sentence
 from common.synthetic.scenes import Scene, true_fraction
@@ -29,7 +29,7 @@ from common.training.task import Evaluation
 from common.training.tracking import Tracker
 
 MOST_ATTENTION = 4  # images whose attention is shown
-LETTERS = 18  # pixels, in the sheet of captions: TensorBoard shows it in about half its size
+WIDE, LETTERS = 640, 18  # pixels, of the sheet of captions: TensorBoard shows it in half its size
 
 
 def evaluate(
@@ -129,7 +129,8 @@ def show_captions(
         return
     best = [captions[image.id][0] for image in images]
     cells = captioned(captioner, images, best)
-    sheet = contact_sheet(cells, size=LETTERS, **grid_for(len(cells), CARD))
+    grid = grid_for(len(cells), WIDE)
+    sheet = contact_sheet(cells, size=max(LETTERS, grid["tile"] // 16), **grid)
     tracker.images("captions", sheet)
     tracker.table(
         "captions",

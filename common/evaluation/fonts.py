@@ -52,6 +52,8 @@ class Fonts:
         All of it is in one font where there is one for all. A letter that no font has is spelt by the
         sound in its Unicode name (개를 -> gaereul), a sign without such a name is an empty box.
         """
+        if text.isascii() and text.isprintable():  # nearly all, and quickly
+            return [(text, FONT)] if text else []
         text = unicodedata.normalize("NFC", text)
         runs: list[tuple[str, Path]] = []
         faces = self._faces(text)

@@ -13,7 +13,7 @@ from common.evaluation.fonts import Fonts
 from common.evaluation.heat_map import checked_weights
 from common.evaluation.sheet import MARGIN, Cell, contact_sheet, fitted
 
-CARD = 640  # pixels of width, by default: shown in half the size, its letters are still read
+CARD = 760  # pixels of width, by default: shown in half the size, its letters are still read
 
 
 def attention_overlay(
@@ -55,9 +55,10 @@ def attention_overlay(
     values = checked_weights(shown, len(words), grid[0] * grid[1], "rows and columns of the grid")
     count = len(words) + 1
     if columns is None:
-        columns = min(count, max(3, math.ceil(math.sqrt(1.6 * count))))
+        wide, square = (math.ceil(math.sqrt(each * count)) for each in (2.6, 1.5))
+        columns = min(count, max(3, min(wide, 7), square))
     if tile is None:
-        tile = min(max((CARD - MARGIN) // columns - MARGIN, 84), 240)
+        tile = min(max((CARD - MARGIN) // columns - MARGIN, 72), 240)
     picture = fitted(image, tile)
     pixels = np.asarray(picture, np.float32)
     dim = 0.42 * (0.75 * pixels.mean(axis=2, keepdims=True) + 0.25 * pixels)  # nearly grey

@@ -10,7 +10,7 @@ from PIL import Image
 from common.files import atomic_write
 
 PAPER = (255, 255, 255)
-COLUMN, TALLEST = 700, 4000  # pixels, of pages that every viewer opens
+COLUMN, TALLEST = 780, 4000  # pixels, of pages that every viewer opens
 
 
 def stacked(pictures: Sequence[Image.Image]) -> Image.Image:

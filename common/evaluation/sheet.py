@@ -144,7 +144,7 @@ def framed(cell: Cell, tile: int) -> Image.Image:
     picture = fitted(cell.picture, tile)
     if cell.true is None:
         return picture
-    letters = Letters(max(15, tile // 14))
+    letters = Letters(min(max(15, tile // 14), 24))
     size = tile + 2 * FRAME, picture.height + FRAME + letters.leading
     frame = Image.new("RGB", size, GREEN if cell.true else RED)
     frame.paste(picture, (FRAME + (tile - picture.width) // 2, FRAME))
@@ -173,7 +173,7 @@ def headed(
     scripts in `lacking`, or of the texts, have no font."""
     texts, missing = dict(heading or {}), set(lacking)
     wide = max(picture.width, NARROWEST if texts else 0)
-    letters = Letters(min(max(wide // 24, 16), 26), fonts)
+    letters = Letters(min(max(wide // 26, 18), 28), fonts)
     left = MARGIN + round(max((letters.length(f"{name}  ") for name in texts), default=0))
     parts: list[Image.Image] = []
     for name, text in texts.items():

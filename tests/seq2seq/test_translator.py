@@ -100,7 +100,9 @@ def test_a_translation_is_shown_with_the_attention_it_was_written_with(run):
         torch.testing.assert_close(
             best.attention, again[: len(best.attention)], atol=1e-4, rtol=1e-4
         )
-        assert alignment(translator, text, best).width > 50
+        alone = alignment(translator, text, best)
+        assert alone.width > 50
+        assert alignment(translator, text, best, "eins zwei").height > alone.height  # a reference
 
 
 @pytest.mark.parametrize(

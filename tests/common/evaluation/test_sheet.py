@@ -149,7 +149,7 @@ def test_a_note_says_what_is_transliterated():
 
 @pytest.mark.parametrize("count", [1, 2, 5, 100, 1000])
 def test_a_sheet_of_any_number_of_pictures_has_pages_of_a_size_that_can_be_looked_at(count):
-    grid = grid_for(count, 200)
+    grid = grid_for(count, 80)
     pictures = plain(8, 8), "a dog and a cat", "two animals"
     sheets = list(contact_sheets((Cell(*pictures) for _ in range(count)), **grid))
     assert all(max(sheet.size) <= 4000 for sheet in sheets)

@@ -181,13 +181,15 @@ def _drawn(character: str) -> bool:
 
 def _sound(character: str) -> str:
     name = unicodedata.name(character, "")
-    spelt = " SYLLABLE " in name or " LETTER " in name
-    return name.rsplit(" ", 1)[1].lower() if spelt else BOX
+    return name.rsplit(" ", 1)[1].lower() if _has_sound(name) else BOX
 
 
 def _script(character: str) -> str:
     name = unicodedata.name(character, "")
     if name.startswith("CJK "):
         return NAMELESS[0]
-    spelt = " SYLLABLE " in name or " LETTER " in name
-    return name.split(" ", 1)[0].capitalize() if spelt else NAMELESS[1]
+    return name.split(" ", 1)[0].capitalize() if _has_sound(name) else NAMELESS[1]
+
+
+def _has_sound(name: str) -> bool:
+    return any(kind in name for kind in (" SYLLABLE ", " LETTER ", " VOWEL SIGN "))

@@ -16,7 +16,7 @@ from common.evaluation.pages import PAPER, TALLEST, stacked
 
 MARGIN = 18
 FRAME = 4
-NARROWEST = 480  # pixels, of a picture with texts above it
+NARROWEST = 560  # pixels, of a picture with texts above it
 GAP = 4  # between a caption and its reference
 GREEN, RED = (26, 127, 55), (196, 30, 42)  # the words in the frames say the same
 

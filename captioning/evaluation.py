@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
+from pathlib import Path
 from typing import Unpack
 
 import numpy as np
@@ -16,10 +17,13 @@ from tqdm import tqdm
 
 from captioning.captioner import Captioner
 from captioning.data import CaptionedImage
+from captioning.images import ImageError
 from common.decoding.search import Search
 from common.errors import UserError
 from common.evaluation.captions import caption_words, score_captions
+from common.evaluation.charts import png
 from common.evaluation.heat_map import heat_map
+from common.evaluation.lettering import GREY
 from common.evaluation.overlay import attention_overlay
 from common.evaluation.sheet import Cell, contact_sheet, grid_for
 from common.models.writer import Call, Sentence
@@ -54,7 +58,8 @@ def evaluate(
         images: with their reference captions.
         inputs: from positions in `images` to what the encoder is called with for those images.
         batch_size: images described at a time.
-        shown: of the first so many images, keep where the model looked (`Sentence.attention`).
+        shown: of the first so many images, keep where the model looked (`Sentence.attention`), and
+            draw a sheet with their captions.
         search: the strategy; that of the captioner by default.
         call: precision, generator, ...; see `common.models.writer.Call`.
     """
@@ -79,7 +84,11 @@ def evaluate(
         metrics["true_captions"] = true_fraction({name: texts[name] for name in scenes}, scenes)
     metrics["tokens"] = float(np.mean([len(best[0].tokens) for best in captions.values()]))
     metrics["seconds"] = seconds
-    files, recorded = {"captions.jsonl": _lines(images, captions)}, captioner.recorded(search, call)
+    files: dict[str, str | bytes] = {"captions.jsonl": _lines(images, captions)}
+    if first := images[:shown]:
+        cells = captioned(captioner, first, [captions[image.id][0] for image in first])
+        files["captions.png"] = png(_sheet(cells))
+    recorded = captioner.recorded(search, call)
     return Evaluation(metrics, signatures, files=files, recorded=recorded, outputs=captions)
 
 
@@ -129,9 +138,7 @@ def show_captions(
         return
     best = [captions[image.id][0] for image in images]
     cells = captioned(captioner, images, best)
-    grid = grid_for(len(cells), WIDE)
-    sheet = contact_sheet(cells, size=max(LETTERS, grid["tile"] // 16), **grid)
-    tracker.images("captions", sheet)
+    tracker.images("captions", _sheet(cells))
     tracker.table(
         "captions",
         ("image", "caption", "log-probability", "reference"),
@@ -150,15 +157,27 @@ def captioned(
     captioner: Captioner, images: Sequence[CaptionedImage], captions: Sequence[Sentence]
 ) -> list[Cell]:
     """Images as the encoder sees them, each with its caption, and whether it is true where that is
-    known: of generated scenes."""
+    known: of generated scenes. One that cannot be read, as features stand for it, is grey."""
     scenes = generated_scenes(images)
     return [
         Cell(
-            captioner.transform.fitted(image.path), caption.text, image.captions[0],
+            _seen(captioner, image.path), caption.text, image.captions[0],
             scenes[image.id].is_true(caption.text) if image.id in scenes else None,
         )
         for image, caption in zip(images, captions, strict=True)
     ]  # fmt: skip
+
+
+def _seen(captioner: Captioner, path: Path) -> Image.Image:
+    try:
+        return captioner.transform.fitted(path)
+    except ImageError:
+        return Image.new("RGB", (captioner.transform.size,) * 2, GREY)
+
+
+def _sheet(cells: Sequence[Cell]) -> Image.Image:
+    grid = grid_for(len(cells), WIDE)
+    return contact_sheet(cells, size=max(LETTERS, grid["tile"] // 16), **grid)
 
 
 def overlaid(

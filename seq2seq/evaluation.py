@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Unpack
 
 import numpy as np
@@ -11,7 +11,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from common.decoding.search import Search
+from common.evaluation.charts import png
 from common.evaluation.heat_map import heat_map
+from common.evaluation.pages import pages
 from common.evaluation.translation import Tokenization, score_translations
 from common.models.writer import Call, Sentence
 from common.training.task import Evaluation
@@ -46,7 +48,8 @@ def evaluate(
         lowercase: score lower-cased text, which the signature then says: for a model that writes
             lower case.
         tokenize: how BLEU finds words; see `score_translations`.
-        shown: of the first so many pairs, keep where the model looked (`Sentence.attention`).
+        shown: of the first so many pairs, keep where the model looked (`Sentence.attention`), and
+            draw it.
         search: the strategy; that of the translator by default.
         call: precision, generator, ...; see `common.models.writer.Call`.
     """
@@ -71,8 +74,12 @@ def evaluate(
     tokens = float(np.mean([len(best[0].tokens) for best in found])) if found else 0.0
     metrics = scores.metrics | {"tokens": tokens, "seconds": seconds}
     lines = "".join(text.replace("\n", " ") + "\n" for text in written)
+    files: dict[str, str | bytes] = {"translations.txt": lines}
+    drawn = (picture for _, picture in _alignments(translator, pairs[:shown], found))
+    if (page := next(pages(drawn), None)) is not None:
+        files["alignments.png"] = png(page)
     return Evaluation(
-        metrics, scores.signatures, files={"translations.txt": lines},
+        metrics, scores.signatures, files=files,
         recorded=translator.recorded(search, call), outputs=found,
     )  # fmt: skip
 
@@ -100,9 +107,17 @@ def show_translations(
             for pair, written in zip(pairs, best, strict=True)
         ],
     )
-    for number, (pair, written) in enumerate(zip(pairs, best, strict=True)):
+    for number, picture in _alignments(translator, pairs, translations):
+        tracker.images(f"alignment/{number}", picture)
+
+
+def _alignments(
+    translator: Translator, pairs: Sequence[Pair], translations: Sequence[Sequence[Sentence]]
+) -> Iterator[tuple[int, Image.Image]]:
+    """The number of each pair that has a picture, and the picture; see `alignment`."""
+    for number, (pair, (written, *_)) in enumerate(zip(pairs, translations, strict=False)):
         if (picture := alignment(translator, pair.source, written, pair.target)) is not None:
-            tracker.images(f"alignment/{number}", picture)
+            yield number, picture
 
 
 def alignment(

@@ -132,7 +132,9 @@ def _font(file: Path, size: int) -> ImageFont.FreeTypeFont:
     """Without Pillow's raqm, letters that change with their neighbours are drawn one by one."""
     engine = ImageFont.Layout.RAQM if features.check("raqm") else ImageFont.Layout.BASIC
     font = ImageFont.truetype(str(file), size, layout_engine=engine)
-    with suppress(OSError):  # which it is unless the font has several weights; the first may be thin
+    with suppress(
+        OSError
+    ):  # which it is unless the font has several weights; the first may be thin
         axes = font.get_variation_axes()
         weights = [400 if each["name"] == b"Weight" else each["default"] for each in axes]
         font.set_variation_by_axes(weights)

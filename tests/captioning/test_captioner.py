@@ -87,6 +87,7 @@ def test_a_run_holds_all_that_its_captions_need(run, scenes, tmp_path):
         captions = captioner.caption(pictures(scenes))
         written = [json.loads(line) for line in (moved / "captions-val.jsonl").open()]
         assert captions == [line["caption"] for line in written]
+        assert Image.open(moved / "captions-val.png").width > 200  # of the images that are shown
     finally:
         moved.rename(run)
 

@@ -68,6 +68,13 @@ def test_of_other_pictures_nothing_is_known_but_the_reference(scene, facts):
     assert (cell.true, cell.reference) == (None, "a dog runs")
 
 
+def test_a_picture_that_cannot_be_read_is_shown_grey(scene):
+    """Features stand for it: it is captioned all the same."""
+    scene.path.write_bytes(b"damaged")
+    (cell,) = captioned(CAPTIONER, [scene], [sentence("a red star")])
+    assert cell.picture.size == (64, 64) and len(cell.picture.getcolors()) == 1
+
+
 @pytest.mark.parametrize(("right", "colour"), [(True, GREEN), (False, RED), (None, None)])
 def test_tensorboard_shows_the_frames_in_the_sheet_and_in_the_attention(scene, right, colour):
     text = "a thing" if right is False else scene.captions[1]

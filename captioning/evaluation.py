@@ -85,8 +85,8 @@ def evaluate(
     metrics["tokens"] = float(np.mean([len(best[0].tokens) for best in captions.values()]))
     metrics["seconds"] = seconds
     files: dict[str, str | bytes] = {"captions.jsonl": _lines(images, captions)}
-    if first := images[:shown]:
-        cells = captioned(captioner, first, [captions[image.id][0] for image in first])
+    if few := images[:shown]:
+        cells = captioned(captioner, few, [captions[image.id][0] for image in few])
         files["captions.png"] = png(_sheet(cells))
     recorded = captioner.recorded(search, call)
     return Evaluation(metrics, signatures, files=files, recorded=recorded, outputs=captions)

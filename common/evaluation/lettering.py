@@ -136,6 +136,6 @@ def _font(file: Path, size: int) -> ImageFont.FreeTypeFont:
         OSError
     ):  # which it is unless the font has several weights; the first may be thin
         axes = font.get_variation_axes()
-        weights = [400 if each["name"] == b"Weight" else each["default"] for each in axes]
-        font.set_variation_by_axes(weights)
+        weights = [400 if each["name"] == b"Weight" else each["default"] or 0 for each in axes]
+        font.set_variation_by_axes([float(each) for each in weights])
     return font

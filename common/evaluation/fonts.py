@@ -42,7 +42,7 @@ class Fonts:
     """
 
     def __init__(self, files: Iterable[Path | str] = ()) -> None:
-        self._files = [Path(file) for file in files]
+        self._files = (Path(file) for file in files)
         self._opened: list[Face] = []
         self._base: Face = FONT, _code_points(FONT) or array("I")
 
@@ -115,8 +115,7 @@ class Fonts:
     def _tried(self) -> Iterator[Face]:
         """The fonts that are open already, then the others, which are opened one by one."""
         yield from self._opened
-        while self._files:
-            file = self._files.pop(0)
+        for file in self._files:
             if (points := _code_points(file)) is not None:
                 self._opened.append((file, points))
                 yield self._opened[-1]
@@ -124,8 +123,13 @@ class Fonts:
 
 @functools.cache
 def system_fonts() -> Fonts:
-    """DejaVu Sans with the fonts that are installed, which are listed once in a process."""
-    return Fonts(in_order(findSystemFonts()))
+    """DejaVu Sans with the fonts that are installed, which are listed once in a process: when a text
+    needs them."""
+    return Fonts(_installed())
+
+
+def _installed() -> Iterator[Path]:
+    yield from in_order(findSystemFonts())
 
 
 def in_order(files: Iterable[Path | str]) -> list[Path]:

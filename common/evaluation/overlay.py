@@ -57,6 +57,7 @@ def attention_overlay(
     if columns is None:
         wide, square = (math.ceil(math.sqrt(each * count)) for each in (2.6, 1.5))
         columns = min(count, max(3, min(wide, 7), square))
+        columns = math.ceil(count / math.ceil(count / columns))  # rows of nearly equal length
     if tile is None:
         tile = min(max((CARD - MARGIN) // columns - MARGIN, 72), 240)
     picture = fitted(image, tile)

@@ -10,7 +10,8 @@ from PIL import Image
 from common.files import atomic_write
 
 PAPER = (255, 255, 255)
-COLUMN, TALLEST = 780, 4000  # pixels, of pages that every viewer opens
+TALLEST = 4000  # pixels, of a page that every viewer opens
+SLACK = 40  # pixels, by which a picture may be wider than the first of its pages
 
 
 def stacked(pictures: Sequence[Image.Image]) -> Image.Image:
@@ -24,14 +25,15 @@ def stacked(pictures: Sequence[Image.Image]) -> Image.Image:
 
 
 def pages(
-    pictures: Iterable[Image.Image], *, column: int = COLUMN, tallest: int = TALLEST
+    pictures: Iterable[Image.Image], *, column: int | None = None, tallest: int = TALLEST
 ) -> Iterator[Image.Image]:
     """Pictures of any sizes in two columns, on pages; one page is in memory at a time.
 
     Args:
         pictures: one that is wider than a column has a row of its own, one that is taller than a page
             a page of its own.
-        column, tallest: width of a column and height of a page in pixels.
+        column: width in pixels; by default it suits the first picture.
+        tallest: a page in pixels.
     """
     rows: list[Image.Image] = []
     for row in _rows(pictures, column):
@@ -43,9 +45,10 @@ def pages(
         yield stacked(rows)
 
 
-def _rows(pictures: Iterable[Image.Image], column: int) -> Iterator[Image.Image]:
+def _rows(pictures: Iterable[Image.Image], column: int | None) -> Iterator[Image.Image]:
     first: Image.Image | None = None
     for picture in pictures:
+        column = column or picture.width + SLACK
         if first is None:
             first = picture
         elif max(first.width, picture.width) <= column:

@@ -9,6 +9,7 @@ import pytest
 from matplotlib.font_manager import findSystemFonts
 from PIL import Image
 
+from common.evaluation import fonts
 from common.evaluation.fonts import FONT, Fonts, footnote, in_order, system_fonts
 from common.evaluation.lettering import Letters
 from common.evaluation.sheet import Cell, contact_sheet
@@ -32,14 +33,14 @@ def ink(text: str, fonts: Fonts) -> np.ndarray:
 
 
 def test_a_font_is_found_for_letters_that_the_first_one_lacks(hangul):
-    fonts = Fonts([hangul])
-    assert fonts.runs(KOREAN) == [(KOREAN, hangul)]
-    assert fonts.runs("a dog") == [("a dog", FONT)]
-    assert fonts.drawable(f"{KOREAN} a dog ☃ été") == f"{KOREAN} a dog ☃ été"
-    assert not fonts.lacking(KOREAN) and fonts.in_one(KOREAN) == (KOREAN, hangul)
+    found = Fonts([hangul])
+    assert found.runs(KOREAN) == [(KOREAN, hangul)]
+    assert found.runs("a dog") == [("a dog", FONT)]
+    assert found.drawable(f"{KOREAN} a dog ☃ été") == f"{KOREAN} a dog ☃ été"
+    assert not found.lacking(KOREAN) and found.in_one(KOREAN) == (KOREAN, hangul)
     assert not system_fonts().lacking(KOREAN)
     # Letters, and not boxes: they differ.
-    shapes = [ink(letter, fonts) for letter in "개를먹"]
+    shapes = [ink(letter, found) for letter in "개를먹"]
     assert all(each.any() for each in shapes)
     assert (shapes[0] != shapes[1]).any() and (shapes[1] != shapes[2]).any()
 
@@ -67,15 +68,28 @@ def test_letters_of_several_scripts_are_in_parts(hangul):
 
 
 def test_letters_without_a_font_are_spelt_by_their_sound():
-    fonts = Fonts()
-    assert fonts.drawable(KOREAN) == "gaereul meogeossda."
-    assert fonts.drawable("\u1100\u1162") == "gae"  # decomposed
-    assert fonts.drawable("ひらがな") == "hiragana"
-    assert fonts.drawable("\U0001f9aa\n") == "\u25a1\n"
-    assert fonts.drawable("\u2764\ufe0f\u200d") == "\u2764\ufe0f\u200d"  # the rest is not seen
-    assert fonts.in_one("개 a") == ("gae a", FONT)
+    found = Fonts()
+    assert found.drawable(KOREAN) == "gaereul meogeossda."
+    assert found.drawable("\u1100\u1162") == "gae"  # decomposed
+    assert found.drawable("ひらがな") == "hiragana"
+    assert found.drawable("\U0001f9aa\n") == "\u25a1\n"
+    assert found.drawable("\u2764\ufe0f\u200d") == "\u2764\ufe0f\u200d"  # the rest is not seen
+    assert found.in_one("개 a") == ("gae a", FONT)
     for text in ("a dog, été, ß", "собака", "ο σκύλος", "שלום", ""):
-        assert fonts.drawable(text) == text and not fonts.lacking(text)
+        assert found.drawable(text) == text and not found.lacking(text)
+
+
+def test_installed_fonts_are_listed_when_a_text_needs_them_and_once(monkeypatch):
+    listed: list[None] = []
+    monkeypatch.setattr(fonts, "findSystemFonts", lambda: listed.append(None) or [])
+    system_fonts.cache_clear()
+    try:
+        Letters(12).length("a dog, été, собака")
+        assert not listed
+        assert Letters(12).fonts.drawable("개") == system_fonts().drawable("개") == "gae"
+        assert len(listed) == 1
+    finally:
+        system_fonts.cache_clear()
 
 
 def test_a_note_names_the_scripts():

@@ -92,7 +92,7 @@ def write_pages(path: Path, pages: Iterable[Image.Image]) -> list[Path]:
 
 def _write(path: Path, page: Image.Image) -> Path:
     with atomic_write(path, "wb") as file:
-        page.save(file, format="PNG")
+        page.save(file, format="PNG", compress_level=4)  # as small, in half the time
     return path
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import deque
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from captioning import train as training
@@ -14,8 +16,8 @@ from captioning.images import open_image
 from captioning.options import CaptionOptions, EvaluateOptions, TrainOptions
 from common.cli.command_line import check_picture, print_metrics
 from common.errors import UserError, printable
-from common.evaluation.pictures import contact_sheet, stacked
-from common.files import atomic_write
+from common.evaluation.pages import named, pages, write_pages
+from common.evaluation.sheet import Cell, contact_sheets, grid_for
 from common.models.writer import Sentence
 from common.progress import warn
 
@@ -41,10 +43,35 @@ def caption(options: CaptionOptions) -> None:
     )
     if options.attention and not captioner.has_attention:
         raise UserError("--attention: this captioner has none to show, it was trained without.")
+    paths = list_images(options.images)
+    described = _described(captioner, paths, options)
+    if options.picture is None:
+        deque(described, maxlen=0)
+        return
+    if options.attention:
+        fitted = captioner.transform.fitted
+        sheets = pages(overlaid(fitted(image), best) for image, best in described)
+    else:
+        cells = (Cell(open_image(image, size=512), best.text) for image, best in described)
+        sheets = contact_sheets(cells, **grid_for(len(paths)))
+    try:
+        files = write_pages(options.picture, sheets)
+    except OSError:
+        deque(described, maxlen=0)  # what cannot be shown is still captioned
+        raise
+    print(printable(f"--picture: {named(files)}"), file=sys.stderr)
+
+
+def _described(
+    captioner: Captioner, paths: Sequence[Path], options: CaptionOptions
+) -> Iterator[tuple[Path, Sentence]]:
+    """Prints the captions of pictures, and gives each that could be read with its best caption.
+
+    Raises:
+        UserError: none could be read.
+    """
     search, call = options.search.strategy(), options.call(captioner.device)
     call["keep_attention"] = options.attention
-    paths = list_images(options.images)
-    described: list[tuple[Path, list[Sentence]]] = []
     damaged = 0
     for first in range(0, len(paths), options.batch_size):
         inputs, readable, problems = captioner.read(paths[first : first + options.batch_size])
@@ -57,16 +84,7 @@ def caption(options: CaptionOptions) -> None:
         for place, captions in zip(readable, best, strict=True):
             path = paths[first + place]
             print(_line(path, captions, options), flush=True)
-            described.append((path, captions))
-    if options.picture is not None and described:
-        if options.attention:
-            fitted = captioner.transform.fitted
-            sheet = stacked([overlaid(fitted(image), best[0]) for image, best in described])
-        else:
-            images = [open_image(image, size=512) for image, _ in described]
-            sheet = contact_sheet(images, [best[0].text for _, best in described])
-        with atomic_write(options.picture, "wb") as file:
-            sheet.save(file, format="PNG")
+            yield path, captions[0]
     if damaged == len(paths):
         raise UserError("none of the pictures could be read.")
 

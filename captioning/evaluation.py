@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
+from pathlib import Path
 from typing import Unpack
 
 import numpy as np
@@ -15,10 +16,15 @@ from torch import Tensor
 
 from captioning.captioner import Captioner
 from captioning.data import CaptionedImage
+from captioning.images import ImageError
 from common.decoding.search import Search
 from common.errors import UserError
 from common.evaluation.captions import caption_words, score_captions
-from common.evaluation.pictures import attention_overlay, contact_sheet, heat_map
+from common.evaluation.charts import png
+from common.evaluation.heat_map import heat_map
+from common.evaluation.lettering import GREY
+from common.evaluation.overlay import attention_overlay
+from common.evaluation.sheet import Cell, contact_sheet, grid_for
 from common.models.writer import Call, Sentence
 from common.progress import Bar
 from common.synthetic.scenes import Scene, true_fraction
@@ -27,6 +33,7 @@ from common.training.task import Evaluation
 from common.training.tracking import Tracker
 
 MOST_ATTENTION = 4  # images whose attention is shown
+WIDE, LETTERS = 640, 18  # pixels, of the sheet of captions: TensorBoard shows it in half its size
 
 # The metrics that TensorBoard shows together, by the title of their chart; see `writing_task`.
 SCORES = {
@@ -57,7 +64,8 @@ def evaluate(
         images: with their reference captions.
         inputs: from positions in `images` to what the encoder is called with for those images.
         batch_size: images described at a time.
-        shown: of the first so many images, keep where the model looked (`Sentence.attention`).
+        shown: of the first so many images, keep where the model looked (`Sentence.attention`), and
+            draw a sheet with their captions.
         search: the strategy; that of the captioner by default.
         call: precision, generator, ...; see `common.models.writer.Call`.
     """
@@ -82,7 +90,11 @@ def evaluate(
         metrics["true_captions"] = true_fraction({name: texts[name] for name in scenes}, scenes)
     metrics["tokens"] = float(np.mean([len(best[0].tokens) for best in captions.values()]))
     metrics["seconds"] = seconds
-    files, recorded = {"captions.jsonl": _lines(images, captions)}, captioner.recorded(search, call)
+    files: dict[str, str | bytes] = {"captions.jsonl": _lines(images, captions)}
+    if few := images[:shown]:
+        cells = captioned(captioner, few, [captions[image.id][0] for image in few])
+        files["captions.png"] = png(_sheet(cells))
+    recorded = captioner.recorded(search, call)
     return Evaluation(metrics, signatures, files=files, recorded=recorded, outputs=captions)
 
 
@@ -131,8 +143,8 @@ def show_captions(
     if not images:
         return
     best = [captions[image.id][0] for image in images]
-    seen = [captioner.transform.fitted(image.path) for image in images]
-    tracker.images("captions", contact_sheet(seen, [caption.text for caption in best]))
+    cells = captioned(captioner, images, best)
+    tracker.images("captions", _sheet(cells))
     tracker.table(
         "captions",
         ("image", "caption", "log-probability", "reference"),
@@ -141,11 +153,37 @@ def show_captions(
             for image, caption in zip(images, best, strict=True)
         ],
     )
-    for number, (picture, caption) in enumerate(
-        list(zip(seen, best, strict=True))[:MOST_ATTENTION]
-    ):
+    for number, (cell, caption) in enumerate(zip(cells[:MOST_ATTENTION], best, strict=False)):
         if caption.attention is not None:
-            tracker.images(f"with attention/{number}", overlaid(picture, caption))
+            picture = overlaid(cell.picture, caption, reference=cell.reference, true=cell.true)
+            tracker.images(f"with attention/{number}", picture)
+
+
+def captioned(
+    captioner: Captioner, images: Sequence[CaptionedImage], captions: Sequence[Sentence]
+) -> list[Cell]:
+    """Images as the encoder sees them, each with its caption, and whether it is true where that is
+    known: of generated scenes. One that cannot be read, as features stand for it, is grey."""
+    scenes = generated_scenes(images)
+    return [
+        Cell(
+            _seen(captioner, image.path), caption.text, image.captions[0],
+            scenes[image.id].is_true(caption.text) if image.id in scenes else None,
+        )
+        for image, caption in zip(images, captions, strict=True)
+    ]  # fmt: skip
+
+
+def _seen(captioner: Captioner, path: Path) -> Image.Image:
+    try:
+        return captioner.transform.fitted(path)
+    except ImageError:
+        return Image.new("RGB", (captioner.transform.size,) * 2, GREY)
+
+
+def _sheet(cells: Sequence[Cell]) -> Image.Image:
+    grid = grid_for(len(cells), WIDE)
+    return contact_sheet(cells, size=max(LETTERS, grid["tile"] // 16), **grid)
 
 
 def overlaid(
@@ -154,6 +192,8 @@ def overlaid(
     *,
     grid: tuple[int, int] | None = None,
     regions: slice = slice(None),
+    reference: str = "",
+    true: bool | None = None,
 ) -> Image.Image:
     """A picture with where the model looked while it wrote each word of its caption.
 
@@ -165,6 +205,8 @@ def overlaid(
         grid: (rows, columns) of the regions; None: a square, if their number is one.
         regions: which positions of the memory are regions of the picture: slice(1, None) after a
             token for all of it.
+        reference: what a person wrote of it; it is shown unless the caption is true.
+        true: whether the caption is true of the picture; None where that is not known.
 
     Raises:
         ValueError: the caption has no attention.
@@ -172,9 +214,16 @@ def overlaid(
     weights = caption.attention
     if weights is None:
         raise ValueError("the caption has no attention: it was written without keep_attention")
+    heading = {"caption": caption.text}
+    if reference and not true:
+        heading["reference"] = reference
     words = [*caption.tokens, "."][: len(weights)]
     count = weights[:, regions].shape[1]
     side = math.isqrt(count)
     if grid is None and side * side != count:
-        return heat_map(weights, words, [str(number + 1) for number in range(weights.shape[1])])
-    return attention_overlay(picture, words, weights, grid or (side, side), regions=regions)
+        numbers = [str(number + 1) for number in range(weights.shape[1])]
+        return heat_map(weights, words, numbers, heading=heading)
+    return attention_overlay(
+        picture, words, weights, grid or (side, side),
+        regions=regions, heading=heading, true=true,
+    )  # fmt: skip

@@ -129,6 +129,7 @@ class CaptionOptions(WritingOptions):
     json: Annotated[bool, BASIC] = False
     """Print one JSON object for each picture: its path, captions and scores."""
     picture: Annotated[File | None, BASIC] = None
-    """Write a contact sheet of the pictures with their captions to this PNG file."""
+    """Write a contact sheet of the pictures with their captions to this PNG file; what is more than
+    a page, to several: of sheet.png, sheet-1.png, sheet-2.png, ..."""
     attention: Annotated[bool, BASIC] = False
     """With --picture: show, word by word, where in each picture the model looked."""

@@ -17,6 +17,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -251,8 +252,9 @@ def draw_captions(folder: Path, device: str) -> None:
     """Write a contact sheet of new pictures, and attention overlays of a few of them."""
     from captioning.captioner import Captioner
     from captioning.data import load
-    from captioning.evaluation import overlaid
-    from common.evaluation.pictures import contact_sheet, stacked
+    from captioning.evaluation import captioned, overlaid
+    from common.evaluation.pages import pages, write_pages
+    from common.evaluation.sheet import contact_sheets
 
     captioner = Captioner.from_run(folder / "captioning", device=device)
     pictures = folder / "pictures"
@@ -261,27 +263,34 @@ def draw_captions(folder: Path, device: str) -> None:
     for split, name in (("val", "new-scenes"), ("val_held_out", "new-combinations")):
         images = data.split(split)[:12]
         found = captioner.captions([image.path for image in images], keep_attention=True)
-        seen = [captioner.transform.fitted(image.path) for image in images]
-        contact_sheet(seen, [best[0].text for best in found]).save(pictures / f"{name}.png")
-        few = [overlaid(picture, best[0]) for picture, best in zip(seen, found, strict=True)][:4]
-        stacked(few).save(pictures / f"attention-{name}.png")
+        best = [each[0] for each in found]
+        cells = captioned(captioner, images, best)
+        write_pages(pictures / f"{name}.png", contact_sheets(cells))
+        few = [
+            overlaid(cell.picture, caption, reference=cell.reference, true=cell.true)
+            for cell, caption in zip(cells[:4], best, strict=False)
+        ]
+        write_pages(pictures / f"attention-{name}.png", pages(few))
 
 
 def draw_alignments(folder: Path, device: str) -> None:
     """Write heat maps of the attention of Korean words to English ones."""
-    from common.evaluation.pictures import stacked
+    from common.evaluation.pages import pages, write_pages
     from seq2seq.data import load
     from seq2seq.evaluation import alignment
     from seq2seq.translator import Translator
 
     translator = Translator.from_run(folder / "translation-attention", device=device)
-    pairs = load(folder / "phrases").split("val_held_out")
-    texts = [pair.source for pair, _ in zip(pairs, range(4), strict=False)]
-    found = translator.translations(texts, keep_attention=True)
-    drawn = [alignment(translator, text, best[0]) for text, best in zip(texts, found, strict=True)]
+    pairs = list(islice(load(folder / "phrases").split("val_held_out"), 4))
+    found = translator.translations([pair.source for pair in pairs], keep_attention=True)
+    drawn = [
+        alignment(translator, pair.source, best[0], pair.target)
+        for pair, best in zip(pairs, found, strict=True)
+    ]
     pictures = folder / "pictures"
     pictures.mkdir(exist_ok=True)
-    stacked([each for each in drawn if each is not None]).save(pictures / "alignments.png")
+    shown = (each for each in drawn if each is not None)
+    write_pages(pictures / "alignments.png", pages(shown))
 
 
 def show(summary: dict[str, dict[str, Any]], folder: Path) -> None:

@@ -23,7 +23,7 @@ from common.cli.experiment import experiment
 from common.config import BASIC, MAY_CHANGE, Folder, Size
 from common.errors import UserError
 from common.evaluation.charts import png
-from common.evaluation.pictures import heat_map
+from common.evaluation.heat_map import heat_map
 from common.models import LanguageModel, TextBatch, token_figures
 from common.recurrent.names import CellName
 from common.runs import Kept

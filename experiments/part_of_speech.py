@@ -31,7 +31,7 @@ from common.data.batching import Batches, bucketed_batches
 from common.data.conllu import TaggedSentence, read_conllu
 from common.data.splits import named_split
 from common.evaluation.charts import png
-from common.evaluation.pictures import heat_map
+from common.evaluation.heat_map import heat_map
 from common.models import SequenceTagger, TaggedBatch
 from common.runs import Kept
 from common.text import UNK, Labels, Vocabulary, word_features

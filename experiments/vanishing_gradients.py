@@ -28,7 +28,7 @@ from common.cli.experiment import experiment
 from common.compute.device import map_tensors, to_host
 from common.config import BASIC, MAY_CHANGE, Amount, Bounds, Count, Folder, Size
 from common.evaluation.charts import line_chart, maps_over_training, png
-from common.evaluation.pictures import stacked
+from common.evaluation.pages import stacked
 from common.models import Forecaster, SeriesBatch, SideBySide
 from common.recurrent import initialize_
 from common.recurrent.chrono import chrono_

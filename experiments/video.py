@@ -29,7 +29,8 @@ from common.data.batching import Batches, bucketed_batches
 from common.data.clips import Clip, View, read_clips
 from common.data.splits import named_split
 from common.evaluation.charts import png
-from common.evaluation.pictures import film_strip, stacked
+from common.evaluation.pages import stacked
+from common.evaluation.sheet import film_strip
 from common.models import ClipBatch, ClipModel, ClipNames, SideBySide
 from common.recurrent.names import CellName
 from common.runs import Kept

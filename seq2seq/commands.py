@@ -16,8 +16,7 @@ from common.cli.command_line import check_picture, print_metrics
 from common.data.damage import Damage
 from common.data.reading import byte_lines, decode_line
 from common.errors import UserError, printable
-from common.evaluation.pictures import stacked
-from common.files import atomic_write
+from common.evaluation.pages import named, pages, write_pages
 from common.models.writer import Sentence
 from common.progress import say, warn
 from seq2seq import train as training
@@ -74,8 +73,8 @@ def translate(options: TranslateOptions) -> None:
     if options.alignments is not None and not shown:
         warn("--alignments: no line that could be shown; nothing is written")
     elif options.alignments is not None:
-        with atomic_write(options.alignments, "wb") as file:
-            stacked(shown).save(file, format="PNG")
+        files = write_pages(options.alignments, pages(shown))
+        print(printable(f"--alignments: {named(files)}"), file=sys.stderr)
 
 
 def read_lines(name: str) -> Iterator[str]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Unpack
 
 import numpy as np
 from PIL import Image
 
 from common.decoding.search import Search
-from common.evaluation.pictures import heat_map
+from common.evaluation.charts import png
+from common.evaluation.heat_map import heat_map
+from common.evaluation.pages import pages
 from common.evaluation.translation import Tokenization, score_translations
 from common.models.writer import Call, Sentence
 from common.progress import Bar
@@ -49,7 +51,8 @@ def evaluate(
         lowercase: score lower-cased text, which the signature then says: for a model that writes
             lower case.
         tokenize: how BLEU finds words; see `score_translations`.
-        shown: of the first so many pairs, keep where the model looked (`Sentence.attention`).
+        shown: of the first so many pairs, keep where the model looked (`Sentence.attention`), and
+            draw it.
         search: the strategy; that of the translator by default.
         call: precision, generator, ...; see `common.models.writer.Call`.
     """
@@ -72,8 +75,12 @@ def evaluate(
     tokens = float(np.mean([len(best[0].tokens) for best in found])) if found else 0.0
     metrics = scores.metrics | {"tokens": tokens, "seconds": seconds}
     lines = "".join(text.replace("\n", " ") + "\n" for text in written)
+    files: dict[str, str | bytes] = {"translations.txt": lines}
+    drawn = (picture for _, picture in _alignments(translator, pairs[:shown], found))
+    if (page := next(pages(drawn), None)) is not None:
+        files["alignments.png"] = png(page)
     return Evaluation(
-        metrics, scores.signatures, files={"translations.txt": lines},
+        metrics, scores.signatures, files=files,
         recorded=translator.recorded(search, call), outputs=found,
     )  # fmt: skip
 
@@ -101,18 +108,30 @@ def show_translations(
             for pair, written in zip(pairs, best, strict=True)
         ],
     )
-    for number, (pair, written) in enumerate(zip(pairs, best, strict=True)):
-        if (picture := alignment(translator, pair.source, written)) is not None:
-            tracker.images(f"with attention/{number}", picture)
+    for number, picture in _alignments(translator, pairs, translations):
+        tracker.images(f"with attention/{number}", picture)
 
 
-def alignment(translator: Translator, text: str, written: Sentence) -> Image.Image | None:
-    """A heat map of which source word was looked at while each target word was written.
+def _alignments(
+    translator: Translator, pairs: Sequence[Pair], translations: Sequence[Sequence[Sentence]]
+) -> Iterator[tuple[int, Image.Image]]:
+    """The number of each pair that has a picture, and the picture; see `alignment`."""
+    for number, (pair, (written, *_)) in enumerate(zip(pairs, translations, strict=False)):
+        if (picture := alignment(translator, pair.source, written, pair.target)) is not None:
+            yield number, picture
+
+
+def alignment(
+    translator: Translator, text: str, written: Sentence, reference: str = ""
+) -> Image.Image | None:
+    """A heat map of which source word was looked at while each target word was written, below the
+    sentences.
 
     Args:
         translator: it wrote the translation.
         text: the source.
         written: its translation, with its attention.
+        reference: its reference translation, if there is one.
 
     Returns:
         None where the translation has no attention, or either side is too long to be read.
@@ -122,4 +141,7 @@ def alignment(translator: Translator, text: str, written: Sentence) -> Image.Ima
     if written.attention is None or not all(0 < length <= LONGEST_SHOWN for length in lengths):
         return None
     words = [*written.tokens, "<eos>"][: len(written.attention)]
-    return heat_map(written.attention, words, [*source, "<eos>"])
+    heading = {"source": text, "translation": written.text}
+    if reference:
+        heading["reference"] = reference
+    return heat_map(written.attention, words, [*source, "<eos>"], heading=heading)

@@ -172,6 +172,7 @@ class TranslateOptions(WritingOptions):
     scores: Annotated[bool, BASIC] = False
     """Write the score before each translation, with a tab between them."""
     alignments: Annotated[File | None, BASIC] = None
-    """Write where the model looked, for the first dozen lines, to this PNG file."""
+    """Write where the model looked, for the first dozen lines, to this PNG file; what is more than a
+    page, to several: of where.png, where-1.png, where-2.png, ..."""
     replace_unknown: Annotated[bool, BASIC] = False
     """Put the source word that was looked at most where the model writes the unknown word."""

@@ -1,22 +1,34 @@
-"""Charts of figures, drawn by matplotlib."""
+"""Charts of figures, drawn by matplotlib, with names in any script.
+
+`fonts` is where the letters are looked for, those of the system by default. No global setting of
+matplotlib is changed, and no figure stays open.
+"""
 
 from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 from PIL import Image
 
+from common.evaluation.fonts import FONT, Fonts, system_fonts
+from common.evaluation.sheet import headed
+
 
 def line_chart(
-    lines: Mapping[str, Sequence[float]], below: str, beside: str, *, logarithmic: bool = False
+    lines: Mapping[str, Sequence[float]],
+    below: str,
+    beside: str,
+    *,
+    logarithmic: bool = False,
+    fonts: Fonts | None = None,
 ) -> Image.Image:
     """Lines over 0, 1, 2, ..., with a legend.
 
@@ -36,11 +48,15 @@ def line_chart(
     axes.set_ylabel(beside)
     axes.grid(alpha=0.3)
     axes.legend()
-    return drawn(figure)
+    return drawn(figure, fonts)
 
 
 def dot_chart(
-    panels: Mapping[str, Mapping[str, tuple[float, float]]], below: str, marked: Mapping[str, float]
+    panels: Mapping[str, Mapping[str, tuple[float, float]]],
+    below: str,
+    marked: Mapping[str, float],
+    *,
+    fonts: Fonts | None = None,
 ) -> Image.Image:
     """A value of each name as a dot, with its spread as a bar, in panels side by side.
 
@@ -59,13 +75,19 @@ def dot_chart(
         axes.set_title(title, fontsize=10)
         axes.set_xlabel(below)
         axes.grid(alpha=0.3)
-    row[0].set_yticks(range(len(names)), names)
-    row[0].invert_yaxis()
-    return drawn(figure)
+    fonts = system_fonts() if fonts is None else fonts
+    row[0].set_yticks(range(len(names)), [fonts.in_one(name)[0] for name in names])
+    row[0].set_ylim(len(names) - 0.5, -0.5)
+    return drawn(figure, fonts, fonts.lacking(" ".join(names)))
 
 
 def maps_over_training(
-    maps: Mapping[str, ArrayLike], updates: Sequence[int], beside: str, of: str
+    maps: Mapping[str, ArrayLike],
+    updates: Sequence[int],
+    beside: str,
+    of: str,
+    *,
+    fonts: Fonts | None = None,
 ) -> Image.Image:
     """Curves over training as colours, as the norm of a gradient at every time step: one logarithmic
     scale for all maps.
@@ -109,13 +131,28 @@ def maps_over_training(
     figure.supylabel(beside, x=0.12 / width, fontsize=10)
     bar = figure.add_axes((1 - 0.95 / width, 0.5 / height, 0.15 / width, 1 - 0.8 / height))
     figure.colorbar(mesh, cax=bar, label=of)
-    return drawn(figure)
+    return drawn(figure, fonts)
 
 
-def drawn(figure: Figure, **how: Any) -> Image.Image:
-    file = io.BytesIO()
-    figure.savefig(file, format="png", **how)
-    return Image.open(file).convert("RGB")
+def drawn(figure: Figure, fonts: Fonts | None = None, spelt: Iterable[str] = ()) -> Image.Image:
+    """A figure as a picture; each text that was given to it is in a font that has its letters.
+
+    A note is below it where letters have no font; `spelt` are scripts in it that were spelt before.
+    """
+    fonts, lacking = system_fonts() if fonts is None else fonts, set(spelt)
+    for text in figure.findobj(Text):
+        if given := text.get_text():  # the numbers beside the axes come with the drawing
+            written, file = fonts.in_one(given)
+            lacking |= fonts.lacking(given)
+            text.set(text=written, parse_math=False)
+            if file != FONT:
+                style = text.get_fontproperties().copy()
+                style.set_file(file)
+                text.set_fontproperties(style)
+    bytes_of = io.BytesIO()
+    figure.savefig(bytes_of, format="png")
+    picture = Image.open(bytes_of).convert("RGB")
+    return headed(picture, None, lacking, fonts) if lacking else picture
 
 
 def png(picture: Image.Image) -> bytes:

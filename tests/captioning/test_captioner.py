@@ -87,6 +87,7 @@ def test_a_run_holds_all_that_its_captions_need(run, scenes, tmp_path):
         captions = captioner.caption(pictures(scenes))
         written = [json.loads(line) for line in (moved / "captions-val.jsonl").open()]
         assert captions == [line["caption"] for line in written]
+        assert Image.open(moved / "captions-val.png").width > 200  # of the images that are shown
     finally:
         moved.rename(run)
 
@@ -314,6 +315,40 @@ def test_the_command_captions_files_and_folders(run, scenes, tmp_path, attention
     assert all(len(line["captions"]) == 2 for line in lines)
     assert "broken.jpg" in done.stderr
     assert Image.open(sheet).width > 100
+    assert f"--picture: {sheet}" in done.stderr
+
+
+@pytest.mark.parametrize("attention", [False, True])
+def test_many_pictures_are_shown_on_pages(run, scenes, tmp_path, attention, capsys):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for number in range(60):
+        shutil.copy(pictures(scenes)[number % 6], folder / f"{number}.png")
+    sheet = tmp_path / "sheet.png"
+    caption(CaptionOptions(
+        run=run, images=(folder,), picture=sheet, attention=attention, device="cpu",
+        search=SearchOptions(beam_size=1, max_length=6, search_precision="fp32"),
+    ))  # fmt: skip
+    told = capsys.readouterr()
+    assert len(told.out.splitlines()) == 60
+    files = sorted(path.name for path in tmp_path.glob("*.png"))
+    assert len(files) > 1 and files == [f"sheet-{n + 1}.png" for n in range(len(files))]
+    assert all(max(Image.open(tmp_path / file).size) <= 4000 for file in files)
+    assert "sheet-1.png" in told.err and files[-1] in told.err
+
+
+def test_captions_are_printed_where_the_sheet_cannot_be_written(run, scenes, tmp_path, capsys):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for number in range(60):
+        shutil.copy(pictures(scenes)[0], folder / f"{number}.png")
+    (tmp_path / "sheet-1.png").mkdir()  # where the first page would be
+    with pytest.raises(OSError, match="sheet-1.png"):
+        caption(CaptionOptions(
+            run=run, images=(folder,), picture=tmp_path / "sheet.png", device="cpu", batch_size=8,
+            search=SearchOptions(beam_size=1, max_length=6, search_precision="fp32"),
+        ))  # fmt: skip
+    assert len(capsys.readouterr().out.splitlines()) == 60
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,8 @@ from captioning.options import EncoderOptions
 from captioning.transform import ImageTransform
 from common.decoding import BeamSearch, Context, Greedy, RecurrentDecoder
 from common.errors import UserError
-from common.evaluation.pictures import heat_map
+from common.evaluation.heat_map import heat_map
+from common.evaluation.sheet import MARGIN
 from common.models.encoder_decoder import Batch, EncoderDecoder
 from common.models.writer import Sentence
 from common.synthetic.scenes import write_scenes
@@ -32,6 +33,7 @@ from common.text.language import Language
 from common.text.tokenizer import WordTokenizer
 from common.text.vocabulary import Vocabulary
 from tests.commands import run_here
+from tests.common.evaluation.drawn import where
 from tests.tolerances import same_log_probability
 
 SIZES = ["--min-count", 1, "--memory-size", 8, "--vector-size", 8, "--embedding-size", 8,
@@ -309,10 +311,11 @@ def looking(positions: int, at: int) -> Sentence:
 
 def lit(sheet: Image.Image) -> tuple[float, float]:
     """Where the second picture of a sheet is brightest: from its left and its top, in 0..1."""
-    pixels = np.asarray(sheet, int).sum(2)
-    picture = pixels[16 : 16 + 200, 16 + 216 : 16 + 216 + 200]
+    pixels = np.asarray(sheet, int)
+    left, top, right, bottom = where(sheet, (60, 60, 60))  # the first
+    picture = pixels[top:bottom, right + MARGIN : 2 * right + MARGIN - left].sum(2)
     row, column = np.unravel_index(picture.argmax(), picture.shape)
-    return column / 200, row / 200
+    return column / picture.shape[1], row / picture.shape[0]
 
 
 def test_attention_is_drawn_on_the_grid_and_the_regions_that_are_named() -> None:
@@ -332,5 +335,5 @@ def test_attention_is_drawn_on_the_grid_and_the_regions_that_are_named() -> None
 def test_regions_without_a_grid_are_shown_as_a_table() -> None:
     picture = Image.new("RGB", (96, 96), (60, 60, 60))
     caption = looking(7, at=2)
-    table = heat_map(caption.attention, ["a", "."], [str(number) for number in range(1, 8)])
+    table = heat_map(caption.attention, ["a", "."], [*"1234567"], heading={"caption": "a"})
     assert np.array_equal(overlaid(picture, caption), table)

@@ -72,6 +72,7 @@ def test_the_command_writes_one_line_for_each_line(run, tmp_path):
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.split("\n")) == 5 and done.stdout.split("\n")[1] == ""
     assert Image.open(sheet).width > 100
+    assert f"--alignments: {sheet}" in done.stderr
 
     (tmp_path / "file.txt").write_text("one\ntwo\n")
     done = command("translate", run, tmp_path / "file.txt", "--n-best", 2, "--scores")

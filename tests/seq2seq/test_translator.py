@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from common.decoding import BeamSearch
 from common.decoding.options import DecoderOptions
@@ -29,6 +30,7 @@ def test_a_run_holds_all_that_its_translations_need(run, tmp_path):
     try:
         translator = Translator.from_run(moved, device="cpu")
         lines = (moved / "translations-val.txt").read_text().splitlines()
+        assert Image.open(moved / "alignments-val.png").width > 200
         with gzip.open(
             Path(json.loads((moved / "config.json").read_text())["config"]["data"]) / "val.en.gz",
             "rt",
@@ -100,7 +102,9 @@ def test_a_translation_is_shown_with_the_attention_it_was_written_with(run):
         torch.testing.assert_close(
             best.attention, again[: len(best.attention)], atol=1e-4, rtol=1e-4
         )
-        assert alignment(translator, text, best).width > 50
+        alone = alignment(translator, text, best)
+        assert alone.width > 50
+        assert alignment(translator, text, best, "eins zwei").height > alone.height  # a reference
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,8 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
         return (min(longest, options.max_words),)
 
     options = options.with_lengths(kept, longest_caption)
-    weights = options.encoder.weights if kept.new else "none"
+    own = kept.new and not options.takes("encoder")  # what another run's weights do not replace
+    weights = options.encoder.weights if own else "none"
     model = kept.build_model(lambda: build_model(options, language.vocabulary, weights)).to(device)
     transform = make_transform(options.encoder)
     if kept.new:
@@ -125,7 +126,10 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
         slower=list(cnn.parameters()) if isinstance(cnn, Backbone) else (),
         slower_rate=options.encoder.encoder_learning_rate,
     )
-    return writing_task(options, model, optimizer, batches, evaluate_split, options.monitor)
+    return writing_task(
+        options, model, optimizer, batches, evaluate_split, options.monitor,
+        {"decoder": ("", language)},
+    )  # fmt: skip
 
 
 def evaluate_run(

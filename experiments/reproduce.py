@@ -92,14 +92,7 @@ def command(stored: Mapping[str, Any], where: str) -> list[str]:
         value = values.get(option.path, usual.get(option.path))
         if value == usual.get(option.path) or option.name in ("--resume", "--overwrite"):
             continue
-        if isinstance(value, bool):
-            words.append(option.name if value else f"--no-{option.name[2:]}")
-        elif isinstance(value, tuple):
-            words += [option.name, *map(str, value)]
-        else:  # joined by "=", a value that begins with a dash is no option
-            words += (
-                [f"{option.name}={value}"] if str(value)[:1] == "-" else [option.name, str(value)]
-            )
+        words += option.typed(value)
     return words
 
 

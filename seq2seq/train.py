@@ -122,7 +122,10 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
         )
 
     optimizer = options.training.make_optimizer(model)
-    return writing_task(options, model, optimizer, batches, evaluate_split, options.monitor)
+    return writing_task(
+        options, model, optimizer, batches, evaluate_split, options.monitor,
+        {"encoder": ("source_", source), "decoder": ("target_", target)},
+    )  # fmt: skip
 
 
 def evaluate_run(

@@ -16,7 +16,10 @@ from common.models.encoder_decoder import Batch, EncoderDecoder
 from common.models.options import WriterRunOptions
 from common.models.tokens import TEACHER_FORCED, TOKEN_CHARTS, token_figures
 from common.models.writer import Call, Writer
+from common.runs.run import Run
+from common.text.language import Language
 from common.training import session
+from common.training.initial_weights import TokenRows
 from common.training.task import Evaluation, Task
 from common.training.validation import held_out
 
@@ -78,12 +81,31 @@ def writing_task(
     batches: Callable[[int], Sequence[Batch]],
     evaluate: Callable[..., Evaluation],
     monitor: str,
+    languages: Mapping[str, tuple[str, Language]],
 ) -> Task:
-    """The `Task` of learning to write sentences: its figures and charts are those of tokens."""
+    """The `Task` of learning to write sentences: its figures and charts are those of tokens.
+
+    Args:
+        options: those that the run keeps.
+        model, optimizer, batches, evaluate, monitor: as `Task` takes them.
+        languages: of the rows of some parts of the model, by the parts' names, each with what the names
+            of its files begin with.
+    """
+
+    def tokens(run: Run) -> TokenRows:
+        return {
+            f"{part}.{weight}": (
+                language.vocabulary.tokens, Language.load(run.existing, name).vocabulary.tokens
+            )
+            for part, (name, language) in languages.items()
+            for weight in ("embedding.weight", "output.weight", "output.bias")
+        }  # fmt: skip
+
     return Task(
         model=model, optimizer=optimizer, batches=batches, evaluate=evaluate, monitor=monitor,
         mode="min" if monitor == "loss" else "max",
         figures=token_figures, unit="tokens", charts=TOKEN_CHARTS, options=options,
+        tokens=tokens,
     )  # fmt: skip
 
 

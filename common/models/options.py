@@ -203,6 +203,7 @@ class WriterRunOptions(RunOptions):
     """The most tokens of a training target, by the number of tokens of its source (by 0 where sources
     have none); found in training, and kept by the run."""
 
+    MODEL = ("text", "encoder", "decoder")
     # Tokens that may be written of any length where nobody says how many. Not an option: no annotation.
     USUAL_LENGTH = 40
 

@@ -7,14 +7,17 @@ import os
 import sys
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from common.compute import Precision
 from common.config.bounds import Amount, Count, Decay, Positive, Rate, Seed
-from common.config.changes import MAY_CHANGE, MayChange
-from common.config.marks import BASIC, Folder, Metavar
+from common.config.changes import MAY_CHANGE, MayChange, may_change
+from common.config.marks import BASIC, Folder, Group, Metavar
+from common.config.plain import from_dict, of_today
 from common.data.reading import is_unicode
 from common.errors import UserError
+from common.runs.contents import description_to_resume
 
 if TYPE_CHECKING:
     import torch
@@ -195,13 +198,58 @@ class RunOptions:
     """Folder for all that the run writes."""
     training: TrainingOptions = TrainingOptions()
     resume: Annotated[bool, BASIC, MayChange(text="")] = False
-    """Go on with the run in the folder where it was stopped; without one, start it."""
+    """Go on with the run in the folder where it was stopped, by its own options: none has to be given
+    again; without one, start it."""
     overwrite: Annotated[bool, BASIC, MayChange(text="")] = False
     """Replace the run in the folder."""
+    init_from: Annotated[Path | None, BASIC, Metavar("RUN")] = None
+    """Begin with the weights of another run, rows of a vocabulary by their tokens; what is not given of
+    the model is as there."""
+    init_parts: Annotated[tuple[str, ...], Group("training"), Metavar("PART")] = ()
+    """Take these parts of it alone, as encoder or decoder; the others begin anew."""
+
+    # Options, and groups of them, that describe the model. Not an option: no annotation.
+    MODEL = tuple[str, ...]()
+
+    @classmethod
+    def of_run(cls, folder: str | os.PathLike[str], kind: str | None = None) -> Self:
+        """The options with which the run in a folder goes on: its own.
+
+            train(TrainOptions.of_run("runs/mine"))
+
+        Args:
+            folder: of the run.
+            kind: of the run; None: any.
+
+        Raises:
+            UserError: there is no run, or one that cannot be resumed, or of another kind.
+        """
+        folder = Path(folder)
+        stored = description_to_resume(folder, kind)
+        config = of_today(cls, stored["format"], stored["config"])
+        own = from_dict(cls, config, str(folder / "config.json"))
+        return dataclasses.replace(own, run_dir=folder, resume=True, overwrite=False)
+
+    def of_model(self, name: str) -> bool:
+        """Whether an option, by its dotted name, may be why weights of another run do not fit."""
+        group, _, last = name.partition(".")
+        if last.endswith("dropout") or name in may_change(self) or group in ("training", "text"):
+            return False
+        return group in self.MODEL and self.takes(group) if self.MODEL else last != "init_from"
+
+    def takes(self, part: str) -> bool:
+        """Whether a part of the model begins with the weights of another run."""
+        return self.init_from is not None and part in (self.init_parts or [part])
 
     def check(self) -> None:
         """Refuse options that do not go together, by a `UserError`, before anything slow is done; an
         experiment may have more to refuse."""
         if not is_unicode(str(self.run_dir)):
             raise UserError(f"--run-dir {self.run_dir}: TensorBoard needs a name that is UTF-8.")
+        if self.init_parts and self.init_from is None:
+            raise UserError("--init-parts names parts of another run: name it, --init-from RUN.")
+        if self.init_from is not None and self.init_from.resolve() == self.run_dir.resolve():
+            raise UserError(
+                f"--init-from {self.init_from} is the folder of the new run too: name another --run-dir."
+            )
         self.training.check()

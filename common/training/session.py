@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -15,11 +16,12 @@ from common.compute.precision import without_gradients
 from common.config.bounds import check_bounds
 from common.config.changes import may_change
 from common.config.plain import restored, with_absolute_paths
-from common.errors import UserError
+from common.errors import UserError, printable
 from common.files import atomic_write, write_json
 from common.runs.kept import Kept
 from common.runs.run import Run
 from common.runs.weights import load_last_weights
+from common.training.beginning import begin_from, run_to_begin_from
 from common.training.options import RunOptions
 from common.training.task import Evaluation, Task
 from common.training.tracking import Tracker
@@ -69,11 +71,14 @@ def train(
     if begun is not None and not begun.has_training_state():
         begun = None  # it was stopped before it had learnt anything
     before = None if begun is None else begun.read_config(type(options)).training
+    origin = run_to_begin_from(options, kind) if begun is None else None
     device = options.training.begin()
     kept = Kept(begun)
     task = make_task(options, kept, device)
     if begun is not None:  # what is computed from frozen weights may be needed before training is
         load_last_weights(begun.path / "training.pt", task.model)
+    if origin is not None:
+        print(printable(begin_from(origin, task, options)), file=sys.stderr)
     options = task.options or options
     training = options.training.settle_precision(task.model, before)
     options = replace(options, training=training)

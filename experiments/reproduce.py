@@ -87,12 +87,17 @@ def command(stored: Mapping[str, Any], where: str) -> list[str]:
     config = of_today(options, stored["format"], stored["config"])
     values = dict(dotted(restored(options, config, where)))
     usual = dict(dotted(defaults(options)))
+    if values.get("init_from"):  # what is not given of the model is as in that run
+        usual = {
+            name: each for name, each in usual.items() if name.split(".")[0] not in options.MODEL
+        }
     words = ["python", "-m", name, "train"]
     for option in options_of(options):
-        value = values.get(option.path, usual.get(option.path))
-        if value == usual.get(option.path) or option.name in ("--resume", "--overwrite"):
+        if option.path not in values or option.name in ("--resume", "--overwrite"):
             continue
-        words += option.typed(value)
+        value = values[option.path]
+        if option.path not in usual or value != usual[option.path]:
+            words += option.typed(value)
     return words
 
 

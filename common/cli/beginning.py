@@ -1,5 +1,5 @@
-"""What a training begins with before its options are read: the settings of a run that it goes on with, or
-those of the model whose weights it takes."""
+"""What the options of a training are before the command line changes them: those of the run that goes on,
+or of the model whose weights a new one begins with."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from common.cli.arguments import Option, Parser
-from common.config.changes import may_change
+from common.config.changes import MayChange, may_change
 from common.config.marks import Metavar, marks
 from common.config.plain import dotted, of_today, plain, restored, with_absolute_paths
 from common.errors import UserError, printable
@@ -83,7 +83,7 @@ def begin(
     folder, lacking = values.get("run_dir"), ""
     if values.get("resume"):
         if folder is None:
-            lacking = "; a run goes on with --run-dir DIR --resume alone"
+            lacking = " (a run goes on by --run-dir DIR --resume alone)"
         elif os.path.lexists(folder / "config.json"):
             resumed = options.of_run(folder, kind)
             note_config(found, configured, resumed, config)
@@ -91,7 +91,7 @@ def begin(
             own |= {name: values[name] for name in OF_THE_CALL if name in values}
             return Beginning(own, resumed)
         else:
-            lacking = f"; {folder} holds no run yet that could go on without"
+            lacking = f" ({folder} holds no run that --resume could go on with)"
     origin = values.get("init_from")
     model = {} if origin is None else model_of(options, found, origin, values["init_parts"], kind)
     return Beginning({**defaults, **model, **configured}, None, lacking)
@@ -107,19 +107,33 @@ def model_of(
     """The values, by path, of the options that describe the model of a run, or some parts of it.
 
     A file that its weights began with is not among them.
+
+    Raises:
+        UserError: there is no such run.
     """
-    stored = description(folder, kind)
+
+    def chosen(option: Option) -> bool:
+        group = option.path.partition(".")[0]
+        if not options.MODEL:  # all but how it was trained
+            changes = marks(option.marked, MayChange)
+            return not (changes or group in ("training", *DECISIVE))
+        # What the tokens are decides which rows are alike, whatever the part.
+        return group in options.MODEL and (not parts or group in (*parts, "text"))
+
+    def is_file(option: Option) -> bool:
+        named = any(mark.name == "FILE" for mark in marks(option.marked, Metavar))
+        return named and isinstance(values[option.path], Path)
+
+    try:
+        stored = description(folder, kind)
+    except UserError as error:
+        raise UserError(f"--init-from: {error}") from None
     config = of_today(options, stored["format"], stored["config"])
-    # What the tokens are decides which rows are alike, whatever the part.
-    chosen = [name for name in options.MODEL if not parts or name in (*parts, "text")]
-    there = {name: config[name] for name in chosen if name in config}
+    groups = {option.path.partition(".")[0] for option in filter(chosen, found)}
+    there = {name: value for name, value in config.items() if name in groups}
     values = dict(dotted(restored(options, there, str(folder / "config.json"))))
-    files = {o.path for o in found if any(m.name == "FILE" for m in marks(o.marked, Metavar))}
-    return {
-        name: value
-        for name, value in values.items()
-        if not (name in files and isinstance(value, Path))
-    }
+    kept = (option for option in found if option.path in values and chosen(option))
+    return {option.path: values[option.path] for option in kept if not is_file(option)}
 
 
 def note_config(
@@ -171,7 +185,8 @@ def refuse_typed_changes(
         if path not in given or path in allowed or was.get(path) == now.get(path):
             continue
         typed, kept = (shlex.join(option.typed(value)) for value in (given[path], was[path]))
+        name = option.typed(given[path])[0].partition("=")[0]
         raise UserError(
             f"{typed}: {resumed.run_dir} was started with {kept}, which cannot change while it goes on. "
-            f"Leave {option.name} out, or start another run in another --run-dir."
+            f"Leave {name} out, or start another run in another --run-dir."
         )

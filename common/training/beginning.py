@@ -51,4 +51,6 @@ def begin_from(run: Run, task: Task, options: RunOptions) -> str:
             for name in now
             if begun.get(name, now[name]) != now[name] and options.of_model(name)
         ]
-        raise UserError(" ".join([str(error), *(f"{each}." for each in differ[:4])])) from None
+        advice = "Take the options of that run, or parts of it that fit (--init-parts)."
+        told = [str(error), *(f"{each}." for each in differ[:4]), advice]
+        raise UserError(" ".join(told)) from None

@@ -33,8 +33,8 @@ def start_from(
 
         start_from(model, trained, parts=["encoder"])
 
-    A row of a token that the other model does not know stays as it is; so does a part that the other
-    lacks no weight of but is not to be taken. What has no weights, as a count of updates, is no part.
+    A row of a token that the other model does not know stays as it is, and so do the parts that are not
+    taken. What has no weights, as a count of updates, is no part.
 
     Args:
         model: on any device.
@@ -149,7 +149,7 @@ def _summary(
 ) -> str:
     text = f"begins with the weights of {where}: {', '.join(taken)}"
     for (rows, size), names in counts.items():
-        of = ", ".join(name.removesuffix(".weight") for name in names)
-        new = f"; the other {size - rows:,} are of tokens that it lacks" if rows < size else ""
+        of = ", ".join(dict.fromkeys(name.rpartition(".")[0] for name in names))
+        new = f"; {size - rows:,} begin anew, it lacks their tokens" if rows < size else ""
         text += f" ({rows:,} of {size:,} rows of {of}{new})"
-    return text + (f"; {', '.join(left)} begins anew" if left else "")
+    return text + (f"; {', '.join(left)} begins anew (--init-parts)" if left else "")

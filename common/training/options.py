@@ -109,9 +109,10 @@ class TrainingOptions:
         """
         from common.compute.precision import choose_precision, describe_choice
 
-        again = self.precision == "auto" and resumed is not None
-        wanted = resumed.precision if resumed is not None and again else self.precision
-        if not again:
+        wanted = self.precision
+        if resumed is not None and wanted in ("auto", resumed.precision):
+            wanted = resumed.precision
+        else:
             print(describe_choice(wanted, model), file=sys.stderr)
         return dataclasses.replace(self, precision=choose_precision(wanted, model))
 
@@ -208,7 +209,8 @@ class RunOptions:
     init_parts: Annotated[tuple[str, ...], Group("training"), Metavar("PART")] = ()
     """Take these parts of it alone, as encoder or decoder; the others begin anew."""
 
-    # Options, and groups of them, that describe the model. Not an option: no annotation.
+    # Groups of options that describe the model: a run that begins with the weights of another takes
+    # them from there. None: all but those of the training. Not an option: no annotation.
     MODEL = tuple[str, ...]()
 
     @classmethod
@@ -232,10 +234,11 @@ class RunOptions:
 
     def of_model(self, name: str) -> bool:
         """Whether an option, by its dotted name, may be why weights of another run do not fit."""
-        group, _, last = name.partition(".")
-        if last.endswith("dropout") or name in may_change(self) or group in ("training", "text"):
+        group = name.partition(".")[0]
+        if group in ("training", "text", "init_from", "init_parts") or name in may_change(self):
             return False
-        return group in self.MODEL and self.takes(group) if self.MODEL else last != "init_from"
+        fits = group in self.MODEL and self.takes(group) if self.MODEL else True
+        return fits and not name.endswith("dropout")
 
     def takes(self, part: str) -> bool:
         """Whether a part of the model begins with the weights of another run."""
@@ -248,7 +251,8 @@ class RunOptions:
             raise UserError(f"--run-dir {self.run_dir}: TensorBoard needs a name that is UTF-8.")
         if self.init_parts and self.init_from is None:
             raise UserError("--init-parts names parts of another run: name it, --init-from RUN.")
-        if self.init_from is not None and self.init_from.resolve() == self.run_dir.resolve():
+        other = self.init_from
+        if other is not None and Path(other).resolve() == Path(self.run_dir).resolve():
             raise UserError(
                 f"--init-from {self.init_from} is the folder of the new run too: name another --run-dir."
             )

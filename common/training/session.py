@@ -70,7 +70,10 @@ def train(
     begun = Run.check(options.run_dir, kind, options, **how)
     if begun is not None and not begun.has_training_state():
         begun = None  # it was stopped before it had learnt anything
-    before = None if begun is None else begun.read_config(type(options)).training
+    before = None
+    if begun is not None:
+        before = begun.read_config(type(options)).training
+        Subject.of_run(begun.path, "val", options)  # its data may have been moved
     origin = run_to_begin_from(options, kind) if begun is None else None
     device = options.training.begin()
     kept = Kept(begun)

@@ -1,5 +1,7 @@
-"""What the options of a training are before the command line changes them: those of the run that goes on,
-or of the model whose weights a new one begins with."""
+"""What the options of a training are before the command line changes them.
+
+They are those of the run that goes on, or, of the model, those of the run whose weights it begins with.
+"""
 
 from __future__ import annotations
 

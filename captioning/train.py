@@ -26,7 +26,7 @@ from common.errors import UserError
 from common.evaluation.captions import caption_words, coco_words
 from common.models.encoder_decoder import Batch, EncoderDecoder
 from common.models.evaluating import Evaluated, evaluate_written, with_teacher_forced, writing_task
-from common.models.options import TextOptions
+from common.models.subwords import subwords_of
 from common.runs.kept import Kept
 from common.runs.run import Run
 from common.text.embeddings import start_from_pretrained
@@ -76,7 +76,7 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
         return Captioner(model, transform, language, search, precision, features, options.longest)
 
     language = kept.get_several(
-        "", Language, lambda: build_language(data().split("train"), options.text)
+        "", Language, lambda: build_language(data().split("train"), options)
     )
 
     def longest_caption() -> tuple[int, ...]:
@@ -205,9 +205,12 @@ def captions_of(images: Sequence[CaptionedImage]) -> Iterator[str]:
     return (text for image in images for text in image.captions)
 
 
-def build_language(images: Sequence[CaptionedImage], options: TextOptions) -> Language:
-    """The tokens of the training captions."""
-    language = options.learn(lambda task: captions_of(images))
+def build_language(images: Sequence[CaptionedImage], options: TrainOptions) -> Language:
+    """The tokens of the training captions; subwords of the run whose weights are taken, if one's are."""
+    subwords = None
+    if options.init_from is not None and options.takes("decoder"):
+        subwords = subwords_of(options.init_from, options.text)
+    language = options.text.learn(lambda task: captions_of(images), subwords=subwords)
     print(language.vocabulary.summary("captions"), file=sys.stderr)
     return language
 

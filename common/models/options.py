@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from common.models.writer import Call
     from common.runs.kept import Kept
     from common.text.language import Language
+    from common.text.subword import SubwordTokenizer
     from common.text.tokenizer import Tokenizer
 
 SUBWORDS = 8000  # that are learnt, where nobody says how many
@@ -56,13 +57,19 @@ class TextOptions:
         return self.lowercase and self.tokenizer != "whitespace"
 
     def learn(
-        self, texts: Callable[[str], Iterable[str]], *, punctuation: bool = False
+        self,
+        texts: Callable[[str], Iterable[str]],
+        *,
+        punctuation: bool = False,
+        subwords: SubwordTokenizer | None = None,
     ) -> Language:
         """The tokenizer of these options, and the vocabulary of a training text.
 
         Args:
             texts: gives its sentences anew for each thing that is learnt from them, by its name.
             punctuation: whether punctuation is among the words.
+            subwords: those that are taken, if they are not to be learnt; what they cannot write is tokens
+                besides.
 
         Raises:
             UserError: the text is too small for the subwords, or has too many characters.
@@ -81,9 +88,10 @@ class TextOptions:
             tokenizer, most = CharacterTokenizer(lowercase=self.folded), None
         elif self.tokenizer == "subwords":
             most = SUBWORDS if most is None else most
-            tokenizer = SubwordTokenizer.train(
+            tokenizer = subwords or SubwordTokenizer.train(
                 texts("subwords"), most, kind=self.subword_model, lowercase=self.folded
             )
+            most = most if subwords is None else None
             always = tokenizer.pieces
         else:
             least, tokenizer = self.min_count, WhitespaceTokenizer()

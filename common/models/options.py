@@ -68,8 +68,7 @@ class TextOptions:
         Args:
             texts: gives its sentences anew for each thing that is learnt from them, by its name.
             punctuation: whether punctuation is among the words.
-            subwords: those that are taken, if they are not to be learnt; what they cannot write is tokens
-                besides.
+            subwords: taken in the place of learnt ones; what they cannot write is tokens besides.
 
         Raises:
             UserError: the text is too small for the subwords, or has too many characters.
@@ -224,6 +223,10 @@ class WriterRunOptions(RunOptions):
     def check(self) -> None:
         """Refuse options that do not go together, by a `UserError`, before anything slow is done."""
         super().check()
+        if unknown := [each for each in self.init_parts if each not in ("encoder", "decoder")]:
+            raise UserError(
+                f"--init-parts {unknown[0]}: the parts of this model are encoder, decoder."
+            )
         self.loss.check(self.decoder)
         self.search.strategy()
 

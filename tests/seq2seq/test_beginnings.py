@@ -90,8 +90,7 @@ def test_it_translates_as_the_run_it_begins_with(run, data, tmp_path, capsys):
     assert {**ours, "seconds": 0} == {**theirs, "seconds": 0}
 
 
-@pytest.mark.parametrize("tied", [False, True])
-@pytest.mark.parametrize("joint", [False, True])
+@pytest.mark.parametrize(("tied", "joint"), [(False, False), (True, True)])
 def test_words_that_both_know_keep_their_rows(data, own, tmp_path, capsys, tied, joint):
     options = tiny_options(data, tmp_path / "origin", text=TextOptions(min_count=1, joint=joint))
     decoder = replace(options.decoder, tie_embeddings=tied)

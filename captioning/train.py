@@ -26,7 +26,7 @@ from common.errors import UserError
 from common.evaluation.captions import caption_words, coco_words
 from common.models.encoder_decoder import Batch, EncoderDecoder
 from common.models.evaluating import Evaluated, evaluate_written, with_teacher_forced, writing_task
-from common.models.subwords import subwords_of
+from common.models.vocabularies import subwords_of
 from common.runs.kept import Kept
 from common.runs.run import Run
 from common.text.embeddings import start_from_pretrained

@@ -24,7 +24,7 @@ from common.evaluation.translation import (
 )
 from common.models.encoder_decoder import Batch, EncoderDecoder
 from common.models.evaluating import Evaluated, evaluate_written, with_teacher_forced, writing_task
-from common.models.subwords import subwords_of
+from common.models.vocabularies import subwords_of
 from common.runs.kept import Kept
 from common.text.embeddings import start_from_pretrained
 from common.text.language import Language

@@ -15,6 +15,7 @@ from common.decoding.search import Search
 from common.models.encoder_decoder import Batch, EncoderDecoder
 from common.models.options import WriterRunOptions
 from common.models.tokens import TEACHER_FORCED, TOKEN_CHARTS, token_figures
+from common.models.vocabularies import token_rows
 from common.models.writer import Call, Writer
 from common.runs.run import Run
 from common.text.language import Language
@@ -93,13 +94,11 @@ def writing_task(
     """
 
     def tokens(run: Run) -> TokenRows:
-        return {
-            f"{part}.{weight}": (
-                language.vocabulary.tokens, Language.load(run.existing, name).vocabulary.tokens
-            )
-            for part, (name, language) in languages.items()
-            for weight in ("embedding.weight", "output.weight", "output.bias")
-        }  # fmt: skip
+        found: dict[str, tuple[Sequence[str], Sequence[str]]] = {}
+        for part, (name, language) in languages.items():
+            there = Language.load(run.existing, name)
+            found |= token_rows(part, language.vocabulary, there.vocabulary)
+        return found
 
     return Task(
         model=model, optimizer=optimizer, batches=batches, evaluate=evaluate, monitor=monitor,

@@ -251,7 +251,7 @@ class RunOptions:
             raise UserError(f"--run-dir {self.run_dir}: TensorBoard needs a name that is UTF-8.")
         if self.init_parts and self.init_from is None:
             raise UserError("--init-parts names parts of another run: name it, --init-from RUN.")
-        other = self.init_from
+        other = None if self.resume else self.init_from
         if other is not None and Path(other).resolve() == Path(self.run_dir).resolve():
             raise UserError(
                 f"--init-from {self.init_from} is the folder of the new run too: name another --run-dir."

@@ -25,7 +25,7 @@ from common.errors import UserError
 from common.evaluation.captions import caption_words, coco_words
 from common.models.encoder_decoder import Batch, EncoderDecoder
 from common.models.evaluating import Evaluated, evaluate_written, with_teacher_forced, writing_task
-from common.models.options import TextOptions
+from common.models.vocabularies import subwords_of
 from common.progress import say, warn
 from common.runs.kept import Kept
 from common.runs.run import Run
@@ -78,7 +78,7 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
         return Captioner(model, transform, language, search, precision, features, options.longest)
 
     language = kept.get_several(
-        "", Language, lambda: build_language(data().split("train"), options.text)
+        "", Language, lambda: build_language(data().split("train"), options)
     )
 
     def longest_caption() -> tuple[int, ...]:
@@ -87,7 +87,8 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
         return (min(longest, options.max_words),)
 
     options = options.with_lengths(kept, longest_caption)
-    weights = options.encoder.weights if kept.new else "none"
+    own = kept.new and not options.takes("encoder")  # what another run's weights do not replace
+    weights = options.encoder.weights if own else "none"
     model = kept.build_model(lambda: build_model(options, language.vocabulary, weights)).to(device)
     transform = make_transform(options.encoder)
     if kept.new:
@@ -127,7 +128,10 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
         slower=list(cnn.parameters()) if isinstance(cnn, Backbone) else (),
         slower_rate=options.encoder.encoder_learning_rate,
     )
-    return writing_task(options, model, optimizer, batches, evaluate_split, options.monitor, SCORES)
+    return writing_task(
+        options, model, optimizer, batches, evaluate_split, options.monitor,
+        SCORES, {"decoder": ("", language)},
+    )  # fmt: skip
 
 
 def evaluate_run(
@@ -203,9 +207,12 @@ def captions_of(images: Sequence[CaptionedImage]) -> Iterator[str]:
     return (text for image in images for text in image.captions)
 
 
-def build_language(images: Sequence[CaptionedImage], options: TextOptions) -> Language:
-    """The tokens of the training captions."""
-    language = options.learn(lambda task: captions_of(images))
+def build_language(images: Sequence[CaptionedImage], options: TrainOptions) -> Language:
+    """The tokens of the training captions; subwords of the run whose weights are taken, if one's are."""
+    subwords = None
+    if options.init_from is not None and options.takes("decoder"):
+        subwords = subwords_of(options.init_from, options.text)
+    language = options.text.learn(lambda task: captions_of(images), subwords=subwords)
     say(language.vocabulary.summary("captions"))
     return language
 

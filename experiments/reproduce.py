@@ -87,19 +87,17 @@ def command(stored: Mapping[str, Any], where: str) -> list[str]:
     config = of_today(options, stored["format"], stored["config"])
     values = dict(dotted(restored(options, config, where)))
     usual = dict(dotted(defaults(options)))
+    if values.get("init_from"):  # what is not given of the model is as in that run
+        usual = {
+            name: each for name, each in usual.items() if name.split(".")[0] not in options.MODEL
+        }
     words = ["python", "-m", name, "train"]
     for option in options_of(options):
-        value = values.get(option.path, usual.get(option.path))
-        if value == usual.get(option.path) or option.name in ("--resume", "--overwrite"):
+        if option.path not in values or option.name in ("--resume", "--overwrite"):
             continue
-        if isinstance(value, bool):
-            words.append(option.name if value else f"--no-{option.name[2:]}")
-        elif isinstance(value, tuple):
-            words += [option.name, *map(str, value)]
-        else:  # joined by "=", a value that begins with a dash is no option
-            words += (
-                [f"{option.name}={value}"] if str(value)[:1] == "-" else [option.name, str(value)]
-            )
+        value = values[option.path]
+        if option.path not in usual or value != usual[option.path]:
+            words += option.typed(value)
     return words
 
 

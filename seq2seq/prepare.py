@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
+from types import MappingProxyType
 
 from common.data.corpus import Corpus, write_corpus
 from common.files import make_folder, short_digest, user_cache, write_json
 from common.progress import over
 from common.text.language import Language
+from common.text.subword import SubwordTokenizer
 from common.text.vocabulary import EOS, SPECIALS, Vocabulary
 from seq2seq.data import ParallelData, ParallelText
 from seq2seq.options import TextOptions
@@ -36,29 +38,37 @@ class Prepared:
     targets: Corpus
 
 
-def prepare(data: ParallelData, options: TextOptions, cache: Path | None = None) -> Prepared:
+def prepare(
+    data: ParallelData,
+    options: TextOptions,
+    cache: Path | None = None,
+    subwords: Mapping[str, SubwordTokenizer] = MappingProxyType({}),
+    languages: Sequence[Language] | None = None,
+) -> Prepared:
     """Tokenizers, vocabularies and token ids of the training split, from the cache if they are there.
 
     Args:
         data: the pairs.
         options: how text becomes tokens.
         cache: gets a folder for each training text and each choice of options; the user's by default.
+        subwords: by side, those that are not to be learnt from the text.
+        languages: source and target, if they are known.
 
     Raises:
         UserError: the training split is missing, or too small for the vocabulary.
     """
     train = data.split("train")
     names = f"{data.name}-{data.source_language}-{data.target_language}"
-    key = short_digest([VERSION, train.digest, asdict(options)])  # all that the files depend on
+    given = [[side, each.to_dict()] for side, each in subwords.items()]
+    given += [[each.tokenizer.to_dict(), each.vocabulary.tokens] for each in languages or ()]
+    # All that the files depend on.
+    key = short_digest([VERSION, train.digest, asdict(options), *given])
     folder = (cache or user_cache("corpora")) / f"{names}-{key}"
     marker = folder / "prepared.json"
     if not all((folder / name).is_file() for name in (marker.name, *FILES)):
         make_folder(folder)
-        if options.joint:
-            languages = [_language(train, SIDES, "both languages", options)] * 2
-        else:
-            languages = [_language(train, (side,), side, options) for side in SIDES]
-        for side, language in zip(SIDES, languages, strict=True):
+        learnt = languages or _languages(train, options, subwords)
+        for side, language in zip(SIDES, learnt, strict=True):
             ids = map(language.encode, _texts(train, side, f"{side} as ids"))
             write_corpus(folder / side, ids, len(language.vocabulary))
             _counted(language, Corpus(folder / side)).save(folder, f"{side}_")
@@ -71,15 +81,29 @@ def prepare(data: ParallelData, options: TextOptions, cache: Path | None = None)
     return Prepared(source, target, sources, targets)
 
 
+def _languages(
+    train: ParallelText, options: TextOptions, subwords: Mapping[str, SubwordTokenizer]
+) -> list[Language]:
+    """The languages of both sides, which may be one."""
+    if options.joint:
+        return [_language(train, SIDES, "both languages", options, subwords)] * 2
+    return [_language(train, (side,), side, options, subwords) for side in SIDES]
+
+
 def _language(
-    train: ParallelText, sides: Sequence[str], name: str, options: TextOptions
+    train: ParallelText,
+    sides: Sequence[str],
+    name: str,
+    options: TextOptions,
+    subwords: Mapping[str, SubwordTokenizer],
 ) -> Language:
     """The tokenizer and the vocabulary of one side, or of both."""
+    taken = next((subwords[side] for side in sides if side in subwords), None)
 
     def texts(task: str) -> Iterator[str]:
         return chain.from_iterable(_texts(train, side, f"{task} of {name}") for side in sides)
 
-    return options.learn(texts, punctuation=True)
+    return options.learn(texts, punctuation=True, subwords=taken)
 
 
 def _counted(language: Language, corpus: Corpus) -> Language:

@@ -23,10 +23,12 @@ from common.evaluation.translation import (
 )
 from common.models.encoder_decoder import Batch, EncoderDecoder
 from common.models.evaluating import Evaluated, evaluate_written, with_teacher_forced, writing_task
+from common.models.vocabularies import subwords_of
 from common.progress import say, warn
 from common.runs.kept import Kept
 from common.text.embeddings import start_from_pretrained
 from common.text.language import Language
+from common.text.subword import SubwordTokenizer
 from common.text.suitability import references_reproduced, words_told_apart
 from common.text.vocabulary import Vocabulary
 from common.training import session
@@ -71,7 +73,12 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
 
     @cache
     def prepared() -> Prepared:
-        return prepare(data(), options.text, options.cache_dir)
+        if kept.new:
+            return prepare(data(), options.text, options.cache_dir, begun_from(options))
+        # Subwords may be of the run whose weights this one began with, which is not needed again.
+        taken = options.init_from is not None and options.text.tokenizer == "subwords"
+        known = (source, target) if taken else None
+        return prepare(data(), options.text, options.cache_dir, languages=known)
 
     @cache
     def learnt() -> TranslationExamples:
@@ -124,7 +131,10 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
         )
 
     optimizer = options.training.make_optimizer(model)
-    return writing_task(options, model, optimizer, batches, evaluate_split, options.monitor, SCORES)
+    return writing_task(
+        options, model, optimizer, batches, evaluate_split, options.monitor,
+        SCORES, {"encoder": ("source_", source), "decoder": ("target_", target)},
+    )  # fmt: skip
 
 
 def evaluate_run(
@@ -160,6 +170,16 @@ def evaluate_run(
         Translator, TrainOptions, make_task, folder, split,
         changes=changes, changed=tokens, **how,
     )  # fmt: skip
+
+
+def begun_from(options: TrainOptions) -> dict[str, SubwordTokenizer]:
+    """The subwords, by their side, of the run whose weights are taken; those that there are."""
+    parts, found = {"source": "encoder", "target": "decoder"}, dict[str, SubwordTokenizer]()
+    for side, part in parts.items():
+        if options.init_from is not None and options.takes(part):
+            subwords = subwords_of(options.init_from, options.text, f"{side}_")
+            found |= {} if subwords is None else {side: subwords}
+    return found
 
 
 def load_data(options: TrainOptions) -> ParallelData:

@@ -81,7 +81,7 @@ def test_a_wrong_option_is_refused_at_once(command):
 BASIC = [
     "--data", "--run-dir", "--config", "--cell", "--embedding-size", "--hidden-size", "--attention",
     "--epochs", "--batch-size", "--learning-rate", "--precision", "--device", "--seed", "--resume",
-    "--overwrite", "--quiet", "-h",
+    "--overwrite", "--init-from", "--quiet", "-h",
 ]  # fmt: skip
 
 

@@ -113,6 +113,16 @@ class Option:
             how["help"] = argparse.SUPPRESS
             group.add_argument(f"--no-{self.name[2:]}", action="store_false", **how)
 
+    def typed(self, value: Any) -> list[str]:
+        """The words of a command that give it a value."""
+        if isinstance(value, bool):
+            return [self.name if value else f"--no-{self.name[2:]}"]
+        if isinstance(value, tuple | list):
+            return [self.name, *map(str, value)]
+        # Joined by "=", a value that begins with a dash is no option.
+        dashed = str(value)[:1] == "-"
+        return [f"{self.name}={value}"] if dashed else [self.name, str(value)]
+
     def read(self, text: str) -> Any:
         """One value from the command line."""
         if text == argparse.SUPPRESS:  # passes here, and must come out as what it is
@@ -162,6 +172,7 @@ def read_arguments(
     prog: str,
     description: str,
     remarks: Mapping[str, str] = {},
+    lacking: str = "",
 ) -> dict[str, Any]:
     """The values that some arguments give, by path, and no others; help or an error ends the program.
 
@@ -171,6 +182,7 @@ def read_arguments(
         start: the values of options that are not given, by path; another that is not nested is needed.
         prog, description: of the help.
         remarks: texts that follow the first group of the help, by title.
+        lacking: what an error says after the names of options that are missing.
     """
     # What takes all that is left comes last of what is positional.
     options = sorted(options, key=lambda each: each.positional and each.several)
@@ -197,8 +209,9 @@ def read_arguments(
         hinted = (each + (f" (perhaps {names[0]}?)" if names else "") for each, names in close)
         parser.error(f"unknown: {', '.join(hinted)}")
     given = vars(found)
-    if lacking := [each for each in needed if given.get(each.path, []) == []]:
-        parser.error(f"missing: {', '.join(each.name or each.metavar for each in lacking)}")
+    if missing := [each for each in needed if given.get(each.path, []) == []]:
+        names = [each.name or each.metavar for each in missing]
+        parser.error(f"missing: {', '.join(names)}{lacking}")
     return given
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from common.cli.arguments import Option, Parser, options_of, read_arguments
+from common.cli.beginning import Beginning, begin, refuse_typed_changes, typed_early
 from common.config.marks import File
 from common.config.plain import defaults, dotted, from_dict, nested, of_today, restored
 from common.errors import UserError, run_command
@@ -79,7 +80,8 @@ def parse_options(
 ) -> Options:
     """The options that some arguments give, over those of `--config`, over the defaults.
 
-    What writes with a trained run takes the search that is not given from there.
+    A training that goes on begins with the options of its run (see `begin`). What writes with a trained
+    run takes the search that is not given from there.
 
     Args:
         options: their dataclass.
@@ -90,24 +92,24 @@ def parse_options(
         trained: the options of a training, for what writes with its runs.
 
     Raises:
-        UserError: a value is impossible, or the options of the search contradict each other.
+        UserError: a value is impossible, or the options of the search contradict each other, or a run
+            that is resumed may not change one that is given.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     start, found, remarks = dict(dotted(defaults(options))), list(options_of(options)), {}
+    begun = Beginning(start)
     if issubclass(options, RunOptions):
-        first = Parser(prog, add_help=False, allow_abbrev=False)
-        first.add_argument("--config", default=config)
-        config = first.parse_known_args(arguments)[0].config
-        if config is not None:
-            start |= dotted(read_config(config, options, kind))
-        start["config"] = config
+        config, early = typed_early(found, arguments, prog, config)
+        named = {} if config is None else dict(dotted(read_config(config, options, kind)))
+        begun = begin(options, found, start, named, early, config, kind)
+        start = begun.values | {"config": config}
         found.insert(0, CONFIG)
         lines = [f"{name:<20}  {about}" for name, about in about_presets(options).items()]
         remarks = {"presets, for --config": "\n".join(lines)} if lines else {}
     elif issubclass(options, WritingOptions):
         start = {name: value for name, value in start.items() if not name.startswith("search.")}
     given = read_arguments(
-        found, arguments, start, remarks=remarks,
+        found, arguments, start, remarks=remarks, lacking=begun.lacking,
         prog=prog, description=description or inspect.getdoc(options) or "",
     )  # fmt: skip
     if issubclass(options, WritingOptions) and trained is not None:
@@ -118,6 +120,8 @@ def parse_options(
     values = start | given
     values.pop("config", None)
     made = from_dict(options, nested(values), "")
+    if isinstance(made, RunOptions) and begun.resumed is not None:
+        refuse_typed_changes(found, given, made, begun.resumed)
     if isinstance(made, WritingOptions):
         made.search.strategy()
     return made

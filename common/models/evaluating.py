@@ -16,8 +16,12 @@ from common.decoding.search import Search
 from common.models.encoder_decoder import Batch, EncoderDecoder
 from common.models.options import WriterRunOptions
 from common.models.tokens import TEACHER_FORCED, TOKEN_CHARTS, token_figures
+from common.models.vocabularies import token_rows
 from common.models.writer import Call, Writer
+from common.runs.run import Run
+from common.text.language import Language
 from common.training import session
+from common.training.initial_weights import TokenRows
 from common.training.task import Evaluation, Task
 from common.training.validation import held_out
 
@@ -80,18 +84,31 @@ def writing_task(
     evaluate: Callable[..., Evaluation],
     monitor: str,
     scores: Mapping[str, Sequence[str]],
+    languages: Mapping[str, tuple[str, Language]],
 ) -> Task:
     """The `Task` of learning to write sentences: its figures are those of tokens.
 
     Args:
-        options, model, optimizer, batches, evaluate, monitor: as `Task` takes them.
+        options: those that the run keeps.
+        model, optimizer, batches, evaluate, monitor: as `Task` takes them.
         scores: the metrics of what is written, by the title of the chart that shows them together.
+        languages: of the rows of some parts of the model, by the parts' names, each with what the names
+            of its files begin with.
     """
+
     charts = {title: [f"validation/{name}" for name in names] for title, names in scores.items()}
+
+    def tokens(run: Run) -> TokenRows:
+        found: dict[str, tuple[Sequence[str], Sequence[str]]] = {}
+        for part, (name, language) in languages.items():
+            there = Language.load(run.existing, name)
+            found |= token_rows(part, language.vocabulary, there.vocabulary)
+        return found
+
     return Task(
         model=model, optimizer=optimizer, batches=batches, evaluate=evaluate, monitor=monitor,
         mode="min" if monitor == "loss" else "max",
-        figures=token_figures, unit="tokens", options=options,
+        figures=token_figures, unit="tokens", options=options, tokens=tokens,
         charts={**charts, **TOKEN_CHARTS},
     )  # fmt: skip
 

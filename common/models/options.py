@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from common.models.writer import Call
     from common.runs.kept import Kept
     from common.text.language import Language
+    from common.text.subword import SubwordTokenizer
     from common.text.tokenizer import Tokenizer
 
 SUBWORDS = 8000  # that are learnt, where nobody says how many
@@ -57,13 +58,18 @@ class TextOptions:
         return self.lowercase and self.tokenizer != "whitespace"
 
     def learn(
-        self, texts: Callable[[str], Iterable[str]], *, punctuation: bool = False
+        self,
+        texts: Callable[[str], Iterable[str]],
+        *,
+        punctuation: bool = False,
+        subwords: SubwordTokenizer | None = None,
     ) -> Language:
         """The tokenizer of these options, and the vocabulary of a training text.
 
         Args:
             texts: gives its sentences anew for each thing that is learnt from them, by its name.
             punctuation: whether punctuation is among the words.
+            subwords: taken in the place of learnt ones; what they cannot write is tokens besides.
 
         Raises:
             UserError: the text is too small for the subwords, or has too many characters.
@@ -82,9 +88,10 @@ class TextOptions:
             tokenizer, most = CharacterTokenizer(lowercase=self.folded), None
         elif self.tokenizer == "subwords":
             most = SUBWORDS if most is None else most
-            tokenizer = SubwordTokenizer.train(
+            tokenizer = subwords or SubwordTokenizer.train(
                 texts("subwords"), most, kind=self.subword_model, lowercase=self.folded
             )
+            most = most if subwords is None else None
             always = tokenizer.pieces
         else:
             least, tokenizer = self.min_count, WhitespaceTokenizer()
@@ -204,6 +211,7 @@ class WriterRunOptions(RunOptions):
     """The most tokens of a training target, by the number of tokens of its source (by 0 where sources
     have none); found in training, and kept by the run."""
 
+    MODEL = ("text", "encoder", "decoder")
     # Tokens that may be written of any length where nobody says how many. Not an option: no annotation.
     USUAL_LENGTH = 40
 
@@ -216,6 +224,10 @@ class WriterRunOptions(RunOptions):
     def check(self) -> None:
         """Refuse options that do not go together, by a `UserError`, before anything slow is done."""
         super().check()
+        if unknown := [each for each in self.init_parts if each not in ("encoder", "decoder")]:
+            raise UserError(
+                f"--init-parts {unknown[0]}: the parts of this model are encoder, decoder."
+            )
         self.loss.check(self.decoder)
         self.search.strategy()
 

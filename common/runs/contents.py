@@ -86,6 +86,21 @@ def description(folder: Path, kind: str | None) -> dict[str, Any]:
     return stored
 
 
+def description_to_resume(folder: Path, kind: str | None) -> dict[str, Any]:
+    """As `description`, of a run whose training can go on.
+
+    Raises:
+        UserError: as there, or the run is of an earlier format.
+    """
+    stored = description(folder, kind)
+    if stored["format"] != FORMAT:
+        raise UserError(
+            f"{folder} was begun by an earlier version of unroll (format {stored['format']}): it can be "
+            "evaluated and used, but not resumed. Resume it with that version, or start another run."
+        )
+    return stored
+
+
 def is_run(folder: Path) -> bool:
     try:
         return folder.is_dir() and describes_run(read_json(folder / "config.json", links=False))

@@ -140,13 +140,8 @@ class Run:
             if (path / LOCK).exists():
                 Lock(path).release()  # refuses what another process trains
             if resume:
+                contents.description_to_resume(path, kind)
                 run = cls.open(path, kind)
-                if run.format != FORMAT:
-                    raise UserError(
-                        f"{path} was begun by an earlier version of unroll (format {run.format}): it "
-                        "can be evaluated and used, but not resumed. Resume it with that version, or "
-                        "start another run."
-                    )
                 if not run.has_training_state() and run.has_weights():
                     raise UserError(
                         f"{path} has weights, but no training.pt to resume from. Copy the whole "

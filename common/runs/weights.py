@@ -180,11 +180,15 @@ def load_state_dict(
         check_same_architecture(where, weights, model)
         learnt = {name for name, _ in model.named_parameters(remove_duplicate=False)}
         for name, tensor in weights.items():
-            # A buffer, as a mask, may be infinite.
-            if (~tensor.float().isfinite() if name in learnt else tensor.isnan()).any():
-                raise UserError(f"{where}: {name} is not finite. Put a copy there, or train again.")
+            check_finite(where, name, tensor, name in learnt)
     first = next(model.parameters(), None)
     model.load_state_dict(weights if first is None else moved(weights, first.device))
+
+
+def check_finite(where: str | os.PathLike[str], name: str, tensor: Tensor, learnt: bool) -> None:
+    """Refuse a weight that is not finite by a `UserError`; a buffer, as a mask, may be infinite."""
+    if (~tensor.float().isfinite() if learnt else tensor.isnan()).any():
+        raise UserError(f"{where}: {name} is not finite. Put a copy there, or train again.")
 
 
 def check_same_architecture(

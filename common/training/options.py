@@ -6,16 +6,19 @@ import dataclasses
 import os
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from common.compute import Precision
 from common.config.bounds import Amount, Count, Decay, Positive, Rate, Seed
-from common.config.changes import MAY_CHANGE, MayChange
-from common.config.marks import BASIC, Folder, Metavar
+from common.config.changes import MAY_CHANGE, MayChange, may_change
+from common.config.marks import BASIC, Folder, Group, Metavar
+from common.config.plain import from_dict, of_today
 from common.config.quiet import Quiet
 from common.data.reading import is_unicode
 from common.errors import UserError
 from common.progress import say
+from common.runs.contents import description_to_resume
 
 if TYPE_CHECKING:
     import torch
@@ -107,9 +110,10 @@ class TrainingOptions:
         """
         from common.compute.precision import choose_precision, describe_choice
 
-        again = self.precision == "auto" and resumed is not None
-        wanted = resumed.precision if resumed is not None and again else self.precision
-        if not again:
+        wanted = self.precision
+        if resumed is not None and wanted in ("auto", resumed.precision):
+            wanted = resumed.precision
+        else:
             say(describe_choice(wanted, model))
         return dataclasses.replace(self, precision=choose_precision(wanted, model))
 
@@ -191,13 +195,61 @@ class RunOptions(Quiet):
     """Folder for all that the run writes."""
     training: TrainingOptions = TrainingOptions()
     resume: Annotated[bool, BASIC, MayChange(text="")] = False
-    """Go on with the run in the folder where it was stopped; without one, start it."""
+    """Go on with the run in the folder where it was stopped, by its own options: none has to be given
+    again; without one, start it."""
     overwrite: Annotated[bool, BASIC, MayChange(text="")] = False
     """Replace the run in the folder."""
+    init_from: Annotated[Path | None, BASIC, Metavar("RUN")] = None
+    """Begin with the weights of another run, rows of a vocabulary by their tokens; what is not given of
+    the model is as there."""
+    init_parts: Annotated[tuple[str, ...], Group("training"), Metavar("PART")] = ()
+    """Take these parts of it alone, as encoder or decoder; the others begin anew."""
+
+    # Groups of options that describe the model: a run that begins with the weights of another takes
+    # them from there. None: all but those of the training. Not an option: no annotation.
+    MODEL = tuple[str, ...]()
+
+    @classmethod
+    def of_run(cls, folder: str | os.PathLike[str], kind: str | None = None) -> Self:
+        """The options with which the run in a folder goes on: its own.
+
+            train(TrainOptions.of_run("runs/mine"))
+
+        Args:
+            folder: of the run.
+            kind: of the run; None: any.
+
+        Raises:
+            UserError: there is no run, or one that cannot be resumed, or of another kind.
+        """
+        folder = Path(folder)
+        stored = description_to_resume(folder, kind)
+        config = of_today(cls, stored["format"], stored["config"])
+        own = from_dict(cls, config, str(folder / "config.json"))
+        return dataclasses.replace(own, run_dir=folder, resume=True, overwrite=False)
+
+    def of_model(self, name: str) -> bool:
+        """Whether an option, by its dotted name, may be why weights of another run do not fit."""
+        group = name.partition(".")[0]
+        if group in ("training", "text", "init_from", "init_parts") or name in may_change(self):
+            return False
+        fits = group in self.MODEL and self.takes(group) if self.MODEL else True
+        return fits and not name.endswith("dropout")
+
+    def takes(self, part: str) -> bool:
+        """Whether a part of the model begins with the weights of another run."""
+        return self.init_from is not None and part in (self.init_parts or [part])
 
     def check(self) -> None:
         """Refuse options that do not go together, by a `UserError`, before anything slow is done; an
         experiment may have more to refuse."""
         if not is_unicode(str(self.run_dir)):
             raise UserError(f"--run-dir {self.run_dir}: TensorBoard needs a name that is UTF-8.")
+        if self.init_parts and self.init_from is None:
+            raise UserError("--init-parts names parts of another run: name it, --init-from RUN.")
+        other = None if self.resume else self.init_from
+        if other is not None and Path(other).resolve() == Path(self.run_dir).resolve():
+            raise UserError(
+                f"--init-from {self.init_from} is the folder of the new run too: name another --run-dir."
+            )
         self.training.check()

@@ -22,6 +22,7 @@ from common.progress import quietly, say
 from common.runs.kept import Kept
 from common.runs.run import Run
 from common.runs.weights import load_last_weights
+from common.training.beginning import begin_from, run_to_begin_from
 from common.training.epochs import batches_of
 from common.training.options import RunOptions
 from common.training.task import Evaluation, Task
@@ -96,12 +97,18 @@ def _train(
     begun = Run.check(options.run_dir, kind, options, **how)
     if begun is not None and not begun.has_training_state():
         begun = None  # it was stopped before it had learnt anything
-    before = None if begun is None else begun.read_config(type(options)).training
+    before = None
+    if begun is not None:
+        before = begun.read_config(type(options)).training
+        Subject.of_run(begun.path, "val", options)  # its data may have been moved
+    origin = run_to_begin_from(options, kind) if begun is None else None
     device = options.training.begin()
     kept = Kept(begun)
     task = make_task(options, kept, device)
     if begun is not None:  # what is computed from frozen weights may be needed before training is
         load_last_weights(begun.path / "training.pt", task.model)
+    if origin is not None:
+        say(printable(begin_from(origin, task, options)))
     options = task.options or options
     training = options.training.settle_precision(task.model, before)
     options = replace(options, training=training)

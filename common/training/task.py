@@ -9,7 +9,9 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from common.runs.run import Run
 from common.training.epochs import Given
+from common.training.initial_weights import TokenRows
 from common.training.loss import Figures, mean_of_sums
 from common.training.tracking import Tracker
 
@@ -62,6 +64,9 @@ class Task:
         charts: what TensorBoard shows together; see `Tracker`.
         options: those that `make_task` was given, with what it found out: these the run keeps. None:
             just those.
+        tokens: which weights have a row for each token of a vocabulary: called with a run of this kind,
+            whose weights a new one begins with, it gives the tokens here and there, by the weights'
+            names. None: no weights.
     """
 
     model: nn.Module
@@ -74,3 +79,4 @@ class Task:
     unit: str = "examples"
     charts: Mapping[str, Sequence[str]] = field(default_factory=dict)
     options: Any = None
+    tokens: Callable[[Run], TokenRows] | None = None

@@ -6,9 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
+from common.cli.command_line import parse_options
 from common.data.conllu import read_conllu
 from common.errors import UserError
+from common.runs.weights import read_weights
 from common.training import session
 from common.training.options import TrainingOptions
 from common.training.task import Evaluation
@@ -50,6 +53,31 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(tmp_path):
     assert_same_weights(tmp_path / "whole", tmp_path / "part")
     with pytest.raises(UserError, match="was started with hidden_size = 32, not 16"):
         train(tmp_path / "part", epochs=3, hidden_size=16, resume=True)
+
+
+def typed(*arguments: object) -> Evaluation:
+    options = parse_options(Options, [str(each) for each in arguments], prog="train", kind=KIND)
+    return session.train(options, make_task, KIND)
+
+
+def test_a_run_goes_on_by_its_folder_alone_and_another_begins_with_it(tmp_path, capsys):
+    whole, part = tmp_path / "whole", tmp_path / "part"
+    train(whole, epochs=3, bidirectional=False)
+    train(part, epochs=1, bidirectional=False)
+    typed("--run-dir", part, "--resume", "--epochs", 3)
+    assert_same_weights(whole, part)
+    with pytest.raises(
+        UserError, match="^--bidirectional: .* was started with --no-bidirectional, "
+    ):
+        typed("--run-dir", part, "--resume", "--bidirectional")
+    capsys.readouterr()
+    typed(
+        "--run-dir", tmp_path / "new", "--init-from", part, "--learning-rate", 0, "--epochs", 1,
+        "--device", "cpu", "--precision", "fp32",
+    )  # fmt: skip
+    assert f"begins with the weights of {part}: embedding, recurr" in capsys.readouterr().err
+    ours, theirs = (read_weights(each / "model.safetensors") for each in (tmp_path / "new", part))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)  # as small, as one-sided
 
 
 TREEBANK = """# text = Don't go

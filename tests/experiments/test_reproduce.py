@@ -54,6 +54,17 @@ def test_without_one_the_configuration_makes_the_command(module):
     assert r"'--data=-my $(data)\n'" in command
 
 
+@pytest.mark.parametrize("module", [captioning.options, seq2seq.options])
+def test_a_run_that_began_with_another_is_made_of_it_again(module, tmp_path):
+    plain = module.TrainOptions(data="d", run_dir=Path("r"))
+    other = replace(plain, decoder=replace(plain.decoder, hidden_size=32, gate=True))
+    (tmp_path / "config.json").write_text(json.dumps(stored(other, module.KIND)))
+    options = replace(plain, init_from=tmp_path, init_parts=("encoder", "decoder"))
+    arguments = reproduce.command(stored(options, module.KIND), "config.json")
+    assert arguments[arguments.index("--init-from") + 1] == str(tmp_path)
+    assert parse_options(module.TrainOptions, arguments[4:], prog="train") == options
+
+
 @pytest.mark.parametrize(
     ("command", "printed"),
     [

@@ -55,3 +55,11 @@ def test_a_preset_trains_and_prints_both_splits(data, tmp_path, preset):
         assert any(line.startswith(split) and "tok:13a" in line for line in done.stdout.split("\n"))
     config = json.loads((tmp_path / "run" / "config.json").read_text())["config"]
     assert (config["decoder"]["attention"] == "none") == (preset == "context")
+    if preset != "small":  # one is enough of what follows
+        return
+    again = run_module(
+        "experiments.translate_multi30k", preset, "--run-dir", tmp_path / "run", "--resume"
+    )
+    assert again.returncode == 0, again.stderr  # data, languages and tokens are those of the run
+    assert "goes on with its own settings, and not with those of --config" in again.stderr
+    assert again.stdout == done.stdout

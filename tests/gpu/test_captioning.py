@@ -103,6 +103,21 @@ def test_a_captioner(device, data, pictures, features, tmp_path, capsys, kind, p
         assert weights.device.type == "cpu" and weights.dtype == torch.float32
 
 
+def test_a_network_is_fine_tuned_after_the_decoder(device, data, tmp_path, capsys):
+    kind = {"encoder": "mobilenet_v2", "attention": "additive", "epochs": 1}
+    train(data, tmp_path / "frozen", device, **kind)
+    new = {"run_dir": tmp_path / "tuned", "init_from": tmp_path / "frozen", "fine_tune_from": 1}
+    how = {"data": data, "device": device, "epochs": 1, "cache_dir": tmp_path / "cache"}
+    command("captioning", "train", options(**new, **how, encoder_learning_rate=0, learning_rate=0))
+    assert "begins with the weights of" in capsys.readouterr().err
+    ours, theirs = (
+        Captioner.from_run(tmp_path / n, device=str(device)).model for n in ("tuned", "frozen")
+    )
+    for name, tensor in ours.state_dict().items():
+        if "running" not in name and "num_batches" not in name:
+            assert torch.equal(tensor, theirs.state_dict()[name]), name
+
+
 def test_an_ensemble(device, data, pictures, tmp_path, capsys):
     for seed in (0, 1):
         train(data, tmp_path / f"run{seed}", device, seed=seed, epochs=1, attention="additive")

@@ -113,6 +113,34 @@ def test_a_translator(device, data, tmp_path, capsys, kind, precision):
         assert drawn is None or drawn.width > 50
 
 
+def test_a_run_that_begins_with_another(device, data, tmp_path, capsys):
+    """The model of the other run, and its weights on the device; resumed by its folder alone."""
+    more = tmp_path / "more"
+    more.mkdir()
+    for language, line in (("en", "one dogs\n"), ("de", "hunde eins\n")):
+        for split in ("train", "val"):
+            (more / f"{split}.{language}").write_text(line * 4)
+    train(data, tmp_path / "other", device, epochs=1, tie_embeddings=True, readout_size=8)
+    new = {"run_dir": tmp_path / "new", "init_from": tmp_path / "other", "device": device}
+    how = {"source": "en", "target": "de", "cache_dir": tmp_path / "cache", "learning_rate": 0}
+    command("seq2seq", "train", options(data=more, epochs=1, precision="fp32", **new, **how))
+    said = capsys.readouterr().err
+    assert (
+        "encoder, decoder (5 of 6 rows of encoder.embedding, decoder.embedding, decoder.out" in said
+    )
+    ours, theirs = (Translator.from_run(tmp_path / n, device=str(device)) for n in ("new", "other"))
+    for name, tensor in ours.model.state_dict().items():
+        assert tensor.device == device
+        if "embedding" not in name and "output" not in name:
+            assert torch.equal(tensor, theirs.model.state_dict()[name]), name
+    (here,), (there,) = (each.target.vocabulary.encode(["eins"]) for each in (ours, theirs))
+    rows = ours.model.decoder.embedding.weight[here], theirs.model.decoder.embedding.weight[there]
+    assert torch.equal(*rows)
+    resumed = options(run_dir=tmp_path / "new", cache_dir=tmp_path / "cache", epochs=2)
+    command("seq2seq", "train", resumed, "--resume")
+    assert "resuming after step" in capsys.readouterr().err
+
+
 def test_an_ensemble(device, data, tmp_path, capsys):
     for seed in (0, 1):
         train(data, tmp_path / f"run{seed}", device, seed=seed, epochs=1)

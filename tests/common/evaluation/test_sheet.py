@@ -10,15 +10,15 @@ from common.evaluation.fonts import Fonts
 from common.evaluation.pages import PAPER
 from common.evaluation.sheet import (
     FRAME,
+    GREEN as RIGHT,
     MARGIN,
+    RED as WRONG,
     Cell,
     contact_sheet,
     contact_sheets,
     film_strip,
     grid_for,
 )
-from common.evaluation.sheet import GREEN as RIGHT
-from common.evaluation.sheet import RED as WRONG
 from tests.common.evaluation.drawn import GREEN, pixels, plain, where
 
 

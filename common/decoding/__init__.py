@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from common.decoding.constraints import (
         Constraint,
         Forbidden,
+        ForcedPrefixes,
         MinimumLength,
         NoRepeatedNgrams,
     )

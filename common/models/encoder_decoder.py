@@ -84,12 +84,14 @@ class SearchCall(TypedDict, total=False):
     """What belongs to one call of a search, by name; see `Search.__call__`.
 
     constraints: on the tokens.
+    prefixes: the token ids that each sentence begins with; () for none.
     max_length, min_length: bounds for each sentence, instead of the strategy's own.
     generator: source of random numbers, on the model's device.
     keep_attention: return the attention weights of each sentence.
     """
 
     constraints: Sequence[Constraint]
+    prefixes: Sequence[Sequence[int]] | None
     max_length: Lengths | None
     min_length: Lengths | None
     generator: torch.Generator | None

@@ -24,6 +24,7 @@ from common.compute.device import upload
 from common.config.plain import from_dict
 from common.decoding.search import BeamSearch, Search
 from common.errors import UserError
+from common.models.calls import Prefix, of_rows
 from common.models.encoder_decoder import EncoderDecoder
 from common.models.ensemble import EnsembleModel
 from common.models.writer import IN_CODE, Call, PathLike, Sentence, Writer, writer_defaults
@@ -162,10 +163,11 @@ class Captioner(Writer):
         search: Search | None = None,
         *,
         batch_size: int = 32,
+        prefix: Prefix = None,
         **call: Unpack[Call],
     ) -> list[str]:
         """The best caption of each image; arguments as in `captions`."""
-        found = self.captions(images, search, batch_size=batch_size, **call)
+        found = self.captions(images, search, batch_size=batch_size, prefix=prefix, **call)
         return [best[0].text for best in found]
 
     def captions(
@@ -174,6 +176,7 @@ class Captioner(Writer):
         search: Search | None = None,
         *,
         batch_size: int = 32,
+        prefix: Prefix = None,
         **call: Unpack[Call],
     ) -> list[list[Sentence]]:
         """Captions of each image, best first, as many as the search returns.
@@ -182,6 +185,7 @@ class Captioner(Writer):
             images: paths or PIL images; paths, where the captioner has features.
             search: the strategy; that of the captioner by default.
             batch_size: images encoded and described at a time.
+            prefix: text that each caption begins with: one for all, or a list with one for each.
             call: precision, constraints, generator, ...; see `common.models.writer.Call`.
 
         Raises:
@@ -189,14 +193,17 @@ class Captioner(Writer):
         """
         described: list[list[Sentence]] = []
         for start in range(0, len(images), batch_size):
-            inputs = self.inputs(images[start : start + batch_size])
-            described += self.describe(inputs, search, **call)
+            rows = range(start, min(start + batch_size, len(images)))
+            how = of_rows({**call, "prefix": prefix}, len(images), rows)
+            described += self.describe(self.inputs([images[row] for row in rows]), search, **how)
         return described
 
     def describe(
         self,
         inputs: Tensor | tuple[Tensor, ...],
         search: Search | None = None,
+        *,
+        prefix: Prefix = None,
         **call: Unpack[Call],
     ) -> list[list[Sentence]]:
         """Captions of a batch that is already what the encoder takes.
@@ -205,9 +212,9 @@ class Captioner(Writer):
             inputs: what the encoder is called with, on any device: of an `ImageEncoder`
                 (B, 3, height, width) transformed images, or (B, S, C) features, alone or with a mask
                 (B, S).
-            search, call: as in `captions`.
+            search, prefix, call: as in `captions`.
         """
-        return self.write(self._uploaded(inputs), search, **call)
+        return self.write(self._uploaded(inputs), search, prefix=prefix, **call)
 
     def inputs(self, images: Sequence[Picture]) -> tuple[Tensor, ...]:
         """What the encoder is called with for pictures.

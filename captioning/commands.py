@@ -12,7 +12,7 @@ from captioning.image_files import list_images
 from captioning.images import open_image
 from captioning.options import CaptionOptions, EvaluateOptions
 from captioning.train import evaluate_run, train
-from common.cli.command_line import check_picture, print_metrics
+from common.cli.command_line import check_picture, note_unknown, print_metrics
 from common.errors import UserError, printable
 from common.evaluation.pictures import contact_sheet, stacked
 from common.files import atomic_write
@@ -39,6 +39,8 @@ def caption(options: CaptionOptions) -> None:
         raise UserError("--attention: this captioner has none to show, it was trained without.")
     search, call = options.search.strategy(), options.call(captioner.device)
     call["keep_attention"] = options.attention
+    if options.prefix is not None:
+        note_unknown(captioner.language, [options.prefix], "--prefix")
     paths = list_images(options.images)
     described: list[tuple[Path, list[Sentence]]] = []
     damaged = 0
@@ -49,7 +51,7 @@ def caption(options: CaptionOptions) -> None:
             print(printable(f"skipped: {problem}"), file=sys.stderr)
         if not readable:
             continue
-        best = captioner.describe(inputs, search, **call)
+        best = captioner.describe(inputs, search, prefix=options.prefix, **call)
         for place, captions in zip(readable, best, strict=True):
             path = paths[first + place]
             print(_line(path, captions, options), flush=True)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from common.config.bounds import Bounds, Count, DropoutRate, Fraction, Positive, Rate, Size
 from common.config.changes import MAY_CHANGE
 from common.config.marks import BASIC, HIDDEN, LOCAL, POSITIONAL, File, Folder, Group, Metavar
-from common.models.options import EvaluationOptions, TextOptions, WriterRunOptions, WritingOptions
+from common.models.options import EvaluationOptions, PrefixOptions, TextOptions, WriterRunOptions
 
 KIND = "captioner"
 """What a run of this pipeline is called in its config.json."""
@@ -119,7 +119,7 @@ class EvaluateOptions(EvaluationOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CaptionOptions(WritingOptions):
+class CaptionOptions(PrefixOptions):
     """Print a caption for each picture."""
 
     images: Annotated[tuple[Path, ...], POSITIONAL, Metavar("IMAGE")]

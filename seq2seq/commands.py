@@ -12,12 +12,13 @@ from typing import cast
 
 from PIL.Image import Image
 
-from common.cli.command_line import check_picture, print_metrics
+from common.cli.command_line import check_picture, note_unknown, print_metrics
 from common.data.damage import Damage
 from common.data.reading import byte_lines, decode_line
 from common.errors import UserError, printable
 from common.evaluation.pictures import stacked
 from common.files import atomic_write
+from common.models.calls import Prefix
 from common.models.writer import Sentence
 from seq2seq.evaluation import alignment
 from seq2seq.options import EvaluateOptions, TranslateOptions
@@ -56,9 +57,10 @@ def translate(options: TranslateOptions) -> None:
     if interactive:
         print("Write a sentence and press Enter; Ctrl-D ends.", file=sys.stderr)
     shown: list[Image] = []
-    lines = read_lines(options.file)
+    lines, prefixes = read_lines(options.file), Prefixes(options, translator)
     # At a terminal each line is answered at once; otherwise many together, which is far faster.
     while chunk := list(islice(lines, 1 if interactive else 8 * options.batch_size)):
+        how["prefix"] = prefixes.take(len(chunk))
         found = translator.translations(chunk, search, **how)
         for text, best in zip(chunk, found, strict=True):
             for translation in best:
@@ -67,11 +69,55 @@ def translate(options: TranslateOptions) -> None:
                 picture = alignment(translator, text, best[0])
                 shown += [] if picture is None else [picture]
         sys.stdout.flush()
+    prefixes.check_end()
     if options.alignments is not None and not shown:
         print("--alignments: no line that could be shown; nothing is written", file=sys.stderr)
     elif options.alignments is not None:
         with atomic_write(options.alignments, "wb") as file:
             stacked(shown).save(file, format="PNG")
+
+
+class Prefixes:
+    """What the translations of a command begin with, chunk by chunk.
+
+    Raises:
+        UserError: two options name them; or their file, or that of the text, has more lines than the
+            other.
+    """
+
+    def __init__(self, options: TranslateOptions, translator: Translator) -> None:
+        self.for_all, self.file = options.prefix, options.prefix_file
+        if self.for_all is not None and self.file is not None:
+            raise UserError("--prefix and --prefix-file both say how lines begin: leave one out.")
+        self.lines = [] if self.file is None else list(read_lines(str(self.file)))
+        self.taken = 0
+        if self.file is None:
+            note_unknown(translator.target, [self.for_all or ""], "--prefix")
+            return
+        note_unknown(translator.target, self.lines, "--prefix-file")
+        if os.path.isfile(options.file):  # and no pipe: known before anything is translated
+            self._compare(sum(1 for _ in byte_lines(Path(options.file))))
+
+    def take(self, count: int) -> Prefix:
+        """Those of the next `count` lines."""
+        if self.file is None:
+            return self.for_all
+        self.taken += count
+        if self.taken > len(self.lines):
+            raise UserError(f"{self.file} has {len(self.lines):,} lines, and the text has more.")
+        return self.lines[self.taken - count : self.taken]
+
+    def check_end(self) -> None:
+        """No prefix is left where the text has ended."""
+        if self.file is not None:
+            self._compare(self.taken)
+
+    def _compare(self, count: int) -> None:
+        if count != len(self.lines):
+            raise UserError(
+                f"{self.file} has {len(self.lines):,} lines, and the text {count:,}: line n of one is "
+                "what the translation of line n of the other begins with."
+            )
 
 
 def read_lines(name: str) -> Iterator[str]:

@@ -13,7 +13,7 @@ from common.decoding.options import DecoderOptions, SearchOptions
 from common.errors import UserError
 from common.evaluation.translation import Tokenization, tokenization_for
 from common.models import options as models
-from common.models.options import EvaluationOptions, WriterRunOptions, WritingOptions
+from common.models.options import EvaluationOptions, PrefixOptions, WriterRunOptions
 from common.recurrent.names import CellName
 
 KIND = "translator"
@@ -164,7 +164,7 @@ class EvaluateOptions(EvaluationOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TranslateOptions(WritingOptions):
+class TranslateOptions(PrefixOptions):
     """Translate line by line: one line out for each line in, blank ones included, in order."""
 
     file: Annotated[str, POSITIONAL] = "-"
@@ -175,3 +175,5 @@ class TranslateOptions(WritingOptions):
     """Write where the model looked, for the first dozen lines, to this PNG file."""
     replace_unknown: Annotated[bool, BASIC] = False
     """Put the source word that was looked at most where the model writes the unknown word."""
+    prefix_file: File | None = None
+    """As --prefix, from a text file with a line for each line that is translated; blank for none."""

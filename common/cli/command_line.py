@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from common.cli.arguments import Option, Parser, options_of, read_arguments
 from common.config.marks import File
 from common.config.plain import defaults, dotted, from_dict, nested, of_today, restored
-from common.errors import UserError, run_command
+from common.errors import UserError, printable, run_command
 from common.files import read_json
 from common.models.options import WritingOptions
 from common.runs.contents import describes_run
 from common.training.options import RunOptions
 
 if TYPE_CHECKING:
+    from common.text.language import Language
     from common.training.task import Evaluation
 
 Options = TypeVar("Options")
@@ -194,6 +195,15 @@ def print_metrics(evaluation: Evaluation) -> None:
         )
     for note in evaluation.notes:
         print(note, flush=True)
+
+
+def note_unknown(language: Language, texts: Iterable[str], option: str) -> None:
+    """Say which words of some prefixes the run does not know, in one line, if there are any."""
+    if words := list(dict.fromkeys(word for text in texts for word in language.unknown(text))):
+        more = f" and {len(words) - 5:,} more" if len(words) > 5 else ""
+        line = f"{option}: {', '.join(map(repr, words[:5]))}{more}: not in the vocabulary of this run"
+        what = "written as it stands, and the model reads its unknown word"
+        print(printable(f"{line}; {what}"), file=sys.stderr)
 
 
 def check_file(path: Path | None, option: str) -> None:

@@ -266,6 +266,15 @@ class WritingOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PrefixOptions(WritingOptions):
+    """How sentences are written that a user asks for."""
+
+    prefix: Annotated[str | None, Metavar("TEXT")] = None
+    """Begin every sentence with these words, and go on from there. A word that the run does not know is
+    written as it stands."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class EvaluationOptions(WritingOptions):
     """Write a sentence for everything in a split by a search, and score what was written."""
 

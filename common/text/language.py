@@ -27,6 +27,11 @@ class Language:
         """The token ids of a text, without start and end token."""
         return self.vocabulary.encode(self.tokenizer.encode(text))
 
+    def unknown(self, text: str) -> list[str]:
+        """The tokens of a text that the vocabulary lacks, each once."""
+        tokens = dict.fromkeys(self.tokenizer.encode(text))
+        return [token for token in tokens if token not in self.vocabulary]
+
     def decode(self, ids: Iterable[int]) -> str:
         """The text of token ids, detokenized."""
         return self.tokenizer.decode(self.vocabulary.decode(list(ids)))

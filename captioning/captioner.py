@@ -27,6 +27,7 @@ from common.errors import UserError
 from common.models.calls import Prefix, of_rows
 from common.models.encoder_decoder import EncoderDecoder
 from common.models.ensemble import EnsembleModel
+from common.models.likelihood import Likelihood, check_texts, likelihoods
 from common.models.writer import IN_CODE, Call, PathLike, Sentence, Writer, writer_defaults
 from common.runs.run import Run
 from common.text.language import Language
@@ -215,6 +216,30 @@ class Captioner(Writer):
             search, prefix, call: as in `captions`.
         """
         return self.write(self._uploaded(inputs), search, prefix=prefix, **call)
+
+    def score(
+        self, images: Sequence[Picture], captions: Sequence[str], *, batch_size: int = 32
+    ) -> list[Likelihood]:
+        """How likely the model finds given captions, each of its image.
+
+        The log-probability is what a search in float32 gives the same tokens.
+
+        Args:
+            images: as `captions` takes them; for several captions of an image, name it several times.
+            captions: of the images, in their order.
+            batch_size: images encoded and captions scored at a time, at most.
+
+        Raises:
+            ValueError: the captions are not one for each image.
+            ImageError: an image cannot be read; the message names it.
+            UserError: a caption is far too long.
+        """
+        check_texts(images, captions, "image")
+        return likelihoods(
+            self.model, self.language,
+            lambda rows: self._uploaded(self.inputs([images[row] for row in rows])),
+            captions, batch_size=batch_size,
+        )  # fmt: skip
 
     def inputs(self, images: Sequence[Picture]) -> tuple[Tensor, ...]:
         """What the encoder is called with for pictures.

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from captioning.captioner import Captioner
 from captioning.evaluation import overlaid
 from captioning.image_files import list_images
 from captioning.images import open_image
-from captioning.options import CaptionOptions, EvaluateOptions
+from captioning.options import CaptionOptions, EvaluateOptions, LogprobOptions
 from captioning.train import evaluate_run, train
 from common.cli.command_line import check_picture, note_unknown, print_metrics
+from common.cli.likelihood import print_likelihoods
+from common.data.reading import numbered_lines
 from common.errors import UserError, printable
 from common.evaluation.pictures import contact_sheet, stacked
 from common.files import atomic_write
+from common.models.likelihood import Likelihood
 from common.models.writer import Sentence
 
-__all__ = ["caption", "evaluate", "train"]
+__all__ = ["caption", "evaluate", "logprob", "train"]
 
 
 def evaluate(options: EvaluateOptions) -> None:
@@ -67,6 +72,25 @@ def caption(options: CaptionOptions) -> None:
             sheet.save(file, format="PNG")
     if damaged == len(paths):
         raise UserError("none of the pictures could be read.")
+
+
+def logprob(options: LogprobOptions) -> None:
+    """Print how likely a run finds the captions of a file, line by line."""
+    captioner = Captioner.from_run(
+        options.run, *options.ensemble, device=options.device, features=options.features
+    )
+    lines = numbered_lines(options.captions)
+
+    def scored() -> Iterator[list[Likelihood]]:
+        while chunk := list(islice(lines, options.batch_size)):
+            rows = [line.split("\t") for _, line in chunk]
+            for (number, _), row in zip(chunk, rows, strict=True):
+                if len(row) < 2:
+                    raise UserError(f"{options.captions}:{number}: no picture, tab and caption.")
+            pictures, captions = [row[0] for row in rows], [row[-1] for row in rows]
+            yield captioner.score(pictures, captions, batch_size=options.batch_size)
+
+    print_likelihoods(scored())
 
 
 def _line(path: Path, captions: list[Sentence], options: CaptionOptions) -> str:

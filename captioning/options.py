@@ -9,7 +9,13 @@ from typing import Annotated, Any, Literal, TypeAlias
 from common.config.bounds import Bounds, Count, DropoutRate, Fraction, Positive, Rate, Size
 from common.config.changes import MAY_CHANGE
 from common.config.marks import BASIC, HIDDEN, LOCAL, POSITIONAL, File, Folder, Group, Metavar
-from common.models.options import EvaluationOptions, PrefixOptions, TextOptions, WriterRunOptions
+from common.models.options import (
+    EvaluationOptions,
+    PrefixOptions,
+    TextOptions,
+    TrainedOptions,
+    WriterRunOptions,
+)
 
 KIND = "captioner"
 """What a run of this pipeline is called in its config.json."""
@@ -132,3 +138,20 @@ class CaptionOptions(PrefixOptions):
     """Write a contact sheet of the pictures with their captions to this PNG file."""
     attention: Annotated[bool, BASIC] = False
     """With --picture: show, word by word, where in each picture the model looked."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogprobOptions(TrainedOptions):
+    """Print how likely a run finds given captions, without any search.
+
+    A line for each caption: the natural logarithm of its probability, its end included, a tab, and its
+    number of tokens. A summary goes to standard error.
+    """
+
+    run: Annotated[Path, POSITIONAL]
+    """A folder that `train` wrote."""
+    captions: Annotated[Path, POSITIONAL, Metavar("FILE")]
+    """A text file with a line for each caption, as `caption` prints them: the picture's path, a tab, and
+    the caption."""
+    features: Folder | None = None
+    """Folder of features of the pictures, by their names, for a run that was trained on features."""

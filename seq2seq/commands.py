@@ -6,26 +6,28 @@ import os
 import sys
 from collections.abc import Iterator
 from io import BufferedReader
-from itertools import islice
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import cast
 
 from PIL.Image import Image
 
 from common.cli.command_line import check_picture, note_unknown, print_metrics
+from common.cli.likelihood import print_likelihoods
 from common.data.damage import Damage
 from common.data.reading import byte_lines, decode_line
 from common.errors import UserError, printable
 from common.evaluation.pictures import stacked
 from common.files import atomic_write
 from common.models.calls import Prefix
+from common.models.likelihood import Likelihood
 from common.models.writer import Sentence
 from seq2seq.evaluation import alignment
-from seq2seq.options import EvaluateOptions, TranslateOptions
+from seq2seq.options import EvaluateOptions, LogprobOptions, TranslateOptions
 from seq2seq.train import evaluate_run, train
 from seq2seq.translator import Translating, Translator
 
-__all__ = ["evaluate", "read_lines", "train", "translate"]
+__all__ = ["evaluate", "logprob", "read_lines", "train", "translate"]
 
 SHOWN_ALIGNMENTS = 12
 
@@ -75,6 +77,24 @@ def translate(options: TranslateOptions) -> None:
     elif options.alignments is not None:
         with atomic_write(options.alignments, "wb") as file:
             stacked(shown).save(file, format="PNG")
+
+
+def logprob(options: LogprobOptions) -> None:
+    """Print how likely a run finds the translations of a file, line by line."""
+    translator = Translator.from_run(options.run, *options.ensemble, device=options.device)
+    pairs = zip_longest(read_lines(options.source), read_lines(options.translations))
+
+    def scored() -> Iterator[list[Likelihood]]:
+        while chunk := list(islice(pairs, 8 * options.batch_size)):
+            if any(None in pair for pair in chunk):
+                raise UserError(
+                    f"{options.source} and {options.translations} differ in their number of lines: line "
+                    "n of one must be the translation of line n of the other."
+                )
+            sources, targets = zip(*chunk, strict=True)
+            yield translator.score(sources, targets, batch_size=options.batch_size)
+
+    print_likelihoods(scored())
 
 
 class Prefixes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
 from common.config.bounds import Bounds, Count, DropoutRate, Fraction, Layers, Positive, Size
@@ -13,7 +14,7 @@ from common.decoding.options import DecoderOptions, SearchOptions
 from common.errors import UserError
 from common.evaluation.translation import Tokenization, tokenization_for
 from common.models import options as models
-from common.models.options import EvaluationOptions, PrefixOptions, WriterRunOptions
+from common.models.options import EvaluationOptions, PrefixOptions, TrainedOptions, WriterRunOptions
 from common.recurrent.names import CellName
 
 KIND = "translator"
@@ -177,3 +178,19 @@ class TranslateOptions(PrefixOptions):
     """Put the source word that was looked at most where the model writes the unknown word."""
     prefix_file: File | None = None
     """As --prefix, from a text file with a line for each line that is translated; blank for none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogprobOptions(TrainedOptions):
+    """Print how likely a run finds given translations, without any search.
+
+    A line for each pair: the natural logarithm of the translation's probability, its end included, a tab,
+    and its number of tokens. A summary goes to standard error.
+    """
+
+    run: Annotated[Path, POSITIONAL]
+    """A folder that `train` wrote."""
+    source: Annotated[str, POSITIONAL]
+    """A text file, plain or .gz, one sentence a line; - for standard input."""
+    translations: Annotated[str, POSITIONAL]
+    """A text file with the translation of each line."""

@@ -18,6 +18,7 @@ from common.errors import UserError
 from common.models.calls import Prefix, of_rows
 from common.models.encoder_decoder import EncoderDecoder
 from common.models.ensemble import EnsembleModel
+from common.models.likelihood import Likelihood, check_texts, likelihoods
 from common.models.writer import IN_CODE, Call, Sentence, Writer, writer_defaults
 from common.runs.run import Run
 from common.text.language import Language
@@ -189,6 +190,29 @@ class Translator(Writer):
                     best = [self._without_unknown(each, sentences[row]) for each in best]
                 results[row] = best
         return results
+
+    def score(
+        self, sources: Sequence[str], translations: Sequence[str], *, batch_size: int = 64
+    ) -> list[Likelihood]:
+        """How likely the model finds given translations, each of its source.
+
+        The log-probability is what a search in float32 gives the same tokens.
+
+        Args:
+            sources: one sentence each; none is divided into parts.
+            translations: of the sources, in their order.
+            batch_size: pairs scored at a time, at most.
+
+        Raises:
+            ValueError: the translations are not one for each source.
+            UserError: a sentence is far too long.
+        """
+        check_texts(sources, translations, "source")
+        tokens = [self.source.tokenizer.encode(text) for text in sources]
+        return likelihoods(
+            self.model, self.target, lambda rows: self._inputs([tokens[row] for row in rows]),
+            translations, sources=[len(each) + 1 for each in tokens], batch_size=batch_size,
+        )  # fmt: skip
 
     def _usual_length(self, source: int) -> int:
         # Not much longer than what is translated: what runs on is cut off soon.

@@ -201,7 +201,9 @@ def note_unknown(language: Language, texts: Iterable[str], option: str) -> None:
     """Say which words of some prefixes the run does not know, in one line, if there are any."""
     if words := list(dict.fromkeys(word for text in texts for word in language.unknown(text))):
         more = f" and {len(words) - 5:,} more" if len(words) > 5 else ""
-        line = f"{option}: {', '.join(map(repr, words[:5]))}{more}: not in the vocabulary of this run"
+        line = (
+            f"{option}: {', '.join(map(repr, words[:5]))}{more}: not in the vocabulary of this run"
+        )
         what = "written as it stands, and the model reads its unknown word"
         print(printable(f"{line}; {what}"), file=sys.stderr)
 

@@ -119,7 +119,9 @@ class ForcedPrefixes:
         # A step of all sentences in each row; -1 where nothing is forced.
         steps = torch.full((self._longest, len(prefixes)), -1, device="cpu")
         for sentence, prefix in enumerate(prefixes):
-            steps[: len(prefix), sentence] = torch.tensor(list(prefix), dtype=torch.long, device="cpu")
+            steps[: len(prefix), sentence] = torch.tensor(
+                list(prefix), dtype=torch.long, device="cpu"
+            )
         self._steps_on = cache(partial(upload, steps))  # device -> steps
 
     def __call__(self, tokens: Tensor, sentences: Tensor, logits: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from common.models.fold import Fold
     from common.models.forecaster import Forecaster, SeriesBatch
     from common.models.language_model import LanguageModel, Prefix
+    from common.models.likelihood import Likelihood
     from common.models.naive_bayes import NaiveBayes
     from common.models.nearest import NearestText, nearest_targets
     from common.models.ridge import Ridge

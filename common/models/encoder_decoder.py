@@ -109,6 +109,10 @@ class SentenceWriter(nn.Module):
     def encode(self, *inputs: Tensor) -> Any:
         raise NotImplementedError
 
+    def target_logits(self, batch: Batch) -> Tensor:
+        """(N, V) logits of the N real target words under teacher forcing; see `Batch.positions`."""
+        raise NotImplementedError
+
     @without_gradients()
     def generate(
         self,
@@ -175,6 +179,13 @@ class EncoderDecoder(SentenceWriter):
 
     def encode(self, *inputs: Tensor) -> Context:
         return self.encoder(*inputs)
+
+    def target_logits(self, batch: Batch) -> Tensor:
+        context = self.encode(*batch.arguments)
+        if batch.rows is not None:
+            context = self.decoder.prepare(context).select(batch.rows)
+        features, _ = self.decoder.unroll(context, batch.targets[:, :-1])
+        return self.decoder.logits(features.flatten(0, 1).index_select(0, batch.positions))
 
     def loss(self, batch: Batch) -> Loss:
         """Cross-entropy under teacher forcing, computed at real words only.

@@ -240,17 +240,23 @@ class WriterRunOptions(RunOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WritingOptions:
-    """How a trained run, or the ensemble of several, writes."""
+class TrainedOptions:
+    """What is used: a trained run, or the ensemble of several."""
 
     run: Annotated[Path, POSITIONAL]
     """A folder that `train` wrote."""
     device: Annotated[str, BASIC, Metavar("DEVICE")] = "auto"
     """cpu, cuda, cuda:1, mps, or any other device of PyTorch; auto takes a GPU if there is one."""
     batch_size: Positive = 64
-    """Sentences written at a time."""
+    """Sentences that are worked on at a time."""
     ensemble: Annotated[tuple[Path, ...], Metavar("RUN")] = ()
     """More runs with the same words: the probabilities of all are averaged at every step."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WritingOptions(TrainedOptions):
+    """How a trained run, or the ensemble of several, writes."""
+
     seed: Seed | None = None
     """Seed of sampling; by default, every call draws other samples."""
     search: SearchOptions = SearchOptions()

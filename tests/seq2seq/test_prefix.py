@@ -74,14 +74,18 @@ def test_a_prefix_counts_in_the_longest_sentence_only_where_somebody_says_how_lo
 
 
 def test_at_the_command_line(run, tmp_path):
-    done = run_module("seq2seq", "translate", run, "-", "--prefix", "Zebra eins", input="one\n\ntwo")
+    done = run_module(
+        "seq2seq", "translate", run, "-", "--prefix", "Zebra eins", input="one\n\ntwo"
+    )
     lines = done.stdout.split("\n")
     assert done.returncode == 0 and len(lines) == 4 and lines[1] == ""
     assert lines[0].startswith("zebra eins") and lines[2].startswith("zebra eins")
     assert done.stderr.count("--prefix: 'zebra': not in the vocabulary") == 1
     (tmp_path / "text").write_text("one\n\ntwo\n")
     (tmp_path / "begun").write_text("eins\nzwei\n\n")
-    done = run_here("seq2seq", "translate", run, tmp_path / "text", "--prefix-file", tmp_path / "begun")
+    done = run_here(
+        "seq2seq", "translate", run, tmp_path / "text", "--prefix-file", tmp_path / "begun"
+    )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.split("\n")
     assert lines[0].startswith("eins") and lines[1] == "" and len(lines) == 4

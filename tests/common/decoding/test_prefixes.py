@@ -63,9 +63,7 @@ def test_every_hypothesis_begins_with_its_prefix_and_keeps_its_probability(seed,
             assert 4 not in each.tokens[len(prefix) :] and len(each.tokens) <= 8
             assert len(each.attention) == len(each.tokens) + each.finished
             assert each.attention[:, 0].tolist() == list(range(len(each.attention)))
-            expected = rescored(
-                model, one_row(context, row), each.tokens, finished=each.finished
-            )
+            expected = rescored(model, one_row(context, row), each.tokens, finished=each.finished)
             assert each.log_probability == same_log_probability(expected, terms=12 + 9)
 
 

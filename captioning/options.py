@@ -35,7 +35,7 @@ class EncoderOptions:
 
     encoder: str = "mobilenet_v2"
     """A classification network of torchvision, or small: a small CNN learnt from scratch."""
-    weights: Annotated[str, Metavar("FILE")] = "imagenet"
+    weights: Annotated[str, Metavar("imagenet|none|FILE")] = "imagenet"
     """A state dict of the network, none, or imagenet, which torchvision downloads."""
     fine_tune_from: Annotated[str | None, Metavar("STAGE")] = None
     """Learn the network too, from this stage on: its name, or how many of the last stages; by default

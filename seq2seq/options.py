@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -34,6 +34,25 @@ class TextOptions(models.TextOptions):
     """Most words of a vocabulary, or the number of subwords that are learnt."""
     joint: bool = False
     """One tokenizer and one vocabulary for both languages."""
+    target_subword_model: File | None = None
+    """A SentencePiece model of the target language alone; --subword-model is then that of the source."""
+
+    @property
+    def subword_files(self) -> dict[str, Path]:
+        target = self.target_subword_model
+        more = {} if target is None else {"--target-subword-model": target}
+        return super().subword_files | more
+
+    def check_files(self) -> None:
+        if self.joint and self.target_subword_model is not None:
+            raise UserError("--joint has one tokenizer: leave out --target-subword-model.")
+        super().check_files()
+
+    def of_side(self, side: str) -> TextOptions:
+        """Those of the source, or of the target."""
+        if side == "source" or self.target_subword_model is None:
+            return self
+        return replace(self, subword_model=str(self.target_subword_model))
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from hashlib import sha256
 from itertools import chain
 from pathlib import Path
 
 from tqdm import tqdm
 
+from common.config.plain import plain
 from common.data.corpus import Corpus, write_corpus
 from common.files import make_folder, short_digest, user_cache, write_json
 from common.text.language import Language
@@ -50,7 +52,9 @@ def prepare(data: ParallelData, options: TextOptions, cache: Path | None = None)
     """
     train = data.split("train")
     names = f"{data.name}-{data.source_language}-{data.target_language}"
-    key = short_digest([VERSION, train.digest, asdict(options)])  # all that the files depend on
+    models = [sha256(path.read_bytes()).hexdigest() for path in options.subword_files.values()]
+    # All that the files depend on.
+    key = short_digest([VERSION, train.digest, plain(options), *models])
     folder = (cache or user_cache("corpora")) / f"{names}-{key}"
     marker = folder / "prepared.json"
     if not all((folder / name).is_file() for name in (marker.name, *FILES)):
@@ -58,12 +62,14 @@ def prepare(data: ParallelData, options: TextOptions, cache: Path | None = None)
         if options.joint:
             languages = [_language(train, SIDES, "both languages", options)] * 2
         else:
-            languages = [_language(train, (side,), side, options) for side in SIDES]
+            languages = [
+                _language(train, (side,), side, options.of_side(side)) for side in SIDES
+            ]
         for side, language in zip(SIDES, languages, strict=True):
             ids = map(language.encode, _texts(train, side, f"{side} as ids"))
             write_corpus(folder / side, ids, len(language.vocabulary))
             _counted(language, Corpus(folder / side)).save(folder, f"{side}_")
-        write_json(marker, {"version": VERSION, "pairs": len(train), "options": asdict(options)})
+        write_json(marker, {"version": VERSION, "pairs": len(train), "options": plain(options)})
     source, target = (Language.load(folder.joinpath, f"{side}_") for side in SIDES)
     sources, targets = (
         Corpus(folder / side, len(language.vocabulary))

@@ -27,7 +27,11 @@ from common.models.evaluating import Evaluated, evaluate_written, with_teacher_f
 from common.runs.kept import Kept
 from common.text.embeddings import start_from_pretrained
 from common.text.language import Language
-from common.text.suitability import references_reproduced, words_told_apart
+from common.text.suitability import (
+    capitals_unused,
+    references_reproduced,
+    words_told_apart,
+)
 from common.text.vocabulary import Vocabulary
 from common.training import session
 from common.training.task import Evaluation, Task
@@ -56,6 +60,7 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
     """
     bleu_metric(options.scoring()["tokenize"])  # refuses one whose library is not installed
     if kept.new:  # before text is read, which may take long
+        options.text.check_files()
         check_file(options.encoder.source_embeddings, "--source-embeddings")
         check_file(options.encoder.target_embeddings, "--target-embeddings")
         with torch.device("meta"):  # sizes alone
@@ -207,6 +212,10 @@ def text_notes(
     """What a user should know of the tokenizers: a line for each side that they do not suit."""
     yield from words_told_apart(source.tokenizer, (pair.source for pair in training), "source")
     yield from words_told_apart(target.tokenizer, (pair.target for pair in training), "target")
+    for language, name in ((source, "source"), (target, "target")):
+        yield from capitals_unused(language.tokenizer, name)
+        if options.text.subword_files:
+            yield language.vocabulary.summary(name)
     compared = partial(comparable, lowercase=options.text.folded)
     references = [pair.target for pair in validation]
     yield from references_reproduced(target.tokenizer, references, compared, "val")

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from common.text.tokenizer import Tokenizer
 
 SUBWORDS = 8000  # that are learnt, where nobody says how many
+SUBWORD_KINDS = ("bpe", "unigram")
 
 
 @dataclass(frozen=True)
@@ -47,13 +48,32 @@ class TextOptions:
     vocabulary_size: Annotated[int | None, Bounds(5)] = None
     """Most words of a vocabulary, all by default; or the number of subwords that are learnt, 8,000 by
     default."""
-    subword_model: Literal["bpe", "unigram"] = "bpe"
-    """How subwords are learnt: byte-pair encoding or a unigram language model."""
+    subword_model: Annotated[str, Metavar("bpe|unigram|FILE")] = "bpe"
+    """How subwords are learnt: byte-pair encoding or a unigram language model. Or a SentencePiece model
+    (.model) of your own, which the run keeps: the vocabulary is then its pieces in the training text."""
 
     @property
     def folded(self) -> bool:
         """Whether text is folded to lower case."""
         return self.lowercase and self.tokenizer != "whitespace"
+
+    @property
+    def subword_files(self) -> dict[str, Path]:
+        """The SentencePiece models that are given, by their options."""
+        given = self.subword_model not in SUBWORD_KINDS
+        return {"--subword-model": Path(self.subword_model)} if given else {}
+
+    def check_files(self) -> None:
+        """Refuse SentencePiece models that cannot be used, by a `UserError`, before text is read."""
+        from common.text.subword import SubwordTokenizer
+
+        for option, path in self.subword_files.items():
+            if self.tokenizer != "subwords":
+                raise UserError(f"{option} {path} is for --tokenizer subwords.")
+            if not path.is_file():
+                kinds = " or ".join(SUBWORD_KINDS)
+                raise UserError(f"{option} {path}: there is no such file. Name a model, or {kinds}.")
+            SubwordTokenizer.read(path)
 
     def learn(
         self, texts: Callable[[str], Iterable[str]], *, punctuation: bool = False
@@ -80,9 +100,14 @@ class TextOptions:
         if self.tokenizer == "characters":
             tokenizer, most = CharacterTokenizer(lowercase=self.folded), None
         elif self.tokenizer == "subwords":
+            if self.subword_model not in SUBWORD_KINDS:
+                path = Path(self.subword_model)
+                return Language.of_pieces(
+                    SubwordTokenizer.read(path, lowercase=self.folded), texts("vocabulary")
+                )
             most = SUBWORDS if most is None else most
             tokenizer = SubwordTokenizer.train(
-                texts("subwords"), most, kind=self.subword_model, lowercase=self.folded
+                texts("subwords"), most, kind=self.subword_model, lowercase=self.folded  # type: ignore[arg-type]
             )
             always = tokenizer.pieces
         else:

@@ -203,8 +203,8 @@ class TranslateOptions(PrefixOptions):
 class LogprobOptions(TrainedOptions):
     """Print how likely a run finds given translations, without any search.
 
-    A line for each pair: the natural logarithm of the translation's probability, its end included, a tab,
-    and its number of tokens. A summary goes to standard error.
+    A line for each pair: the natural logarithm of the translation's probability, its end included, a
+    tab, and its number of tokens. A summary goes to standard error.
     """
 
     run: Annotated[Path, POSITIONAL]

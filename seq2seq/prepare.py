@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import chain
@@ -14,6 +14,7 @@ from common.config.plain import plain
 from common.data.corpus import Corpus, write_corpus
 from common.files import make_folder, short_digest, user_cache, write_json
 from common.text.language import Language
+from common.text.subword import SubwordTokenizer
 from common.text.vocabulary import EOS, SPECIALS, Vocabulary
 from seq2seq.data import ParallelData, ParallelText
 from seq2seq.options import TextOptions
@@ -39,31 +40,41 @@ class Prepared:
     targets: Corpus
 
 
-def prepare(data: ParallelData, options: TextOptions, cache: Path | None = None) -> Prepared:
+def prepare(
+    data: ParallelData,
+    options: TextOptions,
+    cache: Path | None = None,
+    models: Mapping[str, SubwordTokenizer] = {},
+) -> Prepared:
     """Tokenizers, vocabularies and token ids of the training split, from the cache if they are there.
 
     Args:
         data: the pairs.
         options: how text becomes tokens.
         cache: gets a folder for each training text and each choice of options; the user's by default.
+        models: the SentencePiece models that the options name, by side, as a run has kept them; any
+            other is read from its file.
 
     Raises:
         UserError: the training split is missing, or too small for the vocabulary.
     """
     train = data.split("train")
     names = f"{data.name}-{data.source_language}-{data.target_language}"
-    models = [sha256(path.read_bytes()).hexdigest() for path in options.subword_files.values()]
+    given = {side: models.get(side) or options.of_side(side).given_model() for side in SIDES}
+    contents = [sha256(model.model).hexdigest() for model in given.values() if model is not None]
     # All that the files depend on.
-    key = short_digest([VERSION, train.digest, plain(options), *models])
+    key = short_digest([VERSION, train.digest, plain(options), *contents])
     folder = (cache or user_cache("corpora")) / f"{names}-{key}"
     marker = folder / "prepared.json"
     if not all((folder / name).is_file() for name in (marker.name, *FILES)):
         make_folder(folder)
         if options.joint:
-            languages = [_language(train, SIDES, "both languages", options)] * 2
+            both = "both languages"
+            languages = [_language(train, SIDES, both, options, given["source"])] * 2
         else:
             languages = [
-                _language(train, (side,), side, options.of_side(side)) for side in SIDES
+                _language(train, (side,), side, options.of_side(side), given[side])
+                for side in SIDES
             ]
         for side, language in zip(SIDES, languages, strict=True):
             ids = map(language.encode, _texts(train, side, f"{side} as ids"))
@@ -79,14 +90,18 @@ def prepare(data: ParallelData, options: TextOptions, cache: Path | None = None)
 
 
 def _language(
-    train: ParallelText, sides: Sequence[str], name: str, options: TextOptions
+    train: ParallelText,
+    sides: Sequence[str],
+    name: str,
+    options: TextOptions,
+    model: SubwordTokenizer | None,
 ) -> Language:
     """The tokenizer and the vocabulary of one side, or of both."""
 
     def texts(task: str) -> Iterator[str]:
         return chain.from_iterable(_texts(train, side, f"{task} of {name}") for side in sides)
 
-    return options.learn(texts, punctuation=True)
+    return options.learn(texts, punctuation=True, model=model)
 
 
 def _counted(language: Language, corpus: Corpus) -> Language:

@@ -27,6 +27,7 @@ from common.models.evaluating import Evaluated, evaluate_written, with_teacher_f
 from common.runs.kept import Kept
 from common.text.embeddings import start_from_pretrained
 from common.text.language import Language
+from common.text.subword import SubwordTokenizer
 from common.text.suitability import (
     capitals_unused,
     references_reproduced,
@@ -40,7 +41,7 @@ from seq2seq.data import Pair, ParallelData, ParallelText, load
 from seq2seq.encoder import SentenceEncoder
 from seq2seq.evaluation import evaluate, show_translations
 from seq2seq.examples import TranslationExamples
-from seq2seq.options import KIND, TrainOptions
+from seq2seq.options import KIND, TextOptions, TrainOptions
 from seq2seq.prepare import Prepared, prepare
 from seq2seq.translator import MAX_READ, Translator, build_model
 
@@ -74,7 +75,8 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
 
     @cache
     def prepared() -> Prepared:
-        return prepare(data(), options.text, options.cache_dir)
+        models = {} if kept.new else kept_models(options.text, source, target)
+        return prepare(data(), options.text, options.cache_dir, models)
 
     @cache
     def learnt() -> TranslationExamples:
@@ -163,6 +165,18 @@ def evaluate_run(
         Translator, TrainOptions, make_task, folder, split,
         changes=changes, changed=tokens, **how,
     )  # fmt: skip
+
+
+def kept_models(
+    options: TextOptions, source: Language, target: Language
+) -> dict[str, SubwordTokenizer]:
+    """The SentencePiece models of a run that were given to it, by side: their files may be gone."""
+    tokenizers = {"source": source.tokenizer, "target": target.tokenizer}
+    return {
+        side: tokenizer
+        for side, tokenizer in tokenizers.items()
+        if isinstance(tokenizer, SubwordTokenizer) and options.of_side(side).names_model
+    }
 
 
 def load_data(options: TrainOptions) -> ParallelData:

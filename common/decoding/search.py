@@ -101,8 +101,8 @@ class Search:
             bos, eos: the tokens that start and end every sentence.
             pad: the padding token; like `bos`, it is never generated. None: there is none.
             constraints: more constraints on the tokens; see `Constraint`.
-            prefixes: the tokens that each sentence begins with, () for none; they count in its length and
-                in its log-probability, which is that of the model.
+            prefixes: the tokens that each sentence begins with, () for none; they count in its length
+                and in its log-probability, which is that of the model.
             max_length, min_length: bounds for each sentence, instead of the strategy's own; the end
                 token is not counted.
             generator: source of random numbers, on the model's device. The same state of it, contexts

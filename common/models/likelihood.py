@@ -67,9 +67,9 @@ def likelihoods(
     ids = [language.encode(text) for text in texts]
     lengths = np.array([[len(each) + 1 for each in ids], sources or [1] * len(ids)]).T
     if (too_long := np.flatnonzero(lengths.max(1, initial=0) > LONGEST + 1)).size:
+        first, most = too_long[0], lengths[too_long[0]].max() - 1
         raise UserError(
-            f"text {too_long[0] + 1:,} or its source has {lengths[too_long[0]].max() - 1:,} tokens, and at "
-            f"most {LONGEST:,} can be scored."
+            f"text {first + 1:,} or its source has {most:,} tokens, and at most {LONGEST:,} can be scored."
         )
     device = next(model.parameters()).device
     found: list[Likelihood] = [Likelihood([], [])] * len(ids)

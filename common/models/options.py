@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from common.config.bounds import Amount, Bounds, DropoutRate, Fraction, Layers, Positive, Seed, Size
+from common.config.bounds import Amount, DropoutRate, Fraction, Layers, Positive, Seed, Size
 from common.config.changes import MAY_CHANGE
 from common.config.marks import BASIC, HIDDEN, POSITIONAL, Metavar
 from common.decoding.options import DecoderOptions, SearchOptions
 from common.errors import UserError, one_line
+from common.models.text_options import TextOptions as TextOptions
 from common.recurrent.names import CellName, Initialization
 from common.training.options import RunOptions
 
@@ -25,97 +26,6 @@ if TYPE_CHECKING:
     from common.models.language_model import LanguageModel
     from common.models.writer import Call
     from common.runs.kept import Kept
-    from common.text.language import Language
-    from common.text.tokenizer import Tokenizer
-
-SUBWORDS = 8000  # that are learnt, where nobody says how many
-SUBWORD_KINDS = ("bpe", "unigram")
-
-
-@dataclass(frozen=True)
-class TextOptions:
-    """How text becomes the tokens that the model reads and writes."""
-
-    tokenizer: Literal["words", "characters", "subwords", "whitespace"] = "words"
-    """Words (in translation with punctuation), characters, SentencePiece subwords that are learnt from
-    the training text, or what stands between blanks (whitespace): for text that is tokens already, as
-    formulas are, which stays as it is. Scripts without blanks need subwords or characters."""
-    lowercase: bool = True
-    """Fold to lower case, but for whitespace, which changes nothing; translations are then scored in
-    lower case, as their signatures record."""
-    min_count: Positive = 2
-    """Fewest times that a word must occur in the training text; rarer ones are unknown."""
-    vocabulary_size: Annotated[int | None, Bounds(5)] = None
-    """Most words of a vocabulary, all by default; or the number of subwords that are learnt, 8,000 by
-    default."""
-    subword_model: Annotated[str, Metavar("bpe|unigram|FILE")] = "bpe"
-    """How subwords are learnt: byte-pair encoding or a unigram language model. Or a SentencePiece model
-    (.model) of your own, which the run keeps: the vocabulary is then its pieces in the training text."""
-
-    @property
-    def folded(self) -> bool:
-        """Whether text is folded to lower case."""
-        return self.lowercase and self.tokenizer != "whitespace"
-
-    @property
-    def subword_files(self) -> dict[str, Path]:
-        """The SentencePiece models that are given, by their options."""
-        given = self.subword_model not in SUBWORD_KINDS
-        return {"--subword-model": Path(self.subword_model)} if given else {}
-
-    def check_files(self) -> None:
-        """Refuse SentencePiece models that cannot be used, by a `UserError`, before text is read."""
-        from common.text.subword import SubwordTokenizer
-
-        for option, path in self.subword_files.items():
-            if self.tokenizer != "subwords":
-                raise UserError(f"{option} {path} is for --tokenizer subwords.")
-            if not path.is_file():
-                kinds = " or ".join(SUBWORD_KINDS)
-                raise UserError(f"{option} {path}: there is no such file. Name a model, or {kinds}.")
-            SubwordTokenizer.read(path)
-
-    def learn(
-        self, texts: Callable[[str], Iterable[str]], *, punctuation: bool = False
-    ) -> Language:
-        """The tokenizer of these options, and the vocabulary of a training text.
-
-        Args:
-            texts: gives its sentences anew for each thing that is learnt from them, by its name.
-            punctuation: whether punctuation is among the words.
-
-        Raises:
-            UserError: the text is too small for the subwords, or has too many characters.
-        """
-        from common.text.language import Language
-        from common.text.subword import SubwordTokenizer
-        from common.text.tokenizer import CharacterTokenizer, WhitespaceTokenizer, WordTokenizer
-        from common.text.vocabulary import Vocabulary
-
-        # Every character and subword is kept, however rare: without it, its text could not be written.
-        # Some subwords are only steps to longer ones; rare words need them.
-        always: tuple[str, ...] = ()
-        least, most = 1, self.vocabulary_size
-        tokenizer: Tokenizer
-        if self.tokenizer == "characters":
-            tokenizer, most = CharacterTokenizer(lowercase=self.folded), None
-        elif self.tokenizer == "subwords":
-            if self.subword_model not in SUBWORD_KINDS:
-                path = Path(self.subword_model)
-                return Language.of_pieces(
-                    SubwordTokenizer.read(path, lowercase=self.folded), texts("vocabulary")
-                )
-            most = SUBWORDS if most is None else most
-            tokenizer = SubwordTokenizer.train(
-                texts("subwords"), most, kind=self.subword_model, lowercase=self.folded  # type: ignore[arg-type]
-            )
-            always = tokenizer.pieces
-        else:
-            least, tokenizer = self.min_count, WhitespaceTokenizer()
-            if self.tokenizer == "words":
-                tokenizer = WordTokenizer(lowercase=self.folded, punctuation=punctuation)
-        tokens = map(tokenizer.encode, texts("vocabulary"))
-        return Language(tokenizer, Vocabulary.build(tokens, least, most, always))
 
 
 @dataclass(frozen=True)

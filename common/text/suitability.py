@@ -43,12 +43,12 @@ def capitals_unused(tokenizer: Tokenizer, name: str) -> Iterator[str]:
         tokenizer: of the text.
         name: of the text.
     """
-    if isinstance(tokenizer, SubwordTokenizer) and tokenizer.lowercase:
-        if any(piece != piece.lower() for piece in tokenizer.pieces):
-            yield (
-                f"{name}: the subword model has pieces with capitals, and the text is folded to lower "
-                "case. For a model of text as it is written take --no-lowercase."
-            )
+    folded = isinstance(tokenizer, SubwordTokenizer) and tokenizer.lowercase
+    if folded and any(piece != piece.lower() for piece in tokenizer.pieces):
+        yield (
+            f"{name}: the subword model has pieces with capitals, and the text is folded to lower case. "
+            "For a model of text as it is written take --no-lowercase."
+        )
 
 
 def references_reproduced(

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from common.decoding import Forbidden
 from tests.common.decoding.fake_models import (
-    A,
     CAT,
     DOG,
     EOS,
     RUNS,
     THE,
+    A,
     RandomModel,
     beam_search,
     contexts,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import Unpack
+from collections.abc import Mapping, Sequence
+from typing import Any, Unpack
 
 import numpy as np
 from PIL import Image
@@ -30,6 +30,8 @@ def evaluate(
     lowercase: bool = False,
     tokenize: Tokenization = "13a",
     shown: int = 0,
+    replace_unknown: bool = False,
+    recorded: Mapping[str, Any] | None = None,
     search: Search | None = None,
     **call: Unpack[Call],
 ) -> Evaluation:
@@ -47,6 +49,8 @@ def evaluate(
             lower case.
         tokenize: how BLEU finds words; see `score_translations`.
         shown: of the first so many pairs, keep where the model looked (`Sentence.attention`).
+        replace_unknown: as `Translator.translations` takes it; recorded where it is done.
+        recorded: what else the file of the evaluation is to say.
         search: the strategy; that of the translator by default.
         call: precision, generator, ...; see `common.models.writer.Call`.
     """
@@ -59,7 +63,9 @@ def evaluate(
         for first in range(0, len(pairs), chunk):
             texts = [pair.source for pair in pairs[first : first + chunk]]
             call["keep_attention"] = first < shown
-            found += translator.translations(texts, search, batch_size=batch_size, **call)
+            found += translator.translations(
+                texts, search, batch_size=batch_size, replace_unknown=replace_unknown, **call
+            )
             bar.update(len(texts))
     seconds = time.perf_counter() - start
 
@@ -71,9 +77,10 @@ def evaluate(
     tokens = float(np.mean([len(best[0].tokens) for best in found])) if found else 0.0
     metrics = scores.metrics | {"tokens": tokens, "seconds": seconds}
     lines = "".join(text.replace("\n", " ") + "\n" for text in written)
+    more = {"replace_unknown": True} if replace_unknown else {}
     return Evaluation(
         metrics, scores.signatures, files={"translations.txt": lines},
-        recorded=translator.recorded(search, call), outputs=found,
+        recorded={**translator.recorded(search, call), **more, **(recorded or {})}, outputs=found,
     )  # fmt: skip
 
 

@@ -175,12 +175,15 @@ class EvaluateOptions(EvaluationOptions):
 
     format: Format | None = None
     """Format of the data, if it is not recognised."""
-    source: Annotated[str | None, Metavar("LANGUAGE")] = None
-    """Language to translate from, as the data name it; as in training by default."""
-    target: Annotated[str | None, Metavar("LANGUAGE")] = None
-    """Language to translate into; as in training by default."""
+    source: Annotated[str | None, BASIC, Metavar("FILE|LANGUAGE")] = None
+    """A text file, plain or .gz, that is translated line by line in the place of a split: no data folder
+    is needed. Or the language to translate from, as the data name it, if not as in training."""
+    target: Annotated[str | None, BASIC, Metavar("FILE|LANGUAGE")] = None
+    """The file with the translation of each line. Or the language to translate into."""
     bleu_tokenize: Tokenization | None = None
     """How BLEU finds words; as in training by default."""
+    replace_unknown: bool = False
+    """Put the source word that was looked at most where the model writes the unknown word."""
 
 
 @dataclass(frozen=True, kw_only=True)

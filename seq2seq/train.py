@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from itertools import islice
@@ -25,6 +25,7 @@ from common.evaluation.translation import (
 from common.models.encoder_decoder import Batch, EncoderDecoder
 from common.models.evaluating import Evaluated, evaluate_written, with_teacher_forced, writing_task
 from common.runs.kept import Kept
+from common.runs.run import Run
 from common.text.embeddings import start_from_pretrained
 from common.text.language import Language
 from common.text.subword import SubwordTokenizer
@@ -41,6 +42,7 @@ from seq2seq.data import Pair, ParallelData, ParallelText, load
 from seq2seq.encoder import SentenceEncoder
 from seq2seq.evaluation import evaluate, show_translations
 from seq2seq.examples import TranslationExamples
+from seq2seq.files import files_named, load_files, refuse_other_data
 from seq2seq.options import KIND, TextOptions, TrainOptions
 from seq2seq.prepare import Prepared, prepare
 from seq2seq.translator import MAX_READ, Translator, build_model
@@ -53,8 +55,17 @@ def train(options: TrainOptions, *, on_progress: OnProgress | None = None) -> Ev
     return session.train(options, make_task, KIND, on_progress=on_progress)
 
 
-def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
+def make_task(
+    options: TrainOptions,
+    kept: Kept,
+    device: torch.device,
+    given: Callable[[], ParallelData] | None = None,
+) -> Task:
     """What a translator learns, and how it is judged.
+
+    Args:
+        options, kept, device: as a session has them.
+        given: loads the data that it is judged on; by default those that the options name.
 
     Raises:
         UserError: the data or the options cannot be used.
@@ -69,7 +80,7 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
 
     @cache
     def data() -> ParallelData:
-        found = load_data(options)
+        found = load_data(options) if given is None else given()
         print(found.summary(), file=sys.stderr)
         return found
 
@@ -140,6 +151,7 @@ def evaluate_run(
     source: str | None = None,
     target: str | None = None,
     bleu_tokenize: Tokenization | None = None,
+    replace_unknown: bool = False,
     **how: Unpack[Evaluated],
 ) -> Evaluation:
     """Evaluate a run's best weights on the pairs of a split, and write the result to its folder.
@@ -148,22 +160,37 @@ def evaluate_run(
         folder: the run.
         split: val, test, or any other split of the data.
         format: of the data, if it is not recognised.
-        source, target: the languages as the data name them; as in training by default.
+        source, target: the languages as the data name them; as in training by default. Or two files,
+            line n of one the translation of line n of the other, which are then the data.
         bleu_tokenize: how BLEU finds words; as in training by default.
+        replace_unknown: write the source word that was looked at most in the place of an unknown word.
         how: data, ensemble, search, ...; see `common.models.evaluating.Evaluated`.
 
     Raises:
         UserError: a run or the data cannot be used.
     """
     named = {"source": source, "target": target, "bleu_tokenize": bleu_tokenize}
+    task, recorded = make_task, dict[str, str]()
+    trained = Run.open(folder, KIND).read_config(TrainOptions)
+    if replace_unknown and trained.decoder.attention == "none" and not how.get("ensemble"):
+        raise UserError("--replace-unknown needs attention, and this translator has none.")
+    files = files_named(source, target, languages=(trained.source, trained.target))
+    if files is not None:
+        refuse_other_data({"--data": how.get("data"), "--split": split, "--format": format})
+        del named["source"], named["target"]
+        how["data"], split = str(files[0]), files[1].name
+        task = partial(make_task, given=partial(load_files, *files, split))
+        recorded = {"source": str(files[0].absolute()), "target": str(files[1].absolute())}
     changes: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
     if format is not None or how.get("data") is not None:
         changes["format"] = format  # data that are named have a format of their own
     changes["validation_sentences"] = None
-    tokens = {} if bleu_tokenize is None else {"tok": bleu_tokenize}
+    changed: dict[str, Any] = {} if bleu_tokenize is None else {"tok": bleu_tokenize}
+    if replace_unknown:
+        changed["unknown"] = "replaced"
     return evaluate_written(
-        Translator, TrainOptions, make_task, folder, split,
-        changes=changes, changed=tokens, **how,
+        Translator, TrainOptions, task, folder, split,
+        changes=changes, changed=changed, replace_unknown=replace_unknown, recorded=recorded, **how,
     )  # fmt: skip
 
 

@@ -69,7 +69,7 @@ def likelihoods(
     if (too_long := np.flatnonzero(lengths.max(1, initial=0) > LONGEST + 1)).size:
         first, most = too_long[0], lengths[too_long[0]].max() - 1
         raise UserError(
-            f"text {first + 1:,} or its source has {most:,} tokens, and at most {LONGEST:,} can be scored."
+            f"text {first + 1:,} or its source has {most:,} tokens; at most {LONGEST:,} can be scored."
         )
     device = next(model.parameters()).device
     found: list[Likelihood] = [Likelihood([], [])] * len(ids)

@@ -97,6 +97,8 @@ class TextOptions:
         from common.text.tokenizer import CharacterTokenizer, WhitespaceTokenizer, WordTokenizer
         from common.text.vocabulary import Vocabulary
 
+        if model is None:
+            self.check_files()
         # Every character and subword is kept, however rare: without it, its text could not be written.
         # Some subwords are only steps to longer ones; rare words need them.
         always: tuple[str, ...] = ()
@@ -112,8 +114,8 @@ class TextOptions:
             tokenizer = SubwordTokenizer.train(
                 texts("subwords"),
                 most,
-                kind=self.subword_model,
-                lowercase=self.folded,  # type: ignore[arg-type]
+                kind=self.subword_model,  # type: ignore[arg-type]
+                lowercase=self.folded,
             )
             always = tokenizer.pieces
         else:

@@ -43,8 +43,9 @@ def capitals_unused(tokenizer: Tokenizer, name: str) -> Iterator[str]:
         tokenizer: of the text.
         name: of the text.
     """
-    folded = isinstance(tokenizer, SubwordTokenizer) and tokenizer.lowercase
-    if folded and any(piece != piece.lower() for piece in tokenizer.pieces):
+    if not isinstance(tokenizer, SubwordTokenizer) or not tokenizer.lowercase:
+        return
+    if any(piece != piece.lower() for piece in tokenizer.pieces):
         yield (
             f"{name}: the subword model has pieces with capitals, and the text is folded to lower case. "
             "For a model of text as it is written take --no-lowercase."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from io import BufferedReader
 from itertools import islice, zip_longest
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import cast
 
 from PIL.Image import Image
 
-from common.cli.command_line import check_picture, note_unknown, print_metrics
+from common.cli.command_line import check_output, check_picture, note_unknown, print_metrics
 from common.cli.likelihood import print_likelihoods
 from common.data.damage import Damage
 from common.data.reading import byte_lines, decode_line
@@ -22,6 +23,7 @@ from common.files import atomic_write
 from common.models.calls import Prefix
 from common.models.likelihood import Likelihood
 from common.models.writer import Sentence
+from seq2seq.alignments import pharaoh, word_alignment
 from seq2seq.evaluation import alignment
 from seq2seq.options import EvaluateOptions, LogprobOptions, TranslateOptions
 from seq2seq.train import evaluate_run, train
@@ -41,42 +43,66 @@ def translate(options: TranslateOptions) -> None:
     """Translate a file or standard input."""
     if sys.stdout is None:
         raise UserError("standard output is closed: there is nowhere to write to.")
-    if options.alignments is not None:
-        check_picture(options.alignments, "--alignments")
+    check_outputs(options)
     translator = Translator.from_run(options.run, *options.ensemble, device=options.device)
-    for option, given in (
-        ("--alignments", options.alignments),
-        ("--replace-unknown", options.replace_unknown),
-    ):
-        if given and not translator.has_attention:
-            raise UserError(f"{option} needs attention, and this translator has none.")
-    search = options.search.strategy()
-    how: Translating = {
-        **options.call(translator.device), "keep_attention": options.alignments is not None,
-        "batch_size": options.batch_size, "replace_unknown": options.replace_unknown,
-    }  # fmt: skip
-    interactive = options.file == "-" and sys.stdin is not None and sys.stdin.isatty()
-    if interactive:
-        print("Write a sentence and press Enter; Ctrl-D ends.", file=sys.stderr)
+    for option in ("alignments", "alignments_text", "replace_unknown"):
+        if getattr(options, option) and not translator.has_attention:
+            name = option.replace("_", "-")
+            raise UserError(f"--{name} needs attention, and this translator has none.")
     shown: list[Image] = []
-    lines, prefixes = read_lines(options.file), Prefixes(options, translator)
-    # At a terminal each line is answered at once; otherwise many together, which is far faster.
-    while chunk := list(islice(lines, 1 if interactive else 8 * options.batch_size)):
-        how["prefix"] = prefixes.take(len(chunk))
-        found = translator.translations(chunk, search, **how)
-        for text, best in zip(chunk, found, strict=True):
+    with ExitStack() as stack:
+        pairs = None
+        if options.alignments_text is not None:
+            pairs = stack.enter_context(atomic_write(options.alignments_text))
+        for text, best in translated(translator, options):
             for translation in best:
                 print(_line(translation, options))
+                if pairs is not None:
+                    pairs.write(pharaoh(word_alignment(translator, text, translation)) + "\n")
             if len(shown) < SHOWN_ALIGNMENTS:
                 picture = alignment(translator, text, best[0])
                 shown += [] if picture is None else [picture]
-        sys.stdout.flush()
-    prefixes.check_end()
     if options.alignments is not None and not shown:
         print("--alignments: no line that could be shown; nothing is written", file=sys.stderr)
     elif options.alignments is not None:
         with atomic_write(options.alignments, "wb") as file:
             stacked(shown).save(file, format="PNG")
+
+
+def check_outputs(options: TranslateOptions) -> None:
+    """Refuse files that cannot be written, before the work whose result they show.
+
+    Raises:
+        UserError: one cannot, or is the text itself.
+    """
+    if options.alignments is not None:
+        check_picture(options.alignments, "--alignments")
+    if (path := options.alignments_text) is not None:
+        check_output(path, "--alignments-text")
+        if os.path.exists(options.file) and path.exists() and path.samefile(options.file):
+            raise UserError(f"--alignments-text {path} is the text: name another file.")
+
+
+def translated(
+    translator: Translator, options: TranslateOptions
+) -> Iterator[tuple[str, list[Sentence]]]:
+    """Each line of a command's text with its translations; standard output is flushed between chunks."""
+    how: Translating = {
+        **options.call(translator.device), "batch_size": options.batch_size,
+        "replace_unknown": options.replace_unknown,
+        "keep_attention": bool(options.alignments or options.alignments_text),
+    }  # fmt: skip
+    search = options.search.strategy()
+    interactive = options.file == "-" and sys.stdin is not None and sys.stdin.isatty()
+    if interactive:
+        print("Write a sentence and press Enter; Ctrl-D ends.", file=sys.stderr)
+    lines, prefixes = read_lines(options.file), Prefixes(options, translator)
+    # At a terminal each line is answered at once; otherwise many together, which is far faster.
+    while chunk := list(islice(lines, 1 if interactive else 8 * options.batch_size)):
+        how["prefix"] = prefixes.take(len(chunk))
+        yield from zip(chunk, translator.translations(chunk, search, **how), strict=True)
+        sys.stdout.flush()
+    prefixes.check_end()
 
 
 def logprob(options: LogprobOptions) -> None:

@@ -196,6 +196,9 @@ class TranslateOptions(PrefixOptions):
     """Write the score before each translation, with a tab between them."""
     alignments: Annotated[File | None, BASIC] = None
     """Write where the model looked, for the first dozen lines, to this PNG file."""
+    alignments_text: Annotated[File | None, BASIC] = None
+    """Write which words the model looked at to this text file, a line for each translation: pairs of a
+    source word and a target word, as in 0-0 1-2, counted from 0 between blanks (Pharaoh format)."""
     replace_unknown: Annotated[bool, BASIC] = False
     """Put the source word that was looked at most where the model writes the unknown word."""
     prefix_file: File | None = None

@@ -222,5 +222,16 @@ def check_picture(path: Path, option: str) -> None:
     """
     if path.suffix.lower() != ".png" or path.is_dir():
         raise UserError(f"{option} {path}: a PNG is written; name a file that ends in .png.")
+    check_output(path, option)
+
+
+def check_output(path: Path, option: str) -> None:
+    """Refuse a path that no file can be written to, before the work whose result it holds.
+
+    Raises:
+        UserError: it is a folder's, or its folder does not exist.
+    """
+    if path.is_dir():
+        raise UserError(f"{option} {path} is a folder: name a file.")
     if not path.parent.is_dir():
         raise UserError(f"{option} {path}: there is no folder {path.parent}. Make it first.")

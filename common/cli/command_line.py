@@ -229,9 +229,11 @@ def check_output(path: Path, option: str) -> None:
     """Refuse a path that no file can be written to, before the work whose result it holds.
 
     Raises:
-        UserError: it is a folder's, or its folder does not exist.
+        UserError: it is a folder's or a device's, or its folder does not exist.
     """
     if path.is_dir():
         raise UserError(f"{option} {path} is a folder: name a file.")
+    if path.exists() and not path.is_file():  # a device would be replaced by a file
+        raise UserError(f"{option} {path} is no regular file: name another.")
     if not path.parent.is_dir():
         raise UserError(f"{option} {path}: there is no folder {path.parent}. Make it first.")

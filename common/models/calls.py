@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 from common.decoding.constraints import one_for_each
 from common.errors import UserError
 
-Prefix: TypeAlias = str | Sequence[str] | None
-"""The text that sentences begin with: one for all, one for each ("" for none), or none."""
+Prefix: TypeAlias = str | Sequence[str | None] | None
+"""The text that sentences begin with: one for all, or one for each ("" or None for none)."""
 
 BOUNDS = ("max_length", "min_length")
 
@@ -20,10 +20,11 @@ def each_prefix(prefix: Prefix, count: int) -> list[str]:
     Raises:
         ValueError: they are not one for each sentence.
     """
-    texts = [prefix or ""] * count if prefix is None or isinstance(prefix, str) else list(prefix)
-    if len(texts) != count:
-        raise ValueError(f"prefix has {len(texts)} texts for {count} sentences")
-    return texts
+    if prefix is None or isinstance(prefix, str):
+        return [prefix or ""] * count
+    if len(prefix) != count:
+        raise ValueError(f"prefix has {len(prefix)} texts for {count} sentences")
+    return [text or "" for text in prefix]
 
 
 def check_room(begun: Sequence[Sequence[str]], longest: Sequence[int]) -> None:

@@ -112,6 +112,7 @@ def test_alignments_that_cannot_be_written_are_refused_and_lose_nothing(run, dat
     for path, message in (
         (tmp_path / "none" / "a", "there is no folder"),
         (tmp_path, "is a folder: name a file"),
+        ("/dev/null", "is no regular file"),
         (text, "is the text: name another file"),
     ):
         done = run_here("seq2seq", "translate", run, text, "--alignments-text", path)

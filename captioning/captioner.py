@@ -25,8 +25,10 @@ from common.compute.device import DeviceLike, upload
 from common.config.plain import from_dict
 from common.decoding.search import BeamSearch, Search
 from common.errors import UserError
+from common.models.calls import Prefix, of_rows
 from common.models.encoder_decoder import EncoderDecoder
 from common.models.ensemble import EnsembleModel
+from common.models.likelihood import Likelihood, check_texts, likelihoods
 from common.models.writer import IN_CODE, Call, PathLike, Sentence, Writer, writer_defaults
 from common.runs.run import Run
 from common.text.language import Language
@@ -75,9 +77,11 @@ class Captioning(Call, total=False):
     """How pictures are described, by name: a `Call`, and besides
 
     batch_size: images encoded and described at a time; 32 by default.
+    prefix: text that each caption begins with: one for all, or a list with one for each.
     """
 
     batch_size: int
+    prefix: Prefix
 
 
 def is_one(images: Picture | Iterable[Picture]) -> TypeGuard[Picture]:
@@ -213,7 +217,7 @@ class Captioner(Writer):
                 (3, H, W), uint8 or floats in [0, 1]; or one of them, whose captions are returned alone.
                 Paths, where the captioner has features.
             search: the strategy; that of the captioner by default.
-            how: batch_size, precision, constraints, generator, ...; see `Captioning`.
+            how: batch_size, prefix, precision, constraints, generator, ...; see `Captioning`.
 
         Raises:
             ImageError: an image cannot be read; the message names it.
@@ -226,13 +230,17 @@ class Captioner(Writer):
         size, several = call.pop("batch_size", 32), list(cast(Iterable[Picture], images))
         described: list[list[Sentence]] = []
         for start in range(0, len(several), size):
-            described += self.describe(self.inputs(several[start : start + size]), search, **call)
+            rows = range(start, min(start + size, len(several)))
+            own = of_rows(call, len(several), rows)
+            described += self.describe(self.inputs([several[row] for row in rows]), search, **own)
         return described
 
     def describe(
         self,
         inputs: Tensor | tuple[Tensor, ...],
         search: Search | None = None,
+        *,
+        prefix: Prefix = None,
         **call: Unpack[Call],
     ) -> list[list[Sentence]]:
         """Captions of a batch that is already what the encoder takes.
@@ -241,9 +249,33 @@ class Captioner(Writer):
             inputs: what the encoder is called with, on any device: of an `ImageEncoder`
                 (B, 3, height, width) transformed images, or (B, S, C) features, alone or with a mask
                 (B, S).
-            search, call: as in `captions`.
+            search, prefix, call: as in `captions`.
         """
-        return self.write(self._uploaded(inputs), search, **call)
+        return self.write(self._uploaded(inputs), search, prefix=prefix, **call)
+
+    def score(
+        self, images: Sequence[Picture], captions: Sequence[str], *, batch_size: int = 32
+    ) -> list[Likelihood]:
+        """How likely the model finds given captions, each of its image.
+
+        The log-probability is what a search in float32 gives the same tokens.
+
+        Args:
+            images: as `captions` takes them; for several captions of an image, name it several times.
+            captions: of the images, in their order.
+            batch_size: images encoded and captions scored at a time, at most.
+
+        Raises:
+            ValueError: the captions are not one for each image.
+            ImageError: an image cannot be read; the message names it.
+            UserError: a caption is far too long.
+        """
+        check_texts(images, captions, "image")
+        return likelihoods(
+            self.model, self.language,
+            lambda rows: self._uploaded(self.inputs([images[row] for row in rows])),
+            captions, batch_size=batch_size,
+        )  # fmt: skip
 
     def inputs(self, images: Sequence[Picture]) -> tuple[Tensor, ...]:
         """What the encoder is called with for pictures.

@@ -6,6 +6,7 @@ import json
 import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 from captioning import train as training
@@ -13,11 +14,14 @@ from captioning.captioner import Captioner
 from captioning.evaluation import overlaid
 from captioning.image_files import list_images
 from captioning.images import open_image
-from captioning.options import CaptionOptions, EvaluateOptions, TrainOptions
-from common.cli.command_line import check_picture, print_metrics
+from captioning.options import CaptionOptions, EvaluateOptions, LogprobOptions, TrainOptions
+from common.cli.command_line import check_picture, note_unknown, print_metrics
+from common.cli.likelihood import print_likelihoods
+from common.data.reading import numbered_lines
 from common.errors import UserError, printable
 from common.evaluation.pages import named, pages, write_pages
 from common.evaluation.sheet import Cell, contact_sheets, grid_for
+from common.models.likelihood import Likelihood
 from common.models.writer import Sentence
 from common.progress import warn
 
@@ -72,6 +76,8 @@ def _described(
     """
     search, call = options.search.strategy(), options.call(captioner.device)
     call["keep_attention"] = options.attention
+    if options.prefix is not None:
+        note_unknown(captioner.language, [options.prefix], "--prefix")
     damaged = 0
     for first in range(0, len(paths), options.batch_size):
         inputs, readable, problems = captioner.read(paths[first : first + options.batch_size])
@@ -80,13 +86,32 @@ def _described(
             warn(printable(f"skipped: {problem}"))
         if not readable:
             continue
-        best = captioner.describe(inputs, search, **call)
+        best = captioner.describe(inputs, search, prefix=options.prefix, **call)
         for place, captions in zip(readable, best, strict=True):
             path = paths[first + place]
             print(_line(path, captions, options), flush=True)
             yield path, captions[0]
     if damaged == len(paths):
         raise UserError("none of the pictures could be read.")
+
+
+def logprob(options: LogprobOptions) -> None:
+    """Print how likely a run finds the captions of a file, line by line."""
+    captioner = Captioner.from_run(
+        options.run, *options.ensemble, device=options.device, features=options.features
+    )
+    lines = numbered_lines(options.captions)
+
+    def scored() -> Iterator[list[Likelihood]]:
+        while chunk := list(islice(lines, options.batch_size)):
+            rows = [line.split("\t") for _, line in chunk]
+            for (number, _), row in zip(chunk, rows, strict=True):
+                if len(row) < 2:
+                    raise UserError(f"{options.captions}:{number}: no picture, tab and caption.")
+            pictures, captions = [row[0] for row in rows], [row[-1] for row in rows]
+            yield captioner.score(pictures, captions, batch_size=options.batch_size)
+
+    print_likelihoods(scored())
 
 
 def _line(path: Path, captions: list[Sentence], options: CaptionOptions) -> str:

@@ -9,7 +9,13 @@ from typing import Annotated, Any, Literal, TypeAlias
 from common.config.bounds import Bounds, Count, DropoutRate, Fraction, Positive, Rate, Size
 from common.config.changes import MAY_CHANGE
 from common.config.marks import BASIC, HIDDEN, LOCAL, POSITIONAL, File, Folder, Group, Metavar
-from common.models.options import EvaluationOptions, TextOptions, WriterRunOptions, WritingOptions
+from common.models.options import (
+    EvaluationOptions,
+    PrefixOptions,
+    TextOptions,
+    TrainedOptions,
+    WriterRunOptions,
+)
 
 KIND = "captioner"
 """What a run of this pipeline is called in its config.json."""
@@ -29,7 +35,7 @@ class EncoderOptions:
 
     encoder: str = "mobilenet_v2"
     """A classification network of torchvision, or small: a small CNN learnt from scratch."""
-    weights: Annotated[str, Metavar("FILE")] = "imagenet"
+    weights: Annotated[str, Metavar("imagenet|none|FILE")] = "imagenet"
     """A state dict of the network, none, or imagenet, which torchvision downloads."""
     fine_tune_from: Annotated[str | None, Metavar("STAGE")] = None
     """Learn the network too, from this stage on: its name, or how many of the last stages; by default
@@ -119,7 +125,7 @@ class EvaluateOptions(EvaluationOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CaptionOptions(WritingOptions):
+class CaptionOptions(PrefixOptions):
     """Print a caption for each picture."""
 
     images: Annotated[tuple[Path, ...], POSITIONAL, Metavar("IMAGE")]
@@ -133,3 +139,20 @@ class CaptionOptions(WritingOptions):
     a page, to several: of sheet.png, sheet-1.png, sheet-2.png, ..."""
     attention: Annotated[bool, BASIC] = False
     """With --picture: show, word by word, where in each picture the model looked."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogprobOptions(TrainedOptions):
+    """Print how likely a run finds given captions, without any search.
+
+    A line for each caption: the natural logarithm of its probability, its end included, a tab, and its
+    number of tokens. A summary goes to standard error.
+    """
+
+    run: Annotated[Path, POSITIONAL]
+    """A folder that `train` wrote."""
+    captions: Annotated[Path, POSITIONAL, Metavar("FILE")]
+    """A text file with a line for each caption, as `caption` prints them: the picture's path, a tab, and
+    the caption."""
+    features: Folder | None = None
+    """Folder of features of the pictures, by their names, for a run that was trained on features."""

@@ -31,7 +31,11 @@ from common.runs.kept import Kept
 from common.runs.run import Run
 from common.text.embeddings import start_from_pretrained
 from common.text.language import Language
-from common.text.suitability import references_reproduced, words_told_apart
+from common.text.suitability import (
+    capitals_unused,
+    references_reproduced,
+    words_told_apart,
+)
 from common.training import session
 from common.training.task import Evaluation, Task
 
@@ -53,6 +57,7 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
         UserError: the data or the options cannot be used.
     """
     if kept.new:  # before pictures are read, which takes long
+        options.text.check_files()
         check_file(options.word_embeddings, "--word-embeddings")
 
     @cache
@@ -221,6 +226,7 @@ def text_notes(language: Language, data: CaptionData, options: TrainOptions) -> 
     """What a user should know of the tokenizer: a line for each thing that it does not suit."""
     tokenizer, validation = language.tokenizer, data.split("val")[: options.validation_images]
     yield from words_told_apart(tokenizer, captions_of(data.split("train")), "captions")
+    yield from capitals_unused(tokenizer, "captions")
     references = list(captions_of(validation))
     compared, _ = caption_words(references, tokens=options.text.tokenizer == "whitespace")
     yield from references_reproduced(tokenizer, references, compared, "val")

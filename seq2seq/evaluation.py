@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from typing import Unpack
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Unpack
 
 import numpy as np
 from PIL import Image
@@ -35,6 +35,8 @@ def evaluate(
     lowercase: bool = False,
     tokenize: Tokenization = "13a",
     shown: int = 0,
+    replace_unknown: bool = False,
+    recorded: Mapping[str, Any] | None = None,
     search: Search | None = None,
     **call: Unpack[Call],
 ) -> Evaluation:
@@ -53,6 +55,8 @@ def evaluate(
         tokenize: how BLEU finds words; see `score_translations`.
         shown: of the first so many pairs, keep where the model looked (`Sentence.attention`), and
             draw it.
+        replace_unknown: as `Translator.translations` takes it; recorded where it is done.
+        recorded: what else the file of the evaluation is to say.
         search: the strategy; that of the translator by default.
         call: precision, generator, ...; see `common.models.writer.Call`.
     """
@@ -63,7 +67,9 @@ def evaluate(
         for first in range(0, len(pairs), chunk):
             texts = [pair.source for pair in pairs[first : first + chunk]]
             call["keep_attention"] = first < shown
-            found += translator.translations(texts, search, batch_size=batch_size, **call)
+            found += translator.translations(
+                texts, search, batch_size=batch_size, replace_unknown=replace_unknown, **call
+            )
             bar.advance(len(texts))
     seconds = time.perf_counter() - start
 
@@ -79,9 +85,10 @@ def evaluate(
     drawn = (picture for _, picture in _alignments(translator, pairs[:shown], found))
     if (page := next(pages(drawn), None)) is not None:
         files["alignments.png"] = png(page)
+    more = {"replace_unknown": True} if replace_unknown else {}
     return Evaluation(
         metrics, scores.signatures, files=files,
-        recorded=translator.recorded(search, call), outputs=found,
+        recorded={**translator.recorded(search, call), **more, **(recorded or {})}, outputs=found,
     )  # fmt: skip
 
 

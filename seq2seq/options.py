@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
 from common.config.bounds import Bounds, Count, DropoutRate, Fraction, Layers, Positive, Size
@@ -13,7 +14,7 @@ from common.decoding.options import DecoderOptions, SearchOptions
 from common.errors import UserError
 from common.evaluation.translation import Tokenization, tokenization_for
 from common.models import options as models
-from common.models.options import EvaluationOptions, WriterRunOptions, WritingOptions
+from common.models.options import EvaluationOptions, PrefixOptions, TrainedOptions, WriterRunOptions
 from common.recurrent.names import CellName
 
 KIND = "translator"
@@ -33,6 +34,25 @@ class TextOptions(models.TextOptions):
     """Most words of a vocabulary, or the number of subwords that are learnt."""
     joint: bool = False
     """One tokenizer and one vocabulary for both languages."""
+    target_subword_model: File | None = None
+    """A SentencePiece model of the target language alone; --subword-model is then that of the source."""
+
+    @property
+    def subword_files(self) -> dict[str, Path]:
+        target = self.target_subword_model
+        more = {} if target is None else {"--target-subword-model": target}
+        return super().subword_files | more
+
+    def check_files(self) -> None:
+        if self.joint and self.target_subword_model is not None:
+            raise UserError("--joint has one tokenizer: leave out --target-subword-model.")
+        super().check_files()
+
+    def of_side(self, side: str) -> TextOptions:
+        """Those of the source, or of the target."""
+        if side == "source" or self.target_subword_model is None:
+            return self
+        return replace(self, subword_model=str(self.target_subword_model))
 
 
 @dataclass(frozen=True)
@@ -155,16 +175,19 @@ class EvaluateOptions(EvaluationOptions):
 
     format: Format | None = None
     """Format of the data, if it is not recognised."""
-    source: Annotated[str | None, Metavar("LANGUAGE")] = None
-    """Language to translate from, as the data name it; as in training by default."""
-    target: Annotated[str | None, Metavar("LANGUAGE")] = None
-    """Language to translate into; as in training by default."""
+    source: Annotated[str | None, BASIC, Metavar("FILE|LANGUAGE")] = None
+    """A text file, plain or .gz, that is translated line by line in the place of a split: no data folder
+    is needed. Or the language to translate from, as the data name it, if not as in training."""
+    target: Annotated[str | None, BASIC, Metavar("FILE|LANGUAGE")] = None
+    """The file with the translation of each line. Or the language to translate into."""
     bleu_tokenize: Tokenization | None = None
     """How BLEU finds words; as in training by default."""
+    replace_unknown: bool = False
+    """Put the source word that was looked at most where the model writes the unknown word."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class TranslateOptions(WritingOptions):
+class TranslateOptions(PrefixOptions):
     """Translate line by line: one line out for each line in, blank ones included, in order."""
 
     file: Annotated[str, POSITIONAL] = "-"
@@ -174,5 +197,26 @@ class TranslateOptions(WritingOptions):
     alignments: Annotated[File | None, BASIC] = None
     """Write where the model looked, for the first dozen lines, to this PNG file; what is more than a
     page, to several: of where.png, where-1.png, where-2.png, ..."""
+    alignments_text: Annotated[File | None, BASIC] = None
+    """Write which words the model looked at to this text file, a line for each translation: pairs of a
+    source word and a target word, as in 0-0 1-2, counted from 0 between blanks (Pharaoh format)."""
     replace_unknown: Annotated[bool, BASIC] = False
     """Put the source word that was looked at most where the model writes the unknown word."""
+    prefix_file: File | None = None
+    """As --prefix, from a text file with a line for each line that is translated; blank for none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogprobOptions(TrainedOptions):
+    """Print how likely a run finds given translations, without any search.
+
+    A line for each pair: the natural logarithm of the translation's probability, its end included, a
+    tab, and its number of tokens. A summary goes to standard error.
+    """
+
+    run: Annotated[Path, POSITIONAL]
+    """A folder that `train` wrote."""
+    source: Annotated[str, POSITIONAL]
+    """A text file, plain or .gz, one sentence a line; - for standard input."""
+    translations: Annotated[str, POSITIONAL]
+    """A text file with the translation of each line."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from hashlib import sha256
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 
+from common.config.plain import plain
 from common.data.corpus import Corpus, write_corpus
 from common.files import make_folder, short_digest, user_cache, write_json
 from common.progress import over
@@ -51,7 +53,8 @@ def prepare(
         data: the pairs.
         options: how text becomes tokens.
         cache: gets a folder for each training text and each choice of options; the user's by default.
-        subwords: by side, those that are not to be learnt from the text.
+        subwords: by side, those that are not learnt from the text, nor read from the files that the
+            options name.
         languages: source and target, if they are known.
 
     Raises:
@@ -59,20 +62,23 @@ def prepare(
     """
     train = data.split("train")
     names = f"{data.name}-{data.source_language}-{data.target_language}"
-    given = [[side, each.to_dict()] for side, each in subwords.items()]
-    given += [[each.tokenizer.to_dict(), each.vocabulary.tokens] for each in languages or ()]
+    given = {side: subwords.get(side) or options.of_side(side).given_model() for side in SIDES}
+    more: list[object] = [
+        [side, sha256(each.model).hexdigest()] for side, each in given.items() if each is not None
+    ]
+    more += [[each.tokenizer.to_dict(), each.vocabulary.tokens] for each in languages or ()]
     # All that the files depend on.
-    key = short_digest([VERSION, train.digest, asdict(options), *given])
+    key = short_digest([VERSION, train.digest, plain(options), *more])
     folder = (cache or user_cache("corpora")) / f"{names}-{key}"
     marker = folder / "prepared.json"
     if not all((folder / name).is_file() for name in (marker.name, *FILES)):
         make_folder(folder)
-        learnt = languages or _languages(train, options, subwords)
+        learnt = languages or _languages(train, options, given)
         for side, language in zip(SIDES, learnt, strict=True):
             ids = map(language.encode, _texts(train, side, f"{side} as ids"))
             write_corpus(folder / side, ids, len(language.vocabulary))
             _counted(language, Corpus(folder / side)).save(folder, f"{side}_")
-        write_json(marker, {"version": VERSION, "pairs": len(train), "options": asdict(options)})
+        write_json(marker, {"version": VERSION, "pairs": len(train), "options": plain(options)})
     source, target = (Language.load(folder.joinpath, f"{side}_") for side in SIDES)
     sources, targets = (
         Corpus(folder / side, len(language.vocabulary))
@@ -82,12 +88,12 @@ def prepare(
 
 
 def _languages(
-    train: ParallelText, options: TextOptions, subwords: Mapping[str, SubwordTokenizer]
+    train: ParallelText, options: TextOptions, given: Mapping[str, SubwordTokenizer | None]
 ) -> list[Language]:
     """The languages of both sides, which may be one."""
     if options.joint:
-        return [_language(train, SIDES, "both languages", options, subwords)] * 2
-    return [_language(train, (side,), side, options, subwords) for side in SIDES]
+        return [_language(train, SIDES, "both languages", options, given["source"])] * 2
+    return [_language(train, (side,), side, options.of_side(side), given[side]) for side in SIDES]
 
 
 def _language(
@@ -95,15 +101,13 @@ def _language(
     sides: Sequence[str],
     name: str,
     options: TextOptions,
-    subwords: Mapping[str, SubwordTokenizer],
+    subwords: SubwordTokenizer | None,
 ) -> Language:
     """The tokenizer and the vocabulary of one side, or of both."""
-    taken = next((subwords[side] for side in sides if side in subwords), None)
-
     def texts(task: str) -> Iterator[str]:
         return chain.from_iterable(_texts(train, side, f"{task} of {name}") for side in sides)
 
-    return options.learn(texts, punctuation=True, subwords=taken)
+    return options.learn(texts, punctuation=True, subwords=subwords)
 
 
 def _counted(language: Language, corpus: Corpus) -> Language:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from itertools import islice
@@ -26,10 +26,15 @@ from common.models.evaluating import Evaluated, evaluate_written, with_teacher_f
 from common.models.vocabularies import subwords_of
 from common.progress import say, warn
 from common.runs.kept import Kept
+from common.runs.run import Run
 from common.text.embeddings import start_from_pretrained
 from common.text.language import Language
 from common.text.subword import SubwordTokenizer
-from common.text.suitability import references_reproduced, words_told_apart
+from common.text.suitability import (
+    capitals_unused,
+    references_reproduced,
+    words_told_apart,
+)
 from common.text.vocabulary import Vocabulary
 from common.training import session
 from common.training.task import Evaluation, Task
@@ -37,7 +42,8 @@ from seq2seq.data import Pair, ParallelData, ParallelText, load
 from seq2seq.encoder import SentenceEncoder
 from seq2seq.evaluation import SCORES, evaluate, show_translations
 from seq2seq.examples import TranslationExamples
-from seq2seq.options import KIND, TrainOptions
+from seq2seq.files import files_named, load_files, refuse_other_data
+from seq2seq.options import KIND, TextOptions, TrainOptions
 from seq2seq.prepare import Prepared, prepare
 from seq2seq.translator import MAX_READ, Translator, build_model
 
@@ -52,14 +58,24 @@ def train(options: TrainOptions, **how: Unpack[session.Watched]) -> Evaluation:
     )  # fmt: skip
 
 
-def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
+def make_task(
+    options: TrainOptions,
+    kept: Kept,
+    device: torch.device,
+    given: Callable[[], ParallelData] | None = None,
+) -> Task:
     """What a translator learns, and how it is judged.
+
+    Args:
+        options, kept, device: as a session has them.
+        given: loads the data that it is judged on; by default those that the options name.
 
     Raises:
         UserError: the data or the options cannot be used.
     """
     bleu_metric(options.scoring()["tokenize"])  # refuses one whose library is not installed
     if kept.new:  # before text is read, which may take long
+        options.text.check_files()
         check_file(options.encoder.source_embeddings, "--source-embeddings")
         check_file(options.encoder.target_embeddings, "--target-embeddings")
         with torch.device("meta"):  # sizes alone
@@ -67,7 +83,7 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
 
     @cache
     def data() -> ParallelData:
-        found = load_data(options)
+        found = load_data(options) if given is None else given()
         found.report()
         return found
 
@@ -78,7 +94,8 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
         # Subwords may be of the run whose weights this one began with, which is not needed again.
         taken = options.init_from is not None and options.text.tokenizer == "subwords"
         known = (source, target) if taken else None
-        return prepare(data(), options.text, options.cache_dir, languages=known)
+        models = kept_models(options.text, source, target)
+        return prepare(data(), options.text, options.cache_dir, models, known)
 
     @cache
     def learnt() -> TranslationExamples:
@@ -145,6 +162,7 @@ def evaluate_run(
     source: str | None = None,
     target: str | None = None,
     bleu_tokenize: Tokenization | None = None,
+    replace_unknown: bool = False,
     **how: Unpack[Evaluated],
 ) -> Evaluation:
     """Evaluate a run's best weights on the pairs of a split, and write the result to its folder.
@@ -153,22 +171,37 @@ def evaluate_run(
         folder: the run.
         split: val, test, or any other split of the data.
         format: of the data, if it is not recognised.
-        source, target: the languages as the data name them; as in training by default.
+        source, target: the languages as the data name them; as in training by default. Or two files,
+            line n of one the translation of line n of the other, which are then the data.
         bleu_tokenize: how BLEU finds words; as in training by default.
+        replace_unknown: write the source word that was looked at most in the place of an unknown word.
         how: data, ensemble, search, ...; see `common.models.evaluating.Evaluated`.
 
     Raises:
         UserError: a run or the data cannot be used.
     """
     named = {"source": source, "target": target, "bleu_tokenize": bleu_tokenize}
+    task, recorded = make_task, dict[str, str]()
+    trained = Run.open(folder, KIND).read_config(TrainOptions)
+    if replace_unknown and trained.decoder.attention == "none" and not how.get("ensemble"):
+        raise UserError("--replace-unknown needs attention, and this translator has none.")
+    files = files_named(source, target, languages=(trained.source, trained.target))
+    if files is not None:
+        refuse_other_data({"--data": how.get("data"), "--split": split, "--format": format})
+        del named["source"], named["target"]
+        how["data"], split = str(files[0]), files[1].name
+        task = partial(make_task, given=partial(load_files, *files, split))
+        recorded = {"source": str(files[0].absolute()), "target": str(files[1].absolute())}
     changes: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
     if format is not None or how.get("data") is not None:
         changes["format"] = format  # data that are named have a format of their own
     changes["validation_sentences"] = None
-    tokens = {} if bleu_tokenize is None else {"tok": bleu_tokenize}
+    changed: dict[str, Any] = {} if bleu_tokenize is None else {"tok": bleu_tokenize}
+    if replace_unknown:
+        changed["unknown"] = "replaced"
     return evaluate_written(
-        Translator, TrainOptions, make_task, folder, split,
-        changes=changes, changed=tokens, **how,
+        Translator, TrainOptions, task, folder, split,
+        changes=changes, changed=changed, replace_unknown=replace_unknown, recorded=recorded, **how,
     )  # fmt: skip
 
 
@@ -180,6 +213,18 @@ def begun_from(options: TrainOptions) -> dict[str, SubwordTokenizer]:
             subwords = subwords_of(options.init_from, options.text, f"{side}_")
             found |= {} if subwords is None else {side: subwords}
     return found
+
+
+def kept_models(
+    options: TextOptions, source: Language, target: Language
+) -> dict[str, SubwordTokenizer]:
+    """The SentencePiece models of a run that were given to it, by side: their files may be gone."""
+    tokenizers = {"source": source.tokenizer, "target": target.tokenizer}
+    return {
+        side: tokenizer
+        for side, tokenizer in tokenizers.items()
+        if isinstance(tokenizer, SubwordTokenizer) and options.of_side(side).names_model
+    }
 
 
 def load_data(options: TrainOptions) -> ParallelData:
@@ -229,6 +274,10 @@ def text_notes(
     """What a user should know of the tokenizers: a line for each side that they do not suit."""
     yield from words_told_apart(source.tokenizer, (pair.source for pair in training), "source")
     yield from words_told_apart(target.tokenizer, (pair.target for pair in training), "target")
+    for language, name in ((source, "source"), (target, "target")):
+        yield from capitals_unused(language.tokenizer, name)
+        if options.text.subword_files:
+            yield language.vocabulary.summary(name)
     compared = partial(comparable, lowercase=options.text.folded)
     references = [pair.target for pair in validation]
     yield from references_reproduced(target.tokenizer, references, compared, "val")

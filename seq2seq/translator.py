@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from operator import ne
 from pathlib import Path
-from typing import Any, Unpack, overload
+from typing import Unpack, overload
 
 from torch import Tensor, nn
 
 from common.compute import Precision
 from common.compute.device import upload
 from common.data.batching import bucketed_batches
-from common.decoding.constraints import one_for_each
 from common.decoding.search import BeamSearch, Search
 from common.errors import UserError
+from common.models.calls import Prefix, of_rows
 from common.models.encoder_decoder import EncoderDecoder
 from common.models.ensemble import EnsembleModel
+from common.models.likelihood import Likelihood, check_texts, likelihoods
 from common.models.writer import IN_CODE, Call, Sentence, Writer, writer_defaults
 from common.runs.run import Run
 from common.text.language import Language
@@ -47,8 +49,6 @@ def build_model(options: TrainOptions, source: Vocabulary, target: Vocabulary) -
 MAX_SOURCE = 400  # tokens of a sentence: longer lines are translated in parts
 MAX_READ = 8_192  # tokens of a batch: of long sentences fewer are translated at a time
 
-BOUNDS = ("max_length", "min_length")  # of a call
-
 NOTHING = Sentence("", [], 0.0, 0.0)
 
 
@@ -58,10 +58,13 @@ class Translating(Call, total=False):
     batch_size: sentences translated at a time, at most; 64 by default.
     replace_unknown: allow the unknown word, and put the source word in its place that the decoder
         looked at most; needs attention. Otherwise the unknown word is never written.
+    prefix: text that each translation begins with: one for all, or a list with one for each. Words that
+        the vocabulary lacks are written as they are spelt. A blank text has a blank translation.
     """
 
     batch_size: int
     replace_unknown: bool
+    prefix: Prefix
 
 
 class Translator(Writer):
@@ -165,7 +168,11 @@ class Translator(Writer):
             pieces = [tokens[at : at + MAX_SOURCE] for at in range(0, len(tokens), MAX_SOURCE)]
             parts += pieces
             owners += [number] * len(pieces)
-        found = self.translate_tokens(parts, search, **_of_rows(how, len(texts), owners))
+        how = of_rows(how, len(texts), owners)
+        if isinstance(begun := how.get("prefix"), list):  # of the first part of each text
+            starts = map(ne, owners, [None, *owners])
+            how["prefix"] = [text * start for text, start in zip(begun, starts, strict=True)]
+        found = self.translate_tokens(parts, search, **how)
         by_text: list[list[list[Sentence]]] = [[] for _ in texts]
         for owner, best in zip(owners, found, strict=True):
             by_text[owner].append(best)
@@ -179,6 +186,7 @@ class Translator(Writer):
         *,
         batch_size: int = 64,
         replace_unknown: bool = False,
+        prefix: Prefix = None,
         **call: Unpack[Call],
     ) -> list[list[Sentence]]:
         """Translations of sentences that are tokens of the source language already.
@@ -199,7 +207,8 @@ class Translator(Writer):
         lengths = [len(tokens) for tokens in sentences]
         for rows in bucketed_batches(lengths, batch_size, max_tokens=MAX_READ, shuffle=False):
             chosen = [sentences[row] for row in rows]
-            sources, how = [lengths[row] for row in rows], _of_rows(call, len(sentences), rows)
+            sources = [lengths[row] for row in rows]
+            how = of_rows({**call, "prefix": prefix}, len(sentences), rows)
             found = self.write(self._inputs(chosen), search, sources=sources, **how)
             for row, best in zip(rows, found, strict=True):
                 best = [_of_length(each, len(sentences[row])) for each in best]
@@ -207,6 +216,29 @@ class Translator(Writer):
                     best = [self._without_unknown(each, sentences[row]) for each in best]
                 results[row] = best
         return results
+
+    def score(
+        self, sources: Sequence[str], translations: Sequence[str], *, batch_size: int = 64
+    ) -> list[Likelihood]:
+        """How likely the model finds given translations, each of its source.
+
+        The log-probability is what a search in float32 gives the same tokens.
+
+        Args:
+            sources: one sentence each; none is divided into parts.
+            translations: of the sources, in their order.
+            batch_size: pairs scored at a time, at most.
+
+        Raises:
+            ValueError: the translations are not one for each source.
+            UserError: a sentence is far too long.
+        """
+        check_texts(sources, translations, "source")
+        tokens = [self.source.tokenizer.encode(text) for text in sources]
+        return likelihoods(
+            self.model, self.target, lambda rows: self._inputs([tokens[row] for row in rows]),
+            translations, sources=[len(each) + 1 for each in tokens], batch_size=batch_size,
+        )  # fmt: skip
 
     def _usual_length(self, source: int) -> int:
         # Not much longer than what is translated: what runs on is cut off soon.
@@ -235,14 +267,6 @@ class Translator(Writer):
             for step, token in enumerate(written.tokens)
         ]
         return replace(written, text=self.language.tokenizer.decode(tokens), tokens=tokens)
-
-
-def _of_rows(call: Any, count: int, rows: Iterable[int]) -> Any:
-    """A call for some of `count` sentences, with their own bounds where each sentence has its own."""
-    own = {
-        name: one_for_each(call[name], count, name) for name in BOUNDS if call.get(name) is not None
-    }
-    return call | {name: [values[row] for row in rows] for name, values in own.items()}
 
 
 def _of_length(written: Sentence, tokens: int) -> Sentence:

@@ -29,7 +29,12 @@ def on_the_cpu(*arguments: object) -> list[str]:
     """
     given = [str(argument) for argument in arguments]
     chosen = {"--device": "cpu"}
-    if given[0] not in ("caption", "evaluate", "translate"):  # which take the precision of the run
+    if given[0] not in (
+        "caption",
+        "evaluate",
+        "logprob",
+        "translate",
+    ):  # which take the precision of the run
         chosen |= {"--precision": "fp32", "--search-precision": "fp32"}
     return given + [part for pair in chosen.items() if pair[0] not in given for part in pair]
 

@@ -18,6 +18,7 @@ from experiments.__main__ import SHAPES, experiments
 
 COMMANDS = [
     ["captioning"], ["captioning", "train"], ["captioning", "evaluate"], ["captioning", "caption"],
+    ["captioning", "logprob"], ["seq2seq", "logprob"],
     ["seq2seq"], ["seq2seq", "train"], ["seq2seq", "evaluate"], ["seq2seq", "translate"],
     ["experiments.caption_flickr8k"], ["experiments.caption_flickr8k", "attention"],
     ["experiments.translate_multi30k"], ["experiments.translate_multi30k", "small"],
@@ -127,9 +128,9 @@ def test_options_tell_whether_a_resumed_run_may_change_them():
         (["captioning", "evaluate"], "RUN --split --data --device --quiet -h"),
         (
             ["seq2seq", "translate"],
-            "RUN FILE --scores --alignments --replace-unknown --device --quiet -h",
+            "RUN FILE --scores --alignments --alignments-text --replace-unknown --device --quiet -h",
         ),
-        (["seq2seq", "evaluate"], "RUN --split --data --device --quiet -h"),
+        (["seq2seq", "evaluate"], "RUN --source --target --split --data --device --quiet -h"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,7 +14,7 @@ from common.cli.arguments import Option, Parser, options_of, read_arguments
 from common.cli.beginning import Beginning, begin, refuse_typed_changes, typed_early
 from common.config.marks import File
 from common.config.plain import defaults, dotted, from_dict, nested, of_today, restored
-from common.errors import UserError, run_command
+from common.errors import UserError, printable, run_command
 from common.files import expanded, read_json
 from common.models.options import WritingOptions
 from common.progress import quietly
@@ -22,6 +22,7 @@ from common.runs.contents import describes_run
 from common.training.options import RunOptions
 
 if TYPE_CHECKING:
+    from common.text.language import Language
     from common.training.task import Evaluation
 
 Options = TypeVar("Options")
@@ -225,6 +226,17 @@ def print_metrics(evaluation: Evaluation) -> None:
         print(note, flush=True)
 
 
+def note_unknown(language: Language, texts: Iterable[str], option: str) -> None:
+    """Say which words of some prefixes the run does not know, in one line, if there are any."""
+    if words := list(dict.fromkeys(word for text in texts for word in language.unknown(text))):
+        more = f" and {len(words) - 5:,} more" if len(words) > 5 else ""
+        line = (
+            f"{option}: {', '.join(map(repr, words[:5]))}{more}: not in the vocabulary of this run"
+        )
+        what = "written as it stands, and the model reads its unknown word"
+        print(printable(f"{line}; {what}"), file=sys.stderr)
+
+
 def check_file(path: Path | None, option: str) -> None:
     """Refuse a file that is not there by a `UserError`, before the work that precedes reading it."""
     if path is not None and not path.is_file():
@@ -239,5 +251,18 @@ def check_picture(path: Path, option: str) -> None:
     """
     if path.suffix.lower() != ".png" or path.is_dir():
         raise UserError(f"{option} {path}: a PNG is written; name a file that ends in .png.")
+    check_output(path, option)
+
+
+def check_output(path: Path, option: str) -> None:
+    """Refuse a path that no file can be written to, before the work whose result it holds.
+
+    Raises:
+        UserError: it is a folder's or a device's, or its folder does not exist.
+    """
+    if path.is_dir():
+        raise UserError(f"{option} {path} is a folder: name a file.")
+    if path.exists() and not path.is_file():  # a device would be replaced by a file
+        raise UserError(f"{option} {path} is no regular file: name another.")
     if not path.parent.is_dir():
         raise UserError(f"{option} {path}: there is no folder {path.parent}. Make it first.")

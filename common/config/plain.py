@@ -129,7 +129,8 @@ def of_today(options: type, format: int, config: Any) -> Any:
 
 def with_absolute_paths(options: Options) -> Options:
     """A dataclass of options that name the same files from any folder: options that are paths, and texts
-    marked as DIR or FILE where there is such a path, become absolute."""
+    marked as DIR or FILE where there is such a path, become absolute. A text that is marked as
+    `this|that|FILE` may also be one of these names, which are no paths."""
     changes: dict[str, Any] = {}
     for name, kind in get_type_hints(type(options), include_extras=True).items():
         value = getattr(options, name)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from common.decoding.constraints import (
         Constraint as Constraint,
         Forbidden as Forbidden,
+        ForcedPrefixes as ForcedPrefixes,
         MinimumLength as MinimumLength,
         NoRepeatedNgrams as NoRepeatedNgrams,
     )

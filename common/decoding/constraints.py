@@ -101,6 +101,42 @@ class NoRepeatedNgrams:
         return logits.scatter_add_(1, windows[..., -1], bans)
 
 
+class ForcedPrefixes:
+    """Sentences begin with given tokens; other constraints hold from there on.
+
+    A forced token keeps the model's own log-probability, also where another constraint forbids it.
+
+    Args:
+        prefixes: the tokens that each sentence of the batch begins with; () for none.
+        others: constraints, which see the tokens of the prefix as those before them.
+    """
+
+    def __init__(
+        self, prefixes: Sequence[Sequence[int]], others: Sequence[Constraint] = ()
+    ) -> None:
+        self.others = tuple(others)
+        self._longest = max(map(len, prefixes), default=0)
+        # A step of all sentences in each row; -1 where nothing is forced.
+        steps = torch.full((self._longest, len(prefixes)), -1, device="cpu")
+        for sentence, prefix in enumerate(prefixes):
+            steps[: len(prefix), sentence] = torch.tensor(
+                list(prefix), dtype=torch.long, device="cpu"
+            )
+        self._steps_on = cache(partial(upload, steps))  # device -> steps
+
+    def __call__(self, tokens: Tensor, sentences: Tensor, logits: Tensor) -> Tensor:
+        step, forced, kept = tokens.shape[1], None, None
+        if step < self._longest:
+            forced = self._steps_on(logits.device)[step][sentences][:, None]  # (R, 1)
+            kept = logits.gather(1, forced.clamp(min=0))  # before others change it
+        for constraint in self.others:
+            logits = constraint(tokens, sentences, logits)
+        if forced is None or kept is None:
+            return logits
+        only = torch.full_like(logits, -math.inf).scatter_(1, forced.clamp(min=0), kept)
+        return torch.where(forced >= 0, only, logits)
+
+
 def one_for_each(lengths: Lengths, batch_size: int, name: str) -> list[int]:
     """A length for each sentence of a batch, on the host.
 
@@ -116,3 +152,16 @@ def one_for_each(lengths: Lengths, batch_size: int, name: str) -> list[int]:
     if min(values, default=0) < 0:
         raise ValueError(f"{name} must not be negative, not {min(values)}")
     return values
+
+
+def check_prefixes(prefixes: Sequence[Sequence[int]], max_length: Sequence[int]) -> None:
+    """Refuse prefixes that are not one for each sentence, or longer than it may be.
+
+    Raises:
+        ValueError: they are.
+    """
+    if len(prefixes) != len(max_length):
+        raise ValueError(f"{len(prefixes)} prefixes for {len(max_length)} sentences")
+    for prefix, most in zip(prefixes, max_length, strict=True):
+        if len(prefix) > most:
+            raise ValueError(f"a prefix of {len(prefix)} tokens is longer than max_length ({most})")

@@ -86,6 +86,7 @@ class Search:
         eos: int,
         pad: int | None = 0,
         constraints: Sequence[Constraint] = (),
+        prefixes: Sequence[Sequence[int]] | None = None,
         max_length: Lengths | None = None,
         min_length: Lengths | None = None,
         generator: torch.Generator | None = None,
@@ -100,6 +101,8 @@ class Search:
             bos, eos: the tokens that start and end every sentence.
             pad: the padding token; like `bos`, it is never generated. None: there is none.
             constraints: more constraints on the tokens; see `Constraint`.
+            prefixes: the tokens that each sentence begins with, () for none; they count in its length
+                and in its log-probability, which is that of the model.
             max_length, min_length: bounds for each sentence, instead of the strategy's own; the end
                 token is not counted.
             generator: source of random numbers, on the model's device. The same state of it, contexts
@@ -112,12 +115,15 @@ class Search:
             ended, the best that were cut off. At least one, always.
 
         Raises:
-            ValueError: bounds that contradict each other, or logits that are not numbers.
+            ValueError: bounds that contradict each other, a prefix that is longer than its sentence may
+                be, or logits that are not numbers.
         """
         from common.decoding.constraints import (
             Forbidden,
+            ForcedPrefixes,
             MinimumLength,
             NoRepeatedNgrams,
+            check_prefixes,
             one_for_each,
         )
         from common.decoding.frontier import Rules, run_search
@@ -143,11 +149,15 @@ class Search:
             own.append(MinimumLength(shortest, eos))
         if self.no_repeat_ngram:
             own.append(NoRepeatedNgrams(self.no_repeat_ngram))
+        every = [*constraints, *own]
+        if prefixes is not None:
+            check_prefixes(prefixes, longest)
+            every = [ForcedPrefixes(prefixes, every)]
         choice, stop_after = self._choice(generator), self._stop_after()
         rules = Rules(choice, self._length_penalty, self.answers, stop_after, eos)
         return run_search(
             model, context, rules, bos=bos, max_length=longest, prune=prune,
-            constraints=[*constraints, *own], keep_attention=keep_attention,
+            constraints=every, keep_attention=keep_attention,
         )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         LanguageModel as LanguageModel,
         Prefix as Prefix,
     )
+    from common.models.likelihood import Likelihood as Likelihood
     from common.models.naive_bayes import NaiveBayes as NaiveBayes
     from common.models.nearest import (
         NearestText as NearestText,

@@ -84,12 +84,14 @@ class SearchCall(TypedDict, total=False):
     """What belongs to one call of a search, by name; see `Search.__call__`.
 
     constraints: on the tokens.
+    prefixes: the token ids that each sentence begins with; () for none.
     max_length, min_length: bounds for each sentence, instead of the strategy's own.
     generator: source of random numbers, on the model's device.
     keep_attention: return the attention weights of each sentence.
     """
 
     constraints: Sequence[Constraint]
+    prefixes: Sequence[Sequence[int]] | None
     max_length: Lengths | None
     min_length: Lengths | None
     generator: torch.Generator | None
@@ -105,6 +107,10 @@ class SentenceWriter(nn.Module):
     decoder: Any
 
     def encode(self, *inputs: Tensor) -> Any:
+        raise NotImplementedError
+
+    def target_logits(self, batch: Batch) -> Tensor:
+        """(N, V) logits of the N real target words under teacher forcing; see `Batch.positions`."""
         raise NotImplementedError
 
     @without_gradients()
@@ -173,6 +179,13 @@ class EncoderDecoder(SentenceWriter):
 
     def encode(self, *inputs: Tensor) -> Context:
         return self.encoder(*inputs)
+
+    def target_logits(self, batch: Batch) -> Tensor:
+        context = self.encode(*batch.arguments)
+        if batch.rows is not None:
+            context = self.decoder.prepare(context).select(batch.rows)
+        features, _ = self.decoder.unroll(context, batch.targets[:, :-1])
+        return self.decoder.logits(features.flatten(0, 1).index_select(0, batch.positions))
 
     def loss(self, batch: Batch) -> Loss:
         """Cross-entropy under teacher forcing, computed at real words only.

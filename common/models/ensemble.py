@@ -53,18 +53,14 @@ class EnsembleModel(SentenceWriter):
     def encode(self, *inputs: Tensor) -> EnsembleContext:
         return EnsembleContext(tuple(model.encode(*inputs) for model in self.models))
 
+    def target_logits(self, batch: Batch) -> Tensor:
+        logits = [model.target_logits(batch) for model in self.models]
+        return mean_log_probabilities(logits, self.average)
+
     def loss(self, batch: Batch) -> Loss:
         """Cross-entropy of the averaged probabilities under teacher forcing, at real words only."""
-        logits = []
-        for model in self.models:
-            context = model.encode(*batch.arguments)
-            if batch.rows is not None:
-                context = context.select(batch.rows)
-            features, _ = model.decoder.unroll(context, batch.targets[:, :-1])
-            real = features.flatten(0, 1).index_select(0, batch.positions)  # (N, R)
-            logits.append(model.decoder.logits(real))  # (N, V)
         labels = batch.targets[:, 1:].flatten().index_select(0, batch.positions)  # (N,)
-        return token_loss(mean_log_probabilities(logits, self.average), labels)
+        return token_loss(self.target_logits(batch), labels)
 
     def attention_weights(
         self, inputs: tuple[Tensor, ...], sentences: Sequence[Sequence[int]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any
 
 import torch
 from torch import nn
@@ -54,14 +54,14 @@ def evaluate_written(
     *,
     changes: Mapping[str, Any],
     changed: Mapping[str, Any] | None = None,
-    **how: Unpack[Evaluated],
+    **how: Any,
 ) -> Evaluation:
     """Evaluate a run, or an ensemble of runs, as `session.evaluate` does, by a search.
 
     Args:
         writer: the class that reads the runs.
         options, make_task, folder, split, changes, changed: as `session.evaluate` takes them.
-        how: see `Evaluated`.
+        how: see `Evaluated`; and further arguments of the task's own `evaluate`.
 
     Raises:
         UserError: a run or the data cannot be used.

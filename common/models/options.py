@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from common.config.bounds import Amount, Bounds, DropoutRate, Fraction, Layers, Positive, Seed, Size
+from common.config.bounds import Amount, DropoutRate, Fraction, Layers, Positive, Seed, Size
 from common.config.changes import MAY_CHANGE
 from common.config.marks import BASIC, HIDDEN, POSITIONAL, Metavar
 from common.config.quiet import Quiet
 from common.decoding.options import DecoderOptions, SearchOptions
 from common.errors import UserError, one_line
+from common.models.text_options import TextOptions as TextOptions
 from common.recurrent.names import CellName, Initialization
 from common.training.options import RunOptions
 
@@ -26,79 +27,6 @@ if TYPE_CHECKING:
     from common.models.language_model import LanguageModel
     from common.models.writer import Call
     from common.runs.kept import Kept
-    from common.text.language import Language
-    from common.text.subword import SubwordTokenizer
-    from common.text.tokenizer import Tokenizer
-
-SUBWORDS = 8000  # that are learnt, where nobody says how many
-
-
-@dataclass(frozen=True)
-class TextOptions:
-    """How text becomes the tokens that the model reads and writes."""
-
-    tokenizer: Literal["words", "characters", "subwords", "whitespace"] = "words"
-    """Words (in translation with punctuation), characters, SentencePiece subwords that are learnt from
-    the training text, or what stands between blanks (whitespace): for text that is tokens already, as
-    formulas are, which stays as it is. Scripts without blanks need subwords or characters."""
-    lowercase: bool = True
-    """Fold to lower case, but for whitespace, which changes nothing; translations are then scored in
-    lower case, as their signatures record."""
-    min_count: Positive = 2
-    """Fewest times that a word must occur in the training text; rarer ones are unknown."""
-    vocabulary_size: Annotated[int | None, Bounds(5)] = None
-    """Most words of a vocabulary, all by default; or the number of subwords that are learnt, 8,000 by
-    default."""
-    subword_model: Literal["bpe", "unigram"] = "bpe"
-    """How subwords are learnt: byte-pair encoding or a unigram language model."""
-
-    @property
-    def folded(self) -> bool:
-        """Whether text is folded to lower case."""
-        return self.lowercase and self.tokenizer != "whitespace"
-
-    def learn(
-        self,
-        texts: Callable[[str], Iterable[str]],
-        *,
-        punctuation: bool = False,
-        subwords: SubwordTokenizer | None = None,
-    ) -> Language:
-        """The tokenizer of these options, and the vocabulary of a training text.
-
-        Args:
-            texts: gives its sentences anew for each thing that is learnt from them, by its name.
-            punctuation: whether punctuation is among the words.
-            subwords: taken in the place of learnt ones; what they cannot write is tokens besides.
-
-        Raises:
-            UserError: the text is too small for the subwords, or has too many characters.
-        """
-        from common.text.language import Language
-        from common.text.subword import SubwordTokenizer
-        from common.text.tokenizer import CharacterTokenizer, WhitespaceTokenizer, WordTokenizer
-        from common.text.vocabulary import Vocabulary
-
-        # Every character and subword is kept, however rare: without it, its text could not be written.
-        # Some subwords are only steps to longer ones; rare words need them.
-        always: tuple[str, ...] = ()
-        least, most = 1, self.vocabulary_size
-        tokenizer: Tokenizer
-        if self.tokenizer == "characters":
-            tokenizer, most = CharacterTokenizer(lowercase=self.folded), None
-        elif self.tokenizer == "subwords":
-            most = SUBWORDS if most is None else most
-            tokenizer = subwords or SubwordTokenizer.train(
-                texts("subwords"), most, kind=self.subword_model, lowercase=self.folded
-            )
-            most = most if subwords is None else None
-            always = tokenizer.pieces
-        else:
-            least, tokenizer = self.min_count, WhitespaceTokenizer()
-            if self.tokenizer == "words":
-                tokenizer = WordTokenizer(lowercase=self.folded, punctuation=punctuation)
-        tokens = map(tokenizer.encode, texts("vocabulary"))
-        return Language(tokenizer, Vocabulary.build(tokens, least, most, always))
 
 
 @dataclass(frozen=True)
@@ -253,17 +181,23 @@ class WriterRunOptions(RunOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WritingOptions(Quiet):
-    """How a trained run, or the ensemble of several, writes."""
+class TrainedOptions(Quiet):
+    """What is used: a trained run, or the ensemble of several."""
 
     run: Annotated[Path, POSITIONAL]
     """A folder that `train` wrote."""
     device: Annotated[str, BASIC, Metavar("DEVICE")] = "auto"
     """cpu, cuda, cuda:1, mps, or any other device of PyTorch; auto takes a GPU if there is one."""
     batch_size: Positive = 64
-    """Sentences written at a time."""
+    """Sentences that are worked on at a time."""
     ensemble: Annotated[tuple[Path, ...], Metavar("RUN")] = ()
     """More runs with the same words: the probabilities of all are averaged at every step."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WritingOptions(TrainedOptions):
+    """How a trained run, or the ensemble of several, writes."""
+
     seed: Seed | None = None
     """Seed of sampling; by default, every call draws other samples."""
     search: SearchOptions = SearchOptions()
@@ -276,6 +210,15 @@ class WritingOptions(Quiet):
         if self.seed is not None:
             call["generator"] = torch.Generator(device).manual_seed(self.seed)
         return call
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrefixOptions(WritingOptions):
+    """How sentences are written that a user asks for."""
+
+    prefix: Annotated[str | None, Metavar("TEXT")] = None
+    """Begin every sentence with these words, and go on from there. A word that the run does not know is
+    written as it stands."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
+from common.config.plain import plain
 from common.models.options import TextOptions
 from common.runs.run import Run
 from common.text.language import Language
@@ -28,7 +28,7 @@ def subwords_of(folder: Path, text: TextOptions, name: str = "") -> SubwordToken
     """
     if text.tokenizer != "subwords":
         return None
-    run, now = Run.open(folder), asdict(text)
+    run, now = Run.open(folder), plain(text)
     there = run.config.get("text")
     there = there if isinstance(there, dict) else now  # a model that was built in code has none
     if any(there.get(each, now[each]) != now[each] for each in now if each != "min_count"):

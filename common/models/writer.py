@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from operator import add
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeAlias, TypedDict, Unpack
 
@@ -20,6 +21,7 @@ from common.decoding.hypotheses import Hypothesis
 from common.decoding.options import SearchOptions
 from common.decoding.search import Search
 from common.errors import UserError
+from common.models.calls import Prefix, check_room, each_prefix
 from common.models.describe import describe
 from common.models.encoder_decoder import EncoderDecoder, SearchCall
 from common.models.ensemble import EnsembleModel
@@ -224,6 +226,7 @@ class Writer:
         search: Search | None = None,
         *,
         sources: Sequence[int] | None = None,
+        prefix: Prefix = None,
         **call: Unpack[Call],
     ) -> list[list[Sentence]]:
         """Write sentences for a batch of encoder inputs.
@@ -233,32 +236,50 @@ class Writer:
             search: the strategy; that of the writer by default. Where neither it nor the call bounds
                 the length of a sentence, `most_tokens` does.
             sources: the tokens of each source, if sources have tokens.
+            prefix: what each sentence begins with, as text. A word of it that the vocabulary lacks is
+                in the sentence as it is spelt; the model reads the token of unknown words.
             call: see `Call`.
 
         Returns:
             For each input its sentences, best first.
+
+        Raises:
+            UserError: a prefix is longer than its sentence may be.
         """
         call.setdefault("constraints", (Forbidden((UNK,)),))
         call.setdefault("precision", self.precision)
         search = search or self.search
-        if search.max_length is None and call.get("max_length") is None:
-            batch = len(inputs[0])
+        batch = len(inputs[0])
+        begun = [self.language.tokenizer.encode(text) for text in each_prefix(prefix, batch)]
+        bound = call.get("max_length", search.max_length)
+        bound = search.max_length if bound is None else bound
+        if bound is not None:
+            check_room(begun, one_for_each(bound, batch, "max_length"))
+        else:
             bounds = map(self.most_tokens, [0] * batch if sources is None else sources)
             shortest = one_for_each(
                 call.get("min_length") or search.min_length, batch, "min_length"
             )
-            call["max_length"] = list(map(max, bounds, shortest))
+            # Of what follows the prefix, of which training shows nothing.
+            most = map(add, bounds, map(len, begun))
+            call["max_length"] = list(map(max, most, shortest))
+        if any(begun):
+            call["prefixes"] = [self.language.vocabulary.encode(tokens) for tokens in begun]
         found = self.model.generate(*inputs, search=search, **call)
-        return [[self.sentence(hypothesis) for hypothesis in best] for best in found]
+        return [
+            [self.sentence(each, tokens) for each in best]
+            for best, tokens in zip(found, begun, strict=True)
+        ]
 
     def recorded(self, search: Search | None, call: Call) -> dict[str, Any]:
         """The search and its precision, as `Evaluation.recorded` takes them."""
         precision = call.get("precision", self.precision)
         return {"search": (search or self.search).to_dict(), "precision": precision}
 
-    def sentence(self, hypothesis: Hypothesis) -> Sentence:
-        """A hypothesis as text."""
+    def sentence(self, hypothesis: Hypothesis, begun: Sequence[str] = ()) -> Sentence:
+        """A hypothesis as text; `begun` are the tokens that it was to begin with, as they are spelt."""
         tokens = [self.language.vocabulary.tokens[token] for token in hypothesis.tokens]
+        tokens[: len(begun)] = begun
         text = self.language.tokenizer.decode(tokens)
         scores = hypothesis.score, hypothesis.log_probability
         return Sentence(text, tokens, *scores, hypothesis.attention)

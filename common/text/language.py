@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.files import read_json, write_json
+from common.text.subword import SubwordTokenizer
 from common.text.tokenizer import Tokenizer, tokenizer_from_dict
-from common.text.vocabulary import Vocabulary
+from common.text.vocabulary import SPECIALS, UNK, Vocabulary
 
 
 @dataclass(frozen=True)
@@ -23,9 +24,25 @@ class Language:
     tokenizer: Tokenizer
     vocabulary: Vocabulary
 
+    @classmethod
+    def of_pieces(cls, tokenizer: SubwordTokenizer, texts: Iterable[str]) -> Language:
+        """A subword model that is given, with those of its pieces that occur in a training text.
+
+        Any other piece would keep an embedding that nothing has trained. A character that the model
+        lacks is unknown, however often it occurs.
+        """
+        known = frozenset(tokenizer.pieces)
+        tokens = ([t if t in known else SPECIALS[UNK] for t in tokenizer.encode(s)] for s in texts)
+        return cls(tokenizer, Vocabulary.build(tokens))
+
     def encode(self, text: str) -> list[int]:
         """The token ids of a text, without start and end token."""
         return self.vocabulary.encode(self.tokenizer.encode(text))
+
+    def unknown(self, text: str) -> list[str]:
+        """The tokens of a text that the vocabulary lacks, each once."""
+        tokens = dict.fromkeys(self.tokenizer.encode(text))
+        return [token for token in tokens if token not in self.vocabulary]
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of token ids, detokenized."""

@@ -10,15 +10,19 @@ import io
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import sentencepiece
 
 from common.errors import UserError
+from common.files import open_regular
 from common.text.vocabulary import SPECIALS
 
 SubwordModel = Literal["bpe", "unigram"]
 SPACE = "\u2581"  # SentencePiece's sign for a blank
+
+LARGEST = 100 << 20  # bytes of a model's file
 
 # Longer lines are cut, since SentencePiece ignores those of more than 4192 bytes.
 _LONGEST_LINE = 1000
@@ -36,6 +40,10 @@ class SubwordTokenizer:
     characters are dropped; U+2581, which represents a blank, becomes `_`. Otherwise `decode` inverts
     `encode`. A character that is not in the model is a piece of its own. `<s>` and the like are
     ordinary text.
+
+    A model of others (`read`) may normalize the text further, by its own rules. Its control symbols and
+    its unknown token, whatever their names and ids, are no pieces: a `Vocabulary` has its own. The bytes
+    of a model with byte fallback become characters again.
 
     For two languages with one vocabulary, train one tokenizer on the texts of both.
 
@@ -116,11 +124,37 @@ class SubwordTokenizer:
             raise _training_error(str(error), vocabulary_size) from None
         return cls(model.getvalue(), lowercase=lowercase)
 
+    @classmethod
+    def read(cls, path: Path, *, lowercase: bool = False) -> SubwordTokenizer:
+        """The tokenizer of a SentencePiece model's file, as any tool has trained it.
+
+        Raises:
+            UserError: there is no such file, or it is no such model, or a damaged one.
+        """
+        with open_regular(path, links=True) as file:
+            model = file.read(LARGEST + 1)
+        try:
+            if len(model) > LARGEST or not _is_whole(model):
+                raise ValueError
+            tokenizer = cls(model, lowercase=lowercase)
+            if not tokenizer.pieces:
+                raise ValueError
+        except ValueError:
+            raise UserError(
+                f"{path}: no SentencePiece model, or a damaged one. Name the .model file that "
+                "SentencePiece writes (not the .vocab file beside it)."
+            ) from None
+        return tokenizer
+
     @functools.cached_property
     def pieces(self) -> tuple[str, ...]:
-        """All pieces, best or most frequent first, without the unknown piece."""
+        """All pieces, best or most frequent first, without unknown token and control symbols."""
         model = self._processor
-        return tuple(model.IdToPiece(n) for n in range(1, model.GetPieceSize()))
+        special = model.IsUnknown, model.IsControl, model.IsUnused
+        numbers = range(model.GetPieceSize())
+        return tuple(
+            model.IdToPiece(n) for n in numbers if not any(is_special(n) for is_special in special)
+        )
 
     def encode(self, text: str) -> list[str]:
         """The best pieces of a text."""
@@ -128,7 +162,16 @@ class SubwordTokenizer:
 
     def decode(self, tokens: Sequence[str]) -> str:
         """The text of pieces; any sequence of them is valid."""
-        return " ".join("".join(tokens).replace(SPACE, " ").split())
+        text = "".join(tokens)
+        if self._has_bytes:
+            text = _BYTES.sub(_characters, text)
+        return " ".join(text.replace(SPACE, " ").split())
+
+    @functools.cached_property
+    def _has_bytes(self) -> bool:
+        """Whether the model writes characters that it lacks as bytes."""
+        model = self._processor
+        return any(model.IsByte(n) for n in range(model.GetPieceSize()))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON for `tokenizer_from_dict`, with the model as base64."""
@@ -164,6 +207,34 @@ class SubwordTokenizer:
 
     def __repr__(self) -> str:
         return f"SubwordTokenizer({len(self.pieces)} pieces)"
+
+
+_BYTES = re.compile("(?:<0x[0-9A-F]{2}>)+")
+
+
+def _characters(found: re.Match[str]) -> str:
+    """The characters of a run of byte pieces; U+FFFD for bytes that are none."""
+    return bytes.fromhex(found[0].replace("<0x", "").replace(">", "")).decode(errors="replace")
+
+
+def _is_whole(model: bytes) -> bool:
+    """Whether the bytes end where a model ends: SentencePiece accepts some that are cut off.
+
+    A model is a protocol buffer: its pieces, the settings of its training, and those of its normalizer.
+    """
+    at, last = 0, 0
+    while at < len(model):
+        last, size, shift = model[at] >> 3, 0, 0
+        if model[at] & 7 != 2:  # all parts have a length
+            return False
+        at += 1
+        while at < len(model) and shift < 35:
+            size |= (model[at] & 127) << shift
+            at, shift = at + 1, shift + 7
+            if model[at - 1] < 128:
+                break
+        at += size
+    return at == len(model) and last >= 3
 
 
 def _training_error(message: str, vocabulary_size: int) -> UserError:

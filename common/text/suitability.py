@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any
 
 from common.text.scripts import written_without_blanks
+from common.text.subword import SubwordTokenizer
 from common.text.tokenizer import Tokenizer, WhitespaceTokenizer, WordTokenizer
 
 _ENOUGH = 1000  # training texts that are looked at
@@ -33,6 +34,22 @@ def words_told_apart(tokenizer: Tokenizer, texts: Iterable[str], name: str) -> I
     else:
         return
     yield f"{name}: {reason}. For such a text take --tokenizer subwords or characters."
+
+
+def capitals_unused(tokenizer: Tokenizer, name: str) -> Iterator[str]:
+    """A line if a subword model has pieces with capitals, and its text is folded to lower case.
+
+    Args:
+        tokenizer: of the text.
+        name: of the text.
+    """
+    if not isinstance(tokenizer, SubwordTokenizer) or not tokenizer.lowercase:
+        return
+    if any(piece != piece.lower() for piece in tokenizer.pieces):
+        yield (
+            f"{name}: the subword model has pieces with capitals, and the text is folded to lower case. "
+            "For a model of text as it is written take --no-lowercase."
+        )
 
 
 def references_reproduced(

@@ -98,6 +98,11 @@ def test_a_captioner(device, data, pictures, features, tmp_path, capsys, kind, p
     there = Captioner.from_run(run, device=str(device), **folder)
     plain = {"precision": "fp32"}
     assert here.caption(pictures, **plain) == there.caption(pictures, **plain)
+    begun = there.caption(pictures, prefix="a red", precision=precision)
+    assert all(text.startswith("a red") for text in begun)
+    scores = [each.score(pictures, begun) for each in (here, there)]
+    for one, other in zip(*scores, strict=True):
+        assert one.log_probability == pytest.approx(other.log_probability, abs=1e-3)
     if looks:
         weights = there.attention(pictures[0], ["a", "red"])
         assert weights.device.type == "cpu" and weights.dtype == torch.float32

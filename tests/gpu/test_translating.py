@@ -104,6 +104,11 @@ def test_a_translator(device, data, tmp_path, capsys, kind, precision):
     assert here.translate(texts, precision="fp32") == there.translate(texts, precision="fp32")
     for search in (Greedy(), Sampling(top_p=0.9)):
         assert len(there.translate(texts, search, precision=precision)) == 2
+        begun = there.translate(texts, search, prefix=["vier", ""], precision=precision)
+        assert begun[0].startswith("vier")
+    scores = [each.score(texts, ["drei zwei", ""]) for each in (here, there)]
+    for one, other in zip(*scores, strict=True):
+        assert one.log_probability == pytest.approx(other.log_probability, abs=1e-3)
     if looks:
         weights = there.attention(["one", "two"], ["eins"])
         assert weights.device.type == "cpu" and weights.dtype == torch.float32

@@ -1,10 +1,16 @@
-"""The captioner's command line: train, evaluate, caption."""
+"""The captioner's command line: train, evaluate, caption, score."""
 
-from captioning.options import KIND, CaptionOptions, EvaluateOptions, TrainOptions
+from captioning.options import KIND, CaptionOptions, EvaluateOptions, ScoreOptions, TrainOptions
 from common.cli.command_line import run_program
 
 if __name__ == "__main__":
-    commands = {"train": TrainOptions, "evaluate": EvaluateOptions, "caption": CaptionOptions}
     run_program(
-        "captioning", commands, KIND, description="Learn to describe pictures, and describe them."
-    )
+        "captioning",
+        {
+            "train": TrainOptions, "evaluate": EvaluateOptions, "caption": CaptionOptions,
+            "score": ScoreOptions,
+        },
+        KIND,
+        description="Learn to describe pictures, and describe them.",
+        apart=("score",),
+    )  # fmt: skip

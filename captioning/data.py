@@ -161,6 +161,7 @@ def _assemble(
             "example, or name the folder that they are in."
         )
     reading.notes += _notes(reading, folder, mentioned)
+    reading.notes += [f"{name}: no image has a reference caption" for name in sorted(blind)]
     splits: dict[str, list[CaptionedImage]] = {}
     for file, entry in kept.items():
         image = CaptionedImage(entry.image, root / file, entry.captions, entry.facts)
@@ -181,8 +182,9 @@ def _keep(kept: dict[str, Entry], file: str, entry: Entry, blind: set[str]) -> N
     """Add an entry to those that are kept, unless something is wrong with it.
 
     Raises:
-        Damage: it has no caption, as others of its split have, or it is in another split too. It is kept in test rather than val,
-            and in val rather than train, so that nothing leaks into training.
+        Damage: it has no caption, where others of its split have some, or it is in another split too.
+            It is kept in test rather than val, and in val rather than train, so that nothing leaks
+            into training.
     """
     if not entry.captions and entry.split not in blind:
         raise Damage(f"{entry.image} has no caption")

@@ -100,10 +100,10 @@ def coco_results(
 
     An image's id is its official one, a number where the data set has a number; without one, its name.
     """
-    results = [
-        {"image_id": (image.facts or {}).get("image_id", image.id), "caption": captions[image.id][0].text}
-        for image in images
-    ]  # fmt: skip
+    results = []
+    for image in images:
+        official = (image.facts or {}).get("image_id", image.id)
+        results.append({"image_id": official, "caption": captions[image.id][0].text})
     return json.dumps(results, ensure_ascii=False) + "\n"
 
 
@@ -130,7 +130,12 @@ def show_captions(
         "captions",
         ("image", "caption", "log-probability", "reference"),
         [
-            (image.id, caption.text, f"{caption.log_probability:.1f}", next(iter(image.captions), ""))
+            (
+                image.id,
+                caption.text,
+                f"{caption.log_probability:.1f}",
+                next(iter(image.captions), ""),
+            )
             for image, caption in zip(images, best, strict=True)
         ],
     )

@@ -204,7 +204,9 @@ class NamedImages:
             for tail in _tails(name):
                 self._tails.setdefault(tail, set()).add(image.id)
                 self._stems.setdefault(_stem(tail), set()).add(image.id)
-            if match := re.search(r"(?:^|[_-])0*(\d{1,15})$", posixpath.splitext(_tails(name)[-1])[0]):
+            if match := re.search(
+                r"(?:^|[_-])0*(\d{1,15})$", posixpath.splitext(_tails(name)[-1])[0]
+            ):
                 self._numbers.setdefault(int(match[1]), set()).add(image.id)
 
     def find(self, key: Key, split: str) -> set[str]:

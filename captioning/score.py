@@ -19,9 +19,7 @@ def score(options: ScoreOptions) -> None:
     """Print the scores of a file of captions; see `ScoreOptions`."""
     check_items(options.items)
     predictions = read_predictions(options.captions)
-    data = load(
-        options.data, options.format, max_problems=options.max_problems, names_only=True
-    )
+    data = load(options.data, options.format, max_problems=options.max_problems, names_only=True)
     print(data.summary(), file=sys.stderr)
     images = data.captioned(options.split)
     captions = matched(

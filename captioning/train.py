@@ -183,7 +183,10 @@ def check_data(options: TrainOptions, data: CaptionData, kept: Kept) -> None:
     validation = data.captioned("val")[: options.validation_images]
     if options.monitor == "true_captions" and not generated_scenes(validation):
         raise UserError("--monitor true_captions is of generated scenes; choose another metric.")
-    digests = {"train": captions_digest(data.captioned("train")), "val": captions_digest(validation)}
+    digests = {
+        "train": captions_digest(data.captioned("train")),
+        "val": captions_digest(validation),
+    }
     kept.same("data.json", digests)
 
 

@@ -1,12 +1,16 @@
-"""The translator's command line: train, evaluate, translate."""
+"""The translator's command line: train, evaluate, translate, score."""
 
 from common.cli.command_line import run_program
-from seq2seq.options import KIND, EvaluateOptions, TrainOptions, TranslateOptions
+from seq2seq.options import KIND, EvaluateOptions, ScoreOptions, TrainOptions, TranslateOptions
 
 if __name__ == "__main__":
     run_program(
         "seq2seq",
-        {"train": TrainOptions, "evaluate": EvaluateOptions, "translate": TranslateOptions},
+        {
+            "train": TrainOptions, "evaluate": EvaluateOptions, "translate": TranslateOptions,
+            "score": ScoreOptions,
+        },
         KIND,
         description="Learn to translate sentences, and translate them.",
-    )
+        apart=("score",),
+    )  # fmt: skip

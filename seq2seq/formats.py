@@ -15,8 +15,8 @@ from itertools import islice
 from pathlib import Path
 
 from common.data.damage import Damage
-from common.data.formats import Format, Parts, by_split, only, plain_name, with_suffix
-from common.data.pairs import AlignedLines, PairReader, RecordPairs, texts_in
+from common.data.formats import Format, Parts, by_split, only, plain_name, plain_stem, with_suffix
+from common.data.pairs import AlignedLines, PairReader, RecordPairs, SourceLines, texts_in
 from common.data.reading import check_readable, first_lines
 from common.data.records import (
     Fields,
@@ -70,8 +70,12 @@ def _by_stem(files: Sequence[Path]) -> dict[str, dict[str, Path]]:
 
 
 def _find_lines(files: Sequence[Path]) -> list[Path]:
-    stems = _by_stem(files).values()
-    return [file for languages in stems if len(languages) > 1 for file in languages.values()]
+    stems = _by_stem(files)
+    found = [file for each in stems.values() if len(each) > 1 for file in each.values()]
+    if not found and not with_suffix(files, ".jsonl", ".csv", ".tsv", ".tab", ".txt"):
+        # Sources alone, whose translations are to be found out.
+        found = [f for stem, each in stems.items() if _names_split(stem) for f in each.values()]
+    return found
 
 
 def read_lines(files: list[Path], source: str | None, target: str | None) -> Reading:
@@ -80,10 +84,12 @@ def read_lines(files: list[Path], source: str | None, target: str | None) -> Rea
     # The languages are those of the training text, if there is one: other files may have others.
     train = [stem for stem in stems if split_name(stem) == "train"]
     there = [name for stem in train or stems for name in stems[stem]]
-    source, target = choose(files[0].parent, there, source, target, "languages")
+    if not (source and target and {*there} == {source}):
+        source, target = choose(files[0].parent, there, source, target, "languages")
     reading = Reading(source, target)
     both = {stem: each for stem, each in stems.items() if {source, target} <= set(each)}
-    for stem in stems.keys() - both.keys():
+    blind = _without_target(stems, source, both)
+    for stem in stems.keys() - both.keys() - blind.keys():
         reading.notes.append(f"left out, because {source} or {target} is missing: {stem}")
     splits: dict[str | None, str] = {}
     for stem, each in both.items():
@@ -92,7 +98,22 @@ def read_lines(files: list[Path], source: str | None, target: str | None) -> Rea
             only([both[splits[split]][source], each[source]], f"text of the split {split}")
         splits[split] = stem
         reading.readers.append(AlignedLines(each[source], each[target], split))
+    for stem, file in blind.items():
+        reading.readers.append(SourceLines(file, split_name(stem)))
     return reading
+
+
+def _without_target(
+    stems: dict[str, dict[str, Path]], source: str, both: dict[str, dict[str, Path]]
+) -> dict[str, Path]:
+    """The sources of blind tests: splits that are named so, and have no target."""
+    splits = {split_name(stem) for stem in both} | {"train"}
+    blind: dict[str, Path] = {}
+    for stem, each in stems.items():
+        if _names_split(stem) and source in each and split_name(stem) not in splits:
+            splits.add(split_name(stem))
+            blind[stem] = each[source]
+    return blind
 
 
 def _names_split(stem: str) -> bool:
@@ -133,9 +154,13 @@ def _reading(
     read: Callable[[Path], Records],
     notes: Iterable[str],
 ) -> Reading:
-    readers: list[PairReader] = [
-        RecordPairs(path, read, *languages, split) for split, path in parts
-    ]
+    readers: list[PairReader] = []
+    for split, path in parts:
+        records = (texts_in(each) for _, each in read(path) if not isinstance(each, Damage))
+        blind = split not in (None, "train") and not any(
+            isinstance(texts.get(languages[1]), str) for texts in records
+        )
+        readers.append(RecordPairs(path, read, *languages, split, blind))
     return Reading(*languages, readers, [*notes])
 
 
@@ -160,8 +185,15 @@ def _usual_names(path: Path, names_in: Callable[[str], list[str]], *named: str |
 
 
 def _find_jsonl(files: Sequence[Path]) -> list[Path]:
-    lines = with_suffix(files, ".jsonl")
-    return [file for file in lines if len(_usual_names(file, _text_keys)) > 1]
+    return _with_blind({f: _usual_names(f, _text_keys) for f in with_suffix(files, ".jsonl")})
+
+
+def _with_blind(names: dict[Path, Sequence[str]]) -> list[Path]:
+    """Of files with the names of their texts: those with two, and those of splits that lack one."""
+    found = [file for file, each in names.items() if len(each) > 1]
+    known = {name for file in found for name in names[file]}
+    blind = (f for f, each in names.items() if split_name(plain_stem(f)) in ("val", "test"))
+    return [*found, *(f for f in blind if f not in found and known.intersection(names[f]))]
 
 
 def _text_keys(line: str) -> list[str]:
@@ -186,7 +218,7 @@ def read_jsonl(files: list[Path], source: str | None, target: str | None) -> Rea
 
 
 def _find_csv(files: Sequence[Path]) -> list[Path]:
-    tables = [file for file in with_suffix(files, ".csv") if len(_columns(file)) > 1]
+    tables = _with_blind({file: _columns(file) for file in with_suffix(files, ".csv")})
     return tables or [
         file
         for file in with_suffix(files, ".tsv", ".tab", ".txt")
@@ -214,8 +246,9 @@ def read_csv(files: list[Path], source: str | None, target: str | None) -> Readi
     languages, notes = choose_columns(
         first.path, first.columns, _some(first), source, target, "columns"
     )
-    for table in (Table(path) for _, path in parts):
-        if not set(languages) <= set(table.columns):
+    for split, table in ((split, Table(path)) for split, path in parts):
+        needed = languages if split in (None, "train") else languages[:1]  # a test may be blind
+        if not set(needed) <= set(table.columns):
             raise UserError(
                 f"{table.path}:{table.header}: the first line must name the columns "
                 f"{', '.join(languages)}."

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias
 
+from common.cli.scores import ScoreOptions as ScoresOptions
 from common.config.bounds import Bounds, Count, DropoutRate, Fraction, Layers, Positive, Size
 from common.config.changes import MAY_CHANGE, MayChange
 from common.config.marks import BASIC, LOCAL, POSITIONAL, File, Folder, Group, Metavar
@@ -175,3 +176,20 @@ class TranslateOptions(WritingOptions):
     """Write where the model looked, for the first dozen lines, to this PNG file."""
     replace_unknown: Annotated[bool, BASIC] = False
     """Put the source word that was looked at most where the model writes the unknown word."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreOptions(ScoresOptions):
+    """Score translations, whoever wrote them, by reference translations, line by line."""
+
+    file: Annotated[str, POSITIONAL]
+    """A text file of translations, plain or .gz, one a line; - for standard input."""
+    references: Annotated[tuple[str, ...], POSITIONAL, Metavar("REFERENCE")]
+    """Files of reference translations, with the same lines; more than one where a sentence has several
+    references."""
+    lowercase: Annotated[bool, BASIC] = False
+    """Score lower-cased text, as the evaluation of a model that writes lower case does."""
+    bleu_tokenize: Annotated[Tokenization | None, BASIC] = None
+    """How BLEU finds words, as its signature says; by default zh or char for the languages without
+    blanks, which are known by the ending of the first reference or by its text, and 13a for all
+    others."""

@@ -48,7 +48,7 @@ def prepare(data: ParallelData, options: TextOptions, cache: Path | None = None)
     Raises:
         UserError: the training split is missing, or too small for the vocabulary.
     """
-    train = data.split("train")
+    train = data.translated("train")
     names = f"{data.name}-{data.source_language}-{data.target_language}"
     key = short_digest([VERSION, train.digest, asdict(options)])  # all that the files depend on
     folder = (cache or user_cache("corpora")) / f"{names}-{key}"

@@ -34,7 +34,7 @@ from common.training.task import Evaluation, Task
 from common.training.trainer import OnProgress
 from seq2seq.data import Pair, ParallelData, ParallelText, load
 from seq2seq.encoder import SentenceEncoder
-from seq2seq.evaluation import evaluate, show_translations
+from seq2seq.evaluation import evaluate, has_references, show_translations
 from seq2seq.examples import TranslationExamples
 from seq2seq.options import KIND, TrainOptions
 from seq2seq.prepare import Prepared, prepare
@@ -73,7 +73,7 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
 
     @cache
     def learnt() -> TranslationExamples:
-        training, validation = data().split("train"), data().split("val")
+        training, validation = data().translated("train"), data().translated("val")
         kept.same("data.json", {"train": training.digest, "val": validation.digest})
         pairs, _ = scored("val")  # what cannot be scored is refused before training begins
         notes = text_notes(source, target, training, pairs, options)
@@ -112,6 +112,8 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
         scoring = options.scoring([pair.target for pair in pairs])
         how = {"shown": len(shown), **scoring, **how}
         evaluation = evaluate(translator, pairs, **how)
+        if not has_references(pairs):
+            return evaluation
         batches = examples.batches(
             0, batch_size=2 * options.training.batch_size, max_tokens=MAX_READ, shuffle=False
         )

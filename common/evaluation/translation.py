@@ -171,9 +171,7 @@ def bleu_metric(
         raise ValueError(f"tokenize is one of {', '.join(known)}, not {tokenize!r}")
     try:
         # force: without it, each call warns of text that looks tokenised; the score is the same.
-        return BLEU(
-            lowercase=lowercase, tokenize=tokenize, force=True, effective_order=sentences
-        )
+        return BLEU(lowercase=lowercase, tokenize=tokenize, force=True, effective_order=sentences)
     except (ImportError, RuntimeError):
         raise UserError(
             f"BLEU by {tokenize} needs a library that is not installed. "

@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 
 from common.data.damage import Damage
-from common.data.formats import Format, Parts, by_split, only, plain_name, plain_stem, with_suffix
+from common.data.formats import Format, Parts, by_split, only, plain_name, with_suffix
 from common.data.pairs import AlignedLines, PairReader, RecordPairs, SourceLines, texts_in
 from common.data.reading import check_readable, first_lines
 from common.data.records import (
@@ -28,7 +28,8 @@ from common.data.records import (
 )
 from common.data.splits import split_name
 from common.errors import UserError
-from seq2seq.columns import choose, choose_columns, is_text, names_columns
+from seq2seq.blind import is_blind, names_of_texts, names_split, with_blind, without_target
+from seq2seq.columns import choose, choose_columns, names_columns
 
 
 @dataclass
@@ -71,11 +72,16 @@ def _by_stem(files: Sequence[Path]) -> dict[str, dict[str, Path]]:
 
 def _find_lines(files: Sequence[Path]) -> list[Path]:
     stems = _by_stem(files)
-    found = [file for each in stems.values() if len(each) > 1 for file in each.values()]
-    if not found and not with_suffix(files, ".jsonl", ".csv", ".tsv", ".tab", ".txt"):
-        # Sources alone, whose translations are to be found out.
-        found = [f for stem, each in stems.items() if _names_split(stem) for f in each.values()]
-    return found
+    known = {language for each in stems.values() if len(each) > 1 for language in each}
+    if not known and not with_suffix(files, ".jsonl", ".csv", ".tsv", ".tab", ".txt"):
+        # Sources alone, whose translations are to be found.
+        known = {language for each in stems.values() for language in each}
+    used = [
+        each
+        for stem, each in stems.items()
+        if len(each) > 1 or (names_split(stem) and known.intersection(each))
+    ]
+    return [file for each in used for file in each.values()]
 
 
 def read_lines(files: list[Path], source: str | None, target: str | None) -> Reading:
@@ -88,12 +94,12 @@ def read_lines(files: list[Path], source: str | None, target: str | None) -> Rea
         source, target = choose(files[0].parent, there, source, target, "languages")
     reading = Reading(source, target)
     both = {stem: each for stem, each in stems.items() if {source, target} <= set(each)}
-    blind = _without_target(stems, source, both)
+    blind = without_target(stems, source, both)
     for stem in stems.keys() - both.keys() - blind.keys():
         reading.notes.append(f"left out, because {source} or {target} is missing: {stem}")
     splits: dict[str | None, str] = {}
     for stem, each in both.items():
-        split = split_name(stem) if len(both) > 1 or _names_split(stem) else None
+        split = split_name(stem) if len(both) > 1 or names_split(stem) else None
         if split in splits:
             only([both[splits[split]][source], each[source]], f"text of the split {split}")
         splits[split] = stem
@@ -101,23 +107,6 @@ def read_lines(files: list[Path], source: str | None, target: str | None) -> Rea
     for stem, file in blind.items():
         reading.readers.append(SourceLines(file, split_name(stem)))
     return reading
-
-
-def _without_target(
-    stems: dict[str, dict[str, Path]], source: str, both: dict[str, dict[str, Path]]
-) -> dict[str, Path]:
-    """The sources of blind tests: splits that are named so, and have no target."""
-    splits = {split_name(stem) for stem in both} | {"train"}
-    blind: dict[str, Path] = {}
-    for stem, each in stems.items():
-        if _names_split(stem) and source in each and split_name(stem) not in splits:
-            splits.add(split_name(stem))
-            blind[stem] = each[source]
-    return blind
-
-
-def _names_split(stem: str) -> bool:
-    return re.search("train|dev|val|test|eval", stem.lower()) is not None
 
 
 # ---- phrases: generated, English and Korean, as `common.synthetic.phrases` writes them
@@ -157,9 +146,7 @@ def _reading(
     readers: list[PairReader] = []
     for split, path in parts:
         records = (texts_in(each) for _, each in read(path) if not isinstance(each, Damage))
-        blind = split not in (None, "train") and not any(
-            isinstance(texts.get(languages[1]), str) for texts in records
-        )
+        blind = is_blind(split, records, languages[0])
         readers.append(RecordPairs(path, read, *languages, split, blind))
     return Reading(*languages, readers, [*notes])
 
@@ -185,15 +172,7 @@ def _usual_names(path: Path, names_in: Callable[[str], list[str]], *named: str |
 
 
 def _find_jsonl(files: Sequence[Path]) -> list[Path]:
-    return _with_blind({f: _usual_names(f, _text_keys) for f in with_suffix(files, ".jsonl")})
-
-
-def _with_blind(names: dict[Path, Sequence[str]]) -> list[Path]:
-    """Of files with the names of their texts: those with two, and those of splits that lack one."""
-    found = [file for file, each in names.items() if len(each) > 1]
-    known = {name for file in found for name in names[file]}
-    blind = (f for f, each in names.items() if split_name(plain_stem(f)) in ("val", "test"))
-    return [*found, *(f for f in blind if f not in found and known.intersection(names[f]))]
+    return with_blind({f: _usual_names(f, _text_keys) for f in with_suffix(files, ".jsonl")})
 
 
 def _text_keys(line: str) -> list[str]:
@@ -202,7 +181,7 @@ def _text_keys(line: str) -> list[str]:
         texts = texts_in(json_object(line))
     except Damage:
         return []
-    return [key for key, text in texts.items() if isinstance(text, str) and is_text(key)]
+    return names_of_texts(texts)
 
 
 def read_jsonl(files: list[Path], source: str | None, target: str | None) -> Reading:
@@ -218,7 +197,7 @@ def read_jsonl(files: list[Path], source: str | None, target: str | None) -> Rea
 
 
 def _find_csv(files: Sequence[Path]) -> list[Path]:
-    tables = _with_blind({file: _columns(file) for file in with_suffix(files, ".csv")})
+    tables = with_blind({file: _columns(file) for file in with_suffix(files, ".csv")})
     return tables or [
         file
         for file in with_suffix(files, ".tsv", ".tab", ".txt")
@@ -247,8 +226,8 @@ def read_csv(files: list[Path], source: str | None, target: str | None) -> Readi
         first.path, first.columns, _some(first), source, target, "columns"
     )
     for split, table in ((split, Table(path)) for split, path in parts):
-        needed = languages if split in (None, "train") else languages[:1]  # a test may be blind
-        if not set(needed) <= set(table.columns):
+        blind = is_blind(split, [dict.fromkeys(table.columns, "")], languages[0])
+        if not blind and not set(languages) <= set(table.columns):
             raise UserError(
                 f"{table.path}:{table.header}: the first line must name the columns "
                 f"{', '.join(languages)}."

@@ -51,9 +51,7 @@ def read_predictions(name: str) -> list[Prediction]:
     Raises:
         UserError: it is none of these, some of it cannot be read, or there is nothing in it.
     """
-    if name == "-" and sys.stdin is None:
-        raise UserError("standard input is closed: name a file of captions.")
-    text = sys.stdin.buffer.read().decode("utf-8-sig") if name == "-" else read_text(name)
+    text = _standard_input() if name == "-" else read_text(name)
     if not text.strip():
         raise UserError(f"{name} is empty. It should hold {_LOOKS_LIKE}.")
     tally = Tally()
@@ -73,6 +71,15 @@ def read_predictions(name: str) -> list[Prediction]:
     return found
 
 
+def _standard_input() -> str:
+    if sys.stdin is None:
+        raise UserError("standard input is closed: name a file of captions.")
+    try:
+        return sys.stdin.buffer.read().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"standard input is not UTF-8 text ({error.reason}).") from None
+
+
 def _read_json(text: str, name: str, tally: Tally) -> list[Prediction]:
     twice: list[str] = []  # keys that an object has more than once, of which JSON keeps the last
 
@@ -89,6 +96,7 @@ def _read_json(text: str, name: str, tally: Tally) -> list[Prediction]:
             raise Damage("not usable JSON (nested too deeply)") from None
 
     records: Iterable[tuple[str, Any]]
+    as_lines = False
     try:
         whole = parse(text)
     except Damage as damage:
@@ -96,6 +104,7 @@ def _read_json(text: str, name: str, tally: Tally) -> list[Prediction]:
             raise UserError(f"{name}: {damage}.") from None
         lines = enumerate(text.split("\n"), 1)
         records = [(f"line {number}", line) for number, line in lines if line.strip()]
+        as_lines = True
     else:
         if isinstance(whole, dict) and _fields(whole) is None:
             found = []
@@ -109,7 +118,7 @@ def _read_json(text: str, name: str, tally: Tally) -> list[Prediction]:
     found = []
     for where, record in records:
         with tally.reporting(where):
-            found.append(_prediction(parse(record) if isinstance(record, str) else record))
+            found.append(_prediction(parse(record) if as_lines else record))
     _refuse_twice(name, twice)
     return found
 

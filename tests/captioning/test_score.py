@@ -76,6 +76,9 @@ def test_what_caption_prints_is_scored(run, scenes, tmp_path, monkeypatch):
         assert json.loads(again.stdout)["cider_d"] == evaluation["cider_d"]
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO((tmp_path / "0").read_bytes())))
     assert len(read_predictions("-")) == 5
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b'{"1": "\xff"}')))
+    with pytest.raises(UserError, match="standard input is not UTF-8"):
+        read_predictions("-")
 
 
 def test_coco_results_have_the_official_ids(run, scenes, tmp_path):
@@ -204,7 +207,7 @@ def test_a_name_is_the_same_however_its_signs_are_composed(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("captions", "message"),
     [
-        ({"1": "a", "2": "b"}, "1 image (COCO_val2014_000000000033.jpg) of val without a caption. To "),
+        ({"1": "a", "2": "b"}, "1 image (val2014/COCO_val2014_000000000033.jpg) of val without a "),
         ({"1": "a", "2": "b", "33": "c", "77": "d"}, "1 image (77) that the data set does not have."),
         ({"1": "a", "2": "b", "33": "c", "4": "d"}, "1 image (4) of the split train, not val."),
         ({"1": "a", "2": "b", "33": "c", "033": "c"}, "1 image (033) with more than one caption."),
@@ -285,8 +288,6 @@ def test_tokens_are_compared_as_they_are(tmp_path):
     (tmp_path / "val.jsonl").write_text('{"image": "1", "captions": ["x ^ { 2 } + Y"]}\n')
     (tmp_path / "mine").write_text('{"1": "x ^ { 2 } + y"}')
     command = ["captioning", "score", tmp_path / "mine", "--data", tmp_path]
-    assert "bleu4                 1.0000  per word" in run_here(*command).stdout.replace(
-        "0.9999", "1"
-    )
+    assert "bleu1                 1.0000  per word" in run_here(*command).stdout
     tokens = run_here(*command, "--tokens").stdout
     assert "bleu1                 0.8571  per token between blanks" in tokens

@@ -1,4 +1,4 @@
-"""Scoring captions that anybody wrote: those of `evaluate` as `evaluate` does, and those of others."""
+"""Scoring captions, whoever wrote them: those of `evaluate` get its scores."""
 
 from __future__ import annotations
 

@@ -34,6 +34,9 @@ _LOOKS_LIKE = (
 )
 
 
+_DEEPEST = 20  # folders by which images of one name are told apart
+
+
 class Prediction(NamedTuple):
     """A caption that a file has for an image, before it is known which image that is."""
 
@@ -235,8 +238,8 @@ def _plain(name: str) -> str:
 
 
 def _tails(name: str) -> list[str]:
-    """A path without its first folders, the longest first."""
-    parts = name.split("/")
+    """A path without its first folders, the longest first; of a deep one, the last parts."""
+    parts = name.split("/")[-_DEEPEST:]
     return ["/".join(parts[start:]) for start in range(len(parts))]
 
 

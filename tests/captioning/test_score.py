@@ -291,3 +291,19 @@ def test_tokens_are_compared_as_they_are(tmp_path):
     assert "bleu1                 1.0000  per word" in run_here(*command).stdout
     tokens = run_here(*command, "--tokens").stdout
     assert "bleu1                 0.8571  per token between blanks" in tokens
+
+
+def test_a_name_in_countless_folders_costs_nothing(data, tmp_path):
+    deep = "a/" * 200_000 + "COCO_val2014_000000000001.jpg"
+    (tmp_path / "mine").write_text(json.dumps({deep: "a", "2": "b", "33": "c"}))
+    score(ScoreOptions(captions=str(tmp_path / "mine"), data=str(data)))
+
+
+def test_the_name_of_another_split_is_not_taken_for_one_of_this(run, scenes, tmp_path):
+    """train/000001.png is not val/000001.png, wherever the pictures are."""
+    texts = {f"/elsewhere/scenes/train/{n:06}.png": "a star" for n in range(5)}
+    (tmp_path / "mine").write_text(json.dumps(texts))
+    assert "5 images (" in refused("score", tmp_path / "mine", "--data", scenes)
+    texts = {f"/elsewhere/pictures/{n:06}.png": "a star" for n in range(5)}
+    (tmp_path / "mine").write_text(json.dumps(texts))
+    assert run_here("captioning", "score", tmp_path / "mine", "--data", scenes).returncode == 0

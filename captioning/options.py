@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from common.cli.scores import ScoreOptions as ScoresOptions
+from common.cli.scores import ScoringOptions
 from common.config.bounds import Bounds, Count, DropoutRate, Fraction, Positive, Rate, Size
 from common.config.changes import MAY_CHANGE
 from common.config.marks import BASIC, HIDDEN, LOCAL, POSITIONAL, File, Folder, Group, Metavar
@@ -136,7 +136,7 @@ class CaptionOptions(WritingOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoreOptions(ScoresOptions):
+class ScoreOptions(ScoringOptions):
     """Score captions, whoever wrote them, by the reference captions of a data set.
 
     Neither its pictures nor a run are needed."""

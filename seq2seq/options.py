@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias
 
-from common.cli.scores import ScoreOptions as ScoresOptions
+from common.cli.scores import ScoringOptions
 from common.config.bounds import Bounds, Count, DropoutRate, Fraction, Layers, Positive, Size
 from common.config.changes import MAY_CHANGE, MayChange
 from common.config.marks import BASIC, LOCAL, POSITIONAL, File, Folder, Group, Metavar
@@ -179,7 +179,7 @@ class TranslateOptions(WritingOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoreOptions(ScoresOptions):
+class ScoreOptions(ScoringOptions):
     """Score translations, whoever wrote them, by reference translations, line by line."""
 
     file: Annotated[str, POSITIONAL]

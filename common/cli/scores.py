@@ -15,7 +15,7 @@ from common.files import atomic_write
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoreOptions:
+class ScoringOptions:
     """How scores are given."""
 
     items: Annotated[File | None, BASIC] = None
@@ -38,7 +38,7 @@ def check_items(path: Path | None) -> None:
 
 
 def give_scores(
-    options: ScoreOptions,
+    options: ScoringOptions,
     metrics: Mapping[str, float],
     signatures: Mapping[str, str],
     notes: Sequence[str] = (),

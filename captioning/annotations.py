@@ -82,8 +82,8 @@ def _read_coco_file(path: Path, split: str | None, folder: str | None, reading: 
                 raise Damage(f"the image id {key} is there twice")
             entries[key] = Entry(name, [], split, where, folder, {"image_id": key})
     seen: set[Any] = set()
-    if path.name.startswith(BLIND) and isinstance(content, dict):
-        content = {"annotations": [], **content}
+    if isinstance(content, dict):
+        content = {"annotations": [], **content}  # a blind test has none
     for number, annotation in enumerate(_list_in(path, content, "annotations")):
         with reading.captions.reporting(f"{source}: annotations[{number}]"):
             _add_coco_caption(annotation, entries, seen)

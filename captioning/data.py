@@ -145,6 +145,7 @@ def _assemble(
 ) -> dict[str, list[CaptionedImage]]:
     """Find each entry's file and keep each image once; `pictures` counts them, and gets what fails."""
     root, blind = folder.root, _without_references(reading.entries)
+    _leave_out_absent(reading, folder, blind)
     kept: dict[str, Entry] = {}  # by file
     mentioned: set[str] = set()
     for entry in reading.entries:
@@ -176,6 +177,25 @@ def _without_references(entries: Sequence[Entry]) -> set[str]:
         for entry in entries:
             entry.split = entry.split or "test"
     return {split or "test" for split in splits}
+
+
+def _leave_out_absent(reading: Reading, folder: ImageFolder, blind: set[str]) -> None:
+    """Leave out blind tests whose pictures nobody has fetched, as of COCO: who trains does without."""
+
+    def is_there(entry: Entry) -> bool:
+        with contextlib.suppress(Damage):
+            return bool(folder.locate(entry.image, entry.folder))
+        return False
+
+    for name in sorted(blind):
+        rest = [entry for entry in reading.entries if entry.split != name]
+        theirs = [entry for entry in reading.entries if entry.split == name]
+        if rest and not any(map(is_there, theirs)):
+            reading.entries, count = rest, len(theirs)
+            reading.notes.append(
+                f"{name}: left out, because none of its {count:,} pictures is there"
+            )
+            blind.remove(name)
 
 
 def _keep(kept: dict[str, Entry], file: str, entry: Entry, blind: set[str]) -> None:

@@ -122,6 +122,23 @@ def test_blind_data_alone_are_a_test(folder):
     assert list(load(folder).splits) == ["test"]
 
 
+@pytest.mark.parametrize("write", [coco, json_lines], ids=lambda each: each.__name__)
+def test_a_blind_split_without_pictures_is_left_out(write, folder):
+    """Who trains on COCO has not fetched the pictures of its test."""
+    write(folder)
+    for name in TEST:
+        (folder / "images" / name).unlink()
+    data = load(folder)
+    assert list(data.splits) == ["train", "val"] and not data.problems
+    assert data.notes[0] == "test: left out, because none of its 2 pictures is there"
+    write_only = {"filename": "gone.jpg", "split": "test", "sentences": []}
+    other = folder / "other"
+    other.mkdir()
+    (other / "dataset.json").write_text(json.dumps({"images": [write_only]}))
+    with pytest.raises(UserError, match="none of the 1 images that dataset.json names is in"):
+        load(other)
+
+
 def test_an_image_without_captions_among_others_is_damage(folder):
     """Also where the rest of another split has none, and a field with a wrong name is none at all."""
     json_lines_with_splits(folder)

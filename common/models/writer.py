@@ -20,7 +20,7 @@ from common.decoding.hypotheses import Hypothesis
 from common.decoding.options import SearchOptions
 from common.decoding.search import Search
 from common.errors import UserError
-from common.models.encoder_decoder import EncoderDecoder, SearchCall
+from common.models.encoder_decoder import EncoderDecoder, SearchCall, check_call
 from common.models.ensemble import EnsembleModel
 from common.runs.run import Run
 from common.text.language import Language
@@ -216,7 +216,11 @@ class Writer:
 
         Returns:
             For each input its sentences, best first.
+
+        Raises:
+            TypeError: the search is no strategy, or an argument is none of a call.
         """
+        check_call(search, call, Call.__optional_keys__)
         call.setdefault("constraints", (Forbidden((UNK,)),))
         call.setdefault("precision", self.precision)
         search = search or self.search

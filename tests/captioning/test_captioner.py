@@ -133,6 +133,22 @@ def test_samples_constraints_and_bounds_are_of_a_call(run, scenes):
     assert text.startswith("red")
 
 
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"search": "sampling"}, "search is a strategy with its values, as BeamSearch"),
+        ({"search": Sampling}, "search is a strategy with its values, as BeamSearch"),
+        ({"beam_size": 5}, r"beam_size is a value of a search: search=BeamSearch\(beam_size=5\)"),
+        ({"temperature": 0.5}, r"search=Sampling\(temperature=0.5\)"),
+        ({"forbidden": [5]}, "forbidden is no argument of a search; they are constraints, gen"),
+    ],
+    ids=str,
+)
+def test_how_a_search_is_chosen_is_said(run, scenes, how, message):
+    with pytest.raises(TypeError, match=message):
+        Captioner.from_run(run, device="cpu").caption(pictures(scenes), **how)
+
+
 @pytest.mark.parametrize("options", SEARCHES)
 def test_any_search_is_chosen_at_the_command_line(run, scenes, options):
     """The same seed draws the same captions, and all that a search returns are printed."""

@@ -80,6 +80,22 @@ def test_samples_constraints_and_bounds_are_of_a_call(run):
     assert text.startswith("vier")
 
 
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"search": "sampling"}, "search is a strategy with its values, as BeamSearch"),
+        ({"search": Sampling}, "search is a strategy with its values, as BeamSearch"),
+        ({"beam_size": 5}, r"beam_size is a value of a search: search=BeamSearch\(beam_size=5\)"),
+        ({"temperature": 0.5}, r"search=Sampling\(temperature=0.5\)"),
+        ({"forbidden": [5]}, "forbidden is no argument of a search; they are constraints, gen"),
+    ],
+    ids=str,
+)
+def test_how_a_search_is_chosen_is_said(run, how, message):
+    with pytest.raises(TypeError, match=message):
+        Translator.from_run(run, device="cpu").translate(["one two"], **how)
+
+
 def test_blank_text_stays_blank_and_long_text_is_translated_in_parts(run):
     translator = Translator.from_run(run, device="cpu")
     texts = ["", "  ", "one two " * 500]  # 1,000 words: three parts

@@ -130,12 +130,7 @@ def show_captions(
         "captions",
         ("image", "caption", "log-probability", "reference"),
         [
-            (
-                image.id,
-                caption.text,
-                f"{caption.log_probability:.1f}",
-                next(iter(image.captions), ""),
-            )
+            (image.id, caption.text, f"{caption.log_probability:.1f}", image.captions[0])
             for image, caption in zip(images, best, strict=True)
         ],
     )

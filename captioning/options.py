@@ -143,8 +143,8 @@ class ScoreOptions(ScoringOptions):
 
     captions: Annotated[str, POSITIONAL]
     """A file of captions, or - for standard input: JSON lines, as evaluate and caption --json write
-    them; COCO results; one JSON object from image to caption; or a table. Images are named by their
-    official id, or by their name with or without folder and ending."""
+    them; COCO results; one JSON object from image to caption; a table; or what caption prints; plain or
+    .gz. Images are named by their official id, or by their name with or without folder and ending."""
     data: Annotated[str, BASIC, Metavar("DIR")]
     """Folder of the data set that has the references, whose format is recognised."""
     split: Annotated[str, BASIC] = "val"

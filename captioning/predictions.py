@@ -1,22 +1,22 @@
-"""Captions that anybody wrote for the images of a data set: read from a file, and matched by name."""
+"""Files of captions that anybody wrote for the images of a data set."""
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
-import posixpath
-import re
+import os
 import sys
-import unicodedata
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
-from captioning.data import CaptionedImage
 from common.data.damage import Damage, Tally
-from common.data.records import Records, Table, tabbed_lines
+from common.data.records import Table
 from common.errors import UserError
-from common.files import read_text
+from common.files import LONGEST_TEXT, decode_text, open_regular
 
 Key: TypeAlias = str | int
 """How a file names an image: by its name or path, or by its number."""
@@ -30,11 +30,8 @@ _CAPTION_FIELDS = (
 )  # fmt: skip
 _LOOKS_LIKE = (
     'JSON lines {"image": ..., "caption": ...}, COCO results [{"image_id": ..., "caption": ...}], '
-    'one object {"id": "caption"}, or a table with the columns image and caption'
+    'one object {"id": "caption"}, a table with the columns image and caption, or lines name<TAB>caption'
 )
-
-
-_DEEPEST = 20  # folders by which images of one name are told apart
 
 
 class Prediction(NamedTuple):
@@ -49,21 +46,20 @@ def read_predictions(name: str) -> list[Prediction]:
 
     Args:
         name: of JSON lines, as `evaluate` and `caption --json` write them; COCO results, a list of
-            objects; one object from id to caption, or to a list with one; or a table.
+            objects; one object from id to caption, or to a list with one; a table; or lines
+            name<TAB>caption, as `caption` prints them. Plain or compressed by gzip.
 
     Raises:
         UserError: it is none of these, some of it cannot be read, or there is nothing in it.
     """
-    text = _standard_input() if name == "-" else read_text(name)
+    text = decode_text(_data_of(name), name)
     if not text.strip():
         raise UserError(f"{name} is empty. It should hold {_LOOKS_LIKE}.")
     tally = Tally()
     if text.lstrip()[0] in "[{":
         found = _read_json(text, name, tally)
-    elif name == "-":
-        raise UserError(f"standard input is no JSON. It should hold {_LOOKS_LIKE}.")
     else:
-        found = _read_table(Path(name), tally)
+        found = _read_lines(text) or _read_table(name, tally)
     if tally.problems:
         raise UserError(
             f"{name}: {len(tally.problems):,} of {tally.total:,} captions cannot be read. "
@@ -74,13 +70,26 @@ def read_predictions(name: str) -> list[Prediction]:
     return found
 
 
-def _standard_input() -> str:
-    if sys.stdin is None:
+def _data_of(name: str) -> bytes:
+    """What is in a file, plain or compressed by gzip, in a pipe or in standard input."""
+    if name == "-" and sys.stdin is None:
         raise UserError("standard input is closed: name a file of captions.")
-    try:
-        return sys.stdin.buffer.read().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"standard input is not UTF-8 text ({error.reason}).") from None
+    if name == "-":
+        data = sys.stdin.buffer.read(LONGEST_TEXT + 1)
+    else:
+        is_pipe = os.path.exists(name) and not (os.path.isfile(name) or os.path.isdir(name))
+        with open(name, "rb") if is_pipe else open_regular(name, links=True) as file:
+            data = file.read(LONGEST_TEXT + 1)
+    if data.startswith(b"\x1f\x8b"):
+        try:
+            data = gzip.GzipFile(fileobj=io.BytesIO(data)).read(LONGEST_TEXT + 1)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise UserError(
+                f"{name}: a damaged or incomplete gzip file ({error}). Fetch it again."
+            ) from None
+    if len(data) > LONGEST_TEXT:
+        raise UserError(f"{name} has more than {LONGEST_TEXT >> 20:,} MB: too much for one text.")
+    return data
 
 
 def _read_json(text: str, name: str, tally: Tally) -> list[Prediction]:
@@ -128,23 +137,26 @@ def _read_json(text: str, name: str, tally: Tally) -> list[Prediction]:
 
 def _refuse_twice(name: str, keys: Sequence[str]) -> None:
     if keys:
-        raise UserError(f"{name}: {_some(keys, 'key')} more than once in an object of JSON.")
+        raise UserError(f"{name}: {some(keys, 'key')} more than once in an object of JSON.")
 
 
-def _read_table(path: Path, tally: Tally) -> list[Prediction]:
-    """Rows with a header that names `image` and `caption`, or what `caption` prints: name<TAB>text."""
-    table = Table(path)
-    rows: Records = table
-    fields = _fields(dict.fromkeys(table.columns))
-    if fields is None and table.delimiter == "\t" and len(table.columns) == 2:
-        rows, fields = tabbed_lines(path, 2), ("1", "2")
-    if fields is None:
-        raise UserError(
-            f"{path}:{table.header}: neither JSON nor a header with image and caption. It should hold "
-            f"{_LOOKS_LIKE}."
-        )
+def _read_lines(text: str) -> list[Prediction]:
+    """What `caption` prints, name<TAB>caption; nothing if it is something else, as a table with a
+    header is."""
+    lines = [line.rstrip("\r").split("\t") for line in text.split("\n") if line.strip()]
+    if any(len(line) != 2 for line in lines) or _fields(dict.fromkeys(lines[0])):
+        return []
+    return [Prediction(*line) for line in lines]
+
+
+def _read_table(name: str, tally: Tally) -> list[Prediction]:
+    """Rows below a header that names `image` and `caption`."""
+    table = Table(Path(name)) if os.path.isfile(name) else None
+    fields = None if table is None else _fields(dict.fromkeys(table.columns))
+    if table is None or fields is None:
+        raise UserError(f"{name}: captions in no known form. It should hold {_LOOKS_LIKE}.")
     found = []
-    for number, record in rows:
+    for number, record in table:
         with tally.reporting(f"line {number}"):
             if isinstance(record, Damage):
                 raise record
@@ -193,109 +205,7 @@ def _caption_in(value: Any) -> str:
     return value
 
 
-class NamedImages:
-    """The images of a data set, found by whatever a file calls them.
-
-    Args:
-        splits: the images of each split.
-    """
-
-    def __init__(self, splits: Mapping[str, Sequence[CaptionedImage]]) -> None:
-        self.split = {image.id: name for name, images in splits.items() for image in images}
-        self._official: dict[str, set[str]] = {}
-        self._ids: dict[str, set[str]] = {}
-        self._tails: dict[str, set[str]] = {}  # val/1.jpg as val/1.jpg and 1.jpg
-        self._stems: dict[str, set[str]] = {}  # val/1 and 1
-        self._numbers: dict[int, set[str]] = {}  # COCO_val2014_000000000042.jpg as 42
-        for image in (image for images in splits.values() for image in images):
-            if image.facts is not None and "image_id" in image.facts:
-                official = str(image.facts["image_id"])
-                self._official.setdefault(official, set()).add(image.id)
-            name = _plain(image.id)
-            self._ids.setdefault(name, set()).add(image.id)
-            for tail in _tails(name):
-                self._tails.setdefault(tail, set()).add(image.id)
-                self._stems.setdefault(_stem(tail), set()).add(image.id)
-            if match := re.search(
-                r"(?:^|[_-])0*(\d{1,15})$", posixpath.splitext(_tails(name)[-1])[0]
-            ):
-                self._numbers.setdefault(int(match[1]), set()).add(image.id)
-
-    def find(self, key: Key, split: str) -> set[str]:
-        """The ids of the images that a key may mean; of a split, if there is one in it."""
-        name = _plain(str(key))
-        tails = _tails(name)
-        number = re.fullmatch(r"0*(\d{1,15})", name)
-        places = [self._official.get(name), self._ids.get(name), *map(self._tails.get, tails)]
-        places += [self._stems.get(_stem(tail, whole)) for tail in tails for whole in (True, False)]
-        places += [self._numbers.get(int(number[1]))] if number else []
-        found = next(filter(None, places), set())
-        return {each for each in found if self.split[each] == split} or found
-
-
-def _plain(name: str) -> str:
-    return posixpath.normpath(unicodedata.normalize("NFC", name.strip()).replace("\\", "/"))
-
-
-def _tails(name: str) -> list[str]:
-    """A path without its first folders, the longest first; of a deep one, the last parts."""
-    parts = name.split("/")[-_DEEPEST:]
-    return ["/".join(parts[start:]) for start in range(len(parts))]
-
-
-def _stem(name: str, whole: bool = False) -> str:
-    """A name without its ending, unless it has none, in one case."""
-    return (name if whole else posixpath.splitext(name)[0]).casefold()
-
-
-def matched(
-    predictions: Sequence[Prediction],
-    splits: Mapping[str, Sequence[CaptionedImage]],
-    split: str,
-    source: str,
-    *,
-    subset: bool = False,
-) -> dict[str, str]:
-    """The caption of each image of a split, by its id, in the order of the file.
-
-    Args:
-        predictions: in any order.
-        splits: the images of each split of the data.
-        split: the one that is scored.
-        source: the file, for messages.
-        subset: accept captions of some of the images.
-
-    Raises:
-        UserError: an image is unknown, of another split, has two captions or, unless a subset is
-            accepted, none.
-    """
-    names = NamedImages(splits)
-    wrong: dict[str, list[Key]] = {}
-    captions: dict[str, str] = {}
-    for key, caption in predictions:
-        found = names.find(key, split)
-        image = next(iter(found), "")
-        if not found:
-            wrong.setdefault("that the data set does not have", []).append(key)
-        elif len(found) > 1:
-            wrong.setdefault("whose name could be of several images", []).append(key)
-        elif names.split[image] != split:
-            wrong.setdefault(f"of the split {names.split[image]}, not {split}", []).append(key)
-        elif image in captions:
-            wrong.setdefault("with more than one caption", []).append(key)
-        else:
-            captions[image] = caption
-    problems = [f"{_some(keys, 'image')} {what}" for what, keys in wrong.items()]
-    missing = [image.id for image in splits[split] if image.id not in captions]
-    if missing and not subset:
-        problems.append(f"{_some(missing, 'image')} of {split} without a caption")
-    if not problems:
-        return captions
-    advice = " To score the images that have captions alone: --subset." if missing else ""
-    raise UserError(f"{source}: {'; '.join(problems)}.{'' if subset or wrong else advice}")
-
-
-def _some(names: Sequence[Key], what: str) -> str:
+def some(names: Sequence[Key], what: str) -> str:
     """How many, and which are the first."""
     several = "" if len(names) == 1 else "s"
     first = ", ".join(map(str, names[:3])) + (", ..." if len(names) > 3 else "")

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 
 from captioning.data import CaptionedImage, load
+from captioning.matching import matched
 from captioning.options import ScoreOptions
-from captioning.predictions import matched, read_predictions
+from captioning.predictions import read_predictions
 from common.cli.scores import check_items, give_scores
 from common.errors import UserError
 from common.evaluation.captions import caption_words, score_captions, score_each

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
+import os
 import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
+from threading import Thread
 
 import pytest
 
@@ -77,7 +80,7 @@ def test_what_caption_prints_is_scored(run, scenes, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO((tmp_path / "0").read_bytes())))
     assert len(read_predictions("-")) == 5
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b'{"1": "\xff"}')))
-    with pytest.raises(UserError, match="standard input is not UTF-8"):
+    with pytest.raises(UserError, match="-:1: not UTF-8 text"):
         read_predictions("-")
 
 
@@ -223,7 +226,7 @@ def test_a_name_is_the_same_however_its_signs_are_composed(tmp_path, capsys):
         ('[{"image_id": 1,', "mine: not JSON ("),
         ("[" * 100_000, "nested too deeply"),
         ("", "mine is empty. It should hold JSON lines"),
-        ("a dog\n", "neither JSON nor a header with image and caption"),
+        ("a dog\n", "mine: captions in no known form. It should hold JSON lines"),
         ("{}", "no caption in it"),
     ],
     ids=lambda value: value[:30] if isinstance(value, str) else "",
@@ -307,3 +310,18 @@ def test_the_name_of_another_split_is_not_taken_for_one_of_this(run, scenes, tmp
     texts = {f"/elsewhere/pictures/{n:06}.png": "a star" for n in range(5)}
     (tmp_path / "mine").write_text(json.dumps(texts))
     assert run_here("captioning", "score", tmp_path / "mine", "--data", scenes).returncode == 0
+
+
+def test_a_packed_file_and_a_named_pipe_are_read(data, tmp_path, capsys):
+    """As the shell's <(...) is; a damaged file is named."""
+    text = OTHERS["one object"].encode()
+    (tmp_path / "mine.gz").write_bytes(gzip.compress(text))
+    os.mkfifo(tmp_path / "pipe")
+    Thread(target=(tmp_path / "pipe").write_bytes, args=[text], daemon=True).start()
+    for name in ("mine.gz", "pipe"):
+        score(ScoreOptions(captions=str(tmp_path / name), data=str(data), json=True))
+        assert json.loads(capsys.readouterr().out)["rouge_l"] == 1
+    (tmp_path / "mine.gz").write_bytes(gzip.compress(text)[:-10])
+    assert "a damaged or incomplete gzip file" in refused(
+        "score", tmp_path / "mine.gz", "--data", data
+    )

@@ -9,7 +9,7 @@ import os
 import sys
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -93,51 +93,48 @@ def _data_of(name: str) -> bytes:
 
 
 def _read_json(text: str, name: str, tally: Tally) -> list[Prediction]:
-    twice: list[str] = []  # keys that an object has more than once, of which JSON keeps the last
+    found: list[Prediction] = []
+    twice: list[str] = []
+    for where, record in _records(text, twice):
+        with tally.reporting(where):
+            found.append(_prediction(record))
+    if twice:
+        raise UserError(f"{name}: {some(twice, 'key')} more than once in an object of JSON.")
+    return found
+
+
+def _records(text: str, twice: list[str]) -> Iterator[tuple[str, Any]]:
+    """What stands for each caption in JSON, with its place; the `Damage` of what is no JSON."""
+    whole = _parsed(text, twice)
+    if isinstance(whole, Damage) and text.lstrip().startswith("{"):
+        twice.clear()
+        lines = ((number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip())
+        yield from ((f"line {number}", _parsed(line, twice)) for number, line in lines)
+    elif isinstance(whole, dict) and _fields(whole) is None:
+        yield from ((key, {"image": key, "caption": value}) for key, value in whole.items())
+    else:
+        items = whole if isinstance(whole, list) else [whole]
+        yield from ((f"item {number}", item) for number, item in enumerate(items, 1))
+
+
+def _parsed(text: str, twice: list[str]) -> Any:
+    """The value of JSON, or the `Damage` of what is none.
+
+    Args:
+        text: the JSON.
+        twice: gets the keys that an object has more than once, of which JSON keeps the last.
+    """
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice.extend(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
         return dict(pairs)
 
-    def parse(part: str) -> Any:
-        try:
-            return json.loads(part, object_pairs_hook=once)
-        except ValueError as error:
-            raise Damage(f"not JSON ({getattr(error, 'msg', error)})") from None
-        except RecursionError:
-            raise Damage("not usable JSON (nested too deeply)") from None
-
-    records: Iterable[tuple[str, Any]]
-    as_lines = False
     try:
-        whole = parse(text)
-    except Damage as damage:
-        if text.lstrip()[0] == "[":
-            raise UserError(f"{name}: {damage}.") from None
-        lines = enumerate(text.split("\n"), 1)
-        records = [(f"line {number}", line) for number, line in lines if line.strip()]
-        as_lines = True
-    else:
-        if isinstance(whole, dict) and _fields(whole) is None:
-            found = []
-            for key, value in whole.items():
-                with tally.reporting(key):
-                    found.append(Prediction(key, _caption_in(value)))
-            _refuse_twice(name, twice)
-            return found
-        whole = whole if isinstance(whole, list) else [whole]
-        records = [(f"item {number}", each) for number, each in enumerate(whole, 1)]
-    found = []
-    for where, record in records:
-        with tally.reporting(where):
-            found.append(_prediction(parse(record) if as_lines else record))
-    _refuse_twice(name, twice)
-    return found
-
-
-def _refuse_twice(name: str, keys: Sequence[str]) -> None:
-    if keys:
-        raise UserError(f"{name}: {some(keys, 'key')} more than once in an object of JSON.")
+        return json.loads(text, object_pairs_hook=once)
+    except ValueError as error:
+        return Damage(f"not JSON ({getattr(error, 'msg', error)})")
+    except RecursionError:
+        return Damage("not usable JSON (nested too deeply)")
 
 
 def _read_lines(text: str) -> list[Prediction]:
@@ -173,6 +170,8 @@ def _fields(record: Mapping[str, Any]) -> tuple[str, str] | None:
 
 
 def _prediction(record: Any) -> Prediction:
+    if isinstance(record, Damage):
+        raise record
     if not isinstance(record, dict):
         raise Damage("not an object")
     fields = _fields(record)

@@ -223,7 +223,7 @@ def test_a_name_is_the_same_however_its_signs_are_composed(tmp_path, capsys):
         (["a"], "item 1: not an object."),
         ('{"1": "a", "1": "b"}', "1 key (1) more than once in an object of JSON."),
         ('{"image": 1, "caption": "a"}\n{"image": 2,', "line 2: not JSON ("),
-        ('[{"image_id": 1,', "mine: not JSON ("),
+        ('[{"image_id": 1,', "1 of 1 captions cannot be read. The first: item 1: not JSON ("),
         ("[" * 100_000, "nested too deeply"),
         ("", "mine is empty. It should hold JSON lines"),
         ("a dog\n", "mine: captions in no known form. It should hold JSON lines"),

@@ -30,6 +30,7 @@ def read_karpathy(files: list[Path]) -> Reading:
 def _karpathy_entry(image: Any, where: str, reading: Reading) -> Entry:
     if not isinstance(image, dict):
         raise Damage("not an object")
+    image = {"sentences": [], **image}  # a blind test has none
     for key, kind in (("filename", str), ("split", str), ("sentences", list)):
         if not isinstance(image.get(key), kind):
             raise Damage(f'no "{key}"')
@@ -37,19 +38,25 @@ def _karpathy_entry(image: Any, where: str, reading: Reading) -> Entry:
     captions = reading.usable(raw, image["filename"], where)
     folder = image.get("filepath")
     folder = folder if isinstance(folder, str) and folder else None
-    facts = {"image_id": image["cocoid"]} if "cocoid" in image else None
+    # Where images are of another data set, others' results have the number in this file.
+    number = image.get("cocoid", image.get("imgid"))
+    facts = None if number is None else {"image_id": number}
     return Entry(image["filename"], captions, split_name(image["split"]), where, folder, facts)
 
 
 # ---- coco: the annotations as COCO publishes them
 
-COCO_FILE = re.compile(r"captions_(train|val|test)(\d{4})\.json")
+COCO_FILE = re.compile(r"(?:captions|image_info)_(train|val|test)(?:-dev)?(\d{4})\.json")
+BLIND = "image_info_"  # files of images without captions
 
 
 def read_coco(files: list[Path]) -> Reading:
     """`captions_train2017.json` and its like: `images` and `annotations`, joined by image id."""
     reading = Reading()
-    years = sorted({match[2] for file in files if (match := COCO_FILE.fullmatch(file.name))})
+    with_captions = [file for file in files if not file.name.startswith(BLIND)]
+    years = sorted(
+        {match[2] for file in with_captions or files if (match := COCO_FILE.fullmatch(file.name))}
+    )
     if len(years) > 1:
         # The years have the same photographs under different names: together they would leak.
         reading.notes.append(f"annotations of {', '.join(years)}: only {years[-1]} is read")
@@ -75,6 +82,8 @@ def _read_coco_file(path: Path, split: str | None, folder: str | None, reading: 
                 raise Damage(f"the image id {key} is there twice")
             entries[key] = Entry(name, [], split, where, folder, {"image_id": key})
     seen: set[Any] = set()
+    if isinstance(content, dict):
+        content = {"annotations": [], **content}  # a blind test has none
     for number, annotation in enumerate(_list_in(path, content, "annotations")):
         with reading.captions.reporting(f"{source}: annotations[{number}]"):
             _add_coco_caption(annotation, entries, seen)

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from captioning.entries import Entry, Read, Reading
 from captioning.formats import FORMATS, TEXT_FOLDERS, text_files
-from captioning.image_files import ImageFolder, is_image_name
+from captioning.image_files import ImageFolder, ImageNames, is_image_name
 from common.data.damage import Damage, Tally
 from common.data.dataset import DataSet
 from common.data.formats import Format, find_format
@@ -30,7 +30,7 @@ class CaptionedImage:
     Args:
         id: its name in the data set; unique.
         path: its file.
-        captions: at least one; each on one line, otherwise as written.
+        captions: each on one line, otherwise as written; none, where the whole split has none.
         facts: anything else: the scene of a generated picture, the official id of COCO.
     """
 
@@ -54,6 +54,20 @@ class CaptionData(DataSet[list[CaptionedImage]]):
 
     item: ClassVar[str] = "image"
 
+    def captioned(self, name: str) -> list[CaptionedImage]:
+        """The images of a split that has reference captions.
+
+        Raises:
+            UserError: as `split`; or it has none, as a blind test has.
+        """
+        images = self.split(name)
+        if not any(image.captions for image in images):
+            raise UserError(
+                f"the {len(images):,} images of {name} in {self.name} have no reference captions: they "
+                "can be described, but not learnt from, and what is written cannot be scored."
+            )
+        return images
+
     def table(self) -> list[str]:
         """The images and captions of each split; words are what blanks separate."""
         lines = [
@@ -76,6 +90,7 @@ def load(
     val_fraction: float = 0.1,
     test_fraction: float = 0.1,
     max_problems: float = 0.01,
+    names_only: bool = False,
 ) -> CaptionData:
     """Load a data set of images with captions.
 
@@ -89,6 +104,7 @@ def load(
         test_fraction: fraction of the images in test, for data without splits.
         max_problems: fraction of damaged records, captions and pictures that are skipped (and
             listed in `problems`), each counted by itself; more are an error.
+        names_only: do without the pictures: whether they are there is not looked at.
 
     Raises:
         UserError: no folder, no known format, no image, or too much damage.
@@ -105,7 +121,8 @@ def load(
         return seeded_split(name, seed, val_fraction, test_fraction)
 
     pictures = Tally()
-    splits = _assemble(reading, root, found.files[0].name, split_of, pictures)
+    folder = (ImageNames if names_only else ImageFolder)(root)
+    splits = _assemble(reading, folder, found.files[0].name, split_of, pictures)
     damage = {"records": reading.records, "captions": reading.captions, "pictures": pictures}
     notes = [*found.notes(), *reading.notes]
     data = CaptionData(found.name, found.format.name, splits, damage, notes)
@@ -121,10 +138,15 @@ def _root(path: Path) -> Path:
 
 
 def _assemble(
-    reading: Reading, root: Path, source: str, split_of: Callable[[str], str], pictures: Tally
+    reading: Reading,
+    folder: ImageFolder,
+    source: str,
+    split_of: Callable[[str], str],
+    pictures: Tally,
 ) -> dict[str, list[CaptionedImage]]:
     """Find each entry's file and keep each image once; `pictures` counts them, and gets what fails."""
-    folder = ImageFolder(root)
+    root, blind = folder.root, _without_references(reading.entries)
+    _leave_out_absent(reading, folder, blind)
     kept: dict[str, Entry] = {}  # by file
     mentioned: set[str] = set()
     for entry in reading.entries:
@@ -133,7 +155,7 @@ def _assemble(
             mentioned.add(file)
             if entry.split is None:
                 entry.split = kept[file].split if file in kept else split_of(entry.image)
-            _keep(kept, file, entry)
+            _keep(kept, file, entry, blind)
     if reading.entries and not mentioned:
         raise UserError(
             f"none of the {len(reading.entries):,} images that {source} names is in {root} "
@@ -141,6 +163,7 @@ def _assemble(
             "example, or name the folder that they are in."
         )
     reading.notes += _notes(reading, folder, mentioned)
+    reading.notes += [f"{name}: no image has a reference caption" for name in sorted(blind)]
     splits: dict[str, list[CaptionedImage]] = {}
     for file, entry in kept.items():
         image = CaptionedImage(entry.image, root / file, entry.captions, entry.facts)
@@ -148,14 +171,43 @@ def _assemble(
     return splits
 
 
-def _keep(kept: dict[str, Entry], file: str, entry: Entry) -> None:
+def _without_references(entries: Sequence[Entry]) -> set[str]:
+    """The splits of which no image has a caption: blind tests. What names no split is test then."""
+    splits = {entry.split for entry in entries} - {e.split for e in entries if e.captions}
+    if None in splits:
+        for entry in entries:
+            entry.split = entry.split or "test"
+    return {split or "test" for split in splits}
+
+
+def _leave_out_absent(reading: Reading, folder: ImageFolder, blind: set[str]) -> None:
+    """Leave out blind tests whose pictures nobody has fetched, as of COCO: who trains does without."""
+
+    def is_there(entry: Entry) -> bool:
+        with contextlib.suppress(Damage):
+            return bool(folder.locate(entry.image, entry.folder))
+        return False
+
+    for name in sorted(blind):
+        rest = [entry for entry in reading.entries if entry.split != name]
+        theirs = [entry for entry in reading.entries if entry.split == name]
+        if rest and not any(map(is_there, theirs)):
+            reading.entries, count = rest, len(theirs)
+            reading.notes.append(
+                f"{name}: left out, because none of its {count:,} pictures is there"
+            )
+            blind.remove(name)
+
+
+def _keep(kept: dict[str, Entry], file: str, entry: Entry, blind: set[str]) -> None:
     """Add an entry to those that are kept, unless something is wrong with it.
 
     Raises:
-        Damage: it has no caption, or it is in another split too. It is kept in test rather than val,
-            and in val rather than train, so that nothing leaks into training.
+        Damage: it has no caption, where others of its split have some, or it is in another split too.
+            It is kept in test rather than val, and in val rather than train, so that nothing leaks
+            into training.
     """
-    if not entry.captions:
+    if not entry.captions and entry.split not in blind:
         raise Damage(f"{entry.image} has no caption")
     if not re.fullmatch(r"\w[\w.-]*", entry.split or ""):
         split = repr(entry.split)

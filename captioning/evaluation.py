@@ -6,7 +6,6 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Unpack
 
@@ -17,9 +16,8 @@ from torch import Tensor
 from captioning.captioner import Captioner
 from captioning.data import CaptionedImage
 from captioning.images import ImageError
+from captioning.score import generated_scenes, score_texts
 from common.decoding.search import Search
-from common.errors import UserError
-from common.evaluation.captions import caption_words, score_captions
 from common.evaluation.charts import png
 from common.evaluation.heat_map import heat_map
 from common.evaluation.lettering import GREY
@@ -27,7 +25,6 @@ from common.evaluation.overlay import attention_overlay
 from common.evaluation.sheet import Cell, contact_sheet, grid_for
 from common.models.writer import Call, Sentence
 from common.progress import Bar
-from common.synthetic.scenes import Scene, true_fraction
 from common.text.tokenizer import WhitespaceTokenizer
 from common.training.task import Evaluation
 from common.training.tracking import Tracker
@@ -56,12 +53,12 @@ def evaluate(
 
     The metrics are bleu1 to bleu4, rouge_l and cider_d by the COCO caption code's rules (fractions of
     1; CIDEr-D on its own scale), whose signatures say over what (see `caption_words`), true_captions
-    where the images are generated scenes, tokens (mean length of a caption) and seconds. The outputs
-    are the captions: image id -> best first.
+    where the images are generated scenes, tokens (mean length of a caption) and seconds; of images
+    without references, the last two alone. The outputs are the captions: image id -> best first.
 
     Args:
         captioner: the model, which never sees the references.
-        images: with their reference captions.
+        images: with their reference captions; or none has any.
         inputs: from positions in `images` to what the encoder is called with for those images.
         batch_size: images described at a time.
         shown: of the first so many images, keep where the model looked (`Sentence.attention`), and
@@ -80,40 +77,27 @@ def evaluate(
             bar.advance(len(rows))
     seconds = time.perf_counter() - start
 
-    texts = {name: best[0].text for name, best in captions.items()}
-    references = {image.id: image.captions for image in images}
-    tokens = isinstance(captioner.language.tokenizer, WhitespaceTokenizer)
-    tokenize, what = caption_words(chain.from_iterable(references.values()), tokens=tokens)
-    metrics = score_captions(texts, references, tokenize)
-    signatures = dict.fromkeys(metrics, what)
-    if scenes := generated_scenes(images):
-        metrics["true_captions"] = true_fraction({name: texts[name] for name in scenes}, scenes)
+    metrics: dict[str, float] = {}
+    signatures: dict[str, str] = {}
+    notes = []
+    if any(image.captions for image in images):
+        texts = {name: best[0].text for name, best in captions.items()}
+        tokens = isinstance(captioner.language.tokenizer, WhitespaceTokenizer)
+        metrics, signatures = score_texts(texts, images, tokens=tokens)
+    else:
+        notes = ["no scores: these images have no reference captions"]
     metrics["tokens"] = float(np.mean([len(best[0].tokens) for best in captions.values()]))
     metrics["seconds"] = seconds
-    files: dict[str, str | bytes] = {"captions.jsonl": _lines(images, captions)}
+    files: dict[str, str | bytes] = {
+        "captions.jsonl": _lines(images, captions), "results.json": coco_results(images, captions),
+    }  # fmt: skip
     if few := images[:shown]:
         cells = captioned(captioner, few, [captions[image.id][0] for image in few])
         files["captions.png"] = png(_sheet(cells))
-    recorded = captioner.recorded(search, call)
-    return Evaluation(metrics, signatures, files=files, recorded=recorded, outputs=captions)
-
-
-def generated_scenes(images: Sequence[CaptionedImage]) -> dict[str, Scene]:
-    """The scenes that images were drawn from, by image id; photographs have none.
-
-    Raises:
-        UserError: the facts of an image begin like a scene, and are none.
-    """
-    scenes = {}
-    for image in images:
-        if image.facts is not None and "shapes" in image.facts:
-            try:
-                scenes[image.id] = Scene.from_dict(image.facts)
-            except ValueError as error:
-                raise UserError(
-                    f"{image.path}: its scene is damaged ({error}). Make the data set again."
-                ) from None
-    return scenes
+    return Evaluation(
+        metrics, signatures, files=files, notes=notes,
+        recorded=captioner.recorded(search, call), outputs=captions,
+    )  # fmt: skip
 
 
 def _lines(images: Sequence[CaptionedImage], captions: Mapping[str, Sequence[Sentence]]) -> str:
@@ -124,6 +108,20 @@ def _lines(images: Sequence[CaptionedImage], captions: Mapping[str, Sequence[Sen
         line = {"image": image.id, "caption": best.text, "score": best.score}
         lines.append(json.dumps(line | {"references": image.captions}, ensure_ascii=False) + "\n")
     return "".join(lines)
+
+
+def coco_results(
+    images: Sequence[CaptionedImage], captions: Mapping[str, Sequence[Sentence]]
+) -> str:
+    """The captions as COCO's evaluation code and server take them: `[{"image_id", "caption"}]`.
+
+    An image's id is its official one, a number where the data set has a number; without one, its name.
+    """
+    results = []
+    for image in images:
+        official = (image.facts or {}).get("image_id", image.id)
+        results.append({"image_id": official, "caption": captions[image.id][0].text})
+    return json.dumps(results, ensure_ascii=False) + "\n"
 
 
 def show_captions(

@@ -151,6 +151,7 @@ def _read_records(parts: Parts, read: Callable[[Path], Records]) -> Reading:
     """Records that may name an image several times; all of them name its split, or none."""
     reading = Reading()
     entries: list[Entry] = []
+    blank: dict[int, list[Any]] = {}  # what stands for the captions of those that have none
     unread = Counter[str]()
     for file_split, path in parts:
         for number, record in read(path):
@@ -158,12 +159,16 @@ def _read_records(parts: Parts, read: Callable[[Path], Records]) -> Reading:
             with reading.reporting(where):
                 if isinstance(record, Damage):
                     raise record
-                entries.append(_entry(record, where, file_split, reading))
+                entry, values = _entry(record, where, file_split, reading)
+                if all(map(_is_blank, values)):
+                    blank[len(entries)] = values
+                entries.append(entry)
                 if "scene" not in record:  # which has what else there is
                     image, captions, split = _fields(tuple(record))
                     unread.update(
                         each for each in record if each not in (image, *captions, split, "")
                     )
+    _check_blank(entries, blank, reading)
     splits = any(entry.split is not None for entry in entries)
     for entry in entries:
         if splits and entry.split is None:
@@ -177,7 +182,30 @@ def _read_records(parts: Parts, read: Callable[[Path], Records]) -> Reading:
     return reading
 
 
-def _entry(record: Fields, where: str, file_split: str | None, reading: Reading) -> Entry:
+def _check_blank(entries: list[Entry], blank: dict[int, list[Any]], reading: Reading) -> None:
+    """Report what has no caption, but in a blind test: where nothing of its split has one.
+
+    Args:
+        entries: those without any field of captions are taken out.
+        blank: what stands for the captions of those that have none, by their places.
+    """
+    captioned = {entry.split for entry in entries if entry.captions}
+    nameless = set()
+    for place, values in blank.items():
+        entry = entries[place]
+        # A field without captions is left blank; one that is not there may have another name.
+        if entry.split in captioned or (entry.split in (None, "train") and not values):
+            entry.captions = reading.usable(values, entry.image, entry.where)
+            if not values:
+                reading.records.report(entry.where, 'no "captions"')
+                nameless.add(place)
+    entries[:] = [entry for place, entry in enumerate(entries) if place not in nameless]
+
+
+def _entry(
+    record: Fields, where: str, file_split: str | None, reading: Reading
+) -> tuple[Entry, list[Any]]:
+    """The image of a record with its captions, and the values of its caption fields."""
     fields = _fields(tuple(record))
     image = None if fields.image is None else record[fields.image]
     if not isinstance(image, str):
@@ -186,13 +214,12 @@ def _entry(record: Fields, where: str, file_split: str | None, reading: Reading)
     if split is not None and not isinstance(split, str):
         raise Damage('the "split" is not text')
     values = [record[name] for name in fields.captions]
-    if not values:
-        raise Damage('no "captions"')
     # Where there are several fields, an image may have fewer captions.
-    values = [value for value in values if not _is_blank(value)] or values[:1]
-    captions = reading.usable(chain.from_iterable(map(captions_in, values)), image, where)
+    written = [value for value in values if not _is_blank(value)]
+    captions = reading.usable(chain.from_iterable(map(captions_in, written)), image, where)
     facts = record["scene"] if isinstance(record.get("scene"), dict) else None
-    return Entry(image.strip(), captions, split_name(split) if split else None, where, facts=facts)
+    split = split_name(split) if split else None
+    return Entry(image.strip(), captions, split, where, facts=facts), written or values[:1]
 
 
 def _is_blank(value: Any) -> bool:

@@ -151,3 +151,20 @@ class ImageFolder:
         if not is_unicode(path):
             raise Damage(f"{name} has a lone surrogate in it")
         return path
+
+
+class ImageNames(ImageFolder):
+    """A folder whose files are not looked at, and need not be there: every name is that of a file.
+
+    Args:
+        root: the folder that the names are relative to.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._absolute = {os.path.abspath(root), os.path.realpath(root)}
+        self.files = set()
+
+    def locate(self, image: str, folder: str | None = None) -> tuple[str, str]:
+        name = self._inside(posixpath.join(folder, image) if folder else image)
+        return name, name

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
+from common.cli.scores import ScoringOptions
 from common.config.bounds import Bounds, Count, DropoutRate, Fraction, Positive, Rate, Size
 from common.config.changes import MAY_CHANGE
 from common.config.marks import BASIC, HIDDEN, LOCAL, POSITIONAL, File, Folder, Group, Metavar
@@ -156,3 +157,27 @@ class LogprobOptions(TrainedOptions):
     the caption."""
     features: Folder | None = None
     """Folder of features of the pictures, by their names, for a run that was trained on features."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreOptions(ScoringOptions):
+    """Score captions, whoever wrote them, by the reference captions of a data set.
+
+    Neither its pictures nor a run are needed."""
+
+    captions: Annotated[str, POSITIONAL]
+    """A file of captions, or - for standard input: JSON lines, as evaluate and caption --json write
+    them; COCO results; one JSON object from image to caption; a table; or what caption prints; plain or
+    .gz. Images are named by their official id, or by their name with or without folder and ending."""
+    data: Annotated[str, BASIC, Metavar("DIR")]
+    """Folder of the data set that has the references, whose format is recognised."""
+    split: Annotated[str, BASIC] = "val"
+    """Which part of the data: val, test, or any other split."""
+    subset: Annotated[bool, BASIC] = False
+    """Score the images that have a caption in the file, where others of the split have none."""
+    tokens: bool = False
+    """The captions are tokens already, with blanks between them: compare them as they are."""
+    format: Format | None = None
+    """Format of the data, if it is not recognised."""
+    max_problems: Fraction = 0.01
+    """Fraction of the rows and of the captions of the data set that may be damaged."""

@@ -15,10 +15,11 @@ from captioning.backbone import Backbone
 from captioning.captioner import Captioner, build_model, make_transform
 from captioning.data import CaptionData, CaptionedImage, captions_digest, load
 from captioning.encoder import ImageEncoder
-from captioning.evaluation import SCORES, evaluate, generated_scenes, show_captions
+from captioning.evaluation import SCORES, evaluate, show_captions
 from captioning.examples import CaptionExamples
 from captioning.inputs import make_inputs, open_features
 from captioning.options import KIND, TrainOptions
+from captioning.score import generated_scenes
 from common.cli.command_line import check_file
 from common.data.damage import Tally
 from common.errors import UserError
@@ -83,11 +84,11 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
         return Captioner(model, transform, language, search, precision, features, options.longest)
 
     language = kept.get_several(
-        "", Language, lambda: build_language(data().split("train"), options)
+        "", Language, lambda: build_language(data().captioned("train"), options)
     )
 
     def longest_caption() -> tuple[int, ...]:
-        texts = captions_of(data().split("train"))
+        texts = captions_of(data().captioned("train"))
         longest = max(len(language.tokenizer.encode(text)) for text in texts)
         return (min(longest, options.max_words),)
 
@@ -120,6 +121,8 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
         captioner, (captions, images) = captioner_of(model), examples(model, split)
         shown = images[: options.shown_images]
         evaluation = evaluate(captioner, images, captions.inputs, shown=len(shown), **how)
+        if not len(captions):  # there are no references
+            return evaluation
         batches = captions.batches(0, batch_size=2 * options.training.batch_size, shuffle=False)
         tokens = f"{len(language.vocabulary):,} ({options.text.tokenizer})"
         return replace(
@@ -188,16 +191,19 @@ def check_data(options: TrainOptions, data: CaptionData, kept: Kept) -> None:
     Raises:
         UserError: they cannot be used.
     """
-    validation = data.split("val")[: options.validation_images]
+    validation = data.captioned("val")[: options.validation_images]
     if options.monitor == "true_captions" and not generated_scenes(validation):
         raise UserError("--monitor true_captions is of generated scenes; choose another metric.")
-    digests = {"train": captions_digest(data.split("train")), "val": captions_digest(validation)}
+    digests = {
+        "train": captions_digest(data.captioned("train")),
+        "val": captions_digest(validation),
+    }
     kept.same("data.json", digests)
 
 
 def monitor_notes(options: TrainOptions, data: CaptionData) -> Iterator[str]:
     """A line where the monitored metric says little of the validation images."""
-    count = len(data.split("val")[: options.validation_images])
+    count = len(data.captioned("val")[: options.validation_images])
     if options.monitor == "cider_d" and count < FEW_FOR_CIDER:
         alone = "is always 0 for one image" if count == 1 else "says little for so few"
         yield (
@@ -224,8 +230,8 @@ def build_language(images: Sequence[CaptionedImage], options: TrainOptions) -> L
 
 def text_notes(language: Language, data: CaptionData, options: TrainOptions) -> Iterator[str]:
     """What a user should know of the tokenizer: a line for each thing that it does not suit."""
-    tokenizer, validation = language.tokenizer, data.split("val")[: options.validation_images]
-    yield from words_told_apart(tokenizer, captions_of(data.split("train")), "captions")
+    tokenizer, validation = language.tokenizer, data.captioned("val")[: options.validation_images]
+    yield from words_told_apart(tokenizer, captions_of(data.captioned("train")), "captions")
     yield from capitals_unused(tokenizer, "captions")
     references = list(captions_of(validation))
     compared, _ = caption_words(references, tokens=options.text.tokenizer == "whitespace")

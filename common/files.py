@@ -264,6 +264,19 @@ def read_text(path: str | os.PathLike[str], *, links: bool = True) -> str:
                 f"{path} has more than {LONGEST_TEXT >> 20:,} MB: too much for one text."
             )
         data = file.read()
+    return decode_text(data, path)
+
+
+def decode_text(data: bytes, path: str | os.PathLike[str]) -> str:
+    """The text that is UTF-8 in bytes, with or without a byte-order mark.
+
+    Args:
+        data: the bytes.
+        path: the file that they are of, for the message.
+
+    Raises:
+        UserError: it is not UTF-8 (the line is named).
+    """
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

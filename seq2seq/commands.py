@@ -6,17 +6,15 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
-from io import BufferedReader
 from itertools import islice, zip_longest
 from pathlib import Path
-from typing import cast
 
 from PIL.Image import Image
 
 from common.cli.command_line import check_output, check_picture, note_unknown, print_metrics
 from common.cli.likelihood import print_likelihoods
 from common.data.damage import Damage
-from common.data.reading import byte_lines, decode_line
+from common.data.reading import byte_lines, decode_line, lines_of
 from common.errors import UserError, printable
 from common.evaluation.pages import named, pages, write_pages
 from common.files import atomic_write
@@ -173,22 +171,12 @@ class Prefixes:
 def read_lines(name: str) -> Iterator[str]:
     r"""The lines of a file, or of standard input if it is called -; a line ends at \n alone.
 
-    A pipe that is named is read too, as the shell has it for <(...): each line is needed once. What is
-    not UTF-8 is replaced and reported, so that the lines stay in step.
+    What is not UTF-8 is replaced and reported, so that the lines stay in step.
 
     Raises:
-        UserError: there is no such file, or as `byte_lines`.
+        UserError: as `lines_of`.
     """
-    if name == "-" and sys.stdin is None:
-        raise UserError("standard input is closed: name a file to translate.")
-    if name != "-" and not os.path.exists(name):
-        raise UserError(
-            f"{name}: there is no such file. Name a text file, or - for standard input."
-        )
-    stream = cast(BufferedReader, sys.stdin.buffer) if name == "-" else None
-    if stream is None and not (os.path.isfile(name) or os.path.isdir(name)):
-        stream = open(name, "rb")  # noqa: SIM115 (`byte_lines` closes it)
-    for number, line in enumerate(byte_lines(Path(name), stream), 1):
+    for number, line in enumerate(lines_of(name, "translate"), 1):
         try:
             yield decode_line(line)
         except Damage as damage:

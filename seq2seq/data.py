@@ -83,6 +83,11 @@ class ParallelText:
         pairs = zip(sources, targets, strict=True)
         return np.fromiter(map(hash, pairs), np.int64, len(sources))[usable]
 
+    @property
+    def blind(self) -> bool:
+        """Whether no sentence has a translation."""
+        return len(self) > 0 and not self.words[1]
+
     def __len__(self) -> int:
         return self._length
 
@@ -159,7 +164,9 @@ def survey(
 def notes(texts: dict[str, ParallelText], hashes: dict[str, np.ndarray]) -> Iterator[str]:
     """What a user should know of, and need not put right: empty, repeated and leaked pairs."""
     for name, text in texts.items():
-        if text.empty:
+        if text.blind:
+            yield f"{name}: no sentence has a reference translation"
+        elif text.empty:
             yield f"{name}: {text.empty:,} pairs have an empty side"
         if repeated := int((hashes[name][1:] == hashes[name][:-1]).sum()):
             yield f"{name}: {repeated:,} pairs are there more than once"
@@ -187,6 +194,20 @@ class ParallelData(DataSet[ParallelText]):
         " A split is a file, or a pair of files, that is called so: add it, or name the files after "
         "no split, and 5 % of the pairs become val."
     )
+
+    def translated(self, name: str) -> ParallelText:
+        """The pairs of a split that has translations.
+
+        Raises:
+            UserError: as `split`; or it has none, as a blind test has.
+        """
+        text = self.split(name)
+        if text.blind:
+            raise UserError(
+                f"the {len(text):,} sentences of {name} in {self.name} have no translations: they can "
+                "be translated, but not learnt from, and what is written cannot be scored."
+            )
+        return text
 
     def table(self) -> list[str]:
         """The pairs and the words of each split."""

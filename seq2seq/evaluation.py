@@ -13,12 +13,13 @@ from common.decoding.search import Search
 from common.evaluation.charts import png
 from common.evaluation.heat_map import heat_map
 from common.evaluation.pages import pages
-from common.evaluation.translation import Tokenization, score_translations
+from common.evaluation.translation import Tokenization, TranslationScores
 from common.models.writer import Call, Sentence
 from common.progress import Bar
 from common.training.task import Evaluation
 from common.training.tracking import Tracker
 from seq2seq.data import Pair
+from seq2seq.score import score_texts
 from seq2seq.translator import Translator
 
 # The metrics that TensorBoard shows together, by the title of their chart; see `writing_task`.
@@ -43,8 +44,8 @@ def evaluate(
     """Translate every source by search and score the translations against the references.
 
     The metrics are bleu and chrf on sacreBLEU's scale of 0 to 100, with their signatures, exact_match
-    (fraction of 1), tokens (mean length of a translation) and seconds. The outputs are the
-    translations of each sentence, best first.
+    (fraction of 1), tokens (mean length of a translation) and seconds; where no sentence has a
+    reference, the last two alone. The outputs are the translations of each sentence, best first.
 
     Args:
         translator: the model, which never sees the references.
@@ -74,10 +75,10 @@ def evaluate(
     seconds = time.perf_counter() - start
 
     written = [best[0].text for best in found]
-    # Both, since a model of lower case writes capitals in AT&T.
-    both = written, [pair.target for pair in pairs]
-    scored = [[text.lower() for text in texts] if lowercase else texts for texts in both]
-    scores = score_translations(*scored, lowercase=lowercase, tokenize=tokenize)
+    scores, notes = TranslationScores({}, {}), ["no scores: these sentences have no references"]
+    if has_references(pairs):
+        references = [[pair.target] for pair in pairs]
+        scores, notes = score_texts(written, references, lowercase, tokenize), []
     tokens = float(np.mean([len(best[0].tokens) for best in found])) if found else 0.0
     metrics = scores.metrics | {"tokens": tokens, "seconds": seconds}
     lines = "".join(text.replace("\n", " ") + "\n" for text in written)
@@ -87,9 +88,14 @@ def evaluate(
         files["alignments.png"] = png(page)
     more = {"replace_unknown": True} if replace_unknown else {}
     return Evaluation(
-        metrics, scores.signatures, files=files,
+        metrics, scores.signatures, files=files, notes=notes,
         recorded={**translator.recorded(search, call), **more, **(recorded or {})}, outputs=found,
     )  # fmt: skip
+
+
+def has_references(pairs: Sequence[Pair]) -> bool:
+    """Whether any sentence has a translation; those of a blind test have none."""
+    return any(pair.target.strip() for pair in pairs)
 
 
 def show_translations(

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from common.data.damage import Damage
 from common.data.formats import Format, Parts, by_split, only, plain_name, with_suffix
-from common.data.pairs import AlignedLines, PairReader, RecordPairs, texts_in
+from common.data.pairs import AlignedLines, PairReader, RecordPairs, SourceLines, texts_in
 from common.data.reading import check_readable, first_lines
 from common.data.records import (
     Fields,
@@ -28,7 +28,8 @@ from common.data.records import (
 )
 from common.data.splits import split_name
 from common.errors import UserError
-from seq2seq.columns import choose, choose_columns, is_text, names_columns
+from seq2seq.blind import is_blind, names_of_texts, names_split, with_blind, without_target
+from seq2seq.columns import choose, choose_columns, names_columns
 
 
 @dataclass
@@ -70,8 +71,17 @@ def _by_stem(files: Sequence[Path]) -> dict[str, dict[str, Path]]:
 
 
 def _find_lines(files: Sequence[Path]) -> list[Path]:
-    stems = _by_stem(files).values()
-    return [file for languages in stems if len(languages) > 1 for file in languages.values()]
+    stems = _by_stem(files)
+    known = {language for each in stems.values() if len(each) > 1 for language in each}
+    if not known and not with_suffix(files, ".jsonl", ".csv", ".tsv", ".tab", ".txt"):
+        # Sources alone, whose translations are to be found.
+        known = {language for each in stems.values() for language in each}
+    used = [
+        each
+        for stem, each in stems.items()
+        if len(each) > 1 or (names_split(stem) and known.intersection(each))
+    ]
+    return [file for each in used for file in each.values()]
 
 
 def read_lines(files: list[Path], source: str | None, target: str | None) -> Reading:
@@ -80,23 +90,23 @@ def read_lines(files: list[Path], source: str | None, target: str | None) -> Rea
     # The languages are those of the training text, if there is one: other files may have others.
     train = [stem for stem in stems if split_name(stem) == "train"]
     there = [name for stem in train or stems for name in stems[stem]]
-    source, target = choose(files[0].parent, there, source, target, "languages")
+    if not (source and target and {*there} == {source}):
+        source, target = choose(files[0].parent, there, source, target, "languages")
     reading = Reading(source, target)
     both = {stem: each for stem, each in stems.items() if {source, target} <= set(each)}
-    for stem in stems.keys() - both.keys():
+    blind = without_target(stems, source, both)
+    for stem in stems.keys() - both.keys() - blind.keys():
         reading.notes.append(f"left out, because {source} or {target} is missing: {stem}")
     splits: dict[str | None, str] = {}
     for stem, each in both.items():
-        split = split_name(stem) if len(both) > 1 or _names_split(stem) else None
+        split = split_name(stem) if len(both) > 1 or names_split(stem) else None
         if split in splits:
             only([both[splits[split]][source], each[source]], f"text of the split {split}")
         splits[split] = stem
         reading.readers.append(AlignedLines(each[source], each[target], split))
+    for stem, file in blind.items():
+        reading.readers.append(SourceLines(file, split_name(stem)))
     return reading
-
-
-def _names_split(stem: str) -> bool:
-    return re.search("train|dev|val|test|eval", stem.lower()) is not None
 
 
 # ---- phrases: generated, English and Korean, as `common.synthetic.phrases` writes them
@@ -133,9 +143,11 @@ def _reading(
     read: Callable[[Path], Records],
     notes: Iterable[str],
 ) -> Reading:
-    readers: list[PairReader] = [
-        RecordPairs(path, read, *languages, split) for split, path in parts
-    ]
+    readers: list[PairReader] = []
+    for split, path in parts:
+        records = (texts_in(each) for _, each in read(path) if not isinstance(each, Damage))
+        blind = is_blind(split, records, languages[0])
+        readers.append(RecordPairs(path, read, *languages, split, blind))
     return Reading(*languages, readers, [*notes])
 
 
@@ -160,8 +172,7 @@ def _usual_names(path: Path, names_in: Callable[[str], list[str]], *named: str |
 
 
 def _find_jsonl(files: Sequence[Path]) -> list[Path]:
-    lines = with_suffix(files, ".jsonl")
-    return [file for file in lines if len(_usual_names(file, _text_keys)) > 1]
+    return with_blind({f: _usual_names(f, _text_keys) for f in with_suffix(files, ".jsonl")})
 
 
 def _text_keys(line: str) -> list[str]:
@@ -170,7 +181,7 @@ def _text_keys(line: str) -> list[str]:
         texts = texts_in(json_object(line))
     except Damage:
         return []
-    return [key for key, text in texts.items() if isinstance(text, str) and is_text(key)]
+    return names_of_texts(texts)
 
 
 def read_jsonl(files: list[Path], source: str | None, target: str | None) -> Reading:
@@ -186,7 +197,7 @@ def read_jsonl(files: list[Path], source: str | None, target: str | None) -> Rea
 
 
 def _find_csv(files: Sequence[Path]) -> list[Path]:
-    tables = [file for file in with_suffix(files, ".csv") if len(_columns(file)) > 1]
+    tables = with_blind({file: _columns(file) for file in with_suffix(files, ".csv")})
     return tables or [
         file
         for file in with_suffix(files, ".tsv", ".tab", ".txt")
@@ -214,8 +225,9 @@ def read_csv(files: list[Path], source: str | None, target: str | None) -> Readi
     languages, notes = choose_columns(
         first.path, first.columns, _some(first), source, target, "columns"
     )
-    for table in (Table(path) for _, path in parts):
-        if not set(languages) <= set(table.columns):
+    for split, table in ((split, Table(path)) for split, path in parts):
+        blind = is_blind(split, [dict.fromkeys(table.columns, "")], languages[0])
+        if not blind and not set(languages) <= set(table.columns):
             raise UserError(
                 f"{table.path}:{table.header}: the first line must name the columns "
                 f"{', '.join(languages)}."

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
+from common.cli.scores import ScoringOptions
 from common.config.bounds import Bounds, Count, DropoutRate, Fraction, Layers, Positive, Size
 from common.config.changes import MAY_CHANGE, MayChange
 from common.config.marks import BASIC, LOCAL, POSITIONAL, File, Folder, Group, Metavar
@@ -220,3 +221,20 @@ class LogprobOptions(TrainedOptions):
     """A text file, plain or .gz, one sentence a line; - for standard input."""
     translations: Annotated[str, POSITIONAL]
     """A text file with the translation of each line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreOptions(ScoringOptions):
+    """Score translations, whoever wrote them, by reference translations, line by line."""
+
+    file: Annotated[str, POSITIONAL]
+    """A text file of translations, plain or .gz, one a line; - for standard input."""
+    references: Annotated[tuple[str, ...], POSITIONAL, Metavar("REFERENCE")]
+    """Files of reference translations, with the same lines; more than one where a sentence has several
+    references."""
+    lowercase: Annotated[bool, BASIC] = False
+    """Score lower-cased text, as the evaluation of a model that writes lower case does."""
+    bleu_tokenize: Annotated[Tokenization | None, BASIC] = None
+    """How BLEU finds words, as its signature says; by default zh or char for the languages without
+    blanks, which are known by the ending of the first reference or by its text, and 13a for all
+    others."""

@@ -60,7 +60,7 @@ def prepare(
     Raises:
         UserError: the training split is missing, or too small for the vocabulary.
     """
-    train = data.split("train")
+    train = data.translated("train")
     names = f"{data.name}-{data.source_language}-{data.target_language}"
     given = {side: subwords.get(side) or options.of_side(side).given_model() for side in SIDES}
     more: list[object] = [

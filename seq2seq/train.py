@@ -40,7 +40,7 @@ from common.training import session
 from common.training.task import Evaluation, Task
 from seq2seq.data import Pair, ParallelData, ParallelText, load
 from seq2seq.encoder import SentenceEncoder
-from seq2seq.evaluation import SCORES, evaluate, show_translations
+from seq2seq.evaluation import SCORES, evaluate, has_references, show_translations
 from seq2seq.examples import TranslationExamples
 from seq2seq.files import files_named, load_files, refuse_other_data
 from seq2seq.options import KIND, TextOptions, TrainOptions
@@ -99,7 +99,7 @@ def make_task(
 
     @cache
     def learnt() -> TranslationExamples:
-        training, validation = data().split("train"), data().split("val")
+        training, validation = data().translated("train"), data().translated("val")
         kept.same("data.json", {"train": training.digest, "val": validation.digest})
         pairs, _ = scored("val")  # what cannot be scored is refused before training begins
         notes = text_notes(source, target, training, pairs, options)
@@ -138,6 +138,8 @@ def make_task(
         scoring = options.scoring([pair.target for pair in pairs])
         how = {"shown": len(shown), **scoring, **how}
         evaluation = evaluate(translator, pairs, **how)
+        if not has_references(pairs):
+            return evaluation
         batches = examples.batches(
             0, batch_size=2 * options.training.batch_size, max_tokens=MAX_READ, shuffle=False
         )

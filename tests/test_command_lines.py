@@ -18,8 +18,9 @@ from experiments.__main__ import SHAPES, experiments
 
 COMMANDS = [
     ["captioning"], ["captioning", "train"], ["captioning", "evaluate"], ["captioning", "caption"],
-    ["captioning", "logprob"], ["seq2seq", "logprob"],
+    ["captioning", "logprob"], ["seq2seq", "logprob"], ["captioning", "score"],
     ["seq2seq"], ["seq2seq", "train"], ["seq2seq", "evaluate"], ["seq2seq", "translate"],
+    ["seq2seq", "score"],
     ["experiments.caption_flickr8k"], ["experiments.caption_flickr8k", "attention"],
     ["experiments.translate_multi30k"], ["experiments.translate_multi30k", "small"],
     ["experiments.demo"], ["experiments.benchmarks"], ["experiments.benchmarks", "compare"],
@@ -73,6 +74,8 @@ def test_a_wrong_option_is_refused_at_once(command):
     writers = ("evaluate", "caption", "translate", "experiments.reproduce")
     needed = ["RUN", "FILE"] if command[-1] in writers else []
     needed = ["OTHER"] if command[-1] == "compare" else needed
+    if command[-1] == "score":
+        needed = ["FILE", "--data", "DIR"] if command[0] == "captioning" else ["FILE", "REFERENCE"]
     refused = run(*command, *needed, "--no-such-option")
     assert refused.returncode == 2
     assert "no-such-option" in refused.stderr
@@ -143,6 +146,24 @@ def test_what_writes_takes_the_run_first(command, basic):
     assert names(found["basic options"]) == basic.split()
     assert "By default as in the run." in found["search options"]
     assert "(default" not in found["search options"]
+
+
+@pytest.mark.parametrize("pipeline", ["captioning", "seq2seq"])
+def test_scoring_imports_no_network(pipeline, tmp_path):
+    """PyTorch takes seconds, and a score needs references alone."""
+    (tmp_path / "written").write_text('{"1": "a dog runs"}\n')
+    (tmp_path / "val.jsonl").write_text('{"image": "1.jpg", "captions": ["a dog ran"]}\n')
+    needed = (
+        ["--data", str(tmp_path)] if pipeline == "captioning" else [str(tmp_path / "val.jsonl")]
+    )
+    program = PROGRAM.replace(str(SLOW), "('torch', 'torchvision', 'matplotlib', 'tensorboard')")
+    program = program.replace("sys.argv[0]", repr(pipeline), 1)
+    done = subprocess.run(
+        [sys.executable, "-c", program, "score", str(tmp_path / "written"), *needed],
+        capture_output=True, text=True, cwd=Path(__file__).parents[1],
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "bleu" in done.stdout
 
 
 def test_presets_are_listed_with_a_line_each():

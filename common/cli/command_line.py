@@ -14,6 +14,7 @@ from common.cli.arguments import Option, Parser, options_of, read_arguments
 from common.cli.beginning import Beginning, begin, refuse_typed_changes, typed_early
 from common.config.marks import File
 from common.config.plain import defaults, dotted, from_dict, nested, of_today, restored
+from common.decoding.search import BeamSearch, Greedy, Sampling
 from common.errors import UserError, printable, run_command
 from common.files import expanded, read_json
 from common.models.options import WritingOptions
@@ -118,6 +119,7 @@ def parse_options(
 
         search = Run.open(given["run"], kind).read_config(trained).search
         start |= dotted({"search": dataclasses.asdict(search)})
+        check_search(given, str(start["search.search"]))
     values = start | given
     values.pop("config", None)
     made = from_dict(options, nested(values), "")
@@ -126,6 +128,31 @@ def parse_options(
     if isinstance(made, WritingOptions):
         made.search.strategy()
     return made
+
+
+def check_search(given: Mapping[str, Any], search: str) -> None:
+    """Refuse an option of another search than the one that writes: it would change nothing.
+
+    Args:
+        given: the values that were given, by dotted names.
+        search: of the run: beam, greedy or sampling.
+
+    Raises:
+        UserError: there is one.
+    """
+    search = given.get("search.search", search)
+    strategies = {"beam": BeamSearch, "greedy": Greedy, "sampling": Sampling}
+    of_each = {
+        name: {field.name for field in dataclasses.fields(each)}
+        for name, each in strategies.items()
+    }
+    for name in (each.removeprefix("search.") for each in given if each.startswith("search.")):
+        others = [each for each, names in of_each.items() if name in names]
+        if others and search not in others:
+            raise UserError(
+                f"--{name.replace('_', '-')} is an option of --search {others[0]}, and the search is "
+                f"{search}: add --search {others[0]}, or leave it out."
+            )
 
 
 def presets(options: type) -> dict[str, Path]:
@@ -172,7 +199,12 @@ def read_config(name: str, options: type, kind: str | None = None) -> dict[str, 
 
 
 def run_program(
-    package: str, commands: Mapping[str, type[Any]], kind: str, *, description: str
+    package: str,
+    commands: Mapping[str, type[Any]],
+    kind: str,
+    *,
+    description: str,
+    apart: Sequence[str] = (),
 ) -> None:
     """Run the command that the arguments of this process name: a function of the module `commands` of
     a package, called with its options.
@@ -182,12 +214,15 @@ def run_program(
     Args:
         package: its name, which is that of the program too.
         commands, kind, description: as `parse` takes them.
+        apart: commands in modules of their own names, which need no PyTorch.
     """
 
     def main() -> None:
         options = parse(commands, kind, prog=f"python -m {package}", description=description)
         with quietly(getattr(options, "quiet", False)):
-            getattr(import_module(f"{package}.commands"), sys.argv[1])(options)
+            name = sys.argv[1]
+            module = import_module(f"{package}.{name if name in apart else 'commands'}")
+            getattr(module, name)(options)
 
     run_command(main)
 
@@ -216,13 +251,18 @@ def run_options(
 
 
 def print_metrics(evaluation: Evaluation) -> None:
+    """Print what an evaluation found; see `print_scores`."""
+    print_scores(evaluation.metrics, evaluation.signatures, evaluation.notes)
+
+
+def print_scores(
+    metrics: Mapping[str, float], signatures: Mapping[str, str], notes: Sequence[str] = ()
+) -> None:
     """Print each metric by its name, with its signature, if it has one: how it was computed; and what is
     to be noted of them."""
-    for name, value in evaluation.metrics.items():
-        print(
-            f"{name:<18}{value:>10.4f}  {evaluation.signatures.get(name, '')}".rstrip(), flush=True
-        )
-    for note in evaluation.notes:
+    for name, value in metrics.items():
+        print(f"{name:<18}{value:>10.4f}  {signatures.get(name, '')}".rstrip(), flush=True)
+    for note in notes:
         print(note, flush=True)
 
 

@@ -105,6 +105,32 @@ class AlignedLines:
             count += len(sources)
 
 
+@dataclass(frozen=True)
+class SourceLines:
+    """A file of sentences whose translations are not there, a blind test: all targets are empty.
+
+    Args:
+        source: the file, plain or `.gz`.
+        split: of the sentences.
+    """
+
+    source: Path
+    split: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.source.name
+
+    def blocks(self, damage: Tally) -> Iterator[Block]:
+        """See `PairReader`."""
+        lines, count = byte_lines(self.source), 0
+        while sources := list(islice(lines, _BLOCK)):
+            damage.total += len(sources)
+            damage.problems += _empty_damaged(self.source, sources, count).values()
+            yield Block(sources, [b""] * len(sources), [self.split] * len(sources))
+            count += len(sources)
+
+
 def _empty_damaged(path: Path, lines: list[bytes], before: int) -> dict[int, str]:
     """Replace the lines that are not UTF-8 by empty ones, in place.
 
@@ -141,6 +167,7 @@ class RecordPairs:
         read: reads its records.
         source, target: the fields of the sentences.
         split: of the pairs that name none. If it is None, all pairs name their split, or none.
+        blind: the records have no targets, as those of a blind test: all targets are empty.
     """
 
     path: Path
@@ -148,6 +175,7 @@ class RecordPairs:
     source: str
     target: str
     split: str | None = None
+    blind: bool = False
 
     @property
     def name(self) -> str:
@@ -168,7 +196,8 @@ class RecordPairs:
                 if isinstance(fields, Damage):
                     raise fields
                 texts, split = texts_in(fields), _split_in(fields)
-                source, target = _line_in(texts, self.source), _line_in(texts, self.target)
+                source = _line_in(texts, self.source)
+                target = b"" if self.blind else _line_in(texts, self.target)
                 named = split is not None if named is None else named
                 if self.split is None and named != (split is not None):
                     raise Damage("has a split" if split else 'no "split", which other pairs have')

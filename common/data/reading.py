@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
+import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
@@ -65,6 +67,30 @@ def byte_lines(path: Path, stream: io.BufferedReader | None = None) -> Iterator[
             raise UserError(
                 f"{path}: a damaged or incomplete gzip file ({error}). Fetch it again."
             ) from None
+
+
+def lines_of(name: str, what: str) -> Iterator[bytes]:
+    r"""The lines of what a command line names, as `byte_lines`: a file, or standard input, called -.
+
+    A pipe that is named is read too, as the shell has it for <(...): each line is needed once.
+
+    Args:
+        name: of it.
+        what: to do with it, for the message: "translate".
+
+    Raises:
+        UserError: there is no such file, or as `byte_lines`.
+    """
+    if name == "-" and sys.stdin is None:
+        raise UserError(f"standard input is closed: name a file to {what}.")
+    if name != "-" and not os.path.exists(name):
+        raise UserError(
+            f"{name}: there is no such file. Name a text file, or - for standard input."
+        )
+    stream = cast(io.BufferedReader, sys.stdin.buffer) if name == "-" else None
+    if stream is None and not (os.path.isfile(name) or os.path.isdir(name)):
+        stream = open(name, "rb")  # noqa: SIM115 (`byte_lines` closes it)
+    return byte_lines(Path(name), stream)
 
 
 def decode_line(line: bytes, errors: str = "strict") -> str:

@@ -71,6 +71,34 @@ def score_captions(
     return scores
 
 
+def score_each(
+    hypotheses: Mapping[str, str],
+    references: Mapping[str, Sequence[str]],
+    tokenize: Callable[[str], Sequence[str]] = coco_words,
+) -> dict[str, dict[str, float]]:
+    """The scores of each caption, as the COCO code gives them for single images.
+
+    The means of rouge_l and cider_d are the scores of the corpus. Those of bleu1 to bleu4 are not: for
+    the corpus, counts are summed before they are divided.
+
+    Args, errors: as `score_captions`.
+
+    Returns:
+        Image id -> the scores that `score_captions` names; CIDEr-D weighs words by how rare they are in
+        all of the references.
+    """
+    _check_ids(hypotheses, references)
+    words = [tokenize(text) for text in hypotheses.values()]
+    others = [[tokenize(text) for text in references[image]] for image in hypotheses]
+    whole = zip(words, others, rouge_l(words, others), cider_d(words, others), strict=True)
+    found = {}
+    for image, (one, candidates, rouge, cider) in zip(hypotheses, whole, strict=True):
+        scores = zip(ORDERS, bleu([one], [candidates]), strict=True)
+        found[image] = {f"bleu{n}": score for n, score in scores}
+        found[image] |= {"rouge_l": rouge, "cider_d": cider}
+    return found
+
+
 def bleu(hypotheses: Sequence[Words], references: Sequence[Sequence[Words]]) -> list[float]:
     """BLEU-1 to BLEU-4 of a corpus (Papineni et al. 2002), unsmoothed.
 

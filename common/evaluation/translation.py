@@ -123,8 +123,42 @@ def score_translations(
     )
 
 
-def bleu_metric(tokenize: Tokenization, lowercase: bool = False) -> BLEU:
+def score_each_translation(
+    hypotheses: Sequence[str],
+    references: Sequence[str] | Sequence[Sequence[str]],
+    *,
+    lowercase: bool = False,
+    tokenize: Tokenization = "13a",
+) -> tuple[list[dict[str, float]], str]:
+    """sacreBLEU's sentence BLEU and chrF of each translation; arguments and errors are those of
+    `score_translations`.
+
+    Their means are not the scores of the corpus, for which counts are summed before they are divided.
+
+    Returns:
+        bleu and chrf, 0 to 100, of each; and the signature of that BLEU, whose order is at most the
+        number of words (eff:yes).
+    """
+    from sacrebleu.metrics import CHRF
+
+    lists = _as_lists(hypotheses, references)
+    bleu, chrf = bleu_metric(tokenize, lowercase, sentences=True), CHRF(lowercase=lowercase)
+    found = []
+    for text, others in zip(hypotheses, lists, strict=True):
+        both = unicodedata.normalize("NFC", text), others
+        scores = bleu.sentence_score(*both).score, chrf.sentence_score(*both).score
+        found.append(dict(zip(("bleu", "chrf"), scores, strict=True)))
+    return found, str(bleu.get_signature())
+
+
+def bleu_metric(
+    tokenize: Tokenization, lowercase: bool = False, *, sentences: bool = False
+) -> BLEU:
     """sacreBLEU's metric; also the check, before any work, that a tokenization is usable.
+
+    Args:
+        tokenize, lowercase: as `score_translations` takes them.
+        sentences: for single sentences, which may have fewer words than `BLEU_ORDER`.
 
     Raises:
         UserError: "ja-mecab" or "ko-mecab" is not installed.
@@ -137,7 +171,7 @@ def bleu_metric(tokenize: Tokenization, lowercase: bool = False) -> BLEU:
         raise ValueError(f"tokenize is one of {', '.join(known)}, not {tokenize!r}")
     try:
         # force: without it, each call warns of text that looks tokenised; the score is the same.
-        return BLEU(lowercase=lowercase, tokenize=tokenize, force=True)
+        return BLEU(lowercase=lowercase, tokenize=tokenize, force=True, effective_order=sentences)
     except (ImportError, RuntimeError):
         raise UserError(
             f"BLEU by {tokenize} needs a library that is not installed. "

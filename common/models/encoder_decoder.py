@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any, TypedDict, Unpack
 
 import torch
@@ -19,7 +19,7 @@ from common.decoding.context import Context
 from common.decoding.decoder import RecurrentDecoder
 from common.decoding.hypotheses import Hypothesis
 from common.decoding.scheduled_sampling import ScheduledSampling
-from common.decoding.search import BeamSearch, Search
+from common.decoding.search import BeamSearch, Sampling, Search
 from common.models.tokens import token_loss
 from common.text.vocabulary import BOS, EOS, PAD
 from common.training.loss import Loss
@@ -96,6 +96,31 @@ class SearchCall(TypedDict, total=False):
     min_length: Lengths | None
     generator: torch.Generator | None
     keep_attention: bool
+
+
+def check_call(search: Any, call: Mapping[str, Any], known: Collection[str]) -> None:
+    """Say how a search is chosen where it is not a value, or where its values are arguments.
+
+    Args:
+        search: a strategy, or None.
+        call: the arguments by name.
+        known: the names that a call has.
+
+    Raises:
+        TypeError: there is another.
+    """
+    if not isinstance(search, Search | None):
+        raise TypeError(
+            "search is a strategy with its values, as BeamSearch(beam_size=5) or "
+            f"Sampling(num_samples=3), not {search!r}"
+        )
+    for name in call.keys() - known:
+        for strategy in (BeamSearch, Sampling):
+            if name in {each.name for each in fields(strategy)}:
+                raise TypeError(
+                    f"{name} is a value of a search: search={strategy.__name__}({name}={call[name]!r})"
+                )
+        raise TypeError(f"{name} is no argument of a search; they are {', '.join(sorted(known))}")
 
 
 class SentenceWriter(nn.Module):

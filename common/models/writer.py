@@ -23,7 +23,7 @@ from common.decoding.search import Search
 from common.errors import UserError
 from common.models.calls import Prefix, check_room, each_prefix
 from common.models.describe import describe
-from common.models.encoder_decoder import EncoderDecoder, SearchCall
+from common.models.encoder_decoder import EncoderDecoder, SearchCall, check_call
 from common.models.ensemble import EnsembleModel
 from common.runs.run import Run
 from common.text.language import Language
@@ -245,7 +245,9 @@ class Writer:
 
         Raises:
             UserError: a prefix is longer than its sentence may be.
+            TypeError: the search is no strategy, or an argument is none of a call.
         """
+        check_call(search, call, Call.__optional_keys__)
         call.setdefault("constraints", (Forbidden((UNK,)),))
         call.setdefault("precision", self.precision)
         search = search or self.search

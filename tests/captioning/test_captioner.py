@@ -31,6 +31,7 @@ from common.synthetic.scenes import write_scenes
 from common.text.vocabulary import Vocabulary
 from common.training.options import TrainingOptions
 from tests.commands import assert_refused_at_once, replace_words, run_here, run_module
+from tests.searches import OF_ANOTHER, SEARCHES, answers, assert_obeyed, assert_recorded
 from tests.tolerances import assert_same_sums, rounding, same_log_probability
 
 
@@ -131,6 +132,52 @@ def test_samples_constraints_and_bounds_are_of_a_call(run, scenes):
 
     (text,) = captioner.caption([path], Greedy(max_length=8), constraints=[begins_with_red])
     assert text.startswith("red")
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"search": "sampling"}, "search is a strategy with its values, as BeamSearch"),
+        ({"search": Sampling}, "search is a strategy with its values, as BeamSearch"),
+        ({"beam_size": 5}, r"beam_size is a value of a search: search=BeamSearch\(beam_size=5\)"),
+        ({"temperature": 0.5}, r"search=Sampling\(temperature=0.5\)"),
+        ({"forbidden": [5]}, "forbidden is no argument of a search; they are constraints, gen"),
+    ],
+    ids=str,
+)
+def test_how_a_search_is_chosen_is_said(run, scenes, how, message):
+    with pytest.raises(TypeError, match=message):
+        Captioner.from_run(run, device="cpu").caption(pictures(scenes), **how)
+
+
+@pytest.mark.parametrize("options", SEARCHES)
+def test_any_search_is_chosen_at_the_command_line(run, scenes, options):
+    """The same seed draws the same captions, and all that a search returns are printed."""
+    search = SEARCHES[options]
+    command = ["caption", run, scenes / "val", "--json", *options.split(), "--seed", 1]
+    first, again = run_here("captioning", *command), run_here("captioning", *command)
+    assert first.returncode == 0, first.stderr
+    assert first.stdout == again.stdout
+    found = [json.loads(line)["captions"] for line in first.stdout.splitlines()]
+    assert {len(best) for best in found} == {answers(search)}
+    assert_obeyed(search, [each["tokens"] for best in found for each in best])
+    if search["search"] == "Sampling":
+        assert run_here("captioning", *command[:-1], 2).stdout != first.stdout
+    command.remove("--json")
+    lines = run_here("captioning", *command).stdout.splitlines()
+    assert [line.split("\t")[-1] for line in lines] == [e["text"] for best in found for e in best]
+
+    done = run_here("captioning", "evaluate", run, *options.split(), "--seed", 1)
+    assert done.returncode == 0 and "cider_d" in done.stdout
+    newest = max(run.glob("evaluation-val-*.json"), key=os.path.getmtime)
+    assert_recorded(search, json.loads(newest.read_text()))
+
+
+@pytest.mark.parametrize(("options", "message"), OF_ANOTHER)
+def test_an_option_that_changes_nothing_is_refused(run, scenes, options, message):
+    for command in (["caption", run, scenes / "val"], ["evaluate", run]):
+        done = run_here("captioning", *command, *options.split())
+        assert done.returncode == 1 and message in done.stderr and not done.stdout
 
 
 def test_an_ensemble_of_a_run_with_itself_says_the_same(run, scenes, tmp_path):

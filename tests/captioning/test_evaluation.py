@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from captioning.data import CaptionedImage
-from captioning.evaluation import generated_scenes
+from captioning.score import generated_scenes
 from common.errors import UserError
 from common.synthetic.scenes import generate
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ from seq2seq import Translator
 from seq2seq.commands import read_lines
 from seq2seq.train import train
 from tests.commands import ROOT, on_the_cpu, replace_words, run_here, run_module
+from tests.searches import OF_ANOTHER, SEARCHES, answers, assert_obeyed, assert_recorded
 from tests.seq2seq.tiny import SENTENCES, tiny_options
 
 
@@ -82,6 +84,35 @@ def test_the_command_writes_one_line_for_each_line(run, tmp_path):
     text = "one\n\n" + "two " * 900  # a blank line, and one that is translated in parts
     done = command("translate", run, "-", "--n-best", 2, text=text)
     assert done.stdout.count("\n") == 6 and done.stdout.split("\n")[2:4] == ["", ""]
+
+
+@pytest.mark.parametrize("options", SEARCHES)
+def test_any_search_is_chosen_at_the_command_line(run, data, tmp_path, options):
+    """The same seed draws the same translations, and all that a search returns are printed."""
+    search = SEARCHES[options]
+    (tmp_path / "text").write_text("one two three\ncats four\n\nfour\n")
+    command = ["translate", run, tmp_path / "text", *options.split(), "--seed", 1]
+    first, again = run_here("seq2seq", *command), run_here("seq2seq", *command)
+    assert first.returncode == 0, first.stderr
+    assert first.stdout == again.stdout
+    lines = first.stdout.split("\n")[:-1]
+    count = answers(search)
+    assert len(lines) == 4 * count and lines[2 * count : 3 * count] == [""] * count
+    assert_obeyed(search, [line.split() for line in lines if line])
+    if search["search"] == "Sampling":
+        assert run_here("seq2seq", *command[:-1], 2).stdout != first.stdout
+
+    done = run_here("seq2seq", "evaluate", run, *options.split(), "--seed", 1)
+    assert done.returncode == 0 and "chrf" in done.stdout
+    newest = max(run.glob("evaluation-val-*.json"), key=os.path.getmtime)
+    assert_recorded(search, json.loads(newest.read_text()))
+
+
+@pytest.mark.parametrize(("options", "message"), OF_ANOTHER)
+def test_an_option_that_changes_nothing_is_refused(run, options, message):
+    for command in (["translate", run], ["evaluate", run]):
+        done = run_here("seq2seq", *command, *options.split())
+        assert done.returncode == 1 and message in done.stderr and not done.stdout
 
 
 def test_a_pipe_that_is_named_is_translated(run, tmp_path):

@@ -88,7 +88,7 @@ def test_two_languages_need_no_names_and_one_name_gives_the_other(tmp_path: Path
 
 
 def test_a_stem_without_one_of_the_languages_is_left_out(multi: Path) -> None:
-    (multi / "valid.fr.gz").unlink()
+    (multi / "valid.de.gz").unlink()
     data = load(multi, source="de", target="fr")
     assert list(data.splits) == ["train", "test_2016_flickr"]
     assert data.notes == ["left out, because de or fr is missing: valid"]

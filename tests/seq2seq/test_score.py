@@ -1,97 +1,164 @@
-"""The score of given translations: what a search gives the same tokens, alone and in any batch."""
+"""Scoring translations, whoever wrote them: those of `evaluate` get its scores."""
 
 from __future__ import annotations
 
+import gzip
+import io
+import json
+import os
+import sys
+from pathlib import Path
+from threading import Thread
+from unittest import mock
+
 import pytest
 
-from common.decoding import BeamSearch, Greedy, Sampling
 from common.errors import UserError
-from common.models.ensemble import EnsembleModel
-from seq2seq import Translator
+from seq2seq.options import ScoreOptions
+from seq2seq.score import score
 from tests.commands import run_here
-from tests.seq2seq.tiny import SENTENCES, WORDS
-from tests.tolerances import same_log_probability
 
-TEXTS = [text for text in SENTENCES if text.strip()]
-TERMS = 4 + len(WORDS) + 21
-
-
-@pytest.mark.parametrize("ensemble", [False, True])
-@pytest.mark.parametrize(
-    "search", [BeamSearch(beam_size=4, n_best=3), Greedy(), Sampling(num_samples=2)], ids=repr
-)
-def test_the_score_of_what_a_search_wrote_is_its_own(run, search, ensemble):
-    translator = Translator.from_run(run, *[run] * ensemble, device="cpu")
-    assert isinstance(translator.model, EnsembleModel) == ensemble
-    translator.model.double()
-    found = translator.translations(TEXTS, search, max_length=60)
-    flat = [(text, each) for text, best in zip(TEXTS, found, strict=True) for each in best]
-    scores = translator.score([text for text, _ in flat], [each.text for _, each in flat])
-    for (_, written), score in zip(flat, scores, strict=True):
-        assert score.tokens == written.tokens
-        assert len(score.log_probabilities) == len(written.tokens) + 1  # and the end token
-        if len(written.tokens) < 60:  # it ended by itself
-            same = same_log_probability(written.log_probability, terms=TERMS)
-            assert score.log_probability == same
+WRITTEN = ["A dog runs on the grass .", "", "two cats are asleep today", "nothing right"]
+FIRST = ["a dog runs on the grass .", "a man", "two cats sleep", "all of it wrong"]
+SECOND = ["the dog is running on grass .", "somebody", "two cats are asleep today", "wrong"]
 
 
-def test_a_pair_scores_the_same_alone_and_in_any_batch(run):
-    translator = Translator.from_run(run, device="cpu")
-    translator.model.double()
-    sources = ["one two three", "cats", "", "four four one two cats three", "zebra"]
-    targets = ["drei zwei", "katzen", "eins", "", "zebra eins"]
-    together = translator.score(sources, targets, batch_size=3)
-    for source, target, score in zip(sources, targets, together, strict=True):
-        (alone,) = translator.score([source], [target])
-        assert alone.tokens == score.tokens == [
-            token if token in WORDS.values() else "<unk>" for token in target.split()
-        ]  # fmt: skip
-        same = same_log_probability(score.log_probability, terms=TERMS)
-        assert alone.log_probability == same and score.log_probability < 0
-    assert translator.score([], []) == []
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    names = ["written.en", "first.en", "second.en.gz"]
+    for name, lines in zip(names, (WRITTEN, FIRST, SECOND), strict=True):
+        data = "".join(f"{line}\n" for line in lines).encode()
+        (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    return [tmp_path / name for name in names]
 
 
-def test_the_probabilities_of_all_that_may_follow_add_up_to_one(run):
-    import math
-
-    translator = Translator.from_run(run, device="cpu")
-    words = translator.target.vocabulary.tokens[4:]
-    firsts = [
-        translator.score(["one two"], [word])[0].log_probabilities[0] for word in (*words, "zebra")
-    ]
-    (nothing,) = translator.score(["one two"], [""])
-    # Padding and the start token are all that is left.
-    assert 0.9 < sum(map(math.exp, [*firsts, *nothing.log_probabilities])) <= 1 + 1e-5
-
-
-def test_what_cannot_be_scored_is_refused(run):
-    translator = Translator.from_run(run, device="cpu")
-    with pytest.raises(ValueError, match="1 texts to be scored for 2 sources"):
-        translator.score(["one", "two"], ["eins"])
-    with pytest.raises(TypeError, match="not one string"):
-        translator.score(["one"], "eins")
-    for pair in (["one", "eins " * 5001], ["one " * 5001, "eins"]):
-        with pytest.raises(UserError, match=r"text 2 or its source has 5,001 tokens"):
-            translator.score(["one", pair[0]], ["eins", pair[1]])
-
-
-def test_at_the_command_line_each_pair_has_a_line(run, tmp_path):
-    sources, targets = ["one two", "", "cats zebra"], ["zwei eins", "", "zebra katzen katzen"]
-    (tmp_path / "source").write_text("".join(f"{text}\n" for text in sources))
-    (tmp_path / "target").write_text("".join(f"{text}\n" for text in targets))
-    done = run_here("seq2seq", "logprob", run, tmp_path / "source", tmp_path / "target")
+def scored(*arguments: object) -> dict:
+    done = run_here("seq2seq", "score", *arguments, "--json")
     assert done.returncode == 0, done.stderr
-    lines = [line.split("\t") for line in done.stdout.splitlines()]
-    scores = Translator.from_run(run, device="cpu").score(sources, targets)
-    assert [float(first) for first, _ in lines] == pytest.approx(
-        [score.log_probability for score in scores], abs=1e-3
-    )
-    assert [count for _, count in lines] == ["2", "0", "3"]
-    assert "3 sentences, 5 tokens: log-probability -" in done.stderr
-    assert "1 tokens are not in the vocabulary" in done.stderr
+    return json.loads(done.stdout)
 
-    (tmp_path / "short").write_text("eins\n")
-    done = run_here("seq2seq", "logprob", run, tmp_path / "source", tmp_path / "short")
-    assert done.returncode == 1 and "differ in their number of lines" in done.stderr
-    done = run_here("seq2seq", "logprob", run, tmp_path / "source")
-    assert done.returncode == 2 and "missing: TRANSLATIONS" in done.stderr
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_what_evaluate_wrote_is_scored_as_evaluate_does(run, data, split):
+    """To the last digit, and under the same signatures."""
+    assert run_here("seq2seq", "evaluate", run, "--split", split).returncode == 0
+    evaluation = json.loads((run / f"evaluation-{split}.json").read_text())
+    found = scored(run / f"translations-{split}.txt", data / f"{split}.de.gz", "--lowercase")
+    assert found.pop("notes") == []
+    assert found.pop("signatures").items() <= evaluation["signatures"].items()
+    assert {"bleu", "chrf", "exact_match"} <= found.keys()
+    assert found == {name: evaluation[name] for name in found}
+
+
+def test_what_translate_prints_is_scored_from_standard_input(run, data, monkeypatch, capsys):
+    written = run_here("seq2seq", "translate", run, data / "val.en.gz").stdout
+    stream = io.BufferedReader(io.BytesIO(written.encode()))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(stream))
+    score(ScoreOptions(file="-", references=(str(data / "val.de.gz"),), lowercase=True))
+    evaluation = json.loads((run / "evaluation-val.json").read_text())
+    assert f"chrf              {evaluation['chrf']:>10.4f}  nrefs:1|" in capsys.readouterr().out
+
+
+def test_scores_are_those_of_sacrebleu(files):
+    import sacrebleu
+
+    found = scored(files[0], files[1])
+    assert found["bleu"] == sacrebleu.corpus_bleu(WRITTEN, [FIRST]).score
+    assert found["chrf"] == sacrebleu.corpus_chrf(WRITTEN, [FIRST]).score
+    assert found["signatures"]["bleu"].startswith("nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|")
+    several = scored(files[0], files[1], files[2], "--lowercase", "--bleu-tokenize", "intl")
+    assert (
+        several["bleu"]
+        == sacrebleu.corpus_bleu(WRITTEN, [FIRST, SECOND], lowercase=True, tokenize="intl").score
+    )
+    assert several["signatures"]["bleu"].startswith("nrefs:2|case:lc|eff:no|tok:intl|")
+    assert several["exact_match"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "tokens"),
+    [
+        ("x.ja", "犬が走る", "char"), ("x.zh", "狗跑了", "zh"), ("x.txt", "狗跑了", "char"),
+        ("x.de", "a", "13a"),
+    ],
+)  # fmt: skip
+def test_words_are_found_as_the_language_needs(tmp_path, name, text, tokens):
+    """As `evaluate` does, by the language; here that is the ending of the first reference."""
+    (tmp_path / name).write_text(f"{text}\n")
+    found = scored(tmp_path / name, tmp_path / name)
+    assert f"tok:{tokens}|" in found["signatures"]["bleu"]
+
+
+def test_scores_of_lines_are_those_of_sacrebleu(files, tmp_path):
+    import sacrebleu
+
+    items = tmp_path / "items.jsonl"
+    found = scored(files[0], *files[1:], "--items", items)
+    assert "eff:yes" in found["notes"][0] and "nrefs:2" in found["notes"][0]
+    lines = [json.loads(line) for line in items.read_text().splitlines()]
+    assert [line["line"] for line in lines] == [1, 2, 3, 4]
+    assert [line["translation"] for line in lines] == WRITTEN
+    for line, *references in zip(lines, FIRST, SECOND, strict=True):
+        text = line["translation"]
+        assert line["bleu"] == sacrebleu.sentence_bleu(text, references).score
+        assert line["chrf"] == sacrebleu.sentence_chrf(text, references).score
+    assert lines[2]["bleu"] == pytest.approx(100) and lines[1]["bleu"] == 0
+
+
+def test_a_pipe_that_is_named_is_scored(files, tmp_path):
+    """As the shell's <(...) is."""
+    os.mkfifo(tmp_path / "pipe")
+    text = files[0].read_text()
+    Thread(target=(tmp_path / "pipe").write_text, args=[text], daemon=True).start()
+    assert scored(tmp_path / "pipe", files[1]) == scored(files[0], files[1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("WRITTEN", "SHORT"), "written.en has 4 lines, but short has 1. Line n of one must be"),
+        (("WRITTEN", "FIRST", "SHORT"), "written.en has 4 lines, but short has 1"),
+        (("SHORT", "WRITTEN"), "short has 1 lines, but written.en has 4"),
+        (("EMPTY", "EMPTY"), "empty has no line"),
+        (("SHORT", "BLANK"), "blank: no reference in it, only blank lines"),
+        (("WRITTEN", "nowhere"), "nowhere: there is no such file"),
+        (("-", "-"), "standard input can be read once"),
+        (("WRITTEN", "LATIN"), "latin:2: not UTF-8 text (byte 0xe9). Convert the file to UTF-8"),
+        (("WRITTEN", "FIRST", "--items", "nowhere/items"), "there is no folder nowhere"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_scored_is_refused_in_one_line(
+    files, tmp_path, monkeypatch, arguments, message
+):
+    for name, content in (
+        ("short", b"one\n"), ("empty", b""), ("blank", b"\n"), ("latin", b"a\ncaf\xe9\nb\nc\n"),
+    ):  # fmt: skip
+        (tmp_path / name).write_bytes(content)
+    names = {"WRITTEN": "written.en", "FIRST": "first.en"}
+    monkeypatch.chdir(tmp_path)
+    given = [names.get(each, each.lower()) for each in arguments]
+    done = run_here("seq2seq", "score", *given)
+    assert done.returncode == 1 and not done.stdout
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    assert message in done.stderr
+
+
+def test_a_reference_is_needed():
+    done = run_here("seq2seq", "score", "written")
+    assert done.returncode == 2 and "missing: REFERENCE ..." in done.stderr
+
+
+def test_a_full_disk_leaves_the_scores_of_before(files, tmp_path, monkeypatch):
+    items = tmp_path / "items.jsonl"
+    items.write_text("before")
+    monkeypatch.setattr("common.cli.scores.json.dumps", mock.Mock(side_effect=OSError(28, "")))
+    with pytest.raises(OSError):
+        score(ScoreOptions(file=str(files[0]), references=(str(files[1]),), items=items))
+    assert items.read_text() == "before" and len(list(tmp_path.iterdir())) == 4
+
+
+def test_in_code_an_empty_file_is_refused_too(tmp_path):
+    (tmp_path / "empty").touch()
+    with pytest.raises(UserError, match="has no line"):
+        score(ScoreOptions(file=str(tmp_path / "empty"), references=(str(tmp_path / "empty"),)))

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from common.decoding import BeamSearch
+from common.decoding import BeamSearch, Greedy, Sampling
 from common.decoding.options import DecoderOptions
 from common.errors import UserError
 from common.models.options import LossOptions
@@ -51,6 +51,51 @@ def test_a_sentence_is_translated_the_same_alone_and_in_any_batch(run):
             assert one.log_probability == same_log_probability(
                 other.log_probability, terms=len(translator.target.vocabulary) + 21
             )
+
+
+def test_samples_constraints_and_bounds_are_of_a_call(run):
+    translator = Translator.from_run(run, device="cpu")
+
+    def drawn(seed: int) -> list[list[str]]:
+        generator = torch.Generator().manual_seed(seed)
+        search = Sampling(num_samples=3, max_length=8)
+        found = translator.translations(["one two three", "cats"], search, generator=generator)
+        return [[each.text for each in best] for best in found]
+
+    assert drawn(0) == drawn(0) != drawn(1)
+    assert [len(best) for best in drawn(0)] == [3, 3]
+
+    first = translator.target.vocabulary.encode(["vier"])[0]
+
+    def begins_with_four(tokens, sentences, logits):
+        if tokens.shape[1] == 0:
+            others = torch.arange(logits.shape[1]) != first
+            logits = logits.masked_fill(others, -torch.inf)
+        return logits
+
+    search = BeamSearch(beam_size=4, n_best=2, min_length=3, max_length=5, no_repeat_ngram=2)
+    found = translator.translations(["one", "two cats"], search, constraints=[begins_with_four])
+    for best in found:
+        assert len(best) == 2 and all(3 <= len(each.tokens) <= 5 for each in best)
+        assert all(each.tokens[0] == "vier" for each in best)
+    (text,) = translator.translate(["one"], Greedy(max_length=8), constraints=[begins_with_four])
+    assert text.startswith("vier")
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"search": "sampling"}, "search is a strategy with its values, as BeamSearch"),
+        ({"search": Sampling}, "search is a strategy with its values, as BeamSearch"),
+        ({"beam_size": 5}, r"beam_size is a value of a search: search=BeamSearch\(beam_size=5\)"),
+        ({"temperature": 0.5}, r"search=Sampling\(temperature=0.5\)"),
+        ({"forbidden": [5]}, "forbidden is no argument of a search; they are constraints, gen"),
+    ],
+    ids=str,
+)
+def test_how_a_search_is_chosen_is_said(run, how, message):
+    with pytest.raises(TypeError, match=message):
+        Translator.from_run(run, device="cpu").translate(["one two"], **how)
 
 
 def test_blank_text_stays_blank_and_long_text_is_translated_in_parts(run):

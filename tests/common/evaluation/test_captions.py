@@ -19,6 +19,7 @@ from common.evaluation.captions import (
     cider_d,
     rouge_l,
     score_captions,
+    score_each,
 )
 
 # Three letters: sentences repeat words, share n-grams and tie in length.
@@ -219,6 +220,27 @@ def test_the_order_of_images_and_references_does_not_matter(corpus: Corpus, rand
     assert score_captions(backwards, shuffled, tokenize=str.split) == pytest.approx(scores)
     assert all(0 <= score <= 1 + 1e-9 for name, score in scores.items() if name != "cider_d")
     assert 0 <= scores["cider_d"] <= 10 + 1e-9
+
+
+def test_scores_of_each_image_are_those_of_the_coco_code() -> None:
+    """BLEU of the image alone; ROUGE-L and CIDEr-D, weighed over all images, whose means are the
+    corpus's."""
+    hypotheses = {"b": "a dog runs", "a": "two cats", "c": ""}
+    references = {"a": ["two black cats", "cats"], "b": ["A dog runs!", "dogs"], "c": ["a man"]}
+    each, corpus = score_each(hypotheses, references), score_captions(hypotheses, references)
+    assert list(each) == list(hypotheses)
+    assert all(scores.keys() == corpus.keys() for scores in each.values())
+    for name in ("rouge_l", "cider_d"):
+        mean = math.fsum(scores[name] for scores in each.values()) / 3
+        assert mean == pytest.approx(corpus[name], rel=1e-12) and mean > 0
+    for image, text in hypotheses.items():
+        alone = score_captions({image: text}, {image: references[image]})
+        assert [each[image][f"bleu{n}"] for n in (1, 2, 3, 4)] == [
+            alone[f"bleu{n}"] for n in (1, 2, 3, 4)
+        ]
+    assert each["b"]["bleu3"] == pytest.approx(1) and each["c"]["bleu1"] < 1e-5
+    with pytest.raises(ValueError, match="1 images without a hypothesis: c"):
+        score_each({"a": "x", "b": "y"}, references)
 
 
 def test_a_reference_scores_everything() -> None:

@@ -14,7 +14,12 @@ import sacrebleu
 from hypothesis import given, settings, strategies as st
 
 from common.errors import UserError
-from common.evaluation.translation import comparable, score_translations, tokenization_for
+from common.evaluation.translation import (
+    comparable,
+    score_each_translation,
+    score_translations,
+    tokenization_for,
+)
 
 SENTENCE = "a man is walking his dog ."
 
@@ -47,6 +52,22 @@ def test_counts_are_summed_before_they_are_divided() -> None:
     scores = score_translations([right, right], [right, wrong])
     assert scores.metrics["bleu"] == pytest.approx(50)  # each order: half of its n-grams
     assert scores.metrics["exact_match"] == 0.5
+
+
+def test_scores_of_each_are_sacrebleus_of_sentences() -> None:
+    """Of as many n-grams as a sentence has; any number of references; in composed Unicode."""
+    written = ["The cafe\u0301", "a dog runs", ""]
+    references = [["the caf\u00e9"], ["a dog ran", "a dog runs fast"], ["x"]]
+    each, signature = score_each_translation(written, references, lowercase=True)
+    assert [scores["chrf"] for scores in each] == [
+        sacrebleu.sentence_chrf(text.lower(), [other.lower() for other in others]).score
+        for text, others in zip(["the caf\u00e9", *written[1:]], references, strict=True)
+    ]
+    assert each[0]["bleu"] == pytest.approx(100) and each[2] == {"bleu": 0.0, "chrf": 0.0}
+    assert each[1]["bleu"] == sacrebleu.sentence_bleu("a dog runs", references[1]).score
+    assert "case:lc|eff:yes|tok:13a" in signature
+    with pytest.raises(ValueError, match="2 hypotheses, but references of 1"):
+        score_each_translation(["a", "b"], ["a"])
 
 
 def test_the_signatures_name_all_that_the_scores_depend_on() -> None:

@@ -1,0 +1,61 @@
+"""What the commands that score a file of sentences take and print alike."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from common.cli.command_line import print_scores
+from common.config.marks import BASIC, File
+from common.errors import UserError, printable
+from common.files import atomic_write
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoringOptions:
+    """How scores are given."""
+
+    items: Annotated[File | None, BASIC] = None
+    """Write the scores of each item to this file: a JSON object on each line, in the order of the
+    input."""
+    json: Annotated[bool, BASIC] = False
+    """Print one JSON object: the scores, their signatures, and notes."""
+
+
+def check_items(path: Path | None) -> None:
+    """Refuse a file for the scores of each item, before they are computed.
+
+    Raises:
+        UserError: it is a folder, or its folder does not exist.
+    """
+    if path is not None and path.is_dir():
+        raise UserError(f"--items {path} is a folder: name a file.")
+    if path is not None and not path.parent.is_dir():
+        raise UserError(f"--items {path}: there is no folder {path.parent}. Make it first.")
+
+
+def give_scores(
+    options: ScoringOptions,
+    metrics: Mapping[str, float],
+    signatures: Mapping[str, str],
+    notes: Sequence[str] = (),
+    items: Iterable[Mapping[str, Any]] = (),
+) -> None:
+    """Print the scores of a corpus, and write those of its items if that is wanted.
+
+    Args:
+        options: say where to.
+        metrics, signatures, notes: as `print_scores` takes them.
+        items: what a line is to say of each.
+    """
+    if options.items is not None:
+        with atomic_write(options.items) as file:
+            file.writelines(json.dumps(each, ensure_ascii=False) + "\n" for each in items)
+    if options.json:
+        content = {**metrics, "signatures": dict(signatures), "notes": list(notes)}
+        print(printable(json.dumps(content)))
+    else:
+        print_scores(metrics, signatures, notes)

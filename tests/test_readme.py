@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 README = Path(__file__).parents[1] / "README.md"
 
 
@@ -37,3 +39,27 @@ def test_a_whole_training_in_code_learns_and_is_resumed(tmp_path, monkeypatch, c
     exec(code, again)  # it is finished: nothing is trained again
     assert again["best"] == names["best"]
     assert len(code.splitlines()) <= 45
+
+
+def anchor(heading: str) -> str:
+    """What a heading is called in a link, as Markdown pages name it."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
+
+
+@pytest.mark.parametrize("name", ["README.md", "experiments/README.md", "common/recurrent/README.md"])
+def test_every_link_inside_the_project_leads_somewhere(name):
+    page = README.parent / name
+    for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        path, _, part = target.partition("#")
+        file = page.parent / path if path else page
+        assert file.exists(), target
+        if part:
+            headings = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+            assert part in map(anchor, headings), target
+
+
+def test_the_contents_name_every_section():
+    text = README.read_text(encoding="utf-8")
+    contents = next(line for line in text.splitlines() if " · " in line)
+    headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    assert re.findall(r"\(#([\w-]+)\)", contents) == [anchor(heading) for heading in headings]

@@ -6,18 +6,16 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeAlias, TypeGuard, Unpack, cast, overload
+from typing import Any, TypeAlias, Unpack, cast, overload
 
-from PIL import Image
 from torch import Tensor, nn
 
 from captioning.backbone import Backbone
 from captioning.encoder import ImageEncoder
 from captioning.features import FeatureFolder
-from captioning.images import ImageError, ImageSource
+from captioning.images import ImageError, ImageSource, is_one
 from captioning.inputs import check_features
 from captioning.options import KIND, EncoderOptions, TrainOptions
-from captioning.pixels import is_encoded, is_pixels
 from captioning.small_cnn import SmallCNN
 from captioning.transform import ImageTransform, image_batches
 from common.compute import Precision
@@ -82,12 +80,6 @@ class Captioning(Call, total=False):
 
     batch_size: int
     prefix: Prefix
-
-
-def is_one(images: Picture | Iterable[Picture]) -> TypeGuard[Picture]:
-    """Whether this is one picture, and not several."""
-    alone = isinstance(images, str | os.PathLike | Image.Image) or hasattr(images, "read")
-    return alone or is_pixels(images) or is_encoded(images)
 
 
 class Captioner(Writer):
@@ -277,13 +269,14 @@ class Captioner(Writer):
             captions, batch_size=batch_size,
         )  # fmt: skip
 
-    def inputs(self, images: Sequence[Picture]) -> tuple[Tensor, ...]:
-        """What the encoder is called with for pictures.
+    def inputs(self, images: Picture | Sequence[Picture]) -> tuple[Tensor, ...]:
+        """What the encoder is called with for pictures; one is a batch of one.
 
         Raises:
             ImageError: an image cannot be read, or has no features.
         """
-        inputs, _, problems = self.read(images)
+        several = [images] if is_one(images) else cast(Sequence[Picture], images)
+        inputs, _, problems = self.read(several)
         if problems:
             raise ImageError(problems[0][1])
         return inputs

@@ -46,7 +46,9 @@ def walk_files(root: str | os.PathLike[str]) -> Iterator[str]:
                     yield f"{prefix}{entry.name}"
 
 
-def list_images(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
+def list_images(
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+) -> list[Path]:
     """The image files of a command line's "IMAGE_OR_FOLDER...".
 
     A file stands for itself, whatever its name; a folder for the images below it, sorted. A file
@@ -56,6 +58,8 @@ def list_images(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
         UserError: a path does not exist, or a folder holds no image.
     """
     found: dict[Path, None] = {}
+    if isinstance(paths, str | os.PathLike):
+        paths = [paths]
     for path in map(expanded, paths):
         if path.is_dir():
             inside = sorted(name for name in walk_files(path) if is_image_name(name))

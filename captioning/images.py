@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import ExitStack, suppress
-from typing import IO, TypeAlias, cast
+from typing import IO, TypeAlias, TypeGuard, cast
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
@@ -15,6 +15,13 @@ from common.errors import UserError, one_line
 from common.files import expanded, open_regular
 
 ImageSource: TypeAlias = str | os.PathLike[str] | IO[bytes] | Image.Image | Encoded | Pixels
+
+
+def is_one(images: object) -> TypeGuard[ImageSource]:
+    """Whether this is one image, and not several."""
+    alone = isinstance(images, str | os.PathLike | Image.Image) or hasattr(images, "read")
+    return alone or is_pixels(images) or is_encoded(images)
+
 
 # Pixels that are decoded: of four bytes, and held twice at most, they take 1 GB. A JPEG, which can be
 # decoded at a fraction, may have twice as many: the largest photographs that cameras make (200

@@ -18,6 +18,7 @@ from torchvision.models import GoogLeNet, Inception3
 
 from common.errors import UserError, one_line
 from common.files import expanded
+from common.progress import draws
 from common.runs.weights import check_same_architecture
 
 # Children of torchvision's networks that come after the grid: pooling, classifier, auxiliary heads.
@@ -70,7 +71,7 @@ def headless_network(name: str, weights: str | os.PathLike[str]) -> nn.Module:
 def _downloaded(name: str, weights: str) -> nn.Module:
     choice = torchvision.models.get_model_weights(name)[weights]
     try:
-        return torchvision.models.get_model(name, weights=choice)
+        return torchvision.models.get_model(name, weights=choice, progress=draws())
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         cache = Path(torch.hub.get_dir()) / "checkpoints" / choice.url.rsplit("/", 1)[-1]
         raise UserError(

@@ -7,14 +7,14 @@ from collections import deque
 from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from typing import NamedTuple, get_args
+from typing import NamedTuple, cast, get_args
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from captioning.images import ImageError, ImageSource, open_image
+from captioning.images import ImageError, ImageSource, is_one, open_image
 from captioning.options import MOST_PIXELS, Fit
 from common.files import short_digest
 
@@ -53,16 +53,19 @@ class ImageTransform:
         if len(self.mean) != 3 or len(self.std) != 3 or not possible:
             raise ValueError("mean and std must be three numbers in 0..1 each, std above zero")
 
-    def __call__(self, images: Iterable[ImageSource]) -> Tensor:
-        """Open, fit and normalise images; at least one.
+    def __call__(self, images: ImageSource | Iterable[ImageSource]) -> Tensor:
+        """Open, fit and normalise images, at least one; or a single one.
 
         Returns:
-            (B, 3, size, size) float32, normalised.
+            (B, 3, size, size) float32, normalised; (3, size, size) of a single image.
 
         Raises:
             ImageError: an image cannot be read.
         """
-        return self.normalize(torch.stack([self.pixels(image) for image in images]))
+        if is_one(images):
+            return self.normalize(self.pixels(images))
+        several = cast(Iterable[ImageSource], images)
+        return self.normalize(torch.stack([self.pixels(image) for image in several]))
 
     def pixels(self, source: ImageSource) -> Tensor:
         """Open and fit one image: (3, size, size) uint8, to be normalised later, in batches."""

@@ -115,7 +115,7 @@ class Bar:
         self._shown = shown and not _QUIET.get() and sys.stderr is not None
         self._printed = False  # whether a line was
         self._bar: Any = None
-        if self._shown and _draws():
+        if self._shown and draws():
             self._bar = _tqdm()(
                 desc=self.what, total=total, initial=done, unit=f" {unit}", leave=keep, delay=delay,
                 bar_format=shape, dynamic_ncols=True, disable=False, file=sys.stderr,
@@ -212,8 +212,10 @@ def over(
             bar.advance()
 
 
-def _draws() -> bool:
-    """Whether a bar can be drawn: in a notebook, and on a terminal that can go back in a line."""
+def draws() -> bool:
+    """Whether bars are drawn: in a notebook, and on a terminal that can go back in a line."""
+    if _QUIET.get() or sys.stderr is None:
+        return False
     notebook = sys.modules.get("tqdm.notebook")
     if notebook is not None and issubclass(_tqdm(), notebook.tqdm_notebook):
         return True

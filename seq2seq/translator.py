@@ -196,7 +196,10 @@ class Translator(Writer):
 
         Raises:
             UserError: unknown words are to be replaced, and the model has no attention.
+            TypeError: a sentence is a text, and no list of tokens.
         """
+        if any(isinstance(each, str) for each in sentences):
+            raise TypeError("each sentence is a list of tokens; `translate` takes texts")
         if replace_unknown and not self.has_attention:
             raise UserError("unknown words are replaced by attention: this translator has none.")
         if replace_unknown:

@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -35,10 +37,24 @@ def test_a_whole_training_in_code_learns_and_is_resumed(tmp_path, monkeypatch, c
     assert {"model.safetensors", "metrics.jsonl", "config.json"} <= {p.name for p in run.iterdir()}
     assert list(run.rglob("events.out.tfevents.*"))
     assert "best validation loss" in capsys.readouterr().out
-    again: dict = {}
-    exec(code, again)  # it is finished: nothing is trained again
-    assert again["best"] == names["best"]
     assert len(code.splitlines()) <= 45
+
+    monkeypatch.chdir(tmp_path / "runs")
+    calls, real = iter(range(50)), nn.functional.mse_loss
+
+    def killed(*arguments: torch.Tensor) -> torch.Tensor:
+        next(calls)
+        return real(*arguments)
+
+    monkeypatch.setattr(nn.functional, "mse_loss", killed)
+    with pytest.raises(StopIteration):
+        exec(code, {})
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path / "runs")
+    again: dict = {}
+    exec(code, again)
+    assert "resuming after step" in capsys.readouterr().err
+    assert again["best"] == names["best"], "bit for bit"
 
 
 def anchor(heading: str) -> str:
@@ -46,7 +62,9 @@ def anchor(heading: str) -> str:
     return re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
 
 
-@pytest.mark.parametrize("name", ["README.md", "experiments/README.md", "common/recurrent/README.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "experiments/README.md", "common/recurrent/README.md"]
+)
 def test_every_link_inside_the_project_leads_somewhere(name):
     page = README.parent / name
     for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", page.read_text(encoding="utf-8")):

@@ -63,8 +63,9 @@ def restored(options: type, values: Any, where: str) -> dict[str, Any]:
             found[name] = restored(cast(type, kinds[name]), value, where)
             continue
         found[name] = _restored(kinds[name], value)
-        if value and isinstance(found[name], str) and _names_path(marked[name]):
-            found[name] = str(expanded(value))
+        text = found[name]
+        if isinstance(text, str) and text.startswith("~") and _names_path(marked[name]):
+            found[name] = str(expanded(text))
         if not _fits(kinds[name], found[name]):
             named = f"{where}: {name}" if where else f"--{name.replace('_', '-')}"
             raise UserError(f"{named} cannot be {json.dumps(value, default=str)}.")

@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torchvision
 
+from captioning.backbone import Backbone
 from captioning.features import cached_features
 from captioning.train import evaluate_run
 from captioning.transform import ImageTransform
 from common import progress
+from common.errors import UserError
 from common.progress import quietly
 from common.synthetic.scenes import write_scenes
 from tests.captioning.pictures import saved, scene
@@ -70,3 +73,16 @@ def test_features_and_captions_write_no_carriage_return_into_a_log(
     evaluate_run(run, device="cpu", batch_size=1)
     shown = capsys.readouterr().err
     assert "\r" not in shown and "captions: 2 of 3 images (67%)" in shown
+
+
+def test_a_download_draws_no_bar_into_a_log(monkeypatch):
+    seen = {}
+
+    def get_model(name: str, **how: object) -> None:
+        seen.update(how)
+        raise OSError("offline")
+
+    monkeypatch.setattr(torchvision.models, "get_model", get_model)
+    with pytest.raises(UserError, match="could not be loaded .offline"):
+        Backbone("resnet18", weights="imagenet")
+    assert seen["progress"] is False

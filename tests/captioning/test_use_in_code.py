@@ -16,6 +16,7 @@ from captioning import Captioner
 from captioning.captioner import build_model, make_transform
 from captioning.data import load
 from captioning.features import FeatureFolder
+from captioning.image_files import list_images
 from captioning.images import ImageError, open_image
 from common.decoding import BeamSearch, Sampling
 from common.errors import UserError
@@ -49,6 +50,9 @@ def test_one_picture_gives_one_caption_and_several_give_a_list(captioner, tmp_pa
     assert isinstance(best[0], Sentence) and best[0].text == one
     assert captioner.captions([path])[0] == best
     assert len(captioner.captions(path, Sampling(num_samples=3, max_length=4))) == 3
+    assert torch.equal(captioner.inputs(path)[0], captioner.inputs([path])[0])
+    assert torch.equal(captioner.transform(path), captioner.transform([path])[0])
+    assert list_images(str(path)) == list_images([path]) == [path]
     assert captioner.caption(path, batch_size=1, constraints=[]) is not None
 
 

@@ -273,6 +273,8 @@ def test_one_sentence_gives_one_translation_and_several_give_a_list(run, monkeyp
     for odd, name in ((5, "int"), ([b"one"], "bytes"), (b"one", "int"), ([None], "NoneType")):
         with pytest.raises(TypeError, match=f"one sentence or several, of str, not of {name}"):
             translator.translate(odd)
+    with pytest.raises(TypeError, match="each sentence is a list of tokens"):
+        translator.translate_tokens(["one", "two"])
 
 
 def test_a_translator_says_what_it_is(run):

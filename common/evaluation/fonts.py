@@ -79,11 +79,12 @@ class Fonts:
     def in_one(self, text: str) -> tuple[str, Path]:
         """The text in one font, where only one can be named: the one that has most of it, and its file.
 
-        Letters that this font lacks are spelt.
+        Letters that this font lacks are spelt, and control characters are left out.
         """
-        face = self._faces(unicodedata.normalize("NFC", text))[0]
-        letters = unicodedata.normalize("NFC", text)
-        return "".join(c if not _drawn(c) or _has(face, c) else _sound(c) for c in letters), face[0]
+        text = unicodedata.normalize("NFC", text)
+        face = self._faces(text)[0]
+        seen = (c for c in text if c == "\n" or unicodedata.category(c) != "Cc")
+        return "".join(c if not _drawn(c) or _has(face, c) else _sound(c) for c in seen), face[0]
 
     def lacking(self, text: str) -> set[str]:
         """The scripts of letters of a text that no font has, as "Hangul"."""

@@ -40,12 +40,17 @@ def test_nothing_of_matplotlib_is_changed():
     assert matplotlib.font_manager.fontManager.ttflist == fonts
 
 
+ODD = "\udcff\x1b[2J\x0b \u202e a\u200d\n\u0301 \ue000 $x$ \U0001f9aa 中"
+
+
 @pytest.mark.parametrize("fonts", [None, Fonts()])
 def test_names_in_any_script_are_drawn_without_a_warning(fonts):
     """matplotlib warns of a letter that its font lacks."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         line_chart({"개를": [1, 2], "costs $5 or $6": [2, 1]}, "시간", "β", fonts=fonts)
+        line_chart({ODD: [1, 2]}, ODD, ODD, fonts=fonts)
+        heat_map(np.eye(2), [ODD, "a"], ["a", ODD], heading={"source": ODD}, fonts=fonts)
         dot_chart({"합계": {"개": (0.9, 0.1)}}, "정확도", {"합계": 0.5}, fonts=fonts)
         maps_over_training({"망": np.ones((2, 3))}, [0, 1], "시간", "경사", fonts=fonts)
 

@@ -207,7 +207,7 @@ class RunOptions:
     """Begin with the weights of another run, rows of a vocabulary by their tokens; what is not given of
     the model is as there."""
     init_parts: Annotated[tuple[str, ...], Group("training"), Metavar("PART")] = ()
-    """Take these parts of it alone, as encoder or decoder; the others begin anew."""
+    """With --init-from: take these parts alone, as encoder or decoder; the others begin anew."""
 
     # Groups of options that describe the model: a run that begins with the weights of another takes
     # them from there. None: all but those of the training. Not an option: no annotation.

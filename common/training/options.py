@@ -205,8 +205,7 @@ class RunOptions:
     init_from: Annotated[Path | None, BASIC, Metavar("RUN")] = None
     """Begin with the weights of another run, and its options of the model where none are given."""
     init_parts: Annotated[tuple[str, ...], Group("training"), Metavar("PART")] = ()
-    """With --init-from: take these parts alone, as encoder or decoder; the others begin anew. Words that
-    both runs know keep their rows."""
+    """With --init-from: take these parts alone, as encoder or decoder; the others begin anew."""
 
     # Groups of options that describe the model: a run that begins with the weights of another takes
     # them from there. None: all but those of the training. Not an option: no annotation.

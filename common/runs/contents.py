@@ -90,13 +90,21 @@ def description_to_resume(folder: Path, kind: str | None) -> dict[str, Any]:
     """As `description`, of a run whose training can go on.
 
     Raises:
-        UserError: as there, or the run is of an earlier format.
+        UserError: as there, or the run is of an earlier format, or without its training state.
     """
     stored = description(folder, kind)
     if stored["format"] != FORMAT:
         raise UserError(
             f"{folder} was begun by an earlier version of unroll (format {stored['format']}): it can be "
             "evaluated and used, but not resumed. Resume it with that version, or start another run."
+        )
+    weights, state = (
+        os.path.lexists(folder / name) for name in ("model.safetensors", "training.pt")
+    )
+    if weights and not state:
+        raise UserError(
+            f"{folder} has weights, but no training.pt to resume from. Copy the whole folder, or "
+            "replace the run (--overwrite)."
         )
     return stored
 

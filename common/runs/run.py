@@ -142,11 +142,6 @@ class Run:
             if resume:
                 contents.description_to_resume(path, kind)
                 run = cls.open(path, kind)
-                if not run.has_training_state() and run.has_weights():
-                    raise UserError(
-                        f"{path} has weights, but no training.pt to resume from. Copy the whole "
-                        "folder, or replace the run (--overwrite)."
-                    )
                 begun = of_today(type(config), run.format, run.config)
                 refuse_changes(str(path), begun, plain(config), may_change)
                 return run

@@ -150,6 +150,6 @@ def _summary(
     text = f"begins with the weights of {where}: {', '.join(taken)}"
     for (rows, size), names in counts.items():
         of = ", ".join(dict.fromkeys(name.rpartition(".")[0] for name in names))
-        new = f"; {size - rows:,} begin anew, it lacks their tokens" if rows < size else ""
+        new = "; the other tokens are new to it" if rows < size else ""
         text += f" ({rows:,} of {size:,} rows of {of}{new})"
     return text + (f"; {', '.join(left)} begins anew (--init-parts)" if left else "")

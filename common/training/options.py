@@ -195,15 +195,13 @@ class RunOptions(Quiet):
     """Folder for all that the run writes."""
     training: TrainingOptions = TrainingOptions()
     resume: Annotated[bool, BASIC, MayChange(text="")] = False
-    """Go on with the run in the folder where it was stopped, by its own options: none has to be given
-    again; without one, start it."""
+    """Go on with the run in the folder, with its own options; without a run, start it."""
     overwrite: Annotated[bool, BASIC, MayChange(text="")] = False
     """Replace the run in the folder."""
     init_from: Annotated[Path | None, BASIC, Metavar("RUN")] = None
-    """Begin with the weights of another run, rows of a vocabulary by their tokens; what is not given of
-    the model is as there."""
+    """Begin with the weights of another run, and its options of the model where none are given."""
     init_parts: Annotated[tuple[str, ...], Group("training"), Metavar("PART")] = ()
-    """Take these parts of it alone, as encoder or decoder; the others begin anew."""
+    """With --init-from: take these parts alone, as encoder or decoder; the others begin anew."""
 
     # Groups of options that describe the model: a run that begins with the weights of another takes
     # them from there. None: all but those of the training. Not an option: no annotation.

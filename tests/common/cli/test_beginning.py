@@ -164,6 +164,10 @@ def test_what_cannot_go_on_is_named(tmp_path):
         read(old, "--resume")
     with pytest.raises(UserError, match="run holds a captioner, not a translator"):
         read(run, "--resume", module=seq2seq.options)
+    (old / "model.safetensors").touch()
+    (old / "config.json").write_bytes((run / "config.json").read_bytes())
+    with pytest.raises(UserError, match="old has weights, but no training.pt to resume from"):
+        read(old, "--resume")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "config.json").write_text("{}")
     with pytest.raises(UserError, match="config.json is not the configuration of a run"):

@@ -65,7 +65,7 @@ def test_rows_go_by_their_tokens_and_the_others_stay_new(tied):
     before = state(model)
     said = start_from(model, state(other), tokens=rows(), where="runs/a")
     assert said.endswith(
-        "(3 of 4 rows of decoder.embedding, decoder.output; 1 begin anew, it lacks their tokens)"
+        "(3 of 4 rows of decoder.embedding, decoder.output; the other tokens are new to it)"
     )
     for name in ROWS:
         found, theirs = model.state_dict()[name], other.state_dict()[name]

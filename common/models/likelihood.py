@@ -89,11 +89,13 @@ def check_texts(inputs: Sequence[object], texts: Sequence[str], what: str) -> No
     """Refuse texts that are not a list of one for each input; `what` names an input.
 
     Raises:
-        TypeError: one string is given in the place of a list.
+        TypeError: one string, or one input, is given in the place of a list.
         ValueError: they are more or fewer than the inputs.
     """
-    if isinstance(texts, str) or isinstance(inputs, str):
-        raise TypeError(f"a list of texts is scored, one for each {what}, and not one string")
+    if any(isinstance(each, str) or not isinstance(each, Sequence) for each in (texts, inputs)):
+        raise TypeError(
+            f"a list of {what}s and a list of texts are scored, and not one string or path"
+        )
     if len(texts) != len(inputs):
         raise ValueError(f"{len(texts)} texts to be scored for {len(inputs)} {what}s")
 

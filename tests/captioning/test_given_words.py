@@ -87,6 +87,9 @@ def test_the_score_of_a_caption_is_that_of_the_search_alone_and_in_any_batch(cap
 def test_what_cannot_be_scored_is_refused(captioner, pictures, tmp_path):
     with pytest.raises(ValueError, match="2 texts to be scored for 1 images"):
         captioner.score(pictures[:1], ["a", "b"])
+    for images in (str(pictures[0]), pictures[0]):
+        with pytest.raises(TypeError, match="a list of images and a list of texts"):
+            captioner.score(images, ["a"])
     with pytest.raises(ImageError, match="none"):
         captioner.score([tmp_path / "none.png"], ["a"])
     with pytest.raises(UserError, match="at most 5,000"):

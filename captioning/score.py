@@ -18,7 +18,7 @@ from common.synthetic.scenes import Scene, true_fraction
 
 def score(options: ScoreOptions) -> None:
     """Print the scores of a file of captions; see `ScoreOptions`."""
-    check_items(options.items)
+    check_items(options.items, [options.captions])
     predictions = read_predictions(options.captions)
     data = load(options.data, options.format, max_problems=options.max_problems, names_only=True)
     print(data.summary(), file=sys.stderr)

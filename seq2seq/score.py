@@ -22,8 +22,8 @@ from seq2seq.options import ScoreOptions
 
 def score(options: ScoreOptions) -> None:
     """Print the scores of a file of translations; see `ScoreOptions`."""
-    check_items(options.items)
     names = [options.file, *options.references]
+    check_items(options.items, names)
     if names.count("-") > 1:
         raise UserError("standard input can be read once: name files for the others.")
     written, *references = map(read_sentences, names)

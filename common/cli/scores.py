@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,16 +26,26 @@ class ScoringOptions:
     """Print one JSON object: the scores, their signatures, and notes."""
 
 
-def check_items(path: Path | None) -> None:
+def check_items(path: Path | None, inputs: Iterable[str]) -> None:
     """Refuse a file for the scores of each item, before they are computed.
 
+    Args:
+        path: of the file, if there is to be one.
+        inputs: names of the files that are scored, which it must not replace.
+
     Raises:
-        UserError: it is a folder, or its folder does not exist.
+        UserError: it is one of those, or a folder, or its folder does not exist.
     """
     if path is not None and path.is_dir():
         raise UserError(f"--items {path} is a folder: name a file.")
     if path is not None and not path.parent.is_dir():
         raise UserError(f"--items {path}: there is no folder {path.parent}. Make it first.")
+    if (
+        path is not None
+        and path.exists()
+        and any(os.path.exists(name) and path.samefile(name) for name in inputs)
+    ):
+        raise UserError(f"--items {path} is a file that is scored: name another.")
 
 
 def give_scores(

@@ -239,7 +239,12 @@ def _clipped_matches(words: Words, candidates: Sequence[Words], order: int) -> i
 
 def _clipped_product(vector: dict[NGram, float], other: dict[NGram, float]) -> float:
     """min(h, r) . r: repeating a word more often than the reference gains nothing."""
-    return sum(min(vector[ngram], other[ngram]) * other[ngram] for ngram in vector.keys() & other)
+    # In the order of the words: that of a set differs from process to process, and so would the sum.
+    return sum(
+        min(weight, other[ngram]) * other[ngram]
+        for ngram, weight in vector.items()
+        if ngram in other
+    )
 
 
 def _norm(vector: dict[NGram, float]) -> float:

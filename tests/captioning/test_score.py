@@ -245,6 +245,7 @@ def test_what_cannot_be_scored_is_refused_in_one_line(data, tmp_path, captions, 
         (("FILE", "--data", "DATA", "--split", "tset"), "no images in a split 'tset'; it has train"),
         (("FILE", "--data", "DATA", "--items", "nowhere/items"), "there is no folder nowhere"),
         (("FILE", "--data", "DATA", "--items", "DATA"), "is a folder"),
+        (("FILE", "--data", "DATA", "--items", "FILE"), "is a file that is scored: name another"),
     ],
     ids=str,
 )  # fmt: skip

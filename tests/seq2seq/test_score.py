@@ -125,6 +125,7 @@ def test_a_pipe_that_is_named_is_scored(files, tmp_path):
         (("-", "-"), "standard input can be read once"),
         (("WRITTEN", "LATIN"), "latin:2: not UTF-8 text (byte 0xe9). Convert the file to UTF-8"),
         (("WRITTEN", "FIRST", "--items", "nowhere/items"), "there is no folder nowhere"),
+        (("WRITTEN", "FIRST", "--items", "FIRST"), "is a file that is scored: name another"),
     ],
     ids=str,
 )

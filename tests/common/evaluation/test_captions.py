@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import subprocess
+import sys
 from collections import Counter
 from math import exp, isclose, log, sqrt
 from pathlib import Path
@@ -241,6 +244,24 @@ def test_scores_of_each_image_are_those_of_the_coco_code() -> None:
     assert each["b"]["bleu3"] == pytest.approx(1) and each["c"]["bleu1"] < 1e-5
     with pytest.raises(ValueError, match="1 images without a hypothesis: c"):
         score_each({"a": "x", "b": "y"}, references)
+
+
+HASHED = """
+from common.evaluation.captions import score_each
+words = "a dog and two small cats run over the green grass near one red house".split()
+texts = {n: " ".join(words[n % 5 :: 1 + n % 3] + words[:n % 7]) for n in range(40)}
+others = {n: [texts[(n + 1) % 40], texts[(n + 7) % 40]] for n in texts}
+print(score_each(texts, others))
+"""
+
+
+def test_scores_are_the_same_in_every_process() -> None:
+    """To the last digit, though a set of words has another order in each."""
+    root, found = Path(__file__).parents[3], set()
+    for seed in ("1", "2", "3"):
+        env = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(root)}
+        found.add(subprocess.check_output([sys.executable, "-c", HASHED], env=env, text=True))
+    assert len(found) == 1
 
 
 def test_a_reference_scores_everything() -> None:

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from captioning.entries import Entry, Read, Reading
-from captioning.formats import FORMATS, TEXT_FOLDERS, text_files
-from captioning.image_files import ImageFolder, is_image_name
+from captioning.formats import FORMATS
+from captioning.image_files import is_image_name
+from captioning.image_folder import ImageFolder
+from captioning.parts import TEXT_FOLDERS, text_files
 from common.data.damage import Damage, Tally
 from common.data.dataset import DataSet
 from common.data.formats import Format, find_format
@@ -80,7 +82,7 @@ def load(
 
     Args:
         path: its folder; or, if a folder holds several data sets, the file with the captions.
-        format: flickr, csv, karpathy, coco, jsonl or scenes, or a format of your own
+        format: flickr, csv, karpathy, coco, jsonl, json, text or scenes, or a format of your own
             (`captioning.formats`); None recognises it.
         images: the folder of the images, if they are elsewhere.
         seed: of the splits, for data without splits.
@@ -135,9 +137,9 @@ def _assemble(
             _keep(kept, file, entry)
     if reading.entries and not mentioned:
         raise UserError(
-            f"none of the {len(reading.entries):,} images that {source} names is in {root} "
-            f"(the first: {reading.entries[0].image}). Put them there, in a folder images/ for "
-            "example, or name the folder that they are in."
+            f"none of the {len(reading.entries):,} images that {source} names can be used from {root}. "
+            "Put them there, in a folder images/ for example, or name the folder that they are in, "
+            f"--images DIR. The first problem: {pictures.problems[0]}."
         )
     reading.notes += _notes(reading, folder, mentioned)
     splits: dict[str, list[CaptionedImage]] = {}
@@ -184,6 +186,9 @@ def _notes(reading: Reading, folder: ImageFolder, mentioned: set[str]) -> Iterat
     for name in reading.left_out:
         with contextlib.suppress(Damage):
             mentioned.add(folder.locate(name)[1])
+    if folder.elsewhere:
+        count, (name, file) = len(folder.elsewhere), next(iter(folder.elsewhere.items()))
+        yield f"images found by the ends of their paths: {count:,} ({name} is {file}, ...)"
     unused = sorted(file for file in folder.files - mentioned if is_image_name(file))
     if unused:
         yield f"image files without a caption: {len(unused):,} ({unused[0]}, ...)"

@@ -23,6 +23,7 @@ class Format(NamedTuple, Generic[Reader]):
         find: selects its files among others.
         read: its reader.
         suffixes: of the files that may hold it when the user names it.
+        lacks: what a file with such a suffix lacks, for the message where nothing is recognised.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Format(NamedTuple, Generic[Reader]):
     find: Callable[[Sequence[Path]], list[Path]]
     read: Reader
     suffixes: tuple[str, ...] = ()
+    lacks: Callable[[Path], str | None] | None = None
 
 
 class Found(NamedTuple, Generic[Reader]):
@@ -90,6 +92,8 @@ def find_format(
         for file in files:
             check_readable(file)
         seen = ", ".join(sorted(file.name for file in files)[:6]) or "no files"
+        if lacking := _lacking(files, tried):
+            raise UserError(f"{path}: no {what} in a known format here (found: {seen}). {lacking}.")
         known = "; ".join(f"{each.name}: {each.looks_like}" for each in tried)
         raise UserError(
             f"{path}: no {what} in a known format here (found: {seen}). Looked for {known}."
@@ -97,6 +101,15 @@ def find_format(
     best, its_files = found[0]
     others = [each.name for each, other_files in found[1:] if other_files != its_files]
     return Found(path.resolve().name if path.is_dir() else path.stem, best, its_files, others)
+
+
+def _lacking(files: Sequence[Path], formats: Sequence[Format[Any]]) -> str:
+    """What the first files that come near to a format lack."""
+    reasons = []
+    for each in formats:
+        if each.lacks is not None:
+            reasons += [each.lacks(file) for file in with_suffix(files, *each.suffixes)[:3]]
+    return ". ".join([reason for reason in reasons if reason][:2])
 
 
 def named(pattern: str | re.Pattern[str]) -> Callable[[Sequence[Path]], list[Path]]:

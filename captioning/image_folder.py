@@ -64,12 +64,12 @@ class ImageFolder:
         if folder:
             whole = [*folder.split("/"), *parts]
             if file := self._find(whole):
-                return "/".join(whole), file
+                return _id(whole, file), file
         for start in range(len(parts)):
             if file := self._find(parts[start:], parts[:start]):
                 if start:
                     self.elsewhere[image] = file
-                return "/".join(parts[start:]), file
+                return _id(parts[start:], file), file
             if spelling(parts[start]) in self._folders:
                 break  # the image should be in this folder, and is not
         if outside:
@@ -121,15 +121,23 @@ class ImageFolder:
         if len(found) > 1:
             more = f" ({len(found):,} in all)" if len(found) > 2 else ""
             raise Damage(
-                f"{name} is ambiguous: it could be {found[0]} or {found[1]}{more}. Name it with its folder"
+                f"{name} is ambiguous: it could be {found[0]} or {found[1]}{more}. Name it with "
+                "its folder"
             )
         return found[0]
 
     def _index(self) -> None:
         for file in self.files:
             *folders, name = file.split("/")
-            self._folders.update(map(spelling, folders))
+            if is_image_name(name):
+                self._folders.update(map(spelling, folders))
             self._by_key.setdefault(_key(name), []).append(file)
+
+
+def _id(parts: list[str], file: str) -> str:
+    """The name as the data set has it, with the ending of the file where it has none."""
+    name = parts[-1] if is_image_name(parts[-1]) else posixpath.basename(file)
+    return "/".join([*parts[:-1], name])
 
 
 def spelling(name: str) -> str:

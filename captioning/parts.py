@@ -34,7 +34,7 @@ class Part(NamedTuple):
 
 def text_files(folder: Path) -> list[Path]:
     """The files that may hold captions: of the folder, of its folders of annotations and of splits,
-    and the texts beside images, with those images, wherever they are."""
+    and texts anywhere that have the name of an image, each with such an image."""
     found = dict.fromkeys(visible_files(folder))
     inside = [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")]
     nested = folder / "data"  # as repositories of Hugging Face have it
@@ -44,14 +44,11 @@ def text_files(folder: Path) -> list[Path]:
         if usual and entry.is_dir():
             found.update(dict.fromkeys(_without_images(entry)))
     names = sorted(walk_files(folder))
-    images = {image_stem(name): name for name in names if is_image_name(name)}
-    alone = {posixpath.basename(stem) for stem in images}
+    images = {posixpath.basename(image_stem(name)): name for name in names if is_image_name(name)}
     for name in names:
-        stem, ending = os.path.splitext(name)
-        if ending.lower() in SIDECAR_SUFFIXES and posixpath.basename(stem) in alone:
-            found[folder / name] = None
-            if stem in images:
-                found[folder / images[stem]] = None
+        stem, ending = os.path.splitext(posixpath.basename(name))
+        if ending.lower() in SIDECAR_SUFFIXES and stem in images:
+            found[folder / name] = found[folder / images[stem]] = None
     return [*found]
 
 
@@ -100,14 +97,14 @@ def parts_of(files: Sequence[Path], what: str) -> tuple[list[Part], list[str]]:
         return [Part(files[0], split if split in USUAL else None)], []
     root = Path(os.path.commonpath([file.parent for file in files]))
     found: dict[str, list[Part]] = {}
-    left = []
+    left: list[Path] = []
     for file in files:
-        folder = file.parent.name if file.parent != root else ""
-        split = split_in(plain_stem(file)) or split_in(folder)
-        if split is None:
+        folder = None if file.parent == root else file.parent.name
+        split_of_file = split_in(plain_stem(file)) or split_in(folder or "")
+        if split_of_file is None:
             left.append(file)
         else:
-            found.setdefault(split, []).append(Part(file, split, folder or None))
+            found.setdefault(split_of_file, []).append(Part(file, split_of_file, folder))
     if not found:
         return [Part(only(files, what))], []
     for split, parts in found.items():

@@ -25,8 +25,8 @@ from common.files import read_json
 _IMAGES = (
     *("image", "imagename", "filename", "imagefile", "imagefilename", "imagepath", "filepath"),
     *("img", "imgname", "imgfile", "imgpath", "file", "path", "picture", "photo"),
-    *("imageid", "imgid", "photoid"),
 )
+_IDS = ("imageid", "imgid", "photoid")
 _CAPTIONS = (
     *("caption", "comment", "text", "sentence", "description", "raw", "imagecaption"),
     *("captiontext", "imagedescription", "reference", "alttext", "title"),
@@ -51,7 +51,7 @@ def _fields(names: tuple[str, ...]) -> _Fields:
     """The fields that are read: of captions all those of one name, `caption`, `Caption #2`, ..."""
     plain = {name: re.sub(r"[\W_]", "", name).lower() for name in names}
     known = {plain: name for name, plain in reversed(plain.items())}
-    image = next((known[name] for name in _IMAGES if name in known), None)
+    image = next((known[name] for name in (*_IMAGES, *_IDS) if name in known), None)
     captions: list[str] = []
     for usual in _CAPTIONS:
         pattern = re.compile(rf"\d*{usual}s?\d*")
@@ -126,6 +126,8 @@ def _entry(record: Fields, where: str, part: Part, reading: Reading) -> Entry:
     values = [value for value in values if not _is_blank(value)] or values[:1]
     captions = reading.usable(chain.from_iterable(map(captions_in, values)), image, where)
     facts = record["scene"] if isinstance(record.get("scene"), dict) else None
+    if facts is None and re.sub(r"[\W_]", "", fields.image or "").lower() in _IDS:
+        facts = {"image_id": record[fields.image]}
     split = split_name(split) if split else None
     return Entry(image.strip(), captions, split, where, part.folder, facts)
 

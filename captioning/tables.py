@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from captioning.annotations import json_kind
 from captioning.entries import Entry, Reading, captions_in
 from captioning.parts import Part, best_named, not_beside_images, parts_of
 from common.data.damage import Damage
-from common.data.formats import plain_name, with_suffix
+from common.data.formats import with_suffix
 from common.data.reading import first_lines
 from common.data.records import Fields, Records, Table, json_lines
 from common.data.splits import USUAL, split_name
@@ -49,7 +49,7 @@ class _Fields(NamedTuple):
 @lru_cache
 def _fields(names: tuple[str, ...]) -> _Fields:
     """The fields that are read: of captions all those of one name, `caption`, `Caption #2`, ..."""
-    plain = {name: re.sub(r"[\W_]", "", name).lower() for name in names}
+    plain = {name: _plain(name) for name in names}
     known = {plain: name for name, plain in reversed(plain.items())}
     image = next((known[name] for name in (*_IMAGES, *_IDS) if name in known), None)
     captions: list[str] = []
@@ -57,6 +57,10 @@ def _fields(names: tuple[str, ...]) -> _Fields:
         pattern = re.compile(rf"\d*{usual}s?\d*")
         captions = captions or [name for name in names if pattern.fullmatch(plain[name])]
     return _Fields(image, captions, next((known[name] for name in _SPLITS if name in known), None))
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]", "", name).lower()
 
 
 def has_captions(names: tuple[str, ...]) -> bool:
@@ -126,7 +130,7 @@ def _entry(record: Fields, where: str, part: Part, reading: Reading) -> Entry:
     values = [value for value in values if not _is_blank(value)] or values[:1]
     captions = reading.usable(chain.from_iterable(map(captions_in, values)), image, where)
     facts = record["scene"] if isinstance(record.get("scene"), dict) else None
-    if facts is None and re.sub(r"[\W_]", "", fields.image or "").lower() in _IDS:
+    if facts is None and fields.image and _plain(fields.image) in _IDS:
         facts = {"image_id": record[fields.image]}
     split = split_name(split) if split else None
     return Entry(image.strip(), captions, split, where, part.folder, facts)

@@ -57,13 +57,33 @@ def test_tables_with_every_delimiter(tmp_path: Path, delimiter: str, end: str, m
     assert everything(tmp_path) == CAPTIONS
 
 
-IMAGE_COLUMNS = """
-image img IMG filename file_name File-Name file image_path imagePath image_name path image_id Image-ID
-filepath img_path
-""".split()
-CAPTION_COLUMNS = """
-caption CAPTION Captions text sentence comment description title raw
-""".split()
+IMAGE_COLUMNS = [
+    *(
+        "image",
+        "img",
+        "IMG",
+        "filename",
+        "file_name",
+        "File-Name",
+        "file",
+        "image_path",
+        "imagePath",
+    ),
+    *("image_name", "path", "image_id", "Image-ID", "filepath", "img_path"),
+]
+CAPTION_COLUMNS = [
+    *(
+        "caption",
+        "CAPTION",
+        "Captions",
+        "text",
+        "sentence",
+        "comment",
+        "description",
+        "title",
+        "raw",
+    ),
+]
 
 
 @pytest.mark.parametrize("image", IMAGE_COLUMNS)
@@ -155,8 +175,9 @@ def test_a_folder_of_images_with_metadata(tmp_path: Path, field: str, name: str)
         put(tmp_path, {name: f"file_name,{field}\na.jpg,A cat\ndeep/b.jpg,A dog\n"})
     else:
         values = (["A cat"], ["A dog"]) if field == "captions" else ("A cat", "A dog")
-        files = ("a.jpg", "deep/b.jpg")
-        put(tmp_path, {name: lines(*({"file_name": f, field: v} for f, v in zip(files, values)))})
+        first, second = values
+        records = {"file_name": "a.jpg", field: first}, {"file_name": "deep/b.jpg", field: second}
+        put(tmp_path, {name: lines(*records)})
     assert everything(tmp_path) == {"a.jpg": ["A cat"], "b.jpg": ["A dog"]}
 
 

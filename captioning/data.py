@@ -17,6 +17,7 @@ from captioning.formats import FORMATS
 from captioning.image_files import is_image_name
 from captioning.image_folder import ImageFolder
 from captioning.parts import TEXT_FOLDERS, text_files
+from captioning.picture_formats import unreadable_lines
 from common.data.damage import Damage, Tally
 from common.data.dataset import DataSet
 from common.data.formats import Format, find_format
@@ -189,6 +190,7 @@ def _notes(reading: Reading, folder: ImageFolder, mentioned: set[str]) -> Iterat
     if folder.elsewhere:
         count, (name, file) = len(folder.elsewhere), next(iter(folder.elsewhere.items()))
         yield f"images found by the ends of their paths: {count:,} ({name} is {file}, ...)"
+    yield from unreadable_lines(sorted(folder.files))
     unused = sorted(file for file in folder.files - mentioned if is_image_name(file))
     if unused:
         yield f"image files without a caption: {len(unused):,} ({unused[0]}, ...)"

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from common.errors import UserError
+from captioning.picture_formats import FORMATS, unreadable, unreadable_lines
+from common.errors import UserError, printable
 
-# Of pictures, also those that Pillow reads by a plugin alone, or not at all; see `unreadable`.
-IMAGE_SUFFIXES = (
-    ".apng", ".arw", ".avif", ".bmp", ".cr2", ".cr3", ".dng", ".gif", ".heic", ".heics", ".heif",
-    ".hif", ".j2c", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx", ".jxl", ".nef",
-    ".orf", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".qoi", ".raf", ".rw2", ".svg", ".tga", ".tif",
-    ".tiff", ".webp",
+_USUAL = (
+    ".apng", ".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm",
+    ".qoi", ".tga", ".tif", ".tiff", ".webp",
 )  # fmt: skip
+# Those that Pillow may not read are images too: they are named where it does not.
+IMAGE_SUFFIXES = (*_USUAL, *(suffix for each in FORMATS for suffix in each.suffixes))
 
 
 def walk_files(root: str | os.PathLike[str]) -> Iterator[str]:
@@ -48,7 +49,8 @@ def list_images(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     """The image files of a command line's "IMAGE_OR_FOLDER...".
 
     A file stands for itself, whatever its name; a folder for the images below it, sorted. A file
-    that is named twice is listed once.
+    that is named twice is listed once. Of a folder, pictures in formats that Pillow cannot read here
+    are left out, and counted and named on standard error.
 
     Raises:
         UserError: a path does not exist, or a folder holds no image.
@@ -57,11 +59,14 @@ def list_images(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     for path in map(Path, paths):
         if path.is_dir():
             inside = sorted(name for name in walk_files(path) if is_image_name(name))
+            lines = [*unreadable_lines(inside)]
+            for _, skipped in unreadable(inside):
+                inside = sorted({*inside} - {*skipped})
             if not inside:
-                raise UserError(
-                    f"{path}: no image in this folder or below it "
-                    f"(looked for {', '.join(IMAGE_SUFFIXES)})."
-                )
+                why = f": {'; '.join(lines)}" if lines else f" (looked for {', '.join(_USUAL)})"
+                raise UserError(f"{path}: no image in this folder or below it{why}.")
+            for line in lines:
+                print(printable(f"skipped: {path}: {line}."), file=sys.stderr)
             found.update(dict.fromkeys(path / name for name in inside))
         elif path.exists():
             found[path] = None

@@ -8,8 +8,9 @@ from contextlib import ExitStack, suppress
 from typing import IO, TypeAlias
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from captioning.picture_formats import PictureFormat, format_by_content, format_by_name
 from common.errors import UserError, one_line
 from common.files import open_regular
 
@@ -49,9 +50,10 @@ def open_image(source: ImageSource, size: int | None = None) -> Image.Image:
         if isinstance(source, Image.Image):
             return _upright_rgb(source)
         with ExitStack() as stack:
-            if isinstance(source, (str, os.PathLike)):
-                source = stack.enter_context(open_regular(source, links=True))
-            image = stack.enter_context(_open_header(source))
+            file = source
+            if isinstance(file, (str, os.PathLike)):
+                file = stack.enter_context(open_regular(file, links=True))
+            image = stack.enter_context(_open_header(file))
             if image.format == "EPS":  # its decoder is Ghostscript, which runs it
                 raise ValueError("a PostScript program, not pixels")
             _check_pixels(image, 2 * MAX_PIXELS)
@@ -65,6 +67,10 @@ def open_image(source: ImageSource, size: int | None = None) -> Image.Image:
     # zlib.error, IndexError... All of them mean that this image cannot be read.
     except Exception as error:
         reason = getattr(error, "strerror", None) or one_line(error)
+        if isinstance(error, UnidentifiedImageError) and (known := _format_of(source)):
+            raise ImageError(
+                f"{_name_of(source)}: {known.name}, which Pillow cannot read here. {known.advice}."
+            ) from None
         raise ImageError(f"{_name_of(source)}: cannot be read as an image ({reason}).") from error
 
 
@@ -73,6 +79,20 @@ def _name_of(source: ImageSource) -> str:
         return os.fspath(source)
     name = getattr(source, "filename", None) or getattr(source, "name", None)
     return name if isinstance(name, str) else "the given image"
+
+
+def _format_of(source: ImageSource) -> PictureFormat | None:
+    """The format of a file that Pillow does not know, if it is that of pictures."""
+    by_name = format_by_name(_name_of(source))
+    with suppress(Exception), ExitStack() as stack:
+        if isinstance(source, (str, os.PathLike)):
+            source = stack.enter_context(open_regular(source, links=True))
+        if not isinstance(source, Image.Image):
+            source.seek(0)
+            start = source.read(1024)
+            source.seek(0)
+            return format_by_content(start) or by_name
+    return by_name
 
 
 def _open_header(file: str | os.PathLike[str] | IO[bytes]) -> Image.Image:
@@ -85,6 +105,11 @@ def _open_header(file: str | os.PathLike[str] | IO[bytes]) -> Image.Image:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
             return Image.open(file)
+        except UnidentifiedImageError:
+            known = _format_of(file)
+            if known is None or not known.readable():
+                raise
+            return Image.open(file)  # by its plugin, which is loaded now
         finally:
             Image.MAX_IMAGE_PIXELS = limit
 

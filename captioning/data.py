@@ -111,7 +111,8 @@ def load(
     damage = {"records": reading.records, "captions": reading.captions, "pictures": pictures}
     notes = [*found.notes(), *reading.notes]
     data = CaptionData(found.name, found.format.name, splits, damage, notes)
-    data.check(path, max_problems)
+    lost = {entry.split for entry in reading.entries if entry.split} - splits.keys()
+    data.check(path, max_problems, lost=lost)
     return data
 
 

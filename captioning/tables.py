@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from captioning.annotations import json_kind
 from captioning.entries import Entry, Reading, captions_in
 from captioning.parts import Part, best_named, not_beside_images, parts_of
-from common.data.damage import Damage
+from common.data.damage import NOT_UTF_8, Damage
 from common.data.formats import with_suffix
 from common.data.reading import first_lines
 from common.data.records import Fields, Records, Table, json_lines
@@ -155,6 +155,8 @@ def lacking_in_table(path: Path) -> str | None:
     if not first_lines(path):
         return f"{path.name} is empty" if path.stat().st_size == 0 else None
     table = Table(path, errors="replace")
+    if any("\ufffd" in name for name in table.columns):
+        return f"{path}:{table.header}: {NOT_UTF_8}. Convert the file to UTF-8"
     if has_captions(table.columns) or len(table.columns) < 2 and path.suffix.lower() == ".txt":
         return None
     return (

@@ -133,6 +133,7 @@ def evaluate_run(
     source: str | None = None,
     target: str | None = None,
     bleu_tokenize: Tokenization | None = None,
+    max_problems: float | None = None,
     **how: Unpack[Evaluated],
 ) -> Evaluation:
     """Evaluate a run's best weights on the pairs of a split, and write the result to its folder.
@@ -143,12 +144,16 @@ def evaluate_run(
         format: of the data, if it is not recognised.
         source, target: the languages as the data name them; as in training by default.
         bleu_tokenize: how BLEU finds words; as in training by default.
+        max_problems: fraction of the data that may be damaged; as in training by default.
         how: data, ensemble, search, ...; see `common.models.evaluating.Evaluated`.
 
     Raises:
         UserError: a run or the data cannot be used.
     """
-    named = {"source": source, "target": target, "bleu_tokenize": bleu_tokenize}
+    named = {
+        "source": source, "target": target, "bleu_tokenize": bleu_tokenize,
+        "max_problems": max_problems,
+    }  # fmt: skip
     changes: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
     if format is not None or how.get("data") is not None:
         changes["format"] = format  # data that are named have a format of their own

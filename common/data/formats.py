@@ -91,7 +91,12 @@ def find_format(
     if not found:
         for file in files:
             check_readable(file)
-        seen = ", ".join(sorted(file.name for file in files)[:6]) or "no files"
+        likely = set(with_suffix(files, *(suffix for each in tried for suffix in each.suffixes)))
+        names = [
+            file.name for file in sorted(files, key=lambda file: (file not in likely, file.name))
+        ]
+        seen = ", ".join(names[:6]) or "no files"
+        seen += f", ... {len(names):,} files" if len(names) > 6 else ""
         if lacking := _lacking(files, tried):
             raise UserError(f"{path}: no {what} in a known format here (found: {seen}). {lacking}.")
         known = "; ".join(f"{each.name}: {each.looks_like}" for each in tried)

@@ -464,3 +464,42 @@ def test_garbage_is_one_line(tmp_path: Path, name: str, content: bytes) -> None:
         with pytest.raises(UserError) as raised:
             load(tmp_path, format, max_problems=0)
         assert "\n" not in str(raised.value)
+
+
+def test_what_was_found_is_shown_before_the_pictures(tmp_path: Path) -> None:
+    pictures(tmp_path, *(f"{n}.jpg" for n in range(30)))
+    put(tmp_path, {"words.doc": "", "words.csv": "x,y\n1,2\n"})
+    with pytest.raises(UserError, match=r"\(found: words\.csv, 0\.jpg, .*, \.\.\. 32 files\)"):
+        load(tmp_path)
+
+
+# ---- advice that helps
+
+
+@pytest.mark.parametrize("encoding", ["cp949", "latin-1", "utf-16"])
+@pytest.mark.parametrize("header", ["image,caption", "\uc774\ubbf8\uc9c0\u00e9,caption"])
+def test_another_encoding_is_not_met_with_a_higher_limit(
+    tmp_path: Path, encoding: str, header: str
+) -> None:
+    text = "\ud55c\uad6d\uc5b4" if encoding != "latin-1" else "caf\u00e9"
+    header = header if encoding != "latin-1" else header.replace("\uc774\ubbf8\uc9c0", "")
+    pictures(tmp_path, *CAPTIONS)
+    rows = "".join(f"{name},{text if name < 'c' else 'A cow'}\n" for name in CAPTIONS)
+    put(tmp_path, {"captions.csv": f"{header}\n{rows}".encode(encoding, errors="ignore")})
+    with pytest.raises(UserError, match="UTF-8") as raised:
+        load(tmp_path)
+    assert "max-problems" not in str(raised.value)
+
+
+def test_a_higher_limit_is_not_advised_where_the_validation_images_are_lost(tmp_path: Path) -> None:
+    rows = [f"{n}.jpg,A cat,{'val' if n == 9 else 'train'}\n" for n in range(10)]
+    pictures(tmp_path, *(f"{n}.jpg" for n in range(9)))
+    put(tmp_path, {"captions.csv": f"image,caption,split\n{''.join(rows)}"})
+    with pytest.raises(UserError, match="1 of 10 pictures are damaged") as raised:
+        load(tmp_path)
+    assert "max-problems" not in str(raised.value)
+    pictures(tmp_path, "9.jpg")
+    (tmp_path / "1.jpg").unlink()
+    with pytest.raises(UserError, match=r"--max-problems 0\.1 "):
+        load(tmp_path)
+    load(tmp_path, max_problems=0.1)

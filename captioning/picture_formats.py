@@ -119,6 +119,5 @@ def unreadable_lines(names: Iterable[str]) -> Iterator[str]:
     """One line for each such format: how many pictures, which, and what to do."""
     for each, there in unreadable(names):
         shown = ", ".join(there[:3]) + (", ..." if len(there) > 3 else "")
-        yield (
-            f"pictures that Pillow cannot read here, {each.name}: {len(there):,} ({shown}). {each.advice}"
-        )
+        what = f"pictures that Pillow cannot read here, {each.name}"
+        yield f"{what}: {len(there):,} ({shown}). {each.advice}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -90,13 +91,14 @@ def find_format(
         found = [(tried[0], alike)] if len(alike) == 1 else []
     if not found:
         for file in files:
-            check_readable(file)
+            if not (mimetypes.guess_type(file.name)[0] or "").startswith("image/"):
+                check_readable(file)
         likely = set(with_suffix(files, *(suffix for each in tried for suffix in each.suffixes)))
-        names = [
+        shown = [
             file.name for file in sorted(files, key=lambda file: (file not in likely, file.name))
         ]
-        seen = ", ".join(names[:6]) or "no files"
-        seen += f", ... {len(names):,} files" if len(names) > 6 else ""
+        seen = ", ".join(shown[:6]) or "no files"
+        seen += f", ... {len(shown):,} files" if len(shown) > 6 else ""
         if lacking := _lacking(files, tried):
             raise UserError(f"{path}: no {what} in a known format here (found: {seen}). {lacking}.")
         known = "; ".join(f"{each.name}: {each.looks_like}" for each in tried)

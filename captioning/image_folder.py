@@ -6,7 +6,6 @@ import os
 import posixpath
 import re
 import unicodedata
-from collections.abc import Callable
 from pathlib import Path
 
 from captioning.image_files import image_stem, is_image_name, walk_files
@@ -43,7 +42,7 @@ class ImageFolder:
         self.files = set(walk_files(root))
         self.elsewhere: dict[str, str] = {}
         self._folders: set[str] = set()
-        self._by_key: dict[str, list[str]] = {}
+        self._by_key: dict[str, list[tuple[str, tuple[str | None, ...]]]] = {}
 
     def locate(self, image: str, folder: str | None = None) -> tuple[str, str]:
         """The id of an image and its file, relative to the folder.
@@ -60,23 +59,25 @@ class ImageFolder:
             Damage: there is no such file, or more than one.
         """
         name, outside = self._inside(image)
+        if name in self.files and not folder:
+            return name, name
+        if not self._by_key:
+            self._index()
+        if folder and (file := self._find(f"{folder}/{name}")):
+            return _id(f"{folder}/{name}", file), file
         parts = name.split("/")
-        if folder:
-            whole = [*folder.split("/"), *parts]
-            if file := self._find(whole):
-                return _id(whole, file), file
         for start in range(len(parts)):
-            if file := self._find(parts[start:], parts[:start]):
+            if file := self._find(name, start):
                 if start:
                     self.elsewhere[image] = file
-                return _id(parts[start:], file), file
+                return _id("/".join(parts[start:]), file), file
             if spelling(parts[start]) in self._folders:
                 break  # the image should be in this folder, and is not
         if outside:
             raise Damage(
                 f"{image.strip()} is outside {self.root}, and no image of its name is there"
             )
-        alike = self._by_key.get(_key(parts[-1]), [])
+        alike = [file for file, _ in self._by_key.get(_key(parts[-1]), [])]
         raise Damage(f"there is no image {name}" + (f" (there is {alike[0]})" if alike else ""))
 
     def _inside(self, name: str) -> tuple[str, bool]:
@@ -92,27 +93,26 @@ class ImageFolder:
             raise Damage(f"{name} is outside {self.root}: it names no file")
         return inside, inside != path
 
-    def _find(self, parts: list[str], dropped: list[str] | None = None) -> str | None:
-        """The only file whose path ends so; None if there is none.
+    def _find(self, name: str, start: int = 0) -> str | None:
+        """The only file whose path ends as the name does from its part `start` on; None: there is none.
 
         Raises:
             Damage: there are several.
         """
-        name = "/".join(parts)
-        if name in self.files:
-            return name
-        if not self._by_key:
-            self._index()
-        candidates = self._by_key.get(_key(parts[-1]), [])
-        if dropped:  # train/1.jpg is not val/1.jpg
-            split = _splits(dropped)
-            candidates = [f for f in candidates if not split or _splits(f.split("/")[:-1]) <= split]
-        for alike in _ALIKE:
-            if (wanted := alike(name, False)) is None:
-                continue
-            found = [file for file in candidates if f"/{alike(file, True)}".endswith(f"/{wanted}")]
-            if found:
-                return self._only(name, found)
+        *dropped, end = name.split("/", start)
+        if end in self.files:
+            return end
+        candidates = self._by_key.get(_key(end), [])
+        if dropped and candidates and (split := _splits(dropped)):  # train/1.jpg is not val/1.jpg
+            candidates = [each for each in candidates if _splits(each[0].split("/")[:-1]) <= split]
+        if not candidates:
+            return None
+        for how, wanted in enumerate(_spellings(end, named=is_image_name(end))):
+            found = [
+                file for file, theirs in candidates if f"/{theirs[how]}".endswith(f"/{wanted}")
+            ]
+            if wanted is not None and found:
+                return self._only(end, found)
         return None
 
     def _only(self, name: str, found: list[str]) -> str:
@@ -131,13 +131,16 @@ class ImageFolder:
             *folders, name = file.split("/")
             if is_image_name(name):
                 self._folders.update(map(spelling, folders))
-            self._by_key.setdefault(_key(name), []).append(file)
+            self._by_key.setdefault(_key(name), []).append((file, _spellings(file)))
 
 
-def _id(parts: list[str], file: str) -> str:
+def _id(name: str, file: str) -> str:
     """The name as the data set has it, with the ending of the file where it has none."""
-    name = parts[-1] if is_image_name(parts[-1]) else posixpath.basename(file)
-    return "/".join([*parts[:-1], name])
+    return (
+        name
+        if is_image_name(name)
+        else posixpath.join(posixpath.dirname(name), posixpath.basename(file))
+    )
 
 
 def spelling(name: str) -> str:
@@ -150,35 +153,16 @@ def _splits(folders: list[str]) -> set[str]:
 
 
 def _key(name: str) -> str:
-    """Equal for all that may be the same image: without the ending, in small letters."""
-    stem = image_stem(spelling(name)).casefold()
+    """Equal for all that may be the same image: without folder and ending, in small letters."""
+    stem = image_stem(spelling(posixpath.basename(name))).casefold()
     return stem.lstrip("0") if stem.isdigit() else stem
 
 
-# From the strictest on: how a name and a file are compared. None: this name is not compared so.
-
-
-def _exactly(name: str, of_file: bool) -> str | None:
-    return spelling(name)
-
-
-def _in_any_case(name: str, of_file: bool) -> str | None:
-    return spelling(name).casefold()
-
-
-def _without_ending(name: str, of_file: bool) -> str | None:
-    named = not of_file and is_image_name(name)
-    return None if named else image_stem(spelling(name)).casefold()
-
-
-def _as_number(name: str, of_file: bool) -> str | None:
-    folder, slash, stem = (_without_ending(name, of_file) or "").rpartition("/")
-    return f"{folder}{slash}{stem.lstrip('0')}" if stem.isdigit() else None
-
-
-_ALIKE: tuple[Callable[[str, bool], str | None], ...] = (
-    _exactly,
-    _in_any_case,
-    _without_ending,
-    _as_number,
-)
+def _spellings(name: str, named: bool = False) -> tuple[str | None, ...]:
+    """How a name and a file are compared, from the strictest on: exactly, in any case, without the
+    ending, and as a number without zeros. None: it is not compared so; with an ending, not without."""
+    exact = spelling(name)
+    stem = image_stem(exact).casefold()
+    folder, slash, last = stem.rpartition("/")
+    number = f"{folder}{slash}{last.lstrip('0')}" if last.isdigit() else None
+    return (exact, exact.casefold(), *((None, None) if named else (stem, number)))

@@ -6,6 +6,7 @@ import hashlib
 import re
 from array import array
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
@@ -24,6 +25,7 @@ def split_name(name: str) -> str:
     return _ALIASES.get(lower, lower if lower in USUAL else name.strip())
 
 
+@lru_cache
 def split_in(name: str) -> str | None:
     """The usual split that the name of a file or a folder has a word for: of `captions_val2017`, val.
 

@@ -59,6 +59,8 @@ def _first(values: Any) -> dict[str, Any] | None:
 def find_karpathy(files: Sequence[Path]) -> list[Path]:
     """`dataset_flickr8k.json` and its like by their names; others by what is in them."""
     own = [file for file in files if re.fullmatch(r"dataset(_\w+)?\.json", file.name)]
+    # A large one, which takes seconds to read, is believed by its name.
+    own = [f for f in own if f.stat().st_size > 2**24 or json_kind(f) in ("karpathy", "")]
     texts = with_suffix(not_beside_images(files), ".json")
     return own or best_named([file for file in texts if json_kind(file) == "karpathy"])
 
@@ -93,6 +95,9 @@ def _karpathy_entry(image: Any, where: str, reading: Reading) -> Entry:
 COCO_FILE = re.compile(r"captions_(train|val|test)(\d{4})\.json")
 
 
+_FILE_NAMES = ("file_name", "filename", "path", "name")
+
+
 def find_coco(files: Sequence[Path]) -> list[Path]:
     """COCO's own files by their names; others by what is in them."""
     own = [file for file in files if COCO_FILE.fullmatch(file.name)]
@@ -125,9 +130,11 @@ def _read_coco_file(path: Path, split: str | None, folder: str | None, reading: 
     entries: dict[Any, Entry] = {}
     for number, image in enumerate(_list_in(path, content, "images")):
         where = f"{source}: images[{number}]"
-        key, name = (image.get("id"), image.get("file_name")) if isinstance(image, dict) else (0, 0)
+        key = image.get("id") if isinstance(image, dict) else None
+        names = [image.get(key) for key in _FILE_NAMES] if isinstance(image, dict) else []
+        name = next((each for each in names if isinstance(each, str)), None)
         with reading.reporting(where):
-            if not isinstance(key, (int, str)) or not isinstance(name, str):
+            if not isinstance(key, (int, str)) or name is None:
                 raise Damage('no "id" and "file_name"')
             if key in entries:
                 raise Damage(f"the image id {key} is there twice")

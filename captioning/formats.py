@@ -21,6 +21,7 @@ from pathlib import Path
 
 from captioning.annotations import find_coco, find_karpathy, read_coco, read_karpathy
 from captioning.entries import Entry, Read, Reading, caption_text
+from captioning.image_folder import spelling
 from captioning.parts import not_beside_images, sidecars
 from captioning.sidecars import read_sidecars
 from captioning.tables import (
@@ -74,7 +75,7 @@ def read_flickr(files: list[Path]) -> Reading:
     for split, file in lists.items():
         listed: dict[str, str] = {}
         for number, line in numbered_lines(file):
-            name, where = line.strip(), f"{file.name}:{number}"
+            name, where = spelling(line.strip()), f"{file.name}:{number}"
             # Flickr30k's lists leave the extension out.
             name = name if name in captions or f"{name}.jpg" not in captions else f"{name}.jpg"
             with reading.reporting(where):
@@ -110,7 +111,7 @@ def _read_tokens(path: Path, reading: Reading) -> dict[str, tuple[str, list[str]
             match = _TOKEN_LINE.fullmatch(line)
             if match is None:
                 raise Damage(f'not "name.jpg#0<TAB>caption": {line[:60]}')
-            name, index = match[1].strip(), match[2]
+            name, index = spelling(match[1].strip()), match[2]
             texts = captions.setdefault(name, (where, []))[1]
             if (name, index) in seen:
                 raise Damage(f"caption {index} of {name} is there twice")

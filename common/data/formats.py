@@ -102,6 +102,10 @@ def find_format(
         if lacking := _lacking(files, tried):
             raise UserError(f"{path}: no {what} in a known format here (found: {seen}). {lacking}.")
         known = "; ".join(f"{each.name}: {each.looks_like}" for each in tried)
+        if packed := with_suffix(files, *_NOT_READ):
+            known += (
+                f". {packed[0].name} is not read: unpack it, or save a table (.csv) or JSON lines"
+            )
         raise UserError(
             f"{path}: no {what} in a known format here (found: {seen}). Looked for {known}."
         )
@@ -117,6 +121,13 @@ def _lacking(files: Sequence[Path], formats: Sequence[Format[Any]]) -> str:
         if each.lacks is not None:
             reasons += [each.lacks(file) for file in with_suffix(files, *each.suffixes)[:3]]
     return ". ".join([reason for reason in reasons if reason][:2])
+
+
+# What data come in that is no text.
+_NOT_READ = (
+    *(".parquet", ".arrow", ".feather", ".xlsx", ".xls", ".ods", ".mat", ".h5", ".hdf5", ".pkl"),
+    *(".pickle", ".npy", ".npz", ".db", ".sqlite", ".zip", ".tar", ".tgz", ".7z", ".rar"),
+)
 
 
 def named(pattern: str | re.Pattern[str]) -> Callable[[Sequence[Path]], list[Path]]:

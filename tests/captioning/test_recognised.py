@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import unicodedata
 from pathlib import Path
@@ -265,7 +266,8 @@ def test_a_table_is_surer_than_texts_beside_images(tmp_path: Path) -> None:
 
 def coco(**captions: list[str]) -> str:
     names = list(captions)
-    images = [{"id": n, "file_name": f"{name}.jpg"} for n, name in enumerate(names)]
+    keys = ["file_name", "filename", "path"]
+    images = [{"id": n, keys[n % 3]: f"{name}.jpg"} for n, name in enumerate(names)]
     annotations = [
         {"id": f"{name}{k}", "image_id": names.index(name), "caption": text}
         for name, texts in captions.items()
@@ -374,6 +376,15 @@ def test_accents_are_the_same_in_both_forms(tmp_path: Path, on_disk: str, folder
     assert image.path.is_file() and image.captions == ["A cat", "Two"]
 
 
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_lists_of_splits_may_have_accents_in_another_form(tmp_path: Path, form: str) -> None:
+    name, other = "caf\u00e9.jpg", {"NFC": "NFD", "NFD": "NFC"}[form]
+    pictures(tmp_path, name)
+    put(tmp_path, {"x.token": unicodedata.normalize(form, f"{name}#0\tA cat\n")})
+    put(tmp_path, {"val.txt": unicodedata.normalize(other, f"{name}\n")})
+    assert read(load(tmp_path)) == {"val": {name: ["A cat"]}}
+
+
 def test_the_end_of_a_path_is_not_taken_for_a_picture_of_another_split(tmp_path: Path) -> None:
     pictures(tmp_path, "val/1.jpg", "train/2.jpg")
     put(
@@ -471,6 +482,23 @@ def test_what_was_found_is_shown_before_the_pictures(tmp_path: Path) -> None:
     put(tmp_path, {"words.doc": "", "words.csv": "x,y\n1,2\n"})
     with pytest.raises(UserError, match=r"\(found: words\.csv, 0\.jpg, .*, \.\.\. 32 files\)"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["data/train-00000-of-00001.parquet", "captions.xlsx", "all.tar.gz"]
+)
+def test_what_is_no_text_is_told_apart(tmp_path: Path, name: str) -> None:
+    put(tmp_path, {name: b"PK\3\4" + bytes(9)})
+    if name.endswith(".gz"):
+        (tmp_path / name).write_bytes(gzip.compress(b"\0" * 600))
+    with pytest.raises(UserError, match=rf"{Path(name).name} is not read: .* JSON lines"):
+        load(tmp_path)
+
+
+def test_records_may_be_in_a_file_that_is_called_dataset(tmp_path: Path) -> None:
+    pictures(tmp_path, *CAPTIONS)
+    put(tmp_path, {"dataset.json": json.dumps(CAPTIONS)})
+    assert everything(tmp_path) == CAPTIONS
 
 
 # ---- advice that helps

@@ -139,9 +139,9 @@ def _assemble(
             _keep(kept, file, entry)
     if reading.entries and not mentioned:
         raise UserError(
-            f"none of the {len(reading.entries):,} images that {source} names can be used from {root}. "
+            f"none of the {len(reading.entries):,} images that {source} names was found in {root}. "
             "Put them there, in a folder images/ for example, or name the folder that they are in, "
-            f"--images DIR. The first problem: {pictures.problems[0]}."
+            f"--images DIR (images= in code). The first problem: {pictures.problems[0]}."
         )
     reading.notes += _notes(reading, folder, mentioned)
     splits: dict[str, list[CaptionedImage]] = {}

@@ -69,6 +69,11 @@ def has_captions(names: tuple[str, ...]) -> bool:
     return fields.image is not None and bool(fields.captions)
 
 
+def _some_captions(names: tuple[str, ...]) -> bool:
+    fields = _fields(names)
+    return fields.image is not None or bool(fields.captions)
+
+
 def _lacking(names: tuple[str, ...]) -> str:
     """What is missing among the names of fields, and which would be known."""
     fields = _fields(names)
@@ -157,7 +162,8 @@ def lacking_in_table(path: Path) -> str | None:
     table = Table(path, errors="replace")
     if any("\ufffd" in name for name in table.columns):
         return f"{path}:{table.header}: {NOT_UTF_8}. Convert the file to UTF-8"
-    if has_captions(table.columns) or len(table.columns) < 2 and path.suffix.lower() == ".txt":
+    prose = path.suffix.lower() == ".txt" and "caption" not in path.stem.lower()
+    if has_captions(table.columns) or prose and not _some_captions(table.columns):
         return None
     return (
         f"{path}:{table.header}: the first line must name the columns, as image,caption does: "
@@ -217,9 +223,8 @@ def _usable(path: Path) -> bool:
 
 def lacking_in_json(path: Path) -> str | None:
     """Why a JSON file has no captions; None where it has no records at all."""
-    if json_kind(path) != "records":
-        return None
-    return f"{path}: {_lacking(next(_keys(json_records(path)), ()))}"
+    names = next(_keys(json_records(path)), ()) if json_kind(path) == "records" else ()
+    return f"{path}: {_lacking(names)}" if _some_captions(names) else None
 
 
 def read_json_records(files: list[Path]) -> Reading:

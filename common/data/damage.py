@@ -81,7 +81,7 @@ class Tally:
         if undecoded and self.fraction > _SOME:
             advice = "Convert the file to UTF-8"
         elif self.fraction > _MOST:
-            advice = "Correct them, or name the format that the data have (--format)"
+            advice += "" if items == "pictures" else ", or name the format of the data (--format)"
         elif helps:
             advice += f", or raise the limit: --max-problems {needed:g} (max_problems in code)"
         raise UserError(

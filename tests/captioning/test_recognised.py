@@ -477,6 +477,12 @@ def test_garbage_is_one_line(tmp_path: Path, name: str, content: bytes) -> None:
         assert "\n" not in str(raised.value)
 
 
+def test_files_that_are_no_captions_at_all_get_the_list_of_formats(tmp_path: Path) -> None:
+    put(tmp_path, {"README.txt": "Hello, world\n", "package.json": '{"name": "x"}'})
+    with pytest.raises(UserError, match=r"Looked for .*coco: "):
+        load(tmp_path)
+
+
 def test_what_was_found_is_shown_before_the_pictures(tmp_path: Path) -> None:
     pictures(tmp_path, *(f"{n}.jpg" for n in range(30)))
     put(tmp_path, {"words.doc": "", "words.csv": "x,y\n1,2\n"})

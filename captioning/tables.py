@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from captioning.annotations import json_kind
 from captioning.entries import Entry, Reading, captions_in
+from captioning.image_files import is_image_name
 from captioning.parts import Part, best_named, not_beside_images, parts_of
 from common.data.damage import NOT_UTF_8, Damage
 from common.data.formats import with_suffix
@@ -249,6 +250,8 @@ def _records(content: Any, where: str, more: Fields) -> Any:
         if len(lists) == 1:
             content = lists[0]
     if isinstance(content, dict):
+        if not all(_names_image(*each) for each in islice(content.items(), 100)):
+            return
         for name, value in content.items():
             known = isinstance(value, dict)
             yield (
@@ -259,6 +262,14 @@ def _records(content: Any, where: str, more: Fields) -> Any:
         for number, record in enumerate(content):
             found = more | record if isinstance(record, dict) else Damage("not an object")
             yield f"{where} [{number}]", found
+
+
+def _names_image(name: str, value: Any) -> bool:
+    """Whether an item of a mapping is an image and its captions, and no setting of a program."""
+    captions = (
+        has_captions(("image", *value)) if isinstance(value, dict) else isinstance(value, list)
+    )
+    return captions or is_image_name(name) or name.isdigit()
 
 
 def _of_objects(values: list[Any]) -> bool:

@@ -138,10 +138,11 @@ def _assemble(
                 entry.split = kept[file].split if file in kept else split_of(entry.image)
             _keep(kept, file, entry)
     if reading.entries and not mentioned:
+        where = "has one file alone in" if "ambiguous" in pictures.problems[0] else "is in"
         raise UserError(
-            f"none of the {len(reading.entries):,} images that {source} names was found in {root}. "
-            "Put them there, in a folder images/ for example, or name the folder that they are in, "
-            f"--images DIR (images= in code). The first problem: {pictures.problems[0]}."
+            f"none of the {len(reading.entries):,} images that {source} names {where} {root}. Put them "
+            "there, in a folder images/ for example, or name the folder that they are in, --images DIR "
+            f"(images= in code). The first problem: {pictures.problems[0]}."
         )
     reading.notes += _notes(reading, folder, mentioned)
     splits: dict[str, list[CaptionedImage]] = {}

@@ -266,9 +266,8 @@ def _records(content: Any, where: str, more: Fields) -> Any:
 
 def _names_image(name: str, value: Any) -> bool:
     """Whether an item of a mapping is an image and its captions, and no setting of a program."""
-    captions = (
-        has_captions(("image", *value)) if isinstance(value, dict) else isinstance(value, list)
-    )
+    texts = isinstance(value, list) and all(isinstance(each, str) for each in value[:9])
+    captions = has_captions(("image", *value)) if isinstance(value, dict) else texts
     return captions or is_image_name(name) or name.isdigit()
 
 

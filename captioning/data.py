@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from captioning.entries import Entry, Read, Reading
-from captioning.formats import FORMATS, TEXT_FOLDERS, text_files
-from captioning.image_files import ImageFolder, ImageNames, is_image_name
+from captioning.formats import FORMATS
+from captioning.image_files import is_image_name
+from captioning.image_folder import ImageFolder, ImageNames
+from captioning.parts import TEXT_FOLDERS, text_files
+from captioning.picture_formats import unreadable_lines
 from common.data.damage import Damage, Tally
 from common.data.dataset import DataSet
 from common.data.formats import Format, find_format
@@ -96,7 +99,7 @@ def load(
 
     Args:
         path: its folder; or, if a folder holds several data sets, the file with the captions.
-        format: flickr, csv, karpathy, coco, jsonl or scenes, or a format of your own
+        format: flickr, csv, karpathy, coco, jsonl, json, text or scenes, or a format of your own
             (`captioning.formats`); None recognises it.
         images: the folder of the images, if they are elsewhere.
         seed: of the splits, for data without splits.
@@ -126,7 +129,8 @@ def load(
     damage = {"records": reading.records, "captions": reading.captions, "pictures": pictures}
     notes = [*found.notes(), *reading.notes]
     data = CaptionData(found.name, found.format.name, splits, damage, notes)
-    data.check(path, max_problems)
+    lost = {entry.split for entry in reading.entries if entry.split} - splits.keys()
+    data.check(path, max_problems, lost=lost)
     return data
 
 
@@ -157,10 +161,11 @@ def _assemble(
                 entry.split = kept[file].split if file in kept else split_of(entry.image)
             _keep(kept, file, entry, blind)
     if reading.entries and not mentioned:
+        where = "has one file alone in" if "ambiguous" in pictures.problems[0] else "is in"
         raise UserError(
-            f"none of the {len(reading.entries):,} images that {source} names is in {root} "
-            f"(the first: {reading.entries[0].image}). Put them there, in a folder images/ for "
-            "example, or name the folder that they are in."
+            f"none of the {len(reading.entries):,} images that {source} names {where} {root}. Put them "
+            "there, in a folder images/ for example, or name the folder that they are in, --images DIR "
+            f"(images= in code). The first problem: {pictures.problems[0]}."
         )
     reading.notes += _notes(reading, folder, mentioned)
     reading.notes += [f"{name}: no image has a reference caption" for name in sorted(blind)]
@@ -237,6 +242,10 @@ def _notes(reading: Reading, folder: ImageFolder, mentioned: set[str]) -> Iterat
     for name in reading.left_out:
         with contextlib.suppress(Damage):
             mentioned.add(folder.locate(name)[1])
+    if folder.elsewhere:
+        count, (name, file) = len(folder.elsewhere), next(iter(folder.elsewhere.items()))
+        yield f"images found by the ends of their paths: {count:,} ({name} is {file}, ...)"
+    yield from unreadable_lines(sorted(folder.files))
     unused = sorted(file for file in folder.files - mentioned if is_image_name(file))
     if unused:
         yield f"image files without a caption: {len(unused):,} ({unused[0]}, ...)"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import ExitStack, suppress
-from typing import IO, TypeAlias, TypeGuard, cast
+from typing import IO, Any, TypeAlias, TypeGuard, cast
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from captioning.picture_formats import PictureFormat, format_by_content, format_by_name
 from captioning.pixels import Encoded, Pixels, as_file, from_pixels, is_encoded, is_pixels
 from common.errors import UserError, one_line
 from common.files import expanded, open_regular
@@ -81,6 +82,10 @@ def open_image(source: ImageSource, size: int | None = None) -> Image.Image:
     # zlib.error, IndexError... All of them mean that this image cannot be read.
     except Exception as error:
         reason = getattr(error, "strerror", None) or one_line(error)
+        if isinstance(error, UnidentifiedImageError) and (known := _format_of(source)):
+            raise ImageError(
+                f"{_name_of(source)}: {known.name}, which Pillow cannot read here. {known.advice}."
+            ) from None
         reason = reason.partition(" <_io.")[0]  # the bytes of a file have no name
         raise ImageError(f"{_name_of(source)}: cannot be read as an image ({reason}).") from error
 
@@ -90,6 +95,20 @@ def _name_of(source: ImageSource) -> str:
         return os.fspath(source)
     name = getattr(source, "filename", None) or getattr(source, "name", None)
     return name if isinstance(name, str) else "the given image"
+
+
+def _format_of(source: ImageSource) -> PictureFormat | None:
+    """The format of a file that Pillow does not know, if it is that of pictures."""
+    by_name = format_by_name(_name_of(source))
+    with suppress(Exception), ExitStack() as stack:
+        file: Any = as_file(source) if is_encoded(source) else source
+        if isinstance(file, (str, os.PathLike)):
+            file = stack.enter_context(open_regular(expanded(file), links=True))
+        file.seek(0)
+        start = file.read(1024)
+        file.seek(0)
+        return format_by_content(start) or by_name
+    return by_name
 
 
 def _open_header(file: str | os.PathLike[str] | IO[bytes]) -> Image.Image:
@@ -102,6 +121,11 @@ def _open_header(file: str | os.PathLike[str] | IO[bytes]) -> Image.Image:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
             return Image.open(file)
+        except UnidentifiedImageError:
+            known = _format_of(file)
+            if known is None or not known.readable():
+                raise
+            return Image.open(file)  # by its plugin, which is loaded now
         finally:
             Image.MAX_IMAGE_PIXELS = limit
 

@@ -163,9 +163,9 @@ def make_inputs(
     lines = [problem for _, problem in problems]
     pictures = Tally(len(images)) if pictures is None else pictures
     pictures.problems += lines
-    pictures.check(max_damaged, "the data", "pictures")
     if lines and not kept:
         raise UserError(f"none of {len(lines):,} pictures can be read. The first: {lines[0]}.")
+    pictures.check(max_damaged, "the data", "pictures")
     for line in lines[:10]:
         warn(printable(f"left out: {line}"))
     if len(lines) > 10:

@@ -7,6 +7,7 @@ import os
 import pickle
 import re
 from collections import OrderedDict
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.models import GoogLeNet, Inception3
 
+from captioning.weight_names import matched, signs_of, tensors_in
 from common.errors import UserError, one_line
 from common.files import expanded
 from common.progress import draws
@@ -25,6 +27,19 @@ from common.runs.weights import check_same_architecture
 _HEAD = frozenset(
     ["avgpool", "flatten", "dropout", "fc", "classifier", "head", "heads"]
     + ["aux1", "aux2", "AuxLogits"]
+)
+
+# Which weights are likely given for those of another network.
+_USUAL = frozenset(
+    [
+        "alexnet",
+        "convnext_tiny",
+        "densenet121",
+        "efficientnet_b0",
+        "mobilenet_v2",
+        "mobilenet_v3_large",
+    ]
+    + ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "vgg16", "vgg19"]
 )
 
 
@@ -59,12 +74,13 @@ def headless_network(name: str, weights: str | os.PathLike[str]) -> nn.Module:
         slow = name in ("googlenet", "inception_v3")
         options = {"init_weights": False, "aux_logits": False} if slow else {}
         network = torchvision.models.get_model(name, weights=None, **options)
-    for child in _HEAD & {child for child, _ in network.named_children()}:
+    children = [child for child, _ in network.named_children()]
+    for child in _HEAD.intersection(children):
         delattr(network, child)
     if isinstance(network, (GoogLeNet, Inception3)):
         network.transform_input = True  # as with ImageNet's weights; harmless without
     if weights not in ("imagenet", "none", *known):
-        _load(network, expanded(weights))
+        _load(name, network, children, expanded(weights))
     return network
 
 
@@ -80,7 +96,7 @@ def _downloaded(name: str, weights: str) -> nn.Module:
         ) from None
 
 
-def _load(network: nn.Module, path: Path) -> None:
+def _load(name: str, network: nn.Module, children: list[str], path: Path) -> None:
     """Load a state dict strictly, but for the head, which was removed from the network."""
     if not path.is_file():
         raise UserError(
@@ -89,17 +105,50 @@ def _load(network: nn.Module, path: Path) -> None:
     expected = network.state_dict()
     # Counters of batches are optional in state dicts, and without effect on anything.
     kept = OrderedDict((n, w) for n, w in expected.items() if n.endswith("num_batches_tracked"))
-    kept |= {n: w for n, w in _state_dict(path).items() if n.split(".")[0] not in _HEAD}
-    check_same_architecture(path, kept, network)
-    for name, each in kept.items():
-        real = each.is_floating_point() == expected[name].is_floating_point()
+    weights = _state_dict(path)
+    found = matched(weights, expected, children)
+    kept |= {n: w for n, w in found.items() if n.split(".")[0] not in _HEAD}
+    if odd := [n for n, w in kept.items() if not _is_plain(w)]:
+        raise UserError(
+            f"{path}: {odd[0]} is sparse, quantised, complex, or without values. Save the state dict "
+            "of a network of float weights."
+        )
+    try:
+        check_same_architecture(path, kept, network)
+    except UserError as error:
+        raise UserError(f"{error} It was to fit {name}; {_what_it_is(name, weights)}.") from None
+    for weight, each in kept.items():
+        real = each.is_floating_point() == expected[weight].is_floating_point()
         if not real or not each.float().isfinite().all():
             raise UserError(
-                f"{path}: {name} has values that are {'not finite' if real else each.dtype}. Fetch the "
-                "weights again, or save them as floats."
+                f"{path}: {weight} has values that are {'not finite' if real else each.dtype}. Fetch "
+                "the weights again, or save them as floats."
             )
     kept._metadata = expected._metadata  # type: ignore[attr-defined]
     network.load_state_dict(kept)
+
+
+def _what_it_is(name: str, weights: dict[str, Tensor]) -> str:
+    """Which network of torchvision has these weights: one of the same family, or a usual one."""
+    family = re.split(r"[\d_]", name)[0]
+    for each in backbone_names():
+        if each == name or not (each.startswith(family) or each in _USUAL):
+            continue
+        # On the meta device, where it costs no memory; some cannot be built there.
+        with suppress(NotImplementedError), torch.device("meta"):
+            network = torchvision.models.get_model(each, weights=None)
+            children = [child for child, _ in network.named_children()]
+            expected = {
+                n: w for n, w in network.state_dict().items() if n.split(".")[0] not in _HEAD
+            }
+            found = matched(weights, expected, children)
+            if all(
+                n in found and found[n].shape == w.shape
+                for n, w in expected.items()
+                if not n.endswith("num_batches_tracked")
+            ):
+                return f"it looks like {each}"
+    return signs_of(weights)
 
 
 def _is_plain(tensor: Tensor) -> bool:
@@ -109,7 +158,7 @@ def _is_plain(tensor: Tensor) -> bool:
 
 
 def _state_dict(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file by name, without the prefixes that wrappers put before them."""
+    """The tensors of a file by their names there."""
     try:
         if path.suffix == ".safetensors":
             content: Any = load_file(path)
@@ -119,23 +168,18 @@ def _state_dict(path: Path) -> dict[str, Tensor]:
         # PyTorch's own message advises to load the file unsafely.
         raise UserError(
             f"{path} is damaged, or holds more than tensors, which is not safe to load. Save a "
-            "network's state_dict(), with torch.save or as safetensors."
+            "network's state_dict(), with torch.save or as safetensors; of a checkpoint of Lightning, "
+            'its "state_dict" alone.'
         ) from None
     except Exception as error:  # damaged bytes make the readers raise almost anything
         raise UserError(f"{path} is damaged, or no state dict: {one_line(error)}.") from None
-    for wrapper in ("state_dict", "model", "model_state_dict"):
-        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
-            content = content[wrapper]
-    if not isinstance(content, dict) or not all(
-        isinstance(n, str) and isinstance(v, Tensor) for n, v in content.items()
-    ):
+    weights = {} if _nameless(content) else tensors_in(content)
+    if not weights:
         raise UserError(f"{path} is no state dict: it must map names to tensors.")
-    if odd := [n for n, v in content.items() if not _is_plain(v)]:
-        raise UserError(
-            f"{path}: {odd[0]} is sparse, quantised, complex, or without values. Save the state dict "
-            "of a network of float weights."
-        )
-    prefix = re.compile(r"^(?:module\.|_orig_mod\.|network\.)+")
     # DenseNet's published weights have names of 2017: "norm.1" for "norm1".
     old = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
-    return {old.sub(r"\1\2", prefix.sub("", name)): each for name, each in content.items()}
+    return {old.sub(r"\1\2", name): each for name, each in weights.items()}
+
+
+def _nameless(content: Any) -> bool:
+    return isinstance(content, dict) and not all(isinstance(name, str) for name in content)

@@ -27,7 +27,7 @@ Fit: TypeAlias = Literal["squash", "crop", "pad"]
 MOST_PIXELS = 4096
 """On a side of a network's input."""
 
-Format = Literal["flickr", "csv", "karpathy", "coco", "jsonl", "scenes"]
+Format = Literal["flickr", "csv", "karpathy", "coco", "jsonl", "json", "text", "scenes"]
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,9 @@ class TrainOptions(WriterRunOptions):
     data: Annotated[str, BASIC, MAY_CHANGE, Metavar("DIR")]
     """Folder of pictures with captions, whose format is recognised."""
     format: Annotated[Format | None, Group("data")] = None
-    """What the folder holds, if it is not recognised: Flickr8k or Flickr30k (flickr), a CSV file,
-    Karpathy's JSON, COCO's annotations, JSON lines, or generated scenes."""
+    """What the folder holds, if it is not recognised: Flickr8k or Flickr30k (flickr), tables with named
+    columns (csv), Karpathy's JSON, annotations as COCO has them, JSON lines, lists in JSON, a text file
+    beside each picture (text), or generated scenes."""
     images: Annotated[Folder | None, MAY_CHANGE] = None
     """Folder of the pictures, if it is elsewhere."""
     max_problems: Fraction = 0.01

@@ -150,6 +150,7 @@ def evaluate_run(
     format: str | None = None,
     features: Path | None = None,
     cache_dir: Path | None = None,
+    max_problems: float | None = None,
     **how: Unpack[Evaluated],
 ) -> Evaluation:
     """Evaluate a run's best weights on the images of a split, and write the result to its folder.
@@ -161,6 +162,7 @@ def evaluate_run(
         format: of the data, if it is not recognised.
         features: the folder of features; where the run was trained on it by default.
         cache_dir: of feature caches; that of the user by default.
+        max_problems: fraction of the data that may be damaged; as in training by default.
         how: data, ensemble, search, ...; see `common.models.evaluating.Evaluated`.
 
     Raises:
@@ -173,6 +175,8 @@ def evaluate_run(
         trained = Run.open(folder, KIND).read_config(TrainOptions).encoder
         changes["encoder"] = replace(trained, features=features)
     changes |= {"validation_images": None, "cache_dir": cache_dir}
+    if max_problems is not None:
+        changes["max_problems"] = max_problems
     return evaluate_written(
         Captioner, TrainOptions, make_task, folder, split, changes=changes, **how
     )

@@ -165,6 +165,7 @@ def evaluate_run(
     target: str | None = None,
     bleu_tokenize: Tokenization | None = None,
     replace_unknown: bool = False,
+    max_problems: float | None = None,
     **how: Unpack[Evaluated],
 ) -> Evaluation:
     """Evaluate a run's best weights on the pairs of a split, and write the result to its folder.
@@ -177,12 +178,16 @@ def evaluate_run(
             line n of one the translation of line n of the other, which are then the data.
         bleu_tokenize: how BLEU finds words; as in training by default.
         replace_unknown: write the source word that was looked at most in the place of an unknown word.
+        max_problems: fraction of the data that may be damaged; as in training by default.
         how: data, ensemble, search, ...; see `common.models.evaluating.Evaluated`.
 
     Raises:
         UserError: a run or the data cannot be used.
     """
-    named = {"source": source, "target": target, "bleu_tokenize": bleu_tokenize}
+    named = {
+        "source": source, "target": target, "bleu_tokenize": bleu_tokenize,
+        "max_problems": max_problems,
+    }  # fmt: skip
     task, recorded = make_task, dict[str, str]()
     trained = Run.open(folder, KIND).read_config(TrainOptions)
     if replace_unknown and trained.decoder.attention == "none" and not how.get("ensemble"):

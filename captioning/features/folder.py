@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from captioning.image_files import walk_files
+from captioning.image_folder import spelling
 from common.data.arrays import map_array
 from common.data.damage import Damage
 from common.errors import UserError, one_line
@@ -59,9 +60,11 @@ class FeatureFolder:
         self.regions = len(self._shape) == 2
         self.feature_size = self._shape[-1]
         self.mirrored = len(self._arrays) == 2
-        self._rows = {name: row for row, name in enumerate(self.names) if name}
+        self._rows = {spelling(name): row for row, name in enumerate(self.names) if name}
         if len(self._rows) < len(self.names) - self.names.count(""):
-            twice = next(n for row, n in enumerate(self.names) if n and self._rows[n] != row)
+            twice = next(
+                n for row, n in enumerate(self.names) if n and self._rows[spelling(n)] != row
+            )
             raise UserError(f"{self.path} has features of {twice} twice. Remove one of them.")
         self._finite = np.zeros((2, len(self.names)), bool)  # rows that were checked
 
@@ -71,7 +74,7 @@ class FeatureFolder:
 
     def locate(self, name: str) -> int | None:
         """The row of an image by its name or path; None if it has none."""
-        parts = name.replace(os.sep, "/").split("/")
+        parts = spelling(name).replace(os.sep, "/").split("/")
         for start in range(len(parts)):
             whole = "/".join(parts[start:])
             for each in (whole, os.path.splitext(whole)[0]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sized
+from collections.abc import Collection, Mapping, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Generic, TypeVar
@@ -53,20 +53,24 @@ class DataSet(Generic[Items]):
         where = f"{self.name} ({self.format})"
         return named_split(self.splits, name, where, self.item, self.advice)
 
-    def check(self, path: Path, max_problems: float) -> None:
+    def check(self, path: Path, max_problems: float, *, lost: Collection[str] = ()) -> None:
         """Refuse a data set with too much damage, or without any item.
 
         Args:
             path: where it was read from, for the message.
             max_problems: the largest accepted fraction of damaged items of a kind.
+            lost: splits of which every item is damaged.
 
         Raises:
             UserError: more items are damaged, or there is none.
         """
+        usable = any(map(len, self.splits.values()))
+        lost = {*lost} | {name for name, items in self.splits.items() if not len(items)}
+        helps = usable and not lost & {"train", "val"}  # without which nothing is learnt
         # The most damaged first: the limit that its message names is high enough for the others.
         for items, tally in sorted(self.damage.items(), key=lambda each: -each[1].fraction):
-            tally.check(max_problems, str(path), items)
-        if not any(map(len, self.splits.values())):
+            tally.check(max_problems, str(path), items, helps=helps)
+        if not usable:
             raise UserError(f"{path}: no usable {self.item} in it, read as {self.format}.")
 
     def table(self) -> list[str]:

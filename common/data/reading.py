@@ -14,7 +14,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import IO, cast
 
-from common.data.damage import Damage
+from common.data.damage import NOT_UTF_8, Damage
 from common.errors import UserError
 from common.files import open_regular
 
@@ -106,7 +106,7 @@ def decode_line(line: bytes, errors: str = "strict") -> str:
     try:
         return line.rstrip(b"\r\n").decode(errors=errors)
     except UnicodeDecodeError as error:
-        raise Damage(f"not UTF-8 text (byte 0x{line[error.start]:02x})") from None
+        raise Damage(f"{NOT_UTF_8} (byte 0x{line[error.start]:02x})") from None
 
 
 def numbered_lines(path: Path, errors: str = "strict") -> Iterator[tuple[int, str]]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from itertools import dropwhile, islice
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,8 @@ def _parsed_lines(path: Path, parse: Callable[[str], Fields]) -> Records:
 class Table:
     """The rows of a table, whose first line that is not blank names the columns.
 
-    Fields are separated by tabs, commas, semicolons or "|": the first of these that is in the header.
+    Fields are separated by tabs, commas, semicolons or "|": the first of these that is in the header,
+    or the one that a line `sep=;` before it names.
     With "|", quotes have no meaning, and the last field may contain "|" (as in the captions of
     Flickr30k). A field in double quotes may contain line ends. Rows are parsed one at a time, so that
     an unclosed quote damages one row only.
@@ -95,8 +97,12 @@ class Table:
 
     def __init__(self, path: Path, errors: str = "strict") -> None:
         self.path = path
-        self.header, line = next(numbered_lines(path, errors), (1, ""))
-        self.delimiter = next((sign for sign in _DELIMITERS if sign in line), ",")
+        lines = numbered_lines(path, errors)
+        self.header, line = next(lines, (1, ""))
+        if named := re.fullmatch(r"sep=(.)", line.strip(), re.IGNORECASE):  # as Excel has it
+            self.header, line = next(lines, (self.header, ""))
+        there = [sign for sign in _DELIMITERS if sign in line]
+        self.delimiter = named[1] if named else [*there, ","][0]
         try:
             names = next(csv.reader([line], delimiter=self.delimiter), [])
         except csv.Error:
@@ -108,7 +114,7 @@ class Table:
         """The number of the first line of each row, and the row."""
         # Bytes that are not UTF-8 are kept until it is known which row they belong to.
         lines = numbered_lines(self.path, errors="surrogateescape")
-        next(lines, None)  # the header
+        lines = dropwhile(lambda each: each[0] <= self.header, lines)
         ahead = deque(islice(lines, _LINES_OF_A_ROW))
         while ahead:
             fields, used = self._first_row(text for _, text in ahead)
@@ -146,7 +152,10 @@ class Table:
             return None
         what = f"{_columns(len(fields))} instead of {len(self.columns)}"
         what = what if fields else "a quote too few or too many"
-        if self.delimiter == ",":
+        others = [s for s in _DELIMITERS if text.count(s) == len(self.columns) - 1 and s in text]
+        if len(fields) == 1 and others:
+            what += f" (between them is {others[0]!r}, and in the header {self.delimiter!r})"
+        elif self.delimiter == ",":
             what += " (a text with commas or quotes in it needs double quotes around it)"
         return Damage(what)
 

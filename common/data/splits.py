@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from array import array
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
@@ -21,6 +23,17 @@ def split_name(name: str) -> str:
     """The standard name of a split: `dev` is val, `restval` is train; other names are kept."""
     lower = name.strip().lower()
     return _ALIASES.get(lower, lower if lower in USUAL else name.strip())
+
+
+@lru_cache
+def split_in(name: str) -> str | None:
+    """The usual split that the name of a file or a folder has a word for: of `captions_val2017`, val.
+
+    None where it has none, or words for several.
+    """
+    words = map(split_name, re.findall(r"[^\W\d_]+", name))
+    found = {*words} & {*USUAL}
+    return found.pop() if len(found) == 1 else None
 
 
 def named_split(

@@ -229,6 +229,8 @@ class EvaluationOptions(WritingOptions):
     """Which part of the data: val, test, or any other split."""
     data: Annotated[str | None, BASIC, Metavar("DIR")] = None
     """Folder of the data, if it is no longer where the run was trained on it."""
+    max_problems: Fraction | None = None
+    """Fraction of the data that may be damaged; as in training by default."""
 
     def arguments(self) -> dict[str, Any]:
         """As the pipelines' `evaluate_run` takes them, after the run."""

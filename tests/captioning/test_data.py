@@ -399,7 +399,10 @@ def test_a_name_in_several_folders_is_not_guessed(tmp_path: Path) -> None:
         {"image": "b.png", "captions": ["Surely that in images/"], "split": "val"},
     )
     data = lenient(tmp_path)
-    assert data.problems == ["captions.jsonl:1: a.png could be one/a.png or two/a.png"]
+    assert data.problems == [
+        "captions.jsonl:1: a.png is ambiguous: it could be one/a.png or two/a.png. "
+        "Name it with its folder"
+    ]
     assert [image.path for image in data.splits["val"]] == [tmp_path / "images" / "b.png"]
 
 

@@ -45,6 +45,115 @@ def test_weights_are_read_however_they_were_saved(tmp_path: Path, variant: str) 
         torch.testing.assert_close(backbone(images), expected)
 
 
+PREFIXES = [
+    *(
+        "model.",
+        "module.",
+        "backbone.",
+        "encoder.",
+        "net.",
+        "cnn.resnet.",
+        "model.module.backbone.",
+    ),
+    *("_orig_mod.", "model._orig_mod.", "encoder.cnn.network."),
+]
+
+
+def more(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What else a checkpoint has."""
+    other = {"decoder.lstm.weight_ih_l0": torch.ones(3), "encoder.linear.weight": torch.ones(2, 2)}
+    return {"decoder.embedding.weight": torch.ones(9, 2)} | state | other
+
+
+@pytest.mark.parametrize(
+    ("prefix", "head"),
+    [
+        *zip(["", *PREFIXES], 9 * ["its own", "none", "another", "elsewhere"], strict=False),
+        ("", "none"),
+    ],
+)
+def test_weights_are_found_behind_any_prefix(tmp_path: Path, prefix: str, head: str) -> None:
+    network = small()
+    state = {n: w for n, w in network.state_dict().items() if head == "its own" or "features" in n}
+    if head == "another":
+        state |= {
+            "classifier.1.weight": torch.ones(3, 512, 1, 1),
+            "classifier.9.bias": torch.ones(2),
+        }
+    state = more(wrapped(state, prefix))
+    if head == "elsewhere":
+        state["head.weight"] = torch.ones(5)
+    torch.save(
+        {"epoch": 3, "optimizer": {"state": {0: torch.ones(1)}}, "net": state}, tmp_path / "w.pt"
+    )
+    torch.save(state, tmp_path / "flat.pt")
+    for name in ("w.pt", "flat.pt"):
+        found = Backbone("squeezenet1_1", weights=tmp_path / name).network.state_dict()
+        assert all(torch.equal(w, network.state_dict()[n]) for n, w in found.items()) and found
+
+
+@pytest.mark.parametrize("cut", [-1, -2, None])
+def test_weights_of_a_sequence_of_the_children_are_found(tmp_path: Path, cut: int | None) -> None:
+    """As captioners do: `nn.Sequential(*list(resnet.children())[:-2])`."""
+    network = torchvision.models.resnet18()
+    sequence = nn.Sequential(*list(network.children())[:cut])
+    torch.save(wrapped(sequence.state_dict(), "encoder.resnet."), tmp_path / "w.pth")
+    found = Backbone("resnet18", weights=tmp_path / "w.pth").network.state_dict()
+    assert all(torch.equal(w, network.state_dict()[n]) for n, w in found.items())
+
+
+def test_weights_of_the_features_alone_are_found(tmp_path: Path) -> None:
+    network = small()
+    torch.save(network.features.state_dict(), tmp_path / "features.pth")
+    torch.save(wrapped(network.features.state_dict(), "cnn."), tmp_path / "cnn.pth")
+    for name in ("features.pth", "cnn.pth"):
+        found = Backbone("squeezenet1_1", weights=tmp_path / name).network.state_dict()
+        assert all(torch.equal(w, network.state_dict()[n]) for n, w in found.items())
+
+
+def test_a_checkpoint_of_lightning_is_read_without_running_it(tmp_path: Path) -> None:
+    network = small()
+    state = wrapped(network.state_dict(), "model.backbone.")
+    content = {
+        "epoch": 1,
+        "pytorch-lightning_version": "2.1",
+        "state_dict": state,
+        "loops": {"a": [1]},
+    }
+    torch.save(content, tmp_path / "w.ckpt")
+    found = Backbone("squeezenet1_1", weights=tmp_path / "w.ckpt").network.state_dict()
+    assert all(torch.equal(w, network.state_dict()[n]) for n, w in found.items())
+    torch.save({**content, "hyper_parameters": Hostile()}, tmp_path / "w.ckpt")
+    with pytest.raises(UserError, match=r"not safe to load.*Lightning"):
+        Backbone("squeezenet1_1", weights=tmp_path / "w.ckpt")
+
+
+def test_of_two_copies_the_first_is_taken(tmp_path: Path) -> None:
+    network, ema = small(), small()
+    torch.save({"model": network.state_dict(), "ema": ema.state_dict()}, tmp_path / "w.pth")
+    found = Backbone("squeezenet1_1", weights=tmp_path / "w.pth").network.state_dict()
+    assert all(torch.equal(w, network.state_dict()[n]) for n, w in found.items())
+
+
+@pytest.mark.parametrize(
+    ("names", "looks"),
+    [
+        (lambda: torchvision.models.resnet34().state_dict(), "resnet18; it looks like resnet34"),
+        (lambda: torchvision.models.mobilenet_v2().state_dict(prefix="net."), "mobilenet_v2"),
+        (lambda: {"visual.transformer.resblocks.0.ln_1.weight": torch.ones(2)}, "CLIP"),
+        (lambda: {"conv_stem.weight": torch.ones(2)}, "timm"),
+        (lambda: {"decoder.lstm.weight": torch.ones(2)}, "its names are decoder.lstm.weight"),
+    ],
+)
+def test_weights_that_fit_nothing_say_what_they_look_like(tmp_path, names, looks) -> None:
+    torch.save(names(), tmp_path / "w.pth")
+    with pytest.raises(
+        UserError, match=rf"w\.pth is a checkpoint of another.*to fit.*{looks}"
+    ) as raised:
+        Backbone("resnet18", weights=tmp_path / "w.pth")
+    assert "\n" not in str(raised.value)
+
+
 def test_densenet_weights_with_the_names_of_2017_are_read(tmp_path: Path) -> None:
     backbone = Backbone("densenet121")
     old = {}

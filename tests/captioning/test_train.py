@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -23,6 +24,7 @@ from common.runs.run import Run
 from common.text.vocabulary import EOS
 from common.training.task import Evaluation
 from tests.captioning.test_captioner import tiny_options
+from tests.commands import run_here
 
 CHINESE = {"red": "一个红色的方块，很大。", "blue": "蓝色的大海，没有船。"}
 FORMULAS = {"red": "C ( = O ) O", "blue": "c , [ N ] ."}
@@ -155,3 +157,27 @@ def test_a_side_is_found_whatever_the_tokens_are(run, tmp_path):
     examples, usable = make_examples(captioner, options, images, "train", Tally(2))
     assert [image.captions[0] for image in usable] == list(captions.values())
     assert examples.mirror.tolist() == [False, True]
+
+
+def test_an_evaluation_has_a_limit_of_damage_of_its_own(
+    chinese: Path, run: Path, tmp_path: Path
+) -> None:
+    """The limit that its refusal advises."""
+    data = shutil.copytree(chinese, tmp_path / "data")
+    with (data / "captions.jsonl").open("a") as file:
+        file.write("broken\n")
+    copy = shutil.copytree(run, tmp_path / "run")
+    evaluation = ["captioning", "evaluate", copy, "--data", data]
+    refused = run_here(*evaluation)
+    assert refused.returncode == 1 and "--max-problems 0.2 " in refused.stderr
+    done = run_here(*evaluation, "--max-problems", 0.2)
+    assert done.returncode == 0, done.stderr
+    assert evaluate_run(copy, data=str(data), max_problems=0.2, device="cpu").metrics["loss"] > 0
+
+
+def test_pictures_of_a_folder_that_cannot_be_read_are_named(run: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (32, 32)).save(tmp_path / "a.png")
+    (tmp_path / "b.svg").write_text("<svg/>")
+    done = run_here("captioning", "caption", run, tmp_path)
+    assert done.returncode == 0 and done.stdout.count("\n") == 1
+    assert "pictures that Pillow cannot read here, SVG: 1 (b.svg). Convert to" in done.stderr

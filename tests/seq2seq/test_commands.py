@@ -239,3 +239,16 @@ def test_standard_input_is_read_as_a_file_is(run):
     wide = "one\n".encode("utf-16")
     done = run_module("seq2seq", "translate", run, "-", input=wide, text=False)
     assert (done.returncode, done.stdout) == (1, b"") and b"UTF-16" in done.stderr
+
+
+def test_an_evaluation_has_a_limit_of_damage_of_its_own(run, tmp_path):
+    """The limit that its refusal advises."""
+    copy = shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "data").mkdir()
+    pair = '{"en": "one two", "de": "zwei eins", "split": "val"}\n'
+    (tmp_path / "data" / "pairs.jsonl").write_text(9 * pair + "broken\n")
+    evaluation = ["seq2seq", "evaluate", copy, "--data", tmp_path / "data"]
+    refused = run_here(*evaluation)
+    assert refused.returncode == 1 and "--max-problems 0.1 " in refused.stderr
+    done = run_here(*evaluation, "--max-problems", 0.1)
+    assert done.returncode == 0, done.stderr

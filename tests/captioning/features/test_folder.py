@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -223,3 +224,13 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "1.npy")
     with pytest.raises(UserError, match=r"1\.npy is not a regular file"):
         FeatureFolder(tmp_path)
+
+
+@pytest.mark.parametrize("here", ["NFC", "NFD"])
+@pytest.mark.parametrize("layout", [as_array, as_files])
+def test_accents_are_the_same_in_both_forms(tmp_path: Path, here: str, layout) -> None:
+    name, there = "gr\u00fc\u00dfe/caf\u00e9.jpg", {"NFC": "NFD", "NFD": "NFC"}[here]
+    written = unicodedata.normalize(here, name)
+    folder = layout(tmp_path / "f", features(1, 5), [written + ".npy"[: 4 * (layout is as_files)]])
+    assert folder.locate(unicodedata.normalize(there, name)) == 0
+    assert folder.locate(written) == 0

@@ -80,3 +80,42 @@ def test_nothing_usable_is_an_error_whatever_the_limit() -> None:
 
 def test_a_problem_is_one_line_whatever_is_in_it() -> None:
     assert problem("a\nb.txt:1", "x\u2028y\x1b[2J") == r"a\u000ab.txt:1: x\u2028y\u001b[2J"
+
+
+@pytest.mark.parametrize(
+    ("total", "problems", "advised"),
+    [
+        (1000, ["a.csv:2: broken"] * 40, True),
+        (100, ["a.csv:2: broken"] * 100, False),  # nothing would be left
+        (100, ["a.csv:2: broken"] * 51, False),  # read as something that it is not
+        (100, ["a.csv:2: not UTF-8 text (byte 0xc7)"] * 90, False),
+        (100, ["a.csv:2: not UTF-8 text (byte 0xe9)"] * 20, False),  # a file in Latin-1
+        (1000, ["a.csv:2: not UTF-8 text (byte 0xe9)"] * 20, True),  # two lines in a hundred
+    ],
+)
+def test_a_higher_limit_is_advised_only_where_it_helps(
+    total: int, problems: list[str], advised: bool
+) -> None:
+    pets = data(train=["x"] * 5, val=["x"])
+    pets.damage = {"rows": Tally(total, problems)}
+    with pytest.raises(UserError, match=f"of {total:,} rows are damaged") as raised:
+        pets.check(Path("here"), 0.01)
+    assert ("--max-problems" in str(raised.value)) == advised
+    assert ("Convert the file to UTF-8" in str(raised.value)) == (
+        not advised and "UTF-8" in problems[0]
+    )
+
+
+@pytest.mark.parametrize("splits", [{}, {"train": []}, {"train": ["x"], "val": []}])
+def test_a_higher_limit_is_not_advised_where_no_split_would_be_left(splits: dict) -> None:
+    pets = data(**splits)
+    pets.damage = {"rows": Tally(100, ["a.csv:2: broken"] * 10)}
+    with pytest.raises(UserError) as raised:
+        pets.check(Path("here"), 0.01)
+    assert "--max-problems" not in str(raised.value)
+    complete = data(train=["x"])
+    complete.damage = pets.damage
+    with pytest.raises(UserError, match="--max-problems"):
+        complete.check(Path("here"), 0.01)
+    with pytest.raises(UserError, match=r"Correct them\. The first"):
+        complete.check(Path("here"), 0.01, lost={"val"})

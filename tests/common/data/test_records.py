@@ -132,3 +132,19 @@ def test_rows_of_another_width_are_damaged(rows: Rows) -> None:
 
 def test_between_bars_quotes_mean_nothing(rows: Rows) -> None:
     assert rows('a|"b|c\nd', "|") == [(2, ["a", '"b|c']), (3, "1 column instead of 2")]
+
+
+def test_the_line_of_excel_names_the_delimiter(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("\ufeffsep=;\r\na;b, c\r\n1;2, 3\r\n")
+    table = Table(tmp_path / "t.csv")
+    assert (table.header, table.columns) == (2, ("a", "b, c"))
+    assert [*table] == [(3, {"a": "1", "b, c": "2, 3"})]
+
+
+def test_rows_with_another_delimiter_than_the_header_say_so(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,b\n1;2\n")
+    ((number, damage),) = Table(tmp_path / "t.csv")
+    assert (number, str(damage)) == (
+        2,
+        "1 column instead of 2 (between them is ';', and in the header ',')",
+    )

@@ -14,7 +14,7 @@ from torch import nn
 
 from captioning.backbone import Backbone
 from captioning.captioner import Captioner, build_model, make_transform
-from captioning.data import CaptionData, CaptionedImage, captions_digest, load
+from captioning.data import VAL_FRACTION, CaptionData, CaptionedImage, captions_digest, load
 from captioning.encoder import ImageEncoder
 from captioning.evaluation import evaluate, generated_scenes, show_captions
 from captioning.examples import CaptionExamples
@@ -50,6 +50,7 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
     Raises:
         UserError: the data or the options cannot be used.
     """
+    options = options.with_val_fraction(kept, VAL_FRACTION)
     if kept.new:  # before pictures are read, which takes long
         check_file(options.word_embeddings, "--word-embeddings")
 
@@ -155,6 +156,8 @@ def evaluate_run(
     changes: dict[str, Any] = {"images": images, "format": format}
     if how.get("data") is None:  # those of the training, but for what is named
         changes = {name: value for name, value in changes.items() if value is not None}
+    else:
+        changes["val_fraction"] = None  # data that are named have splits of their own
     if features is not None:
         trained = Run.open(folder, KIND).read_config(TrainOptions).encoder
         changes["encoder"] = replace(trained, features=features)
@@ -166,9 +169,13 @@ def evaluate_run(
 
 def load_data(options: TrainOptions) -> CaptionData:
     """The data set of a run."""
-    return load(
-        options.data, options.format, images=options.images, max_problems=options.max_problems
-    )
+    data = load(
+        options.data, options.format, images=options.images, max_problems=options.max_problems,
+        **options.held_out(),
+    )  # fmt: skip
+    if options.val_fraction == 0:
+        data.validate_on_training()
+    return data
 
 
 def check_data(options: TrainOptions, data: CaptionData, kept: Kept) -> None:

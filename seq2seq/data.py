@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 from array import array
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from itertools import chain, compress, repeat
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,12 +19,13 @@ from common.data.dataset import DataSet
 from common.data.formats import Format, find_format
 from common.data.pairs import Pair, PairReader
 from common.data.reading import decode_line
-from common.data.splits import SeededSplits, check_fractions, in_order
+from common.data.splits import SeededSplits, check_fractions, divided_split, in_order
 from common.errors import UserError
 from seq2seq.formats import FORMATS, Read
 
 __all__ = ["Pair", "ParallelData", "ParallelText", "load"]
 
+VAL_FRACTION = 0.05  # of pairs without splits, or without val
 MOST_HELD_OUT = 5000  # pairs of a val or test that is chosen here: each validation translates them
 _BLANK = 32  # this byte and those below it: the blank, tabs, line ends, control characters
 _MOST_SPLITS = 255
@@ -114,7 +115,7 @@ def _words_by_line(text: bytes, lines: list[bytes]) -> np.ndarray:
 
 
 def survey(
-    reader: PairReader, split_of: Callable[[str], str], damage: Tally
+    reader: PairReader, split_of: Callable[[str | None, str], str], damage: Tally
 ) -> tuple[dict[str, ParallelText], dict[str, np.ndarray]]:
     """Read a file, and count the pairs of each split in it.
 
@@ -122,7 +123,7 @@ def survey(
 
     Args:
         reader: of the file.
-        split_of: from a source sentence to its split, where the file names none.
+        split_of: from the split that the file names, or None, and the source sentence to the split.
         damage: counts the pairs, and gets a line for each damaged one.
 
     Returns:
@@ -139,7 +140,7 @@ def survey(
     ) as bar:
         for sources, targets, splits in reader.blocks(damage):
             both = zip(splits, sources, strict=True)
-            names = [split or split_of(source.decode()) for split, source in both]
+            names = [split_of(split, source.decode()) for split, source in both]
             for name in dict.fromkeys(names):
                 if name not in texts and len(texts) == _MOST_SPLITS:
                     raise UserError(
@@ -184,11 +185,12 @@ class ParallelData(DataSet[ParallelText]):
     source_language: str = "source"
     target_language: str = "target"
 
-    item: ClassVar[str] = "pair"
-    advice: ClassVar[str] = (
-        " A split is a file, or a pair of files, that is called so: add it, or name the files after "
-        "no split, and 5 % of the pairs become val."
+    advice: str = field(
+        default=" A split is a file, or a pair of files, that is called so, or a column split.",
+        kw_only=True,
     )
+
+    item: ClassVar[str] = "pair"
 
     def table(self) -> list[str]:
         """The pairs and the words of each split."""
@@ -214,7 +216,7 @@ def load(
     source: str | None = None,
     target: str | None = None,
     seed: int = 0,
-    val_fraction: float = 0.05,
+    val_fraction: float | None = None,
     test_fraction: float = 0.05,
     max_problems: float = 0.01,
 ) -> ParallelData:
@@ -228,9 +230,11 @@ def load(
             recognises it.
         source, target: the languages as the data names them: the ends of file names, keys, columns,
             or the numbers of tab-separated columns. Needed if there are more than two.
-        seed: of the splits, for data without splits.
-        val_fraction: fraction of the sentences in val, for data without splits; at most 5,000
-            pairs, for each validation translates them all.
+        seed: of the splits that are drawn.
+        val_fraction: fraction of the sentences in val, for data without splits, of those in train
+            where there is no val, and of those in val where there is no train; at most 5,000 pairs, for
+            each validation translates them all, and at least one, if another is left. None: 0.05 for
+            data without splits, and other data stay as they are.
         test_fraction: fraction of the sentences in test, for data without splits; at most 5,000
             pairs.
         max_problems: fraction of damaged pairs that are skipped (and listed in `problems`);
@@ -240,29 +244,47 @@ def load(
         UserError: no folder, no known format, no pair, or too much damage.
     """
     path = Path(path)
-    check_fractions(val_fraction, test_fraction, max_problems, "pair")
+    fraction = VAL_FRACTION if val_fraction is None else val_fraction
+    check_fractions(fraction, test_fraction, max_problems, "pair")
     found = find_format(path, FORMATS, format, what="parallel text")
     reading = found.format.read(found.files, source, target)
-    seeded = SeededSplits(seed, val_fraction, test_fraction, MOST_HELD_OUT)
-
-    def split_of(sentence: str) -> str:
-        # By the source alone: no sentence is in training and in test, however it is translated.
-        return seeded(" ".join(sentence.casefold().split()))
-
-    texts: dict[str, ParallelText] = {}
-    hashes: dict[str, np.ndarray] = {}
     damage = Tally()
-    for reader in reading.readers:
-        several, theirs = survey(reader, split_of, damage)
-        if seeded.limit():  # the file is read again; its problems are known
-            several, theirs = survey(reader, split_of, Tally())
-        if both := texts.keys() & several.keys():
-            raise UserError(f"{reader.name}: the split {both.pop()} is in another file too.")
-        texts, hashes = in_order(texts | several), hashes | theirs
+    origin: str | None = None  # the split that is divided; at first the pairs that are in none
+    drawn = SeededSplits(seed, fraction, test_fraction, MOST_HELD_OUT)
+
+    def split_of(named: str | None, sentence: str) -> str:
+        # By the source alone: no sentence is in training and in test, however it is translated.
+        return drawn(" ".join(sentence.casefold().split())) if named == origin else str(named)
+
+    texts, hashes = _read_all(reading.readers, split_of, damage)
+    if not drawn.used and (origin := divided_split(texts, val_fraction)):
+        drawn = SeededSplits(seed, fraction, 0.0, MOST_HELD_OUT)
+        texts, hashes = _read_all(reading.readers, split_of, Tally())  # its problems are known
+    if drawn.settle():
+        texts, hashes = _read_all(reading.readers, split_of, Tally())
     remarks = [*reading.notes, *found.notes(), *notes(texts, hashes)]
     data = ParallelData(
         found.name, found.format.name, texts, {"pairs": damage}, remarks,
         reading.source, reading.target,
     )  # fmt: skip
+    data.note_splits(drawn, origin, given=val_fraction not in (None, VAL_FRACTION))
     data.check(path, max_problems)
     return data
+
+
+def _read_all(
+    readers: Iterable[PairReader], split_of: Callable[[str | None, str], str], damage: Tally
+) -> tuple[dict[str, ParallelText], dict[str, np.ndarray]]:
+    """`survey` of several files.
+
+    Raises:
+        UserError: two of them have the same split, or as `survey`.
+    """
+    texts: dict[str, ParallelText] = {}
+    hashes: dict[str, np.ndarray] = {}
+    for reader in readers:
+        several, theirs = survey(reader, split_of, damage)
+        if both := texts.keys() & several.keys():
+            raise UserError(f"{reader.name}: the split {both.pop()} is in another file too.")
+        texts, hashes = in_order(texts | several), hashes | theirs
+    return texts, hashes

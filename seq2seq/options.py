@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias
 
 from common.config.bounds import Bounds, Count, DropoutRate, Fraction, Layers, Positive, Size
-from common.config.changes import MAY_CHANGE, MayChange
+from common.config.changes import LEFT_OUT, MAY_CHANGE, MayChange
 from common.config.marks import BASIC, LOCAL, POSITIONAL, File, Folder, Group, Metavar
 from common.decoding.options import DecoderOptions, SearchOptions
 from common.errors import UserError
@@ -65,9 +65,6 @@ class EncoderOptions:
     """One embedding matrix for both languages; needs --joint."""
 
 
-LEFT_OUT = "may be left out on resume"
-
-
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions(WriterRunOptions):
     """Learn to translate from pairs of sentences."""
@@ -85,7 +82,8 @@ class TrainOptions(WriterRunOptions):
     format: Annotated[Format | None, Group("data")] = None
     """What the folder holds, if it is not recognised: line-aligned files such as train.de and train.en
     (lines), tab-separated pairs (tabs), JSON lines, CSV files, or generated phrases; plain or .gz.
-    Without splits of its own, 5 % of the pairs become val and 5 % test, 5,000 of each at most."""
+    Without splits of its own, 5 % of the pairs become val (--val-fraction) and 5 % test, 5,000 of each
+    at most."""
     max_problems: Fraction = 0.01
     """Fraction of the pairs that may be damaged; they are listed and passed over. More is an error."""
     max_tokens: Positive = 100

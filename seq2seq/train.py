@@ -32,7 +32,7 @@ from common.text.vocabulary import Vocabulary
 from common.training import session
 from common.training.task import Evaluation, Task
 from common.training.trainer import OnProgress
-from seq2seq.data import Pair, ParallelData, ParallelText, load
+from seq2seq.data import VAL_FRACTION, Pair, ParallelData, ParallelText, load
 from seq2seq.encoder import SentenceEncoder
 from seq2seq.evaluation import evaluate, show_translations
 from seq2seq.examples import TranslationExamples
@@ -54,6 +54,7 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
     Raises:
         UserError: the data or the options cannot be used.
     """
+    options = options.with_val_fraction(kept, VAL_FRACTION)
     bleu_metric(options.scoring()["tokenize"])  # refuses one whose library is not installed
     if kept.new:  # before text is read, which may take long
         check_file(options.encoder.source_embeddings, "--source-embeddings")
@@ -152,6 +153,8 @@ def evaluate_run(
     changes: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
     if format is not None or how.get("data") is not None:
         changes["format"] = format  # data that are named have a format of their own
+    if how.get("data") is not None:
+        changes["val_fraction"] = None  # and splits of their own
     changes["validation_sentences"] = None
     tokens = {} if bleu_tokenize is None else {"tok": bleu_tokenize}
     return evaluate_written(
@@ -162,10 +165,13 @@ def evaluate_run(
 
 def load_data(options: TrainOptions) -> ParallelData:
     """The data set of a run."""
-    return load(
+    data = load(
         options.data, options.format, source=options.source, target=options.target,
-        max_problems=options.max_problems,
+        max_problems=options.max_problems, **options.held_out(),
     )  # fmt: skip
+    if options.val_fraction == 0:
+        data.validate_on_training()
+    return data
 
 
 def monitor_notes(options: TrainOptions, validation: Sequence[Pair]) -> Iterator[str]:

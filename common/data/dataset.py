@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar, Generic, TypeVar
 
 from common.data.damage import Tally
-from common.data.splits import in_order, named_split
+from common.data.splits import SeededSplits, in_order, named_split
 from common.errors import UserError, printable
 
 Items = TypeVar("Items", bound=Sized)
@@ -24,6 +24,7 @@ class DataSet(Generic[Items]):
         splits: the items of each split; train, val and test are put first.
         damage: of each kind of item, how many there are, and the damaged ones, which are skipped.
         notes: remarks on what is unusual, but no damage.
+        advice: what a message about a missing split ends with: how to add it.
     """
 
     name: str
@@ -31,9 +32,9 @@ class DataSet(Generic[Items]):
     splits: dict[str, Items]
     damage: Mapping[str, Tally] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    advice: str = field(default="", kw_only=True)
 
     item: ClassVar[str] = "item"  # what the messages call one
-    advice: ClassVar[str] = ""  # how to add a split
 
     def __post_init__(self) -> None:
         self.splits = in_order(self.splits)
@@ -51,6 +52,38 @@ class DataSet(Generic[Items]):
         """
         where = f"{self.name} ({self.format})"
         return named_split(self.splits, name, where, self.item, self.advice)
+
+    def note_splits(self, drawn: SeededSplits, origin: str | None, given: bool) -> None:
+        """Note which splits were drawn, and what a message about a missing split is to advise.
+
+        Args:
+            drawn: what drew them.
+            origin: the split that they were drawn from; None for data without splits.
+            given: whether the fraction for validation was chosen for these data.
+        """
+        fraction = f"{100 * drawn.val_fraction:g} %"
+        if not drawn.used:
+            if given and "val" in self.splits:
+                self.notes.append("the data have a split val: --val-fraction changes nothing")
+        elif drawn.single and drawn.val_fraction:
+            self.advice = (
+                f" A single {self.item} cannot be both trained on and held out: add another, or let "
+                "--val-fraction 0 validate on the training data (val_fraction=0 in code)."
+            )
+        elif origin == "train" and drawn.val_fraction:
+            self.notes.append(f"no split val: {fraction} of train becomes val (--val-fraction)")
+        elif origin == "val":
+            rest = f", but for {fraction} that stays val" if drawn.val_fraction else ""
+            self.notes.append(f"no split train: val becomes train{rest} (--val-fraction)")
+
+    def validate_on_training(self) -> None:
+        """Without a split val, take the training data for it: whether they are memorised."""
+        if "val" not in self.splits and "train" in self.splits:
+            self.splits = in_order(self.splits | {"val": self.splits["train"]})
+            self.notes.append(
+                "validation is on the training data themselves: whether they are memorised "
+                "(--val-fraction 0)"
+            )
 
     def check(self, path: Path, max_problems: float) -> None:
         """Refuse a data set with too much damage, or without any item.

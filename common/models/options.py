@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from common.config.bounds import Amount, Bounds, DropoutRate, Fraction, Layers, Positive, Seed, Size
-from common.config.changes import MAY_CHANGE
-from common.config.marks import BASIC, HIDDEN, POSITIONAL, Metavar
+from common.config.changes import LEFT_OUT, MAY_CHANGE, MayChange
+from common.config.marks import BASIC, HIDDEN, POSITIONAL, Group, Metavar
 from common.decoding.options import DecoderOptions, SearchOptions
 from common.errors import UserError, one_line
 from common.recurrent.names import CellName, Initialization
@@ -199,6 +199,12 @@ class WriterRunOptions(RunOptions):
     decoder: DecoderOptions = DecoderOptions()
     search: SearchOptions = SearchOptions()
     loss: LossOptions = LossOptions()
+    val_fraction: Annotated[
+        Fraction | None, Group("data"), MayChange(lambda o: o.val_fraction is None, LEFT_OUT)
+    ] = None
+    """Fraction of the data that becomes val, at least one item: of data without splits, of train where
+    there is no val, of val where there is no train. By default 0.1 of pictures and 0.05 of sentence
+    pairs. 0: validate on the training data themselves, to see whether they are memorised."""
     longest: Annotated[tuple[int, ...], HIDDEN, MAY_CHANGE] = ()
     """The most tokens of a training target, by the number of tokens of its source (by 0 where sources
     have none); found in training, and kept by the run."""
@@ -211,6 +217,20 @@ class WriterRunOptions(RunOptions):
         kept."""
         longest = shown() if kept.run is None else kept.run.read_config(type(self)).longest
         return replace(self, longest=longest)
+
+    def with_val_fraction(self, kept: Kept, usual: float) -> Self:
+        """With the fraction for validation that a new run begins with, if none is given, or that a run
+        that goes on was begun with: it keeps its splits."""
+        if self.val_fraction is not None or not (kept.new or self.resume):
+            return self
+        begun = None if kept.run is None else kept.run.read_config(type(self))
+        return replace(self, val_fraction=usual if begun is None else begun.val_fraction)
+
+    def held_out(self) -> dict[str, Any]:
+        """Which splits are drawn, as `load` takes it."""
+        if self.val_fraction == 0:  # nothing is held out
+            return {"val_fraction": 0.0, "test_fraction": 0.0}
+        return {"val_fraction": self.val_fraction}
 
     def check(self) -> None:
         """Refuse options that do not go together, by a `UserError`, before anything slow is done."""

@@ -29,7 +29,7 @@ def limited(items: list[str], val_fraction: float, test_fraction: float, most: i
     splits = SeededSplits(3, val_fraction, test_fraction, most)
     found = [splits(item) for item in items]
     assert found == [seeded_split(item, 3, val_fraction, test_fraction) for item in items]
-    return [splits(item) for item in items] if splits.limit() else found
+    return [splits(item) for item in items] if splits.settle() else found
 
 
 def test_val_and_test_may_be_limited() -> None:

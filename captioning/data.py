@@ -21,7 +21,6 @@ from common.data.formats import Format, find_format
 from common.data.splits import SeededSplits, check_fractions, divided_split
 from common.errors import UserError
 
-
 VAL_FRACTION = 0.1  # of images without splits, or without val
 
 

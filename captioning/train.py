@@ -98,7 +98,9 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
     @cache
     def learnt() -> CaptionExamples:
         check_data(options, data(), kept)
-        for note in (*text_notes(language, data(), options), *monitor_notes(options, data())):
+        tiny = options.tiny_notes(len(data().split("train")), "images")
+        notes = text_notes(language, data(), options)
+        for note in (*tiny, *notes, *monitor_notes(options, data())):
             print(note, file=sys.stderr)
         examples(model, "val")  # pictures that cannot be used are refused before training begins
         return examples(model, "train")[0]

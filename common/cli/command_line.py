@@ -27,7 +27,7 @@ Options = TypeVar("Options")
 CONFIG = Option(
     "config", Path, File,
     "Values in the place of the defaults: the name of a preset, a run's config.json, or a JSON file "
-    "with a part of one. The command line overrides them.",
+    "with a part of one. The command line overrides them.", alias="--preset",
 )  # fmt: skip
 
 
@@ -95,7 +95,7 @@ def parse_options(
     start, found, remarks = dict(dotted(defaults(options))), list(options_of(options)), {}
     if issubclass(options, RunOptions):
         first = Parser(prog, add_help=False, allow_abbrev=False)
-        first.add_argument("--config", default=config)
+        first.add_argument(f"--{CONFIG.path}", CONFIG.alias, default=config)
         config = first.parse_known_args(arguments)[0].config
         if config is not None:
             start |= dotted(read_config(config, options, kind))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from common.text.language import Language
     from common.text.tokenizer import Tokenizer
 
+FEW = 100  # training items, which can only be memorised
 SUBWORDS = 8000  # that are learnt, where nobody says how many
 
 
@@ -225,6 +226,23 @@ class WriterRunOptions(RunOptions):
             return self
         begun = None if kept.run is None else kept.run.read_config(type(self))
         return replace(self, val_fraction=usual if begun is None else begun.val_fraction)
+
+    def tiny_notes(self, count: int, items: str) -> Iterator[str]:
+        """A line where there are so few training items that they can only be memorised, which the
+        usual settings are not made for.
+
+        Args:
+            count: of them.
+            items: what they are called.
+        """
+        if count >= FEW or self.val_fraction == 0:
+            return
+        training = self.training
+        updates = training.epochs * -(-count // (training.batch_size * training.accumulate))
+        yield (
+            f"{count} training {items}: {training.epochs} epochs are {updates:,} updates of the weights, "
+            "from which little is learnt; --preset tiny memorises so few, --epochs trains for longer"
+        )
 
     def held_out(self) -> dict[str, Any]:
         """Which splits are drawn, as `load` takes it."""

@@ -17,6 +17,7 @@ from captioning.formats import FORMATS, TEXT_FOLDERS, text_files
 from captioning.image_files import ImageFolder, is_image_name
 from common.data.damage import Damage, Tally
 from common.data.dataset import DataSet
+from common.data.encodings import text_encoding
 from common.data.formats import Format, find_format
 from common.data.splits import SeededSplits, check_fractions, divided_split
 from common.errors import UserError
@@ -77,6 +78,7 @@ def load(
     val_fraction: float | None = None,
     test_fraction: float = 0.1,
     max_problems: float = 0.01,
+    encoding: str | None = None,
 ) -> CaptionData:
     """Load a data set of images with captions.
 
@@ -92,15 +94,20 @@ def load(
         test_fraction: fraction of the images in test, for data without splits.
         max_problems: fraction of damaged records, captions and pictures that are skipped (and
             listed in `problems`), each counted by itself; more are an error.
+        encoding: of the text files, by a name that Python knows; None: UTF-8, or UTF-16 where a file is
+            in it.
 
     Raises:
-        UserError: no folder, no known format, no image, or too much damage.
+        UserError: no folder, no known format or encoding, no image, or too much damage.
     """
     path = Path(path)
     fraction = VAL_FRACTION if val_fraction is None else val_fraction
     check_fractions(fraction, test_fraction, max_problems, "image")
-    found = find_format(path, FORMATS, format, what="images with captions", list_files=text_files)
-    reading = found.format.read(found.files)
+    with text_encoding(encoding):
+        found = find_format(
+            path, FORMATS, format, what="images with captions", list_files=text_files
+        )
+        reading = found.format.read(found.files)
     root = Path(images) if images is not None else _root(path)
     if not root.is_dir():
         raise UserError(f"{root}: there is no such folder of images.")
@@ -116,7 +123,8 @@ def load(
     notes = [*found.notes(), *reading.notes]
     data = CaptionData(found.name, found.format.name, splits, damage, notes)
     data.note_splits(drawn, origin, given=val_fraction not in (None, VAL_FRACTION))
-    data.check(path, max_problems)
+    with text_encoding(encoding):
+        data.check(path, max_problems, found.files)
     return data
 
 

@@ -139,6 +139,7 @@ def evaluate_run(
     format: str | None = None,
     features: Path | None = None,
     cache_dir: Path | None = None,
+    encoding: str | None = None,
     **how: Unpack[Evaluated],
 ) -> Evaluation:
     """Evaluate a run's best weights on the images of a split, and write the result to its folder.
@@ -150,12 +151,13 @@ def evaluate_run(
         format: of the data, if it is not recognised.
         features: the folder of features; where the run was trained on it by default.
         cache_dir: of feature caches; that of the user by default.
+        encoding: of the text files; of other data than those of the training UTF-8 by default.
         how: data, ensemble, search, ...; see `common.models.evaluating.Evaluated`.
 
     Raises:
         UserError: the run or the data cannot be used.
     """
-    changes: dict[str, Any] = {"images": images, "format": format}
+    changes: dict[str, Any] = {"images": images, "format": format, "encoding": encoding}
     if how.get("data") is None:  # those of the training, but for what is named
         changes = {name: value for name, value in changes.items() if value is not None}
     else:
@@ -173,7 +175,7 @@ def load_data(options: TrainOptions) -> CaptionData:
     """The data set of a run."""
     data = load(
         options.data, options.format, images=options.images, max_problems=options.max_problems,
-        **options.held_out(),
+        **options.how_to_load(),
     )  # fmt: skip
     if options.val_fraction == 0:
         data.validate_on_training()

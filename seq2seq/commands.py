@@ -14,6 +14,7 @@ from PIL.Image import Image
 
 from common.cli.command_line import check_picture, print_metrics
 from common.data.damage import Damage
+from common.data.encodings import check_encoding, text_encoding
 from common.data.reading import byte_lines, decode_line
 from common.errors import UserError, printable
 from common.evaluation.pictures import stacked
@@ -40,6 +41,8 @@ def translate(options: TranslateOptions) -> None:
         raise UserError("standard output is closed: there is nowhere to write to.")
     if options.alignments is not None:
         check_picture(options.alignments, "--alignments")
+    if options.encoding is not None:
+        check_encoding(options.encoding)  # before a model is read
     translator = Translator.from_run(options.run, *options.ensemble, device=options.device)
     for option, given in (
         ("--alignments", options.alignments),
@@ -56,7 +59,7 @@ def translate(options: TranslateOptions) -> None:
     if interactive:
         print("Write a sentence and press Enter; Ctrl-D ends.", file=sys.stderr)
     shown: list[Image] = []
-    lines = read_lines(options.file)
+    lines = read_lines(options.file, options.encoding)
     # At a terminal each line is answered at once; otherwise many together, which is far faster.
     while chunk := list(islice(lines, 1 if interactive else 8 * options.batch_size)):
         found = translator.translations(chunk, search, **how)
@@ -74,11 +77,11 @@ def translate(options: TranslateOptions) -> None:
             stacked(shown).save(file, format="PNG")
 
 
-def read_lines(name: str) -> Iterator[str]:
+def read_lines(name: str, encoding: str | None = None) -> Iterator[str]:
     r"""The lines of a file, or of standard input if it is called -; a line ends at \n alone.
 
-    A pipe that is named is read too, as the shell has it for <(...): each line is needed once. What is
-    not UTF-8 is replaced and reported, so that the lines stay in step.
+    A pipe that is named is read too, as the shell has it for <(...): each line is needed once. What
+    cannot be decoded is replaced and reported, so that the lines stay in step.
 
     Raises:
         UserError: there is no such file, or as `byte_lines`.
@@ -92,7 +95,9 @@ def read_lines(name: str) -> Iterator[str]:
     stream = cast(BufferedReader, sys.stdin.buffer) if name == "-" else None
     if stream is None and not (os.path.isfile(name) or os.path.isdir(name)):
         stream = open(name, "rb")  # noqa: SIM115 (`byte_lines` closes it)
-    for number, line in enumerate(byte_lines(Path(name), stream), 1):
+    with text_encoding(encoding):
+        lines = byte_lines(Path(name), stream)
+    for number, line in enumerate(lines, 1):
         try:
             yield decode_line(line)
         except Damage as damage:

@@ -7,7 +7,7 @@ import os
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain, compress, repeat
+from itertools import chain, compress, islice, repeat
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,6 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from common.data.damage import Tally
+from common.data.encodings import named_encoding, text_encoding
 from common.data.dataset import DataSet
 from common.data.formats import Format, find_format
 from common.data.pairs import Pair, PairReader
@@ -55,6 +56,7 @@ class ParallelText:
         self.reader = reader
         self.splits = splits
         self.number = number
+        self.encoding = named_encoding() or None
         self.digest = ""
         self.empty = self._length = 0
         self.words, self.longest = [0, 0], [0, 0]
@@ -91,7 +93,10 @@ class ParallelText:
         count = 0
         # Lines that were added since are counted too.
         splits = chain(self.splits, repeat(self.number))
-        for sources, targets, _ in self.reader.blocks(Tally()):
+        blocks = self.reader.blocks(Tally())
+        with text_encoding(self.encoding):  # in which files are opened: by the first block
+            first = [*islice(blocks, 1)]
+        for sources, targets, _ in chain(first, blocks):
             for source, target, split in zip(sources, targets, splits, strict=False):
                 if split == self.number:
                     count += 1
@@ -219,6 +224,7 @@ def load(
     val_fraction: float | None = None,
     test_fraction: float = 0.05,
     max_problems: float = 0.01,
+    encoding: str | None = None,
 ) -> ParallelData:
     """Load parallel text.
 
@@ -239,37 +245,39 @@ def load(
             pairs.
         max_problems: fraction of damaged pairs that are skipped (and listed in `problems`);
             more are an error.
+        encoding: of the files, by a name that Python knows; None: UTF-8, or UTF-16 where a file is in it.
 
     Raises:
-        UserError: no folder, no known format, no pair, or too much damage.
+        UserError: no folder, no known format or encoding, no pair, or too much damage.
     """
     path = Path(path)
     fraction = VAL_FRACTION if val_fraction is None else val_fraction
     check_fractions(fraction, test_fraction, max_problems, "pair")
-    found = find_format(path, FORMATS, format, what="parallel text")
-    reading = found.format.read(found.files, source, target)
-    damage = Tally()
-    origin: str | None = None  # the split that is divided; at first the pairs that are in none
-    drawn = SeededSplits(seed, fraction, test_fraction, MOST_HELD_OUT)
+    with text_encoding(encoding):
+        found = find_format(path, FORMATS, format, what="parallel text")
+        reading = found.format.read(found.files, source, target)
+        damage = Tally()
+        origin: str | None = None  # the split that is divided; at first the pairs that are in none
+        drawn = SeededSplits(seed, fraction, test_fraction, MOST_HELD_OUT)
 
-    def split_of(named: str | None, sentence: str) -> str:
-        # By the source alone: no sentence is in training and in test, however it is translated.
-        return drawn(" ".join(sentence.casefold().split())) if named == origin else str(named)
+        def split_of(named: str | None, sentence: str) -> str:
+            # By the source alone: no sentence is in training and in test, however it is translated.
+            return drawn(" ".join(sentence.casefold().split())) if named == origin else str(named)
 
-    texts, hashes = _read_all(reading.readers, split_of, damage)
-    if not drawn.used and (origin := divided_split(texts, val_fraction)):
-        drawn = SeededSplits(seed, fraction, 0.0, MOST_HELD_OUT)
-        texts, hashes = _read_all(reading.readers, split_of, Tally())  # its problems are known
-    if drawn.settle():
-        texts, hashes = _read_all(reading.readers, split_of, Tally())
-    remarks = [*reading.notes, *found.notes(), *notes(texts, hashes)]
-    data = ParallelData(
-        found.name, found.format.name, texts, {"pairs": damage}, remarks,
-        reading.source, reading.target,
-    )  # fmt: skip
-    data.note_splits(drawn, origin, given=val_fraction not in (None, VAL_FRACTION))
-    data.check(path, max_problems)
-    return data
+        texts, hashes = _read_all(reading.readers, split_of, damage)
+        if not drawn.used and (origin := divided_split(texts, val_fraction)):
+            drawn = SeededSplits(seed, fraction, 0.0, MOST_HELD_OUT)
+            texts, hashes = _read_all(reading.readers, split_of, Tally())  # its problems are known
+        if drawn.settle():
+            texts, hashes = _read_all(reading.readers, split_of, Tally())
+        remarks = [*reading.notes, *found.notes(), *notes(texts, hashes)]
+        data = ParallelData(
+            found.name, found.format.name, texts, {"pairs": damage}, remarks,
+            reading.source, reading.target,
+        )  # fmt: skip
+        data.note_splits(drawn, origin, given=val_fraction not in (None, VAL_FRACTION))
+        data.check(path, max_problems, found.files)
+        return data
 
 
 def _read_all(

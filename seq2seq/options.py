@@ -167,6 +167,9 @@ class TranslateOptions(WritingOptions):
 
     file: Annotated[str, POSITIONAL] = "-"
     """A text file, plain or .gz, one sentence a line; - for standard input."""
+    encoding: Annotated[str | None, Metavar("NAME")] = None
+    """Encoding of the file or of standard input, as cp949 or latin-1; by default UTF-8, or UTF-16 where
+    it is in it. What is written is in that of the terminal, UTF-8 as a rule."""
     scores: Annotated[bool, BASIC] = False
     """Write the score before each translation, with a tab between them."""
     alignments: Annotated[File | None, BASIC] = None

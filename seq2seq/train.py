@@ -135,6 +135,7 @@ def evaluate_run(
     source: str | None = None,
     target: str | None = None,
     bleu_tokenize: Tokenization | None = None,
+    encoding: str | None = None,
     **how: Unpack[Evaluated],
 ) -> Evaluation:
     """Evaluate a run's best weights on the pairs of a split, and write the result to its folder.
@@ -145,6 +146,7 @@ def evaluate_run(
         format: of the data, if it is not recognised.
         source, target: the languages as the data name them; as in training by default.
         bleu_tokenize: how BLEU finds words; as in training by default.
+        encoding: of the text files; of other data than those of the training UTF-8 by default.
         how: data, ensemble, search, ...; see `common.models.evaluating.Evaluated`.
 
     Raises:
@@ -156,6 +158,8 @@ def evaluate_run(
         changes["format"] = format  # data that are named have a format of their own
     if how.get("data") is not None:
         changes["val_fraction"] = None  # and splits of their own
+    if encoding is not None or how.get("data") is not None:
+        changes["encoding"] = encoding
     changes["validation_sentences"] = None
     tokens = {} if bleu_tokenize is None else {"tok": bleu_tokenize}
     return evaluate_written(
@@ -168,7 +172,7 @@ def load_data(options: TrainOptions) -> ParallelData:
     """The data set of a run."""
     data = load(
         options.data, options.format, source=options.source, target=options.target,
-        max_problems=options.max_problems, **options.held_out(),
+        max_problems=options.max_problems, **options.how_to_load(),
     )  # fmt: skip
     if options.val_fraction == 0:
         data.validate_on_training()

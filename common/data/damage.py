@@ -66,10 +66,12 @@ class Tally:
         if self.fraction <= max_problems:
             return
         damaged, total = len(self.problems), max(self.total, len(self.problems))
-        needed = math.ceil(self.fraction * 1000) / 1000
+        advice = "Correct them."
+        if damaged < total:  # with none left, another limit leads to another error
+            needed = math.ceil(self.fraction * 1000) / 1000
+            advice = f"Correct them, or raise the limit: --max-problems {needed:g} (max_problems in code)."
         raise UserError(
             f"{where}: {damaged:,} of {total:,} {items} are damaged ({100 * self.fraction:.3g}%), more "
-            f"than the limit of {100 * max_problems:.3g}%. Correct them, or raise the limit: "
-            f"--max-problems {needed:g} (max_problems in code). "
+            f"than the limit of {100 * max_problems:.3g}%. {advice} "
             f"The first: {'; '.join(self.problems[:3])}."
         )

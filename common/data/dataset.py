@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sized
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Generic, TypeVar
 
 from common.data.damage import Tally
+from common.data.reading import check_encoded
 from common.data.splits import SeededSplits, in_order, named_split
 from common.errors import UserError, printable
 
@@ -85,16 +86,20 @@ class DataSet(Generic[Items]):
                 "(--val-fraction 0)"
             )
 
-    def check(self, path: Path, max_problems: float) -> None:
+    def check(self, path: Path, max_problems: float, files: Sequence[Path] = ()) -> None:
         """Refuse a data set with too much damage, or without any item.
 
         Args:
             path: where it was read from, for the message.
             max_problems: the largest accepted fraction of damaged items of a kind.
+            files: the text files of it, which may be in another encoding than was thought.
 
         Raises:
             UserError: more items are damaged, or there is none.
         """
+        if any(tally.fraction > max_problems for tally in self.damage.values()):
+            for file in files:
+                check_encoded(file)
         # The most damaged first: the limit that its message names is high enough for the others.
         for items, tally in sorted(self.damage.items(), key=lambda each: -each[1].fraction):
             tally.check(max_problems, str(path), items)

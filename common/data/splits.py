@@ -151,9 +151,7 @@ class SeededSplits:
         return True
 
 
-def divided_split(
-    splits: Collection[str], val_fraction: float | None
-) -> str | None:
+def divided_split(splits: Collection[str], val_fraction: float | None) -> str | None:
     """The split from which the one of train and val that is missing is drawn.
 
     Args:

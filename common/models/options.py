@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from common.config.bounds import Amount, Bounds, DropoutRate, Fraction, Layers, Positive, Seed, Size
 from common.config.changes import LEFT_OUT, MAY_CHANGE, MayChange
 from common.config.marks import BASIC, HIDDEN, POSITIONAL, Group, Metavar
+from common.data.encodings import check_encoding
 from common.decoding.options import DecoderOptions, SearchOptions
 from common.errors import UserError, one_line
 from common.recurrent.names import CellName, Initialization
@@ -206,6 +207,9 @@ class WriterRunOptions(RunOptions):
     """Fraction of the data that becomes val, at least one item: of data without splits, of train where
     there is no val, of val where there is no train. By default 0.1 of pictures and 0.05 of sentence
     pairs. 0: validate on the training data themselves, to see whether they are memorised."""
+    encoding: Annotated[str | None, Metavar("NAME")] = None
+    """Encoding of the text files: cp949, euc-kr, latin-1, utf-16, or any other of Python. By default
+    UTF-8, or UTF-16 where a file is in it."""
     longest: Annotated[tuple[int, ...], HIDDEN, MAY_CHANGE] = ()
     """The most tokens of a training target, by the number of tokens of its source (by 0 where sources
     have none); found in training, and kept by the run."""
@@ -244,15 +248,16 @@ class WriterRunOptions(RunOptions):
             "from which little is learnt; --preset tiny memorises so few, --epochs trains for longer"
         )
 
-    def held_out(self) -> dict[str, Any]:
-        """Which splits are drawn, as `load` takes it."""
-        if self.val_fraction == 0:  # nothing is held out
-            return {"val_fraction": 0.0, "test_fraction": 0.0}
-        return {"val_fraction": self.val_fraction}
+    def how_to_load(self) -> dict[str, Any]:
+        """How text is read, and which splits are drawn, as `load` takes it."""
+        found = {"encoding": self.encoding, "val_fraction": self.val_fraction}
+        return found | ({"test_fraction": 0.0} if self.val_fraction == 0 else {})
 
     def check(self) -> None:
         """Refuse options that do not go together, by a `UserError`, before anything slow is done."""
         super().check()
+        if self.encoding is not None:
+            check_encoding(self.encoding)
         self.loss.check(self.decoder)
         self.search.strategy()
 
@@ -311,6 +316,8 @@ class EvaluationOptions(WritingOptions):
     """Which part of the data: val, test, or any other split."""
     data: Annotated[str | None, BASIC, Metavar("DIR")] = None
     """Folder of the data, if it is no longer where the run was trained on it."""
+    encoding: Annotated[str | None, Metavar("NAME")] = None
+    """Encoding of its text files; that of the training, or for other data UTF-8, by default."""
 
     def arguments(self) -> dict[str, Any]:
         """As the pipelines' `evaluate_run` takes them, after the run."""

@@ -98,7 +98,7 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
     @cache
     def learnt() -> CaptionExamples:
         check_data(options, data(), kept)
-        tiny = options.tiny_notes(len(data().split("train")), "images")
+        tiny = options.tiny_notes(options.training, len(data().split("train")), "images")
         notes = text_notes(language, data(), options)
         for note in (*tiny, *notes, *monitor_notes(options, data())):
             print(note, file=sys.stderr)

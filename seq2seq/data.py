@@ -15,8 +15,8 @@ import numpy as np
 from tqdm import tqdm
 
 from common.data.damage import Tally
-from common.data.encodings import named_encoding, text_encoding
 from common.data.dataset import DataSet
+from common.data.encodings import named_encoding, text_encoding
 from common.data.formats import Format, find_format
 from common.data.pairs import Pair, PairReader
 from common.data.reading import decode_line
@@ -232,8 +232,8 @@ def load(
 
     Args:
         path: its folder; or, if a folder holds several data sets, the file with the pairs.
-        format: phrases, lines, jsonl, csv or tabs, or a format of your own (`seq2seq.formats`); None
-            recognises it.
+        format: phrases, lines, jsonl, json, csv or tabs, or a format of your own (`seq2seq.formats`);
+            None recognises it.
         source, target: the languages as the data names them: the ends of file names, keys, columns,
             or the numbers of tab-separated columns. Needed if there are more than two.
         seed: of the splits that are drawn.
@@ -245,7 +245,8 @@ def load(
             pairs.
         max_problems: fraction of damaged pairs that are skipped (and listed in `problems`);
             more are an error.
-        encoding: of the files, by a name that Python knows; None: UTF-8, or UTF-16 where a file is in it.
+        encoding: of the files, by a name that Python knows; None: UTF-8, or UTF-16 where a file is in
+            it.
 
     Raises:
         UserError: no folder, no known format or encoding, no pair, or too much damage.

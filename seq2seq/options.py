@@ -22,7 +22,7 @@ KIND = "translator"
 Summary: TypeAlias = Literal["last", "max", "mean"]
 """What the context vector of a sentence is; see `SentenceEncoder`."""
 
-Format = Literal["lines", "tabs", "jsonl", "csv", "phrases"]
+Format = Literal["lines", "tabs", "jsonl", "json", "csv", "phrases"]
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,8 @@ class TrainOptions(WriterRunOptions):
     """Language to translate into."""
     format: Annotated[Format | None, Group("data")] = None
     """What the folder holds, if it is not recognised: line-aligned files such as train.de and train.en
-    (lines), tab-separated pairs (tabs), JSON lines, CSV files, or generated phrases; plain or .gz.
+    (lines), tab-separated pairs (tabs), JSON lines, a list in JSON, CSV files, or generated phrases;
+    plain or .gz.
     Without splits of its own, 5 % of the pairs become val (--val-fraction) and 5 % test, 5,000 of each
     at most."""
     max_problems: Fraction = 0.01

@@ -78,7 +78,7 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
         kept.same("data.json", {"train": training.digest, "val": validation.digest})
         pairs, _ = scored("val")  # what cannot be scored is refused before training begins
         notes = text_notes(source, target, training, pairs, options)
-        tiny = options.tiny_notes(len(training), "pairs")
+        tiny = options.tiny_notes(options.training, len(training), "pairs")
         for note in (*tiny, *notes, *monitor_notes(options, pairs)):
             print(note, file=sys.stderr)
         return training_examples(prepared(), options)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Collection, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Generic, TypeVar
@@ -86,13 +86,17 @@ class DataSet(Generic[Items]):
                 "(--val-fraction 0)"
             )
 
-    def check(self, path: Path, max_problems: float, files: Sequence[Path] = ()) -> None:
+    def check(
+        self, path: Path, max_problems: float, files: Sequence[Path] = (), *,
+        lost: Collection[str] = (),
+    ) -> None:  # fmt: skip
         """Refuse a data set with too much damage, or without any item.
 
         Args:
             path: where it was read from, for the message.
             max_problems: the largest accepted fraction of damaged items of a kind.
             files: the text files of it, which may be in another encoding than was thought.
+            lost: splits of which every item is damaged.
 
         Raises:
             UserError: more items are damaged, or there is none.
@@ -100,10 +104,13 @@ class DataSet(Generic[Items]):
         if any(tally.fraction > max_problems for tally in self.damage.values()):
             for file in files:
                 check_encoded(file)
+        usable = any(map(len, self.splits.values()))
+        lost = {*lost} | {name for name, items in self.splits.items() if not len(items)}
+        helps = usable and not lost & {"train", "val"}  # without which nothing is learnt
         # The most damaged first: the limit that its message names is high enough for the others.
         for items, tally in sorted(self.damage.items(), key=lambda each: -each[1].fraction):
-            tally.check(max_problems, str(path), items)
-        if not any(map(len, self.splits.values())):
+            tally.check(max_problems, str(path), items, helps=helps)
+        if not usable:
             raise UserError(f"{path}: no usable {self.item} in it, read as {self.format}.")
 
     def table(self) -> list[str]:

@@ -80,7 +80,9 @@ def shown_encoding(start: bytes) -> tuple[str, int]:
         if start.startswith(mark):
             return name, len(mark)
     zeros = [start[side::2].count(0) for side in (0, 1)]
-    if len(start) > 3 and max(zeros) > 4 * min(zeros):
+    # A zero byte in UTF-8 is damage, and alone.
+    enough = sum(zeros) > len(start) / 5 or _decoded(start, "utf-8") is None
+    if len(start) > 3 and max(zeros) > 4 * min(zeros) and enough:
         name = "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
         text = start[: len(start) // 2 * 2].decode(name, errors="ignore")
         if text and not any(unicodedata.category(each) in ("Cc", "Cn", "Co") for each in text

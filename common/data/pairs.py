@@ -141,6 +141,7 @@ class RecordPairs:
         read: reads its records.
         source, target: the fields of the sentences.
         split: of the pairs that name none. If it is None, all pairs name their split, or none.
+        unit: what stands between the file's name and the number of a record in messages.
     """
 
     path: Path
@@ -148,6 +149,7 @@ class RecordPairs:
     source: str
     target: str
     split: str | None = None
+    unit: str = ":"
 
     @property
     def name(self) -> str:
@@ -174,7 +176,7 @@ class RecordPairs:
                     raise Damage("has a split" if split else 'no "split", which other pairs have')
                 yield source, target, split or self.split
             except Damage as what:
-                damage.report(f"{self.name}:{number}", what)
+                damage.report(f"{self.name}{self.unit}{number}", what)
 
 
 def texts_in(fields: Fields) -> Fields:

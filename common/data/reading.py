@@ -13,7 +13,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import cast
 
-from common.data.damage import Damage
+from common.data.damage import NOT_UTF_8, Damage
 from common.data.encodings import (
     UNDECODED,
     fitting,
@@ -117,7 +117,7 @@ def decode_line(line: bytes, errors: str = "strict") -> str:
     try:
         return line.decode(errors=errors)
     except UnicodeDecodeError as error:
-        raise Damage(f"not UTF-8 text (byte 0x{line[error.start]:02x})") from None
+        raise Damage(f"{NOT_UTF_8} (byte 0x{line[error.start]:02x})") from None
 
 
 def read_content(path: Path) -> str:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from common.config.bounds import Amount, Bounds, DropoutRate, Fraction, Layers, Positive, Seed, Size
-from common.config.changes import LEFT_OUT, MAY_CHANGE, MayChange
-from common.config.marks import BASIC, HIDDEN, POSITIONAL, Group, Metavar
-from common.data.encodings import check_encoding
+from common.config.changes import MAY_CHANGE
+from common.config.marks import BASIC, HIDDEN, POSITIONAL, Metavar
+from common.data.options import LoadOptions
 from common.decoding.options import DecoderOptions, SearchOptions
 from common.errors import UserError, one_line
 from common.recurrent.names import CellName, Initialization
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from common.text.language import Language
     from common.text.tokenizer import Tokenizer
 
-FEW = 100  # training items, which can only be memorised
 SUBWORDS = 8000  # that are learnt, where nobody says how many
 
 
@@ -195,21 +194,12 @@ class LanguageModelOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WriterRunOptions(RunOptions):
+class WriterRunOptions(RunOptions, LoadOptions):
     """What a training of a model that writes sentences lets a user choose; a pipeline adds its own."""
 
     decoder: DecoderOptions = DecoderOptions()
     search: SearchOptions = SearchOptions()
     loss: LossOptions = LossOptions()
-    val_fraction: Annotated[
-        Fraction | None, Group("data"), MayChange(lambda o: o.val_fraction is None, LEFT_OUT)
-    ] = None
-    """Fraction of the data that becomes val, at least one item: of data without splits, of train where
-    there is no val, of val where there is no train. By default 0.1 of pictures and 0.05 of sentence
-    pairs. 0: validate on the training data themselves, to see whether they are memorised."""
-    encoding: Annotated[str | None, Metavar("NAME")] = None
-    """Encoding of the text files: cp949, euc-kr, latin-1, utf-16, or any other of Python. By default
-    UTF-8, or UTF-16 where a file is in it."""
     longest: Annotated[tuple[int, ...], HIDDEN, MAY_CHANGE] = ()
     """The most tokens of a training target, by the number of tokens of its source (by 0 where sources
     have none); found in training, and kept by the run."""
@@ -231,33 +221,10 @@ class WriterRunOptions(RunOptions):
         begun = None if kept.run is None else kept.run.read_config(type(self))
         return replace(self, val_fraction=usual if begun is None else begun.val_fraction)
 
-    def tiny_notes(self, count: int, items: str) -> Iterator[str]:
-        """A line where there are so few training items that they can only be memorised, which the
-        usual settings are not made for.
-
-        Args:
-            count: of them.
-            items: what they are called.
-        """
-        if count >= FEW or self.val_fraction == 0:
-            return
-        training = self.training
-        updates = training.epochs * -(-count // (training.batch_size * training.accumulate))
-        yield (
-            f"{count} training {items}: {training.epochs} epochs are {updates:,} updates of the weights, "
-            "from which little is learnt; --preset tiny memorises so few, --epochs trains for longer"
-        )
-
-    def how_to_load(self) -> dict[str, Any]:
-        """How text is read, and which splits are drawn, as `load` takes it."""
-        found = {"encoding": self.encoding, "val_fraction": self.val_fraction}
-        return found | ({"test_fraction": 0.0} if self.val_fraction == 0 else {})
-
     def check(self) -> None:
         """Refuse options that do not go together, by a `UserError`, before anything slow is done."""
         super().check()
-        if self.encoding is not None:
-            check_encoding(self.encoding)
+        self.check_encoding()
         self.loss.check(self.decoder)
         self.search.strategy()
 

@@ -161,9 +161,26 @@ def _find_csv(files: Sequence[Path]) -> list[Path]:
     return tables or [
         file
         for file in with_suffix(files, ".tsv", ".tab", ".txt")
-        if (_is_tabbed(file) or file not in with_suffix([file], ".txt"))
+        if (file not in with_suffix([file], ".txt") or _is_table(file))
         and names_columns(_rows(file))
     ]
+
+
+def _is_table(path: Path) -> bool:
+    """Whether most of the first lines have as many cells as the header: other texts have commas too."""
+    rows = _rows(path)
+    return 2 * sum(1 < len(row) == len(rows[0]) for row in rows) > len(rows)
+
+
+def _nameless(path: Path) -> str | None:
+    """What is wrong with a table whose first line names no columns, as a pair of sentences does not."""
+    line = next(iter(first_lines(path)), "")
+    if not any(sign in line for sign in ",;|\t"):
+        return None
+    return (
+        f"{path.name}: its first line must name the columns of a table, as source,target or de;en, and "
+        f'is "{line[:60]}"'
+    )
 
 
 def _rows(path: Path) -> list[list[str]]:
@@ -182,6 +199,8 @@ def read_csv(files: list[Path], source: str | None, target: str | None) -> Readi
     """A first line that names the columns, and a row per pair, perhaps with a column `split`."""
     parts = _parts(files, "table of pairs")
     first = Table(parts[0][1])
+    if not {source, target} & {*first.columns} and any(map(_is_sentence, first.columns)):
+        raise UserError(f"{first.path.parent}: {_nameless(first.path)}. Add such a line.")
     languages, notes = choose_columns(
         first.path, first.columns, _some(first), source, target, "columns"
     )
@@ -193,6 +212,10 @@ def read_csv(files: list[Path], source: str | None, target: str | None) -> Readi
             )
     notes = notes or [f"{first.path.name}: columns {' and '.join(languages)}"]
     return _reading(parts, languages, Table, [f"{notes[0]}; its first line names them"])
+
+
+def _is_sentence(cell: str) -> bool:
+    return len(cell.split()) > 4 or cell.endswith((".", "!", "?", "。", "？", "！"))
 
 
 # ---- tabs: tab-separated pairs, as of Tatoeba's sentences at Anki's site
@@ -246,7 +269,8 @@ FORMATS: tuple[Format[Read], ...] = (
         read_json, (".json",),
     ),
     Format(
-        "csv", 'a .csv file, first line "en,de"', _find_csv, read_csv, (".csv", ".tsv", ".txt")
+        "csv", 'a .csv file, first line "en,de"', _find_csv, read_csv, (".csv", ".tsv", ".txt"),
+        _nameless,
     ),
     Format(
         "tabs", "a .txt or .tsv file: Hello.<TAB>Hallo.", _find_tabs, read_tabs,

@@ -101,10 +101,11 @@ class DataSet(Generic[Items]):
         Raises:
             UserError: more items are damaged, or there is none.
         """
-        if any(tally.fraction > max_problems for tally in self.damage.values()):
+        usable = any(map(len, self.splits.values()))
+        worst = max((tally.fraction for tally in self.damage.values()), default=0.0)
+        if worst > max_problems or worst == 1 or not usable:
             for file in files:
                 check_encoded(file)
-        usable = any(map(len, self.splits.values()))
         lost = {*lost} | {name for name, items in self.splits.items() if not len(items)}
         helps = usable and not lost & {"train", "val"}  # without which nothing is learnt
         # The most damaged first: the limit that its message names is high enough for the others.

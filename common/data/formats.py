@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import mimetypes
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from common.data.reading import check_readable
+from common.data.reading import check_encoded, check_readable
 from common.data.splits import USUAL, split_name
 from common.errors import UserError
 
@@ -23,6 +24,7 @@ class Format(NamedTuple, Generic[Reader]):
         find: selects its files among others.
         read: its reader.
         suffixes: of the files that may hold it when the user names it.
+        lacks: what a file with such a suffix lacks, for the message where nothing is recognised.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Format(NamedTuple, Generic[Reader]):
     find: Callable[[Sequence[Path]], list[Path]]
     read: Reader
     suffixes: tuple[str, ...] = ()
+    lacks: Callable[[Path], str | None] | None = None
 
 
 class Found(NamedTuple, Generic[Reader]):
@@ -71,7 +74,7 @@ def find_format(
 
     Raises:
         UserError: there is no such folder, or it holds nothing of the format, or of any format; or
-            a file is UTF-16, or a damaged `.gz`.
+            a file is in another encoding, or a damaged `.gz`.
     """
     if not path.exists():
         raise UserError(f"{path}: there is no such folder. Name the folder that holds the {what}.")
@@ -88,8 +91,18 @@ def find_format(
         found = [(tried[0], alike)] if len(alike) == 1 else []
     if not found:
         for file in files:
-            check_readable(file)
-        seen = ", ".join(sorted(file.name for file in files)[:6]) or "no files"
+            if not (mimetypes.guess_type(file.name)[0] or "").startswith("image/"):
+                check_readable(file)
+        likely = set(with_suffix(files, *(suffix for each in tried for suffix in each.suffixes)))
+        for file in sorted(likely):
+            check_encoded(file)
+        shown = [
+            file.name for file in sorted(files, key=lambda file: (file not in likely, file.name))
+        ]
+        seen = ", ".join(shown[:6]) or "no files"
+        seen += f", ... {len(shown):,} files" if len(shown) > 6 else ""
+        if lacking := _lacking(files, tried):
+            raise UserError(f"{path}: no {what} in a known format here (found: {seen}). {lacking}.")
         known = "; ".join(f"{each.name}: {each.looks_like}" for each in tried)
         raise UserError(
             f"{path}: no {what} in a known format here (found: {seen}). Looked for {known}."
@@ -97,6 +110,15 @@ def find_format(
     best, its_files = found[0]
     others = [each.name for each, other_files in found[1:] if other_files != its_files]
     return Found(path.resolve().name if path.is_dir() else path.stem, best, its_files, others)
+
+
+def _lacking(files: Sequence[Path], formats: Sequence[Format[Any]]) -> str:
+    """What the first files that come near to a format lack."""
+    reasons = []
+    for each in formats:
+        if each.lacks is not None:
+            reasons += [each.lacks(file) for file in with_suffix(files, *each.suffixes)[:3]]
+    return ". ".join([reason for reason in reasons if reason][:2])
 
 
 def named(pattern: str | re.Pattern[str]) -> Callable[[Sequence[Path]], list[Path]]:

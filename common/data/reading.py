@@ -154,20 +154,27 @@ def numbered_lines(path: Path, errors: str = "strict") -> Iterator[tuple[int, st
 
 
 def encoding_advice(path: Path) -> str:
-    """What to do about a file that is not in the encoding that it is read in: which ones would fit."""
-    can_be_named = named_encoding() is not None
+    """What to do about a file that is not in the encoding that it is read in."""
+    return _advice(_fitting(path))
+
+
+def _fitting(path: Path) -> list[str]:
+    """The usual encodings in which all of a file can be read."""
     with text_encoding("latin-1"):  # which has all bytes
-        names = fitting(decode_line(line).encode("latin-1") + b"\n" for line in byte_lines(path))
-    if not can_be_named:
+        return fitting(decode_line(line).encode("latin-1") + b"\n" for line in byte_lines(path))
+
+
+def _advice(names: list[str]) -> str:
+    if named_encoding() is None:  # it cannot be named where the file is read
         known = f" from {' or '.join(names)}" if names else ""
         return f"Convert the file{known} to UTF-8 and try again."
-    if names:
-        others = f" (or {' or '.join(names[1:])})" if names[1:] else ""
-        return (
-            f"All of it can be read as {' or '.join(names)}: add --encoding {names[0]}{others}; "
-            f'encoding="{names[0]}" in code.'
-        )
-    return "Convert the file to UTF-8, or name its encoding by --encoding (encoding= in code)."
+    if not names:
+        return "Convert the file to UTF-8, or name its encoding by --encoding (encoding= in code)."
+    others = f" (or {' or '.join(names[1:])})" if names[1:] else ""
+    return (
+        f"All of it can be read as {' or '.join(names)}: add --encoding {names[0]}{others}; "
+        f'encoding="{names[0]}" in code.'
+    )
 
 
 def check_encoded(path: Path) -> None:
@@ -176,10 +183,9 @@ def check_encoded(path: Path) -> None:
     Raises:
         UserError: it names the first line that cannot be read, and the encodings that would fit.
     """
-    with suppress(StopIteration):
-        number, damage = next(_undecodable(path))
-        if "All of it" in (advice := encoding_advice(path)):
-            raise UserError(f"{path}:{number}: {damage}. {advice}")
+    first = next(_undecodable(path), None)
+    if first is not None and (names := _fitting(path)):
+        raise UserError(f"{path}:{first[0]}: {first[1]}. {_advice(names)}")
 
 
 def _undecodable(path: Path) -> Iterator[tuple[int, Damage]]:

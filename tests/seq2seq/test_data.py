@@ -17,8 +17,8 @@ from common.data.reading import numbered_lines
 from common.data.records import Records
 from common.data.splits import seeded_split
 from common.errors import UserError
-from seq2seq.data import MOST_HELD_OUT, Pair, ParallelData, load
 from seq2seq.columns import choose
+from seq2seq.data import MOST_HELD_OUT, Pair, ParallelData, load
 from seq2seq.entries import Read, Reading
 
 
@@ -152,7 +152,7 @@ def test_what_is_not_utf8_is_listed_and_read_as_an_empty_sentence(tmp_path: Path
     write(tmp_path, "test.en", "girl", "good", "beautiful")
     with pytest.raises(UserError, match=r"2 of 3 pairs are damaged.*test.de:1: not UTF-8"):
         load(tmp_path)
-    (tmp_path / "test.en").write_bytes("girl\ng\xf6\nbeautif\xfcl\n".encode("latin-1"))
+    (tmp_path / "test.en").write_bytes(b"girl\ng\xf6\xff\x81\nbeautif\xfcl\n")
     with pytest.raises(UserError, match=r"3 of 3 pairs are damaged"):  # one on both sides
         load(tmp_path)
     write(tmp_path, "test.en", "girl", "good", "beautiful")

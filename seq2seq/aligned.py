@@ -48,8 +48,16 @@ def _side(name: str) -> tuple[str, str] | None:
 
 
 def find_lines(files: Sequence[Path]) -> list[Path]:
-    stems = _by_stem(files).values()
-    return [file for languages in stems if len(languages) > 1 for file in languages.values()]
+    """The files of every stem that has two languages, and those of a split that lack the other side,
+    which are noted."""
+    stems = _by_stem(files)
+    known = {name for languages in stems.values() if len(languages) > 1 for name in languages}
+    return [
+        file
+        for stem, languages in stems.items()
+        if len(languages) > 1 or known >= languages.keys() and _names_split(stem)
+        for file in languages.values()
+    ]
 
 
 def read_lines(files: list[Path], source: str | None, target: str | None) -> Reading:

@@ -25,7 +25,6 @@ from common.data.encodings import (
 from common.errors import UserError
 from common.files import open_regular
 
-_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _GZIP = b"\x1f\x8b"
 _FIRST_LINES = 100  # by which a format is recognised
 LONGEST_LINE = 1 << 20  # bytes, its end included: no sentence, nor the vector of a word, has more
@@ -85,12 +84,20 @@ def _as_utf8(lines: Iterator[bytes], encoding: str | None) -> Iterator[bytes]:
     if not encoding:
         first = next(lines, b"")
         # The first line of UTF-16 is short of the second byte of its end.
-        more = next(lines, b"") if b"\0" in first or first.startswith(_UTF_16) else b""
+        more = next(lines, b"") if b"\0" in first or not _is_utf8(first) else b""
         encoding, mark = shown_encoding(first + more)
         lines = chain([each for each in (first[mark:], more) if each], lines)
     if encoding == "utf-8":
         return lines
     return _without_mark(recoded(lines, encoding))
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _without_mark(lines: Iterator[bytes]) -> Iterator[bytes]:

@@ -34,11 +34,11 @@ def data(tmp_path: Path) -> Path:
 
 
 def test_the_preset_memorises_ten_pairs_exactly(data: Path, tmp_path: Path) -> None:
-    """Without any other option; here with fewer epochs, and no pictures."""
+    """Without any other option; here with fewer epochs, of more updates, and no pictures."""
     arguments = ["--preset", "tiny", "--data", str(data), "--run-dir", str(tmp_path / "run")]
     options = parse_options(TrainOptions, arguments, prog="train", kind="translator")
     assert options == parse_options(TrainOptions, ["--config", *arguments[1:]], prog="train")
-    training = replace(options.training, epochs=30, precision="fp32", device="cpu")
+    training = replace(options.training, epochs=14, batch_size=1, precision="fp32", device="cpu")
     cache = tmp_path / "cache"
     train(replace(options, training=training, shown_sentences=0, cache_dir=cache))
     translations = Translator.from_run(tmp_path / "run").translate([pair[0] for pair in PAIRS])

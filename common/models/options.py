@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from common.config.bounds import Amount, Bounds, DropoutRate, Fraction, Layers, Positive, Seed, Size
 from common.config.changes import MAY_CHANGE
 from common.config.marks import BASIC, HIDDEN, POSITIONAL, Metavar
-from common.data.options import LoadOptions
 from common.decoding.options import DecoderOptions, SearchOptions
 from common.errors import UserError, one_line
+from common.models.load_options import LoadOptions
 from common.recurrent.names import CellName, Initialization
 from common.training.options import RunOptions
 

@@ -205,3 +205,13 @@ def test_standard_input_is_read_as_a_file_is(run):
     wide = "one two\nthree\n".encode("utf-16")
     done = run_module("seq2seq", "translate", run, "-", input=wide, text=False)
     assert done.stdout.decode() == plain, done.stderr
+
+
+def test_a_file_in_another_encoding_is_translated(run, tmp_path):
+    (tmp_path / "text").write_bytes("one zwölf two\n".encode("latin-1"))
+    done = command("translate", run, tmp_path / "text", "--encoding", "latin-1")
+    expected = command("translate", run, "-", text="one zwölf two\n").stdout
+    assert (done.returncode, done.stdout) == (0, expected) and "replaced" not in done.stderr
+    done = command("translate", run, tmp_path / "text", "--encoding", "latin-x")
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert "--encoding latin-x: there is no such encoding" in done.stderr

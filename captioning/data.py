@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,10 +20,13 @@ from captioning.parts import TEXT_FOLDERS, text_files
 from captioning.picture_formats import unreadable_lines
 from common.data.damage import Damage, Tally
 from common.data.dataset import DataSet
+from common.data.encodings import text_encoding
 from common.data.formats import Format, find_format
-from common.data.splits import check_fractions, seeded_split
+from common.data.splits import SeededSplits, check_fractions, divided_split
 from common.errors import UserError
 from common.files import expanded
+
+VAL_FRACTION = 0.1  # of images without splits, or without val
 
 
 @dataclass(slots=True)
@@ -90,10 +93,11 @@ def load(
     *,
     images: str | os.PathLike[str] | None = None,
     seed: int = 0,
-    val_fraction: float = 0.1,
+    val_fraction: float | None = None,
     test_fraction: float = 0.1,
     max_problems: float = 0.01,
     names_only: bool = False,
+    encoding: str | None = None,
 ) -> CaptionData:
     """Load a data set of images with captions.
 
@@ -102,35 +106,47 @@ def load(
         format: flickr, csv, karpathy, coco, jsonl, json, text or scenes, or a format of your own
             (`captioning.formats`); None recognises it.
         images: the folder of the images, if they are elsewhere.
-        seed: of the splits, for data without splits.
-        val_fraction: fraction of the images in val, for data without splits.
+        seed: of the splits that are drawn.
+        val_fraction: fraction of the images in val, for data without splits, of those in train where
+            there is no val, and of those in val where there is no train; at least one, if another is
+            left. None: 0.1 for data without splits, and other data stay as they are.
         test_fraction: fraction of the images in test, for data without splits.
         max_problems: fraction of damaged records, captions and pictures that are skipped (and
             listed in `problems`), each counted by itself; more are an error.
         names_only: do without the pictures: whether they are there is not looked at.
+        encoding: of the text files, by a name that Python knows; None: UTF-8, or UTF-16 where a file is
+            in it.
 
     Raises:
-        UserError: no folder, no known format, no image, or too much damage.
+        UserError: no folder, no known format or encoding, no image, or too much damage.
     """
     path = expanded(path)
-    check_fractions(val_fraction, test_fraction, max_problems, "image")
-    found = find_format(path, FORMATS, format, what="images with captions", list_files=text_files)
-    reading = found.format.read(found.files)
+    fraction = VAL_FRACTION if val_fraction is None else val_fraction
+    check_fractions(fraction, test_fraction, max_problems, "image")
+    with text_encoding(encoding):
+        found = find_format(
+            path, FORMATS, format, what="images with captions", list_files=text_files
+        )
+        reading = found.format.read(found.files)
     root = expanded(images) if images is not None else _root(path)
     if not root.is_dir():
         raise UserError(f"{root}: there is no such folder of images.")
 
-    def split_of(name: str) -> str:
-        return seeded_split(name, seed, val_fraction, test_fraction)
-
     pictures = Tally()
     folder = (ImageNames if names_only else ImageFolder)(root)
-    splits = _assemble(reading, folder, found.files[0].name, split_of, pictures)
+    found_splits = _assemble(reading, folder, found.files[0].name, pictures)
+    undivided = found_splits.pop(None, [])
+    splits = {str(name): each for name, each in found_splits.items()}
+    origin = None if undivided else divided_split(splits, val_fraction)
+    drawn = SeededSplits(seed, fraction, 0.0 if origin else test_fraction)
+    _divide(splits, splits.pop(origin) if origin else undivided, drawn)
     damage = {"records": reading.records, "captions": reading.captions, "pictures": pictures}
     notes = [*found.notes(), *reading.notes]
     data = CaptionData(found.name, found.format.name, splits, damage, notes)
+    data.note_splits(drawn, origin, given=val_fraction not in (None, VAL_FRACTION))
     lost = {entry.split for entry in reading.entries if entry.split} - splits.keys()
-    data.check(path, max_problems, lost=lost)
+    with text_encoding(encoding):
+        data.check(path, max_problems, found.files, lost=lost)
     return data
 
 
@@ -141,14 +157,25 @@ def _root(path: Path) -> Path:
     return folder.parent if folder.name.lower() in TEXT_FOLDERS else folder
 
 
+def _divide(
+    splits: dict[str, list[CaptionedImage]], images: list[CaptionedImage], drawn: SeededSplits
+) -> None:
+    """Add images to the splits that are drawn for them."""
+    names = [drawn(image.id) for image in images]
+    if drawn.settle():
+        names = [drawn(image.id) for image in images]
+    for image, name in zip(images, names, strict=True):
+        splits.setdefault(name, []).append(image)
+
+
 def _assemble(
-    reading: Reading,
-    folder: ImageFolder,
-    source: str,
-    split_of: Callable[[str], str],
-    pictures: Tally,
-) -> dict[str, list[CaptionedImage]]:
-    """Find each entry's file and keep each image once; `pictures` counts them, and gets what fails."""
+    reading: Reading, folder: ImageFolder, source: str, pictures: Tally
+) -> dict[str | None, list[CaptionedImage]]:
+    """Find each entry's file and keep each image once; `pictures` counts them, and gets what fails.
+
+    Returns:
+        The images of each split; of None those of data without splits.
+    """
     root, blind = folder.root, _without_references(reading.entries)
     _leave_out_absent(reading, folder, blind)
     kept: dict[str, Entry] = {}  # by file
@@ -157,8 +184,8 @@ def _assemble(
         with pictures.reporting(entry.where):
             entry.image, file = folder.locate(entry.image, entry.folder)
             mentioned.add(file)
-            if entry.split is None:
-                entry.split = kept[file].split if file in kept else split_of(entry.image)
+            if entry.split is None and file in kept:
+                entry.split = kept[file].split
             _keep(kept, file, entry, blind)
     if reading.entries and not mentioned:
         where = "has one file alone in" if "ambiguous" in pictures.problems[0] else "is in"
@@ -169,10 +196,10 @@ def _assemble(
         )
     reading.notes += _notes(reading, folder, mentioned)
     reading.notes += [f"{name}: no image has a reference caption" for name in sorted(blind)]
-    splits: dict[str, list[CaptionedImage]] = {}
+    splits: dict[str | None, list[CaptionedImage]] = {}
     for file, entry in kept.items():
         image = CaptionedImage(entry.image, root / file, entry.captions, entry.facts)
-        splits.setdefault(entry.split or "", []).append(image)
+        splits.setdefault(entry.split, []).append(image)
     return splits
 
 
@@ -214,7 +241,7 @@ def _keep(kept: dict[str, Entry], file: str, entry: Entry, blind: set[str]) -> N
     """
     if not entry.captions and entry.split not in blind:
         raise Damage(f"{entry.image} has no caption")
-    if not re.fullmatch(r"\w[\w.-]*", entry.split or ""):
+    if entry.split is not None and not re.fullmatch(r"\w[\w.-]*", entry.split):
         split = repr(entry.split)
         raise Damage(f"{entry.image} is in no split, or in one without a usable name: {split}")
     earlier = kept.setdefault(file, entry)

@@ -13,7 +13,7 @@ from torch import nn
 
 from captioning.backbone import Backbone
 from captioning.captioner import Captioner, build_model, make_transform
-from captioning.data import CaptionData, CaptionedImage, captions_digest, load
+from captioning.data import VAL_FRACTION, CaptionData, CaptionedImage, captions_digest, load
 from captioning.encoder import ImageEncoder
 from captioning.evaluation import SCORES, evaluate, show_captions
 from captioning.examples import CaptionExamples
@@ -57,6 +57,7 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
     Raises:
         UserError: the data or the options cannot be used.
     """
+    options = options.with_val_fraction(kept, VAL_FRACTION)
     if kept.new:  # before pictures are read, which takes long
         options.text.check_files()
         check_file(options.word_embeddings, "--word-embeddings")
@@ -106,7 +107,9 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
     @cache
     def learnt() -> CaptionExamples:
         check_data(options, data(), kept)
-        for note in (*text_notes(language, data(), options), *monitor_notes(options, data())):
+        tiny = options.tiny_notes(options.training, len(data().split("train")), "images")
+        notes = text_notes(language, data(), options)
+        for note in (*tiny, *notes, *monitor_notes(options, data())):
             warn(note)
         examples(model, "val")  # pictures that cannot be used are refused before training begins
         return examples(model, "train")[0]
@@ -151,6 +154,7 @@ def evaluate_run(
     features: Path | None = None,
     cache_dir: Path | None = None,
     max_problems: float | None = None,
+    encoding: str | None = None,
     **how: Unpack[Evaluated],
 ) -> Evaluation:
     """Evaluate a run's best weights on the images of a split, and write the result to its folder.
@@ -163,14 +167,17 @@ def evaluate_run(
         features: the folder of features; where the run was trained on it by default.
         cache_dir: of feature caches; that of the user by default.
         max_problems: fraction of the data that may be damaged; as in training by default.
+        encoding: of the text files; of other data than those of the training UTF-8 by default.
         how: data, ensemble, search, ...; see `common.models.evaluating.Evaluated`.
 
     Raises:
         UserError: the run or the data cannot be used.
     """
-    changes: dict[str, Any] = {"images": images, "format": format}
+    changes: dict[str, Any] = {"images": images, "format": format, "encoding": encoding}
     if how.get("data") is None:  # those of the training, but for what is named
         changes = {name: value for name, value in changes.items() if value is not None}
+    else:
+        changes["val_fraction"] = None  # data that are named have splits of their own
     if features is not None:
         trained = Run.open(folder, KIND).read_config(TrainOptions).encoder
         changes["encoder"] = replace(trained, features=features)
@@ -184,9 +191,13 @@ def evaluate_run(
 
 def load_data(options: TrainOptions) -> CaptionData:
     """The data set of a run."""
-    return load(
-        options.data, options.format, images=options.images, max_problems=options.max_problems
-    )
+    data = load(
+        options.data, options.format, images=options.images, max_problems=options.max_problems,
+        **options.how_to_load(),
+    )  # fmt: skip
+    if options.val_fraction == 0:
+        data.validate_on_training()
+    return data
 
 
 def check_data(options: TrainOptions, data: CaptionData, kept: Kept) -> None:

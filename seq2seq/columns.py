@@ -34,6 +34,7 @@ vietnamese welsh yoruba zulu source target src tgt split index label text senten
 translation input output question answer number score attribution
 """
 _NAMES = frozenset((_CODES + _WORDS).split())
+CODES = frozenset(_CODES.split())  # of languages
 
 
 def names_columns(rows: Sequence[Sequence[str]]) -> bool:

@@ -14,6 +14,7 @@ from PIL.Image import Image
 from common.cli.command_line import check_output, check_picture, note_unknown, print_metrics
 from common.cli.likelihood import print_likelihoods
 from common.data.damage import Damage
+from common.data.encodings import check_encoding, text_encoding
 from common.data.reading import byte_lines, decode_line, lines_of
 from common.errors import UserError, printable
 from common.evaluation.pages import named, pages, write_pages
@@ -46,6 +47,8 @@ def translate(options: TranslateOptions) -> None:
     if sys.stdout is None:
         raise UserError("standard output is closed: there is nowhere to write to.")
     check_outputs(options)
+    if options.encoding is not None:
+        check_encoding(options.encoding)  # before a model is read
     translator = Translator.from_run(options.run, *options.ensemble, device=options.device)
     for option in ("alignments", "alignments_text", "replace_unknown"):
         if getattr(options, option) and not translator.has_attention:
@@ -98,7 +101,8 @@ def translated(
     interactive = options.file == "-" and sys.stdin is not None and sys.stdin.isatty()
     if interactive:
         say("Write a sentence and press Enter; Ctrl-D ends.")
-    lines, prefixes = read_lines(options.file), Prefixes(options, translator)
+    lines = read_lines(options.file, options.encoding)
+    prefixes = Prefixes(options, translator)
     # At a terminal each line is answered at once; otherwise many together, which is far faster.
     while chunk := list(islice(lines, 1 if interactive else 8 * options.batch_size)):
         how["prefix"] = prefixes.take(len(chunk))
@@ -137,14 +141,15 @@ class Prefixes:
         self.for_all, self.file = options.prefix, options.prefix_file
         if self.for_all is not None and self.file is not None:
             raise UserError("--prefix and --prefix-file both say how lines begin: leave one out.")
-        self.lines = [] if self.file is None else list(read_lines(str(self.file)))
+        self.lines = [] if self.file is None else list(read_lines(str(self.file), options.encoding))
         self.taken = 0
         if self.file is None:
             note_unknown(translator.target, [self.for_all or ""], "--prefix")
             return
         note_unknown(translator.target, self.lines, "--prefix-file")
         if os.path.isfile(options.file):  # and no pipe: known before anything is translated
-            self._compare(sum(1 for _ in byte_lines(Path(options.file))))
+            with text_encoding(options.encoding):
+                self._compare(sum(1 for _ in byte_lines(Path(options.file))))
 
     def take(self, count: int) -> Prefix:
         """Those of the next `count` lines."""
@@ -168,15 +173,17 @@ class Prefixes:
             )
 
 
-def read_lines(name: str) -> Iterator[str]:
+def read_lines(name: str, encoding: str | None = None) -> Iterator[str]:
     r"""The lines of a file, or of standard input if it is called -; a line ends at \n alone.
 
-    What is not UTF-8 is replaced and reported, so that the lines stay in step.
+    What cannot be decoded is replaced and reported, so that the lines stay in step.
 
     Raises:
         UserError: as `lines_of`.
     """
-    for number, line in enumerate(lines_of(name, "translate"), 1):
+    with text_encoding(encoding):
+        lines = lines_of(name, "translate")
+    for number, line in enumerate(lines, 1):
         try:
             yield decode_line(line)
         except Damage as damage:

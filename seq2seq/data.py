@@ -5,19 +5,20 @@ from __future__ import annotations
 import hashlib
 import os
 from array import array
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from itertools import chain, compress, repeat
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain, compress, islice, repeat
 from typing import Any, ClassVar
 
 import numpy as np
 
 from common.data.damage import Tally
 from common.data.dataset import DataSet
+from common.data.encodings import named_encoding, text_encoding
 from common.data.formats import Format, find_format
 from common.data.pairs import Pair, PairReader
 from common.data.reading import decode_line
-from common.data.splits import SeededSplits, check_fractions, in_order
+from common.data.splits import SeededSplits, check_fractions, divided_split, in_order
 from common.errors import UserError
 from common.files import expanded
 from common.progress import Bar
@@ -25,6 +26,7 @@ from seq2seq.formats import FORMATS, Read
 
 __all__ = ["Pair", "ParallelData", "ParallelText", "load"]
 
+VAL_FRACTION = 0.05  # of pairs without splits, or without val
 MOST_HELD_OUT = 5000  # pairs of a val or test that is chosen here: each validation translates them
 _BLANK = 32  # this byte and those below it: the blank, tabs, line ends, control characters
 _MOST_SPLITS = 255
@@ -54,6 +56,7 @@ class ParallelText:
         self.reader = reader
         self.splits = splits
         self.number = number
+        self.encoding = named_encoding() or None
         self.digest = ""
         self.empty = self._length = 0
         self.words, self.longest = [0, 0], [0, 0]
@@ -95,7 +98,10 @@ class ParallelText:
         count = 0
         # Lines that were added since are counted too.
         splits = chain(self.splits, repeat(self.number))
-        for sources, targets, _ in self.reader.blocks(Tally()):
+        blocks = self.reader.blocks(Tally())
+        with text_encoding(self.encoding):  # in which files are opened: by the first block
+            first = [*islice(blocks, 1)]
+        for sources, targets, _ in chain(first, blocks):
             for source, target, split in zip(sources, targets, splits, strict=False):
                 if split == self.number:
                     count += 1
@@ -119,7 +125,7 @@ def _words_by_line(text: bytes, lines: list[bytes]) -> np.ndarray:
 
 
 def survey(
-    reader: PairReader, split_of: Callable[[str], str], damage: Tally
+    reader: PairReader, split_of: Callable[[str | None, str], str], damage: Tally
 ) -> tuple[dict[str, ParallelText], dict[str, np.ndarray]]:
     """Read a file, and count the pairs of each split in it.
 
@@ -127,7 +133,7 @@ def survey(
 
     Args:
         reader: of the file.
-        split_of: from a source sentence to its split, where the file names none.
+        split_of: from the split that the file names, or None, and the source sentence to the split.
         damage: counts the pairs, and gets a line for each damaged one.
 
     Returns:
@@ -142,7 +148,7 @@ def survey(
     with Bar(f"reading {reader.name}", unit="pairs", delay=1.0) as bar:
         for sources, targets, splits in reader.blocks(damage):
             both = zip(splits, sources, strict=True)
-            names = [split or split_of(source.decode()) for split, source in both]
+            names = [split_of(split, source.decode()) for split, source in both]
             for name in dict.fromkeys(names):
                 if name not in texts and len(texts) == _MOST_SPLITS:
                     raise UserError(
@@ -189,11 +195,12 @@ class ParallelData(DataSet[ParallelText]):
     source_language: str = "source"
     target_language: str = "target"
 
-    item: ClassVar[str] = "pair"
-    advice: ClassVar[str] = (
-        " A split is a file, or a pair of files, that is called so: add it, or name the files after "
-        "no split, and 5 % of the pairs become val."
+    advice: str = field(
+        default=" A split is a file, or a pair of files, that is called so, or a column split.",
+        kw_only=True,
     )
+
+    item: ClassVar[str] = "pair"
 
     def translated(self, name: str) -> ParallelText:
         """The pairs of a split that has translations.
@@ -233,9 +240,10 @@ def load(
     source: str | None = None,
     target: str | None = None,
     seed: int = 0,
-    val_fraction: float = 0.05,
+    val_fraction: float | None = None,
     test_fraction: float = 0.05,
     max_problems: float = 0.01,
+    encoding: str | None = None,
 ) -> ParallelData:
     """Load parallel text.
 
@@ -243,45 +251,68 @@ def load(
 
     Args:
         path: its folder; or, if a folder holds several data sets, the file with the pairs.
-        format: phrases, lines, jsonl, csv or tabs, or a format of your own (`seq2seq.formats`); None
-            recognises it.
+        format: phrases, lines, jsonl, json, csv or tabs, or a format of your own (`seq2seq.formats`);
+            None recognises it.
         source, target: the languages as the data names them: the ends of file names, keys, columns,
             or the numbers of tab-separated columns. Needed if there are more than two.
-        seed: of the splits, for data without splits.
-        val_fraction: fraction of the sentences in val, for data without splits; at most 5,000
-            pairs, for each validation translates them all.
+        seed: of the splits that are drawn.
+        val_fraction: fraction of the sentences in val, for data without splits, of those in train
+            where there is no val, and of those in val where there is no train; at most 5,000 pairs, for
+            each validation translates them all, and at least one, if another is left. None: 0.05 for
+            data without splits, and other data stay as they are.
         test_fraction: fraction of the sentences in test, for data without splits; at most 5,000
             pairs.
         max_problems: fraction of damaged pairs that are skipped (and listed in `problems`);
             more are an error.
+        encoding: of the files, by a name that Python knows; None: UTF-8, or UTF-16 where a file is in
+            it.
 
     Raises:
-        UserError: no folder, no known format, no pair, or too much damage.
+        UserError: no folder, no known format or encoding, no pair, or too much damage.
     """
     path = expanded(path)
-    check_fractions(val_fraction, test_fraction, max_problems, "pair")
-    found = find_format(path, FORMATS, format, what="parallel text")
-    reading = found.format.read(found.files, source, target)
-    seeded = SeededSplits(seed, val_fraction, test_fraction, MOST_HELD_OUT)
+    fraction = VAL_FRACTION if val_fraction is None else val_fraction
+    check_fractions(fraction, test_fraction, max_problems, "pair")
+    with text_encoding(encoding):
+        found = find_format(path, FORMATS, format, what="parallel text")
+        reading = found.format.read(found.files, source, target)
+        damage = Tally()
+        origin: str | None = None  # the split that is divided; at first the pairs that are in none
+        drawn = SeededSplits(seed, fraction, test_fraction, MOST_HELD_OUT)
 
-    def split_of(sentence: str) -> str:
-        # By the source alone: no sentence is in training and in test, however it is translated.
-        return seeded(" ".join(sentence.casefold().split()))
+        def split_of(named: str | None, sentence: str) -> str:
+            # By the source alone: no sentence is in training and in test, however it is translated.
+            return drawn(" ".join(sentence.casefold().split())) if named == origin else str(named)
 
+        texts, hashes = _read_all(reading.readers, split_of, damage)
+        if not drawn.used and (origin := divided_split(texts, val_fraction)):
+            drawn = SeededSplits(seed, fraction, 0.0, MOST_HELD_OUT)
+            texts, hashes = _read_all(reading.readers, split_of, Tally())  # its problems are known
+        if drawn.settle():
+            texts, hashes = _read_all(reading.readers, split_of, Tally())
+        remarks = [*reading.notes, *found.notes(), *notes(texts, hashes)]
+        data = ParallelData(
+            found.name, found.format.name, texts, {"pairs": damage}, remarks,
+            reading.source, reading.target,
+        )  # fmt: skip
+        data.note_splits(drawn, origin, given=val_fraction not in (None, VAL_FRACTION))
+        data.check(path, max_problems, found.files)
+        return data
+
+
+def _read_all(
+    readers: Iterable[PairReader], split_of: Callable[[str | None, str], str], damage: Tally
+) -> tuple[dict[str, ParallelText], dict[str, np.ndarray]]:
+    """`survey` of several files.
+
+    Raises:
+        UserError: two of them have the same split, or as `survey`.
+    """
     texts: dict[str, ParallelText] = {}
     hashes: dict[str, np.ndarray] = {}
-    damage = Tally()
-    for reader in reading.readers:
+    for reader in readers:
         several, theirs = survey(reader, split_of, damage)
-        if seeded.limit():  # the file is read again; its problems are known
-            several, theirs = survey(reader, split_of, Tally())
         if both := texts.keys() & several.keys():
             raise UserError(f"{reader.name}: the split {both.pop()} is in another file too.")
         texts, hashes = in_order(texts | several), hashes | theirs
-    remarks = [*reading.notes, *found.notes(), *notes(texts, hashes)]
-    data = ParallelData(
-        found.name, found.format.name, texts, {"pairs": damage}, remarks,
-        reading.source, reading.target,
-    )  # fmt: skip
-    data.check(path, max_problems)
-    return data
+    return texts, hashes

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from common.data.damage import Tally
+from common.data.encodings import text_encoding
 from common.data.pairs import AlignedLines
 from common.errors import UserError
 from seq2seq.data import ParallelData, notes, survey
@@ -66,20 +67,22 @@ def load_files(
     split: str,
     *,
     max_problems: float = 0.01,
+    encoding: str | None = None,
 ) -> ParallelData:
     """Load two files, of which line n of one is the translation of line n of the other.
 
     Args:
         source, target: the files, plain or .gz.
         split: the name of their one split.
-        max_problems: as `load` takes it.
+        max_problems, encoding: as `load` takes them.
 
     Raises:
         UserError: a file cannot be read, one has more lines than the other, or too much damage.
     """
     ours, theirs = Path(source), Path(target)
     damage = Tally()
-    texts, hashes = survey(AlignedLines(ours, theirs, split), lambda _: split, damage)
+    with text_encoding(encoding):
+        texts, hashes = survey(AlignedLines(ours, theirs, split), lambda named, _: str(named), damage)
     remarks = list(notes(texts, hashes))
     data = ParallelData(
         f"{ours.name} and {theirs.name}", "files", texts, {"pairs": damage}, remarks

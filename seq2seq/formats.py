@@ -6,114 +6,39 @@ A new format is one file, and needs no change here: `seq2seq.data.load(folder, f
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
 
 from common.data.damage import Damage
-from common.data.formats import Format, Parts, by_split, only, plain_name, with_suffix
-from common.data.pairs import AlignedLines, PairReader, RecordPairs, SourceLines, texts_in
+from common.data.formats import Format, Parts, by_split, with_suffix
+from common.data.pairs import PairReader, RecordPairs, texts_in
 from common.data.reading import check_readable, first_lines
 from common.data.records import (
     Fields,
     Records,
     Table,
     json_lines,
+    json_list,
     json_object,
     tabbed_lines,
 )
-from common.data.splits import split_name
 from common.errors import UserError
-from seq2seq.blind import is_blind, names_of_texts, names_split, with_blind, without_target
-from seq2seq.columns import choose, choose_columns, names_columns
+from seq2seq.aligned import find_lines, read_lines
+from seq2seq.blind import is_blind, names_of_texts, with_blind
+from seq2seq.columns import choose_columns, names_columns
+from seq2seq.entries import Read, Reading
 
-
-@dataclass
-class Reading:
-    """What a folder holds.
-
-    Args:
-        source, target: the languages; or the columns, or keys, that stand for them.
-        readers: of its files.
-        notes: remarks on what is unusual, but no damage.
-    """
-
-    source: str
-    target: str
-    readers: list[PairReader] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-
-Read = Callable[[list[Path], str | None, str | None], Reading]
-
-
-# ---- lines: files whose lines are translations of each other
-
-_ALIGNED = re.compile(r"(.+)\.([A-Za-z]{1,12}(?:[-_][A-Za-z0-9]{2,8})?)")
-_NO_LANGUAGE = re.compile(
-    "bin|bpe|ckpt|codes|conf|config|csv|doc|docx|html|ids|images|json|jsonl|log|md|model|npy|npz|pdf|"
-    "pkl|png|pt|pth|py|rst|safetensors|sgm|sh|tab|tar|tok|token|toml|tsv|txt|vec|vocab|xml|ya?ml|zip"
-)
-
-
-def _by_stem(files: Sequence[Path]) -> dict[str, dict[str, Path]]:
-    """The files of each stem by language; a plain file wins over a compressed one."""
-    stems: dict[str, dict[str, Path]] = {}
-    for file in sorted(files, key=lambda file: (plain_name(file), file.name != plain_name(file))):
-        match = _ALIGNED.fullmatch(plain_name(file))
-        if match is not None and not _NO_LANGUAGE.fullmatch(match[2].lower()):
-            stems.setdefault(match[1], {}).setdefault(match[2], file)
-    return stems
-
-
-def _find_lines(files: Sequence[Path]) -> list[Path]:
-    stems = _by_stem(files)
-    known = {language for each in stems.values() if len(each) > 1 for language in each}
-    if not known and not with_suffix(files, ".jsonl", ".csv", ".tsv", ".tab", ".txt"):
-        # Sources alone, whose translations are to be found.
-        known = {language for each in stems.values() for language in each}
-    used = [
-        each
-        for stem, each in stems.items()
-        if len(each) > 1 or (names_split(stem) and known.intersection(each))
-    ]
-    return [file for each in used for file in each.values()]
-
-
-def read_lines(files: list[Path], source: str | None, target: str | None) -> Reading:
-    """`train.de` and `train.en`, plain or `.gz`, `val.de` ...: every stem is a split."""
-    stems = _by_stem(files)
-    # The languages are those of the training text, if there is one: other files may have others.
-    train = [stem for stem in stems if split_name(stem) == "train"]
-    there = [name for stem in train or stems for name in stems[stem]]
-    if not (source and target and {*there} == {source}):
-        source, target = choose(files[0].parent, there, source, target, "languages")
-    reading = Reading(source, target)
-    both = {stem: each for stem, each in stems.items() if {source, target} <= set(each)}
-    blind = without_target(stems, source, both)
-    for stem in stems.keys() - both.keys() - blind.keys():
-        reading.notes.append(f"left out, because {source} or {target} is missing: {stem}")
-    splits: dict[str | None, str] = {}
-    for stem, each in both.items():
-        split = split_name(stem) if len(both) > 1 or names_split(stem) else None
-        if split in splits:
-            only([both[splits[split]][source], each[source]], f"text of the split {split}")
-        splits[split] = stem
-        reading.readers.append(AlignedLines(each[source], each[target], split))
-    for stem, file in blind.items():
-        reading.readers.append(SourceLines(file, split_name(stem)))
-    return reading
-
+__all__ = ["FORMATS", "Read", "Reading"]
 
 # ---- phrases: generated, English and Korean, as `common.synthetic.phrases` writes them
 
 
 def _find_phrases(files: Sequence[Path]) -> list[Path]:
-    return _find_lines(files) if any(file.name == "phrases.json" for file in files) else []
+    return find_lines(files) if any(file.name == "phrases.json" for file in files) else []
 
 
 def read_phrases(files: list[Path], source: str | None, target: str | None) -> Reading:
@@ -130,7 +55,7 @@ def _parts(files: list[Path], what: str) -> Parts:
     """The files with their splits; None where it is found pair by pair.
 
     Raises:
-        UserError: it is not clear which file is meant, or one is UTF-16 or a damaged `.gz`.
+        UserError: it is not clear which file is meant, or one is a damaged `.gz`.
     """
     for file in files:
         check_readable(file)
@@ -142,12 +67,13 @@ def _reading(
     languages: tuple[str, str],
     read: Callable[[Path], Records],
     notes: Iterable[str],
+    unit: str = ":",
 ) -> Reading:
     readers: list[PairReader] = []
     for split, path in parts:
         records = (texts_in(each) for _, each in read(path) if not isinstance(each, Damage))
         blind = is_blind(split, records, languages[0])
-        readers.append(RecordPairs(path, read, *languages, split, blind))
+        readers.append(RecordPairs(path, read, *languages, split, blind, unit))
     return Reading(*languages, readers, [*notes])
 
 
@@ -172,25 +98,62 @@ def _usual_names(path: Path, names_in: Callable[[str], list[str]], *named: str |
 
 
 def _find_jsonl(files: Sequence[Path]) -> list[Path]:
-    return with_blind({f: _usual_names(f, _text_keys) for f in with_suffix(files, ".jsonl")})
+    lines = with_suffix(files, ".jsonl", ".ndjson")
+    found = with_blind({file: _usual_names(file, _text_keys) for file in lines})
+    # Where each line is an object, an ending for one value is a slip.
+    return found or [
+        file
+        for file in with_suffix(files, ".json")
+        if all(len(_text_keys(line)) > 1 for line in first_lines(file)[:2] or [""])
+    ]
 
 
 def _text_keys(line: str) -> list[str]:
     """The keys that have text, those of the split and the like left out."""
     try:
-        texts = texts_in(json_object(line))
+        return _texts_of(json_object(line))
     except Damage:
         return []
-    return names_of_texts(texts)
+
+
+def _texts_of(record: Fields) -> list[str]:
+    return names_of_texts(texts_in(record))
 
 
 def read_jsonl(files: list[Path], source: str | None, target: str | None) -> Reading:
-    """Lines `{"en": ..., "de": ...}`, also within a `"translation"`, perhaps with a `"split"`."""
+    """Lines `{"en": ..., "de": ...}`, also within a `"translation"`, or `["...", "..."]`, perhaps with
+    a `"split"`."""
     parts = _parts(files, "file of JSON lines")
     path = parts[0][1]
     keys, rows = _usual_names(path, _text_keys, source, target), _some(json_lines(path))
     languages, notes = choose_columns(path, keys, rows, source, target, "keys")
     return _reading(parts, languages, json_lines, notes)
+
+
+# ---- json: one list with a record for each pair
+
+
+def _find_json(files: Sequence[Path]) -> list[Path]:
+    return [file for file in with_suffix(files, ".json") if len(_list_keys(file)) > 1]
+
+
+def _list_keys(path: Path, *named: str | None) -> list[str]:
+    """What the texts are called in most of the first records; none if there are no records."""
+    with suppress(UserError):
+        keys = [tuple(_texts_of(record)) for record in _some(json_list(path))]
+        usable = [each for each in keys if len(each) > 1 and set(named) - {None} <= set(each)]
+        return [*max(usable, key=usable.count, default=())]
+    return []
+
+
+def read_json(files: list[Path], source: str | None, target: str | None) -> Reading:
+    """`[{"en": ..., "de": ...}, ...]`, also within a `"translation"`, or `[["...", "..."], ...]`, alone
+    or under a key, as `"data"` or the name of a split."""
+    parts = _parts(files, "JSON file of pairs")
+    path = parts[0][1]
+    keys, rows = _list_keys(path, source, target), _some(json_list(path))
+    languages, notes = choose_columns(path, keys, rows, source, target, "keys")
+    return _reading(parts, languages, json_list, notes, ", item ")
 
 
 # ---- csv: a table with named columns
@@ -201,9 +164,26 @@ def _find_csv(files: Sequence[Path]) -> list[Path]:
     return tables or [
         file
         for file in with_suffix(files, ".tsv", ".tab", ".txt")
-        if (_is_tabbed(file) or file not in with_suffix([file], ".txt"))
+        if (file not in with_suffix([file], ".txt") or _is_table(file))
         and names_columns(_rows(file))
     ]
+
+
+def _is_table(path: Path) -> bool:
+    """Whether most of the first lines have as many cells as the header: other texts have commas too."""
+    rows = _rows(path)
+    return 2 * sum(1 < len(row) == len(rows[0]) for row in rows) > len(rows)
+
+
+def _nameless(path: Path) -> str | None:
+    """What is wrong with a table whose first line names no columns, as a pair of sentences does not."""
+    line = next(iter(first_lines(path)), "")
+    if not any(sign in line for sign in ",;|\t"):
+        return None
+    return (
+        f"{path.name}: its first line must name the columns of a table, as source,target or de;en, and "
+        f'is "{line[:60]}"'
+    )
 
 
 def _rows(path: Path) -> list[list[str]]:
@@ -222,6 +202,8 @@ def read_csv(files: list[Path], source: str | None, target: str | None) -> Readi
     """A first line that names the columns, and a row per pair, perhaps with a column `split`."""
     parts = _parts(files, "table of pairs")
     first = Table(parts[0][1])
+    if not {source, target} & {*first.columns} and any(map(_is_sentence, first.columns)):
+        raise UserError(f"{first.path.parent}: {_nameless(first.path)}. Add such a line.")
     languages, notes = choose_columns(
         first.path, first.columns, _some(first), source, target, "columns"
     )
@@ -234,6 +216,10 @@ def read_csv(files: list[Path], source: str | None, target: str | None) -> Readi
             )
     notes = notes or [f"{first.path.name}: columns {' and '.join(languages)}"]
     return _reading(parts, languages, Table, [f"{notes[0]}; its first line names them"])
+
+
+def _is_sentence(cell: str) -> bool:
+    return len(cell.split()) > 4 or cell.endswith((".", "!", "?", "。", "？", "！"))
 
 
 # ---- tabs: tab-separated pairs, as of Tatoeba's sentences at Anki's site
@@ -277,10 +263,18 @@ def _after_header(path: Path, width: int) -> Records:
 
 FORMATS: tuple[Format[Read], ...] = (
     Format("phrases", "phrases.json, train.en, train.ko", _find_phrases, read_phrases),
-    Format("lines", "train.de and train.en, plain or .gz", _find_lines, read_lines),
+    Format(
+        "lines", "train.de and train.en, or src-train.txt and tgt-train.txt, plain or .gz", find_lines,
+        read_lines,
+    ),
     Format("jsonl", 'a .jsonl file: {"en": ..., "de": ...}', _find_jsonl, read_jsonl, (".jsonl",)),
     Format(
-        "csv", 'a .csv file, first line "en,de"', _find_csv, read_csv, (".csv", ".tsv", ".txt")
+        "json", 'a .json file: [{"en": ..., "de": ...}, ...] or [["...", "..."], ...]', _find_json,
+        read_json, (".json",),
+    ),
+    Format(
+        "csv", 'a .csv file, first line "en,de"', _find_csv, read_csv, (".csv", ".tsv", ".txt"),
+        _nameless,
     ),
     Format(
         "tabs", "a .txt or .tsv file: Hello.<TAB>Hallo.", _find_tabs, read_tabs,

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from common.cli.scores import ScoringOptions
 from common.config.bounds import Bounds, Count, DropoutRate, Fraction, Layers, Positive, Size
-from common.config.changes import MAY_CHANGE, MayChange
+from common.config.changes import LEFT_OUT, MAY_CHANGE, MayChange
 from common.config.marks import BASIC, LOCAL, POSITIONAL, File, Folder, Group, Metavar
 from common.decoding.options import DecoderOptions, SearchOptions
 from common.errors import UserError
@@ -24,7 +24,7 @@ KIND = "translator"
 Summary: TypeAlias = Literal["last", "max", "mean"]
 """What the context vector of a sentence is; see `SentenceEncoder`."""
 
-Format = Literal["lines", "tabs", "jsonl", "csv", "phrases"]
+Format = Literal["lines", "tabs", "jsonl", "json", "csv", "phrases"]
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,6 @@ class EncoderOptions:
     """One embedding matrix for both languages; needs --joint."""
 
 
-LEFT_OUT = "may be left out on resume"
-
-
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions(WriterRunOptions):
     """Learn to translate from pairs of sentences."""
@@ -105,8 +102,10 @@ class TrainOptions(WriterRunOptions):
     """Language to translate into."""
     format: Annotated[Format | None, Group("data")] = None
     """What the folder holds, if it is not recognised: line-aligned files such as train.de and train.en
-    (lines), tab-separated pairs (tabs), JSON lines, CSV files, or generated phrases; plain or .gz.
-    Without splits of its own, 5 % of the pairs become val and 5 % test, 5,000 of each at most."""
+    (lines), tab-separated pairs (tabs), JSON lines, a list in JSON, CSV files, or generated phrases;
+    plain or .gz.
+    Without splits of its own, 5 % of the pairs become val (--val-fraction) and 5 % test, 5,000 of each
+    at most."""
     max_problems: Fraction = 0.01
     """Fraction of the pairs that may be damaged; they are listed and passed over. More is an error."""
     max_tokens: Positive = 100
@@ -193,6 +192,9 @@ class TranslateOptions(PrefixOptions):
 
     file: Annotated[str, POSITIONAL] = "-"
     """A text file, plain or .gz, one sentence a line; - for standard input."""
+    encoding: Annotated[str | None, Metavar("NAME")] = None
+    """Encoding of the file or of standard input, as cp949 or latin-1; by default UTF-8, or UTF-16 where
+    it is in it. What is written is in that of the terminal, UTF-8 as a rule."""
     scores: Annotated[bool, BASIC] = False
     """Write the score before each translation, with a tab between them."""
     alignments: Annotated[File | None, BASIC] = None

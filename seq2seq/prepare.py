@@ -104,6 +104,7 @@ def _language(
     subwords: SubwordTokenizer | None,
 ) -> Language:
     """The tokenizer and the vocabulary of one side, or of both."""
+
     def texts(task: str) -> Iterator[str]:
         return chain.from_iterable(_texts(train, side, f"{task} of {name}") for side in sides)
 

@@ -38,7 +38,7 @@ from common.text.suitability import (
 from common.text.vocabulary import Vocabulary
 from common.training import session
 from common.training.task import Evaluation, Task
-from seq2seq.data import Pair, ParallelData, ParallelText, load
+from seq2seq.data import VAL_FRACTION, Pair, ParallelData, ParallelText, load
 from seq2seq.encoder import SentenceEncoder
 from seq2seq.evaluation import SCORES, evaluate, has_references, show_translations
 from seq2seq.examples import TranslationExamples
@@ -73,6 +73,7 @@ def make_task(
     Raises:
         UserError: the data or the options cannot be used.
     """
+    options = options.with_val_fraction(kept, VAL_FRACTION)
     bleu_metric(options.scoring()["tokenize"])  # refuses one whose library is not installed
     if kept.new:  # before text is read, which may take long
         options.text.check_files()
@@ -103,7 +104,8 @@ def make_task(
         kept.same("data.json", {"train": training.digest, "val": validation.digest})
         pairs, _ = scored("val")  # what cannot be scored is refused before training begins
         notes = text_notes(source, target, training, pairs, options)
-        for note in (*notes, *monitor_notes(options, pairs)):
+        tiny = options.tiny_notes(options.training, len(training), "pairs")
+        for note in (*tiny, *notes, *monitor_notes(options, pairs)):
             warn(note)
         return training_examples(prepared(), options)
 
@@ -166,6 +168,7 @@ def evaluate_run(
     bleu_tokenize: Tokenization | None = None,
     replace_unknown: bool = False,
     max_problems: float | None = None,
+    encoding: str | None = None,
     **how: Unpack[Evaluated],
 ) -> Evaluation:
     """Evaluate a run's best weights on the pairs of a split, and write the result to its folder.
@@ -179,6 +182,7 @@ def evaluate_run(
         bleu_tokenize: how BLEU finds words; as in training by default.
         replace_unknown: write the source word that was looked at most in the place of an unknown word.
         max_problems: fraction of the data that may be damaged; as in training by default.
+        encoding: of the text files; of other data than those of the training UTF-8 by default.
         how: data, ensemble, search, ...; see `common.models.evaluating.Evaluated`.
 
     Raises:
@@ -197,11 +201,17 @@ def evaluate_run(
         refuse_other_data({"--data": how.get("data"), "--split": split, "--format": format})
         del named["source"], named["target"]
         how["data"], split = str(files[0]), files[1].name
-        task = partial(make_task, given=partial(load_files, *files, split))
+        limit = trained.max_problems if max_problems is None else max_problems
+        given = partial(load_files, *files, split, max_problems=limit, encoding=encoding)
+        task = partial(make_task, given=given)
         recorded = {"source": str(files[0].absolute()), "target": str(files[1].absolute())}
     changes: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
     if format is not None or how.get("data") is not None:
         changes["format"] = format  # data that are named have a format of their own
+    if how.get("data") is not None:
+        changes["val_fraction"] = None  # and splits of their own
+    if encoding is not None or how.get("data") is not None:
+        changes["encoding"] = encoding
     changes["validation_sentences"] = None
     changed: dict[str, Any] = {} if bleu_tokenize is None else {"tok": bleu_tokenize}
     if replace_unknown:
@@ -236,10 +246,13 @@ def kept_models(
 
 def load_data(options: TrainOptions) -> ParallelData:
     """The data set of a run."""
-    return load(
+    data = load(
         options.data, options.format, source=options.source, target=options.target,
-        max_problems=options.max_problems,
+        max_problems=options.max_problems, **options.how_to_load(),
     )  # fmt: skip
+    if options.val_fraction == 0:
+        data.validate_on_training()
+    return data
 
 
 def monitor_notes(options: TrainOptions, validation: Sequence[Pair]) -> Iterator[str]:

@@ -40,6 +40,7 @@ class Option:
         marked: its type with its marks.
         text: explains it.
         group, about: title and description of its group in the help.
+        alias: another name, with its dashes.
     """
 
     path: str
@@ -48,6 +49,7 @@ class Option:
     text: str
     group: str = FIRST
     about: str = ""
+    alias: str = ""
 
     @property
     def positional(self) -> bool:
@@ -105,7 +107,8 @@ class Option:
         if self.one is not bool:
             nargs = "*" if self.several else "?" if self.positional else None
             how |= {"type": self.read, "metavar": self.metavar, "nargs": nargs}
-            group.add_argument(self.name or self.path, **how)
+            names = [each for each in (self.name or self.path, self.alias) if each]
+            group.add_argument(*names, **how)
         elif default is True:
             group.add_argument(self.name, action=argparse.BooleanOptionalAction, **how)
         else:  # the help has no word for turning off what is off

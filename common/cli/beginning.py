@@ -46,7 +46,7 @@ def typed_early(
 ) -> tuple[str | None, dict[str, Any]]:
     """What arguments give for `--config` (else `config`), and for the options that others depend on."""
     parser = Parser(prog, f"{prog} [OPTION ...]", add_help=False, allow_abbrev=False)
-    parser.add_argument("--config", default=config, help=argparse.SUPPRESS)
+    parser.add_argument("--config", "--preset", default=config, help=argparse.SUPPRESS)
     group = parser.add_argument_group()
     for option in found:
         if option.path in DECISIVE:

@@ -31,7 +31,7 @@ Options = TypeVar("Options")
 CONFIG = Option(
     "config", Path, File,
     "Values in the place of the defaults: the name of a preset, a run's config.json, or a JSON file "
-    "with a part of one. The command line overrides them.",
+    "with a part of one. The command line overrides them.", alias="--preset",
 )  # fmt: skip
 
 

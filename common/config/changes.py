@@ -28,6 +28,7 @@ class MayChange:
 
 
 MAY_CHANGE = MayChange()
+LEFT_OUT = "may be left out on resume"
 
 
 def may_change(options: Any) -> set[str]:

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple, TypeAlias
 import numpy as np
 from PIL import Image
 
-from common.data.splits import seeded_split
+from common.data.splits import SeededSplits
 from common.errors import UserError, one_line
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -80,7 +80,7 @@ def read_clips(folder: Path, size: int, seed: int = 0) -> dict[str, list[Clip]]:
             f"{folder}: {len(names)} classes. Give a folder with a folder for each class, in each of "
             "them a folder for each clip with its frames: walk/one/001.png."
         )
-    clips: dict[str, list[Clip]] = {"train": [], "val": []}
+    found: list[tuple[str, Clip]] = []
     for each in names:
         for path in _folders(each):
             frames = [file for file in path.iterdir() if file.suffix.lower() in SUFFIXES]
@@ -88,8 +88,15 @@ def read_clips(folder: Path, size: int, seed: int = 0) -> dict[str, list[Clip]]:
                 raise UserError(f"{path}: no frame in it (looked for {', '.join(SUFFIXES)}).")
             pixels = np.stack([_read(file, size) for file in sorted(frames, key=_numbers)])
             words = re.findall(r"\w+", each.name.replace("_", " ")) or [each.name]
-            split = seeded_split(f"{each.name}/{path.name}", seed, VAL_FRACTION, 0)
-            clips[split].append(Clip(pixels, each.name, [each.name] * len(frames), words))
+            clip = Clip(pixels, each.name, [each.name] * len(frames), words)
+            found.append((f"{each.name}/{path.name}", clip))
+    drawn = SeededSplits(seed, VAL_FRACTION, 0.0)
+    splits = [drawn(name) for name, _ in found]
+    if drawn.settle():
+        splits = [drawn(name) for name, _ in found]
+    clips: dict[str, list[Clip]] = {"train": [], "val": []}
+    for split, (_, clip) in zip(splits, found, strict=True):
+        clips[split].append(clip)
     return clips
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from common.data.reading import check_readable
+from common.data.reading import check_encoded, check_readable
 from common.data.splits import USUAL, split_name
 from common.errors import UserError
 
@@ -74,7 +74,7 @@ def find_format(
 
     Raises:
         UserError: there is no such folder, or it holds nothing of the format, or of any format; or
-            a file is UTF-16, or a damaged `.gz`.
+            a file is in another encoding, or a damaged `.gz`.
     """
     if not path.exists():
         raise UserError(f"{path}: there is no such folder. Name the folder that holds the {what}.")
@@ -94,6 +94,8 @@ def find_format(
             if not (mimetypes.guess_type(file.name)[0] or "").startswith("image/"):
                 check_readable(file)
         likely = set(with_suffix(files, *(suffix for each in tried for suffix in each.suffixes)))
+        for file in sorted(likely):
+            check_encoded(file)
         shown = [
             file.name for file in sorted(files, key=lambda file: (file not in likely, file.name))
         ]

@@ -168,6 +168,7 @@ class RecordPairs:
         source, target: the fields of the sentences.
         split: of the pairs that name none. If it is None, all pairs name their split, or none.
         blind: the records have no targets, as those of a blind test: all targets are empty.
+        unit: what stands between the file's name and the number of a record in messages.
     """
 
     path: Path
@@ -176,6 +177,7 @@ class RecordPairs:
     target: str
     split: str | None = None
     blind: bool = False
+    unit: str = ":"
 
     @property
     def name(self) -> str:
@@ -203,7 +205,7 @@ class RecordPairs:
                     raise Damage("has a split" if split else 'no "split", which other pairs have')
                 yield source, target, split or self.split
             except Damage as what:
-                damage.report(f"{self.name}:{number}", what)
+                damage.report(f"{self.name}{self.unit}{number}", what)
 
 
 def texts_in(fields: Fields) -> Fields:

@@ -11,12 +11,14 @@ import json
 import re
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
-from itertools import dropwhile, islice
+from itertools import chain, dropwhile, islice, zip_longest
 from pathlib import Path
 from typing import Any
 
 from common.data.damage import Damage
-from common.data.reading import byte_lines, decode_line, numbered_lines
+from common.data.reading import byte_lines, decode_line, numbered_lines, read_content
+from common.data.splits import USUAL, split_name
+from common.errors import UserError
 
 Fields = dict[str, Any]
 Records = Iterable[tuple[int, Fields | Damage]]
@@ -30,8 +32,63 @@ def json_lines(path: Path) -> Records:
     return _parsed_lines(path, json_object)
 
 
+def json_list(path: Path) -> Records:
+    """The records of a file with one JSON value: a list, or an object that holds it, as under "data".
+
+    Their numbers count from 1. An object with a list for each split, as under "train" and "test", gives
+    records with a field `split`; one with a list of texts for each column, the rows.
+
+    Raises:
+        UserError: it is not JSON, or neither of these.
+    """
+    try:
+        content = json.loads(read_content(path))
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}:{error.lineno}: not valid JSON ({error.msg}).") from None
+    except (RecursionError, ValueError):  # Python's own limits
+        raise UserError(
+            f"{path}: not usable JSON (nested too deeply, or a number too long)."
+        ) from None
+    for number, (record, split) in enumerate(_listed(path, content), 1):
+        try:
+            yield number, _record(record) | ({} if split is None else {"split": split})
+        except Damage as damage:
+            yield number, damage
+
+
+def _listed(path: Path, content: Any) -> Iterator[tuple[Any, str | None]]:
+    """The records in the value of a file, each with its split, if it has one."""
+    lists = {"": content} if isinstance(content, list) else {}
+    if isinstance(content, dict):
+        lists = {key: each for key, each in content.items() if isinstance(each, list)}
+    if not lists:
+        raise UserError(
+            f'{path}: no list of records in it, as [{{"source": ..., "target": ...}}, ...].'
+        )
+    if len(lists) > 1 and all(isinstance(each, str) for each in chain(*lists.values())):
+        rows = zip_longest(*lists.values())
+        yield from ((dict(zip(lists, row, strict=True)), None) for row in rows)
+        return
+    splits = {key: split_name(key) for key in lists if split_name(key) in USUAL}
+    for key in splits or list(lists)[:1]:
+        yield from ((each, splits.get(key)) for each in lists[key])
+
+
+def _record(value: Any) -> Fields:
+    """A record of JSON: an object, or a list of texts, whose names are "1", "2", ...
+
+    Raises:
+        Damage: it is neither.
+    """
+    if isinstance(value, list) and len(value) > 1 and isinstance(value[0], str):
+        return {str(number): each for number, each in enumerate(value, 1)}
+    if not isinstance(value, dict):
+        raise Damage("not an object")
+    return value
+
+
 def json_object(line: str) -> Fields:
-    """The object that a line of JSON holds.
+    """The object that a line of JSON holds, or its list of texts as one, with names "1", "2", ...
 
     Raises:
         Damage: it is no JSON object.
@@ -42,9 +99,7 @@ def json_object(line: str) -> Fields:
         raise Damage(f"not JSON ({getattr(error, 'msg', error)})") from None
     except RecursionError:
         raise Damage("not usable JSON (nested too deeply)") from None
-    if not isinstance(record, dict):
-        raise Damage("not an object")
-    return record
+    return _record(record)
 
 
 def tabbed_lines(path: Path, width: int) -> Records:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from typing import TypeVar
 
@@ -86,37 +86,74 @@ def _split_at(position: float, val_fraction: float, test_fraction: float) -> str
 
 
 class SeededSplits:
-    """`seeded_split` with a limit on the size of val and of test.
+    """`seeded_split`, with val and train never empty, and a limit on the size of val and of test.
 
-    Whether the limit is exceeded is known only after all items were seen: if `limit` returns True,
-    the splits must be computed once more. Equal items are always in the same split.
+    What has two different items or more gets at least one in val, unless its fraction is 0, and one in
+    train: the item that comes first in the order of the seed, and the one that comes last. Whether that
+    or the limit changes anything is known only after all items were seen: if `settle` returns True, the
+    splits must be computed once more. Equal items are always in the same split.
 
         splits = SeededSplits(seed, 0.05, 0.05, most=5000)
         found = [splits(item) for item in items]
-        if splits.limit():
+        if splits.settle():
             found = [splits(item) for item in items]
 
     Args:
         seed, val_fraction, test_fraction: as for `seeded_split`.
-        most: items of val, and of test; the others are moved to train.
+        most: items of val, and of test; the others are moved to train. None: no limit.
     """
 
-    def __init__(self, seed: int, val_fraction: float, test_fraction: float, most: int) -> None:
-        self._seed, self._fractions, self._most = seed, (val_fraction, test_fraction), most
+    def __init__(
+        self, seed: int, val_fraction: float, test_fraction: float, most: int | None = None
+    ) -> None:
+        self.val_fraction, self._most = val_fraction, most
+        self._seed, self._fractions = seed, (val_fraction, test_fraction)
         self._seen = {"val": array("d"), "test": array("d")}
         self._kept: set[float] | None = None
+        self._first, self._last = 1.0, 0.0  # positions
+        self._moved: dict[float, str] = {}
+        self._settled = False
 
     def __call__(self, item: str) -> str:
         """The split of an item."""
         position = _position(item, self._seed)
         split = _split_at(position, *self._fractions)
-        if split != "train" and self._kept is None:
-            self._seen[split].append(position)
+        if not self._settled:
+            self._first, self._last = min(self._first, position), max(self._last, position)
+            if split != "train" and self._most is not None:
+                self._seen[split].append(position)
+            return split
+        if position in self._moved:
+            return self._moved[position]
         return split if self._kept is None or position in self._kept else "train"
 
-    def limit(self) -> bool:
-        """Apply the limit from now on. Returns whether that changes the splits of the items so far."""
-        if all(len(seen) <= self._most for seen in self._seen.values()):
+    @property
+    def used(self) -> bool:
+        """Whether there was any item."""
+        return self._first <= self._last
+
+    @property
+    def single(self) -> bool:
+        """Whether all items so far were the same, so that there is nothing to divide."""
+        return self._first == self._last
+
+    def settle(self) -> bool:
+        """Fill val and train, and apply the limit, from now on; called once.
+
+        Returns:
+            Whether that changes the splits of the items so far.
+        """
+        self._settled = True
+        if self.used and not self.single and self.val_fraction:
+            ends = {self._first: "val", self._last: "train"}
+            self._moved = {
+                position: split for position, split in ends.items()
+                if _split_at(position, *self._fractions) != split
+            }  # fmt: skip
+        return self._limit() or bool(self._moved)
+
+    def _limit(self) -> bool:
+        if self._most is None or all(len(seen) <= self._most for seen in self._seen.values()):
             return False
         self._kept = set()
         for seen in self._seen.values():
@@ -125,6 +162,20 @@ class SeededSplits:
             positions, items = positions[items <= self._most], items[items <= self._most]
             self._kept.update(positions[items.cumsum() <= self._most].tolist())
         return True
+
+
+def divided_split(splits: Collection[str], val_fraction: float | None) -> str | None:
+    """The split from which the one of train and val that is missing is drawn.
+
+    Args:
+        splits: that the data have.
+        val_fraction: fraction of it that becomes val; None: nothing is drawn.
+
+    Returns:
+        "train" or "val"; None where neither or both are there.
+    """
+    here = {"train", "val"} & {*splits}
+    return here.pop() if val_fraction is not None and len(here) == 1 else None
 
 
 def check_fractions(
@@ -145,5 +196,5 @@ def check_fractions(
     if min(val_fraction, test_fraction) < 0 or val_fraction + test_fraction >= 1:
         raise UserError(
             f"val_fraction {val_fraction:g} and test_fraction {test_fraction:g} leave no {what} for "
-            "training."
+            f"training: choose a val_fraction below {1 - max(0, test_fraction):g}."
         )

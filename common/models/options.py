@@ -13,6 +13,7 @@ from common.config.marks import BASIC, HIDDEN, POSITIONAL, Metavar
 from common.config.quiet import Quiet
 from common.decoding.options import DecoderOptions, SearchOptions
 from common.errors import UserError, one_line
+from common.models.load_options import LoadOptions
 from common.models.text_options import TextOptions as TextOptions
 from common.recurrent.names import CellName, Initialization
 from common.training.options import RunOptions
@@ -129,7 +130,7 @@ class LanguageModelOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WriterRunOptions(RunOptions):
+class WriterRunOptions(RunOptions, LoadOptions):
     """What a training of a model that writes sentences lets a user choose; a pipeline adds its own."""
 
     decoder: DecoderOptions = DecoderOptions()
@@ -149,6 +150,14 @@ class WriterRunOptions(RunOptions):
         longest = shown() if kept.run is None else kept.run.read_config(type(self)).longest
         return replace(self, longest=longest)
 
+    def with_val_fraction(self, kept: Kept, usual: float) -> Self:
+        """With the fraction for validation that a new run begins with, if none is given, or that a run
+        that goes on was begun with: it keeps its splits."""
+        if self.val_fraction is not None or not (kept.new or self.resume):
+            return self
+        begun = None if kept.run is None else kept.run.read_config(type(self))
+        return replace(self, val_fraction=usual if begun is None else begun.val_fraction)
+
     def check(self) -> None:
         """Refuse options that do not go together, by a `UserError`, before anything slow is done."""
         super().check()
@@ -156,6 +165,7 @@ class WriterRunOptions(RunOptions):
             raise UserError(
                 f"--init-parts {unknown[0]}: the parts of this model are encoder, decoder."
             )
+        self.check_encoding()
         self.loss.check(self.decoder)
         self.search.strategy()
 
@@ -231,6 +241,8 @@ class EvaluationOptions(WritingOptions):
     """Folder of the data, if it is no longer where the run was trained on it."""
     max_problems: Fraction | None = None
     """Fraction of the data that may be damaged; as in training by default."""
+    encoding: Annotated[str | None, Metavar("NAME")] = None
+    """Encoding of its text files; that of the training, or for other data UTF-8, by default."""
 
     def arguments(self) -> dict[str, Any]:
         """As the pipelines' `evaluate_run` takes them, after the run."""

@@ -182,7 +182,7 @@ def evaluate(
     subject = Subject.of_run(
         folder, split, trained, data, ensemble=tuple(ensemble), changed=changed or {}
     )
-    now = {**(changes or {}), **({} if data is None else {"data": data})}
+    now = {"resume": False, **(changes or {}), **({} if data is None else {"data": data})}
     if unknown := now.keys() - {each.name for each in fields(trained)}:
         raise UserError(
             f"a {kind} has no option --{unknown.pop().replace('_', '-')} to be evaluated with."

@@ -23,7 +23,7 @@ def touch(folder: Path, *names: str) -> None:
 
 def images(folder: Path, **options: float) -> list[CaptionedImage]:
     """All images of a folder, undamaged."""
-    data = load(folder, **options)
+    data = load(folder, **{"val_fraction": 0, "test_fraction": 0} | options)
     assert data.problems == []
     return [image for images in data.splits.values() for image in images]
 

@@ -156,10 +156,8 @@ def test_a_compressed_file_is_translated_as_what_it_holds(run, tmp_path):
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path):
-    (tmp_path / "wide").write_text("one two\n", encoding="utf-16")
     (tmp_path / "cut.gz").write_bytes(gzip.compress(b"one two\n" * 100)[:-10])
     for name, message in (
-        ("wide", "wide: UTF-16, not UTF-8 text"),
         ("cut.gz", "cut.gz: a damaged or incomplete gzip file"),
         (".", "is a folder"),
         ("nowhere", "nowhere: there is no such file"),
@@ -236,9 +234,9 @@ def test_standard_input_is_read_as_a_file_is(run):
     packed = gzip.compress(b"one two\nthree\n")
     done = run_module("seq2seq", "translate", run, "-", input=packed, text=False)
     assert done.stdout.decode() == plain and plain.count("\n") == 2
-    wide = "one\n".encode("utf-16")
+    wide = "one two\nthree\n".encode("utf-16")
     done = run_module("seq2seq", "translate", run, "-", input=wide, text=False)
-    assert (done.returncode, done.stdout) == (1, b"") and b"UTF-16" in done.stderr
+    assert done.stdout.decode() == plain, done.stderr
 
 
 def test_an_evaluation_has_a_limit_of_damage_of_its_own(run, tmp_path):
@@ -252,3 +250,13 @@ def test_an_evaluation_has_a_limit_of_damage_of_its_own(run, tmp_path):
     assert refused.returncode == 1 and "--max-problems 0.1 " in refused.stderr
     done = run_here(*evaluation, "--max-problems", 0.1)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_file_in_another_encoding_is_translated(run, tmp_path):
+    (tmp_path / "text").write_bytes("one zwölf two\n".encode("latin-1"))
+    done = command("translate", run, tmp_path / "text", "--encoding", "latin-1")
+    expected = command("translate", run, "-", text="one zwölf two\n").stdout
+    assert (done.returncode, done.stdout) == (0, expected) and "replaced" not in done.stderr
+    done = command("translate", run, tmp_path / "text", "--encoding", "latin-x")
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert "--encoding latin-x: there is no such encoding" in done.stderr

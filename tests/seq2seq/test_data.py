@@ -17,8 +17,9 @@ from common.data.reading import numbered_lines
 from common.data.records import Records
 from common.data.splits import seeded_split
 from common.errors import UserError
+from seq2seq.columns import choose
 from seq2seq.data import MOST_HELD_OUT, Pair, ParallelData, load
-from seq2seq.formats import Read, Reading, choose
+from seq2seq.entries import Read, Reading
 
 
 def write(folder: Path, name: str, *lines: str, end: str = "\n") -> Path:
@@ -147,11 +148,11 @@ def test_lines_stay_aligned_whatever_is_in_them(tmp_path: Path) -> None:
 
 
 def test_what_is_not_utf8_is_listed_and_read_as_an_empty_sentence(tmp_path: Path) -> None:
-    (tmp_path / "test.de").write_bytes("M\xe4dchen\ngut\nschön\n".encode("latin-1"))
+    (tmp_path / "test.de").write_bytes(b"M\xe4dchen \xff\x81\ngut\nsch\xf6n\n")  # in no encoding
     write(tmp_path, "test.en", "girl", "good", "beautiful")
     with pytest.raises(UserError, match=r"2 of 3 pairs are damaged.*test.de:1: not UTF-8"):
         load(tmp_path)
-    (tmp_path / "test.en").write_bytes("girl\ng\xf6\nbeautif\xfcl\n".encode("latin-1"))
+    (tmp_path / "test.en").write_bytes(b"girl\ng\xf6\xff\x81\nbeautif\xfcl\n")
     with pytest.raises(UserError, match=r"3 of 3 pairs are damaged"):  # one on both sides
         load(tmp_path)
     write(tmp_path, "test.en", "girl", "good", "beautiful")
@@ -414,8 +415,8 @@ def test_a_text_with_a_tab_here_and_there_is_no_file_of_pairs(tmp_path: Path) ->
 def test_a_file_that_is_no_text_is_said_to_be_so(tmp_path: Path) -> None:
     for name, format in (("x.jsonl", "jsonl"), ("x.tsv", "tabs"), ("x.csv", "csv")):
         (tmp_path / format).mkdir()
-        (tmp_path / format / name).write_text("en,de\n", encoding="utf-16")
-        with pytest.raises(UserError, match=f"{name}: UTF-16, not UTF-8 text"):
+        (tmp_path / format / name).write_bytes(b"\x1f\x8b\x08 no longer a gzip file")
+        with pytest.raises(UserError, match=f"{name}: a damaged or incomplete gzip file"):
             load(tmp_path / format, format)
 
 

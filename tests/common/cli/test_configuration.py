@@ -85,3 +85,16 @@ def test_a_file_that_is_not_there_is_answered_with_the_presets(tmp_path):
     (tmp_path / "cut.json").write_text("{")
     with pytest.raises(UserError, match="cut.json:1: not valid JSON"):
         read(*NEEDED, "--config", tmp_path / "cut.json")
+
+
+def test_a_preset_is_named_by_either_option():
+    by_config = read(*NEEDED, "--config", "tiny")
+    assert read(*NEEDED, "--preset", "tiny") == read(*NEEDED, "--preset=tiny") == by_config
+    assert (
+        by_config.val_fraction == 0
+        and read(*NEEDED, "--preset", "tiny", "--epochs", 7).training.epochs == 7
+    )
+    with pytest.raises(
+        UserError, match="--config nosuch: there is no such file, and presets are .*tiny"
+    ):
+        read(*NEEDED, "--preset", "nosuch")

@@ -65,8 +65,8 @@ def test_what_cannot_be_read_is_explained_in_one_line(tmp_path: Path) -> None:
         UserError, match=r"\(found: x.doc\). Looked for one: a.one; two: a.two; both"
     ):
         find(tmp_path)
-    (tmp_path / "x.doc").write_text("wide", encoding="utf-16")
-    with pytest.raises(UserError, match="x.doc: UTF-16, not UTF-8 text"):
+    (tmp_path / "x.doc").write_bytes(b"\x1f\x8b\x08 no longer a gzip file")
+    with pytest.raises(UserError, match="x.doc: a damaged or incomplete gzip file"):
         find(tmp_path)
 
 

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from common.data.splits import SeededSplits, check_fractions, in_order, seeded_split, split_name
+from common.data.splits import (
+    SeededSplits,
+    check_fractions,
+    divided_split,
+    in_order,
+    seeded_split,
+    split_name,
+)
 from common.errors import UserError
 
 
@@ -29,7 +36,7 @@ def limited(items: list[str], val_fraction: float, test_fraction: float, most: i
     splits = SeededSplits(3, val_fraction, test_fraction, most)
     found = [splits(item) for item in items]
     assert found == [seeded_split(item, 3, val_fraction, test_fraction) for item in items]
-    return [splits(item) for item in items] if splits.limit() else found
+    return [splits(item) for item in items] if splits.settle() else found
 
 
 def test_val_and_test_may_be_limited() -> None:
@@ -77,3 +84,37 @@ def test_shares_are_checked() -> None:
         check_fractions(-0.1, 0.5, 0, "pair")
     with pytest.raises(UserError, match="max_problems must be between 0 and 1, not 5"):
         check_fractions(0, 0, 5, "pair")
+
+
+@pytest.mark.parametrize("fractions", [(0.05, 0.05), (0.1, 0.1), (0.001, 0.9), (0.98, 0.01)])
+@pytest.mark.parametrize("count", [2, 3, 10, 40])
+def test_val_and_train_have_an_item_each_whatever_chance_has_it(
+    count: int, fractions: tuple[float, float]
+) -> None:
+    for seed in range(20):
+        items = [f"{number}.jpg" for number in range(count)]
+        splits = SeededSplits(seed, *fractions, most=5000)
+        natural = found = [splits(item) for item in items]
+        if splits.settle():
+            found = [splits(item) for item in items]
+        assert {"train", "val"} <= {*found}
+        if {"train", "val"} <= {*natural}:
+            assert found == natural  # as earlier versions drew it
+        again = SeededSplits(seed, *fractions, most=5000)
+        [again(item) for item in items[::-1]], again.settle()
+        assert [again(item) for item in items] == found  # in whatever order they come
+
+
+def test_nothing_is_drawn_for_val_where_none_is_wanted_or_nothing_can_be_divided() -> None:
+    none = SeededSplits(0, 0.0, 0.0)
+    assert {none(f"{number}.jpg") for number in range(50)} == {"train"} and not none.settle()
+    single, unused = SeededSplits(0, 0.5, 0.0), SeededSplits(0, 0.5, 0.0)
+    assert single("a") == single("a") and single.single and not single.settle()
+    assert single.used and not unused.used and not unused.single and not unused.settle()
+
+
+def test_what_is_missing_is_drawn_from_what_is_there() -> None:
+    assert divided_split(["train", "test"], 0.1) == "train"
+    assert divided_split(["val", "test_2016"], 0.0) == "val"
+    for splits, fraction in ((["train", "val"], 0.1), (["test"], 0.1), (["train"], None)):
+        assert divided_split(splits, fraction) is None

@@ -9,6 +9,6 @@ silence_interrupts(__name__)
 
 if TYPE_CHECKING:
     from captioning.captioner import Captioner as Captioner
-    from common.models.writer import Sentence as Sentence
+    from common.models.sentence import Sentence as Sentence
 
 __all__, __getattr__ = handing_on(__name__, __file__)

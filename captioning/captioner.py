@@ -10,13 +10,12 @@ from typing import Any, TypeAlias, Unpack, cast, overload
 
 from torch import Tensor, nn
 
-from captioning.backbone import Backbone
 from captioning.encoder import ImageEncoder
 from captioning.features import FeatureFolder
 from captioning.images import ImageError, ImageSource, is_one
 from captioning.inputs import check_features
-from captioning.options import KIND, EncoderOptions, TrainOptions
-from captioning.small_cnn import SmallCNN
+from captioning.model import build_model, make_transform
+from captioning.options import KIND, TrainOptions
 from captioning.transform import ImageTransform, image_batches
 from common.compute import Precision
 from common.compute.device import DeviceLike, upload
@@ -27,45 +26,10 @@ from common.models.calls import Prefix, of_rows
 from common.models.encoder_decoder import EncoderDecoder
 from common.models.ensemble import EnsembleModel
 from common.models.likelihood import Likelihood, check_texts, likelihoods
-from common.models.writer import IN_CODE, Call, PathLike, Sentence, Writer, writer_defaults
+from common.models.sentence import Sentence
+from common.models.writer import IN_CODE, Call, PathLike, Writer, writer_defaults
 from common.runs.run import Run
 from common.text.language import Language
-from common.text.vocabulary import Vocabulary
-
-
-def make_transform(options: EncoderOptions) -> ImageTransform:
-    """From a picture to the network's input."""
-    return ImageTransform(options.image_size, options.fit)
-
-
-def build_model(options: TrainOptions, vocabulary: Vocabulary, weights: str) -> EncoderDecoder:
-    """The network of these options.
-
-    Args:
-        options: of the run.
-        vocabulary: the words it writes.
-        weights: of the image network; "none" where a run's own weights are loaded next.
-    """
-    chosen = options.encoder
-    cnn: Backbone | SmallCNN | None = None
-    if chosen.feature_size is None and chosen.encoder == "small":
-        cnn = SmallCNN()
-    elif chosen.feature_size is None:
-        # Also where a resumed run loads its own weights next: it continues as it began.
-        adapt = chosen.weights == "none"
-        cnn = Backbone(
-            chosen.encoder, weights=weights, fine_tune_from=chosen.fine_tune_from,
-            train_batch_norm=adapt,
-        )  # fmt: skip
-    encoder = ImageEncoder(
-        cnn, feature_size=chosen.feature_size, attention=options.decoder.attention != "none",
-        vector_size=chosen.vector_size, memory_size=chosen.memory_size,
-        normalize=chosen.normalize, dropout=chosen.feature_dropout,
-        transform=make_transform(chosen),
-    )  # fmt: skip
-    decoder = options.decoder.build(len(vocabulary), encoder.context_size, encoder.memory_size)
-    return options.loss.make_model(encoder, decoder)
-
 
 Picture: TypeAlias = ImageSource
 """A path, the bytes of an image file, a Pillow image, an array or a tensor; see `open_image`."""

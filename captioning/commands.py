@@ -22,7 +22,7 @@ from common.errors import UserError, printable
 from common.evaluation.pages import named, pages, write_pages
 from common.evaluation.sheet import Cell, contact_sheets, grid_for
 from common.models.likelihood import Likelihood
-from common.models.writer import Sentence
+from common.models.sentence import Sentence
 from common.progress import warn
 
 

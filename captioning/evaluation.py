@@ -23,7 +23,8 @@ from common.evaluation.heat_map import heat_map
 from common.evaluation.lettering import GREY
 from common.evaluation.overlay import attention_overlay
 from common.evaluation.sheet import Cell, contact_sheet, grid_for
-from common.models.writer import Call, Sentence
+from common.models.sentence import Sentence
+from common.models.writer import Call
 from common.progress import Bar
 from common.text.tokenizer import WhitespaceTokenizer
 from common.training.task import Evaluation

@@ -12,12 +12,13 @@ import torch
 from torch import nn
 
 from captioning.backbone import Backbone
-from captioning.captioner import Captioner, build_model, make_transform
+from captioning.captioner import Captioner
 from captioning.data import VAL_FRACTION, CaptionData, CaptionedImage, captions_digest, load
 from captioning.encoder import ImageEncoder
 from captioning.evaluation import SCORES, evaluate, show_captions
 from captioning.examples import CaptionExamples
 from captioning.inputs import make_inputs, open_features
+from captioning.model import build_model, make_transform
 from captioning.options import KIND, TrainOptions
 from captioning.score import generated_scenes
 from common.cli.command_line import check_file

@@ -9,7 +9,7 @@ from itertools import accumulate
 
 import torch
 
-from common.models.writer import Sentence
+from common.models.sentence import Sentence
 from common.text.scripts import written_without_blanks
 from common.text.tokenizer import Tokenizer
 from seq2seq.translator import Translator

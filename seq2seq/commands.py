@@ -21,7 +21,7 @@ from common.evaluation.pages import named, pages, write_pages
 from common.files import atomic_write
 from common.models.calls import Prefix
 from common.models.likelihood import Likelihood
-from common.models.writer import Sentence
+from common.models.sentence import Sentence
 from common.progress import say, warn
 from seq2seq import train as training
 from seq2seq.alignments import pharaoh, word_alignment

@@ -14,7 +14,8 @@ from common.evaluation.charts import png
 from common.evaluation.heat_map import heat_map
 from common.evaluation.pages import pages
 from common.evaluation.translation import Tokenization, TranslationScores
-from common.models.writer import Call, Sentence
+from common.models.sentence import Sentence
+from common.models.writer import Call
 from common.progress import Bar
 from common.training.task import Evaluation
 from common.training.tracking import Tracker

@@ -82,7 +82,9 @@ def load_files(
     ours, theirs = Path(source), Path(target)
     damage = Tally()
     with text_encoding(encoding):
-        texts, hashes = survey(AlignedLines(ours, theirs, split), lambda named, _: str(named), damage)
+        texts, hashes = survey(
+            AlignedLines(ours, theirs, split), lambda named, _: str(named), damage
+        )
     remarks = list(notes(texts, hashes))
     data = ParallelData(
         f"{ours.name} and {theirs.name}", "files", texts, {"pairs": damage}, remarks

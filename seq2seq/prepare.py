@@ -12,12 +12,13 @@ from types import MappingProxyType
 from common.config.plain import plain
 from common.data.corpus import Corpus, write_corpus
 from common.files import make_folder, short_digest, user_cache, write_json
+from common.models.vocabularies import subwords_of
 from common.progress import over
 from common.text.language import Language
 from common.text.subword import SubwordTokenizer
 from common.text.vocabulary import EOS, SPECIALS, Vocabulary
 from seq2seq.data import ParallelData, ParallelText
-from seq2seq.options import TextOptions
+from seq2seq.options import TextOptions, TrainOptions
 
 VERSION = 4  # of the files and of how text becomes tokens
 SIDES = ("source", "target")
@@ -85,6 +86,28 @@ def prepare(
         for side, language in zip(SIDES, (source, target), strict=True)
     )
     return Prepared(source, target, sources, targets)
+
+
+def begun_from(options: TrainOptions) -> dict[str, SubwordTokenizer]:
+    """The subwords, by their side, of the run whose weights are taken; those that there are."""
+    parts, found = {"source": "encoder", "target": "decoder"}, dict[str, SubwordTokenizer]()
+    for side, part in parts.items():
+        if options.init_from is not None and options.takes(part):
+            subwords = subwords_of(options.init_from, options.text, f"{side}_")
+            found |= {} if subwords is None else {side: subwords}
+    return found
+
+
+def kept_models(
+    options: TextOptions, source: Language, target: Language
+) -> dict[str, SubwordTokenizer]:
+    """The SentencePiece models of a run that were given to it, by side: their files may be gone."""
+    tokenizers = {"source": source.tokenizer, "target": target.tokenizer}
+    return {
+        side: tokenizer
+        for side, tokenizer in tokenizers.items()
+        if isinstance(tokenizer, SubwordTokenizer) and options.of_side(side).names_model
+    }
 
 
 def _languages(

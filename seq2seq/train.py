@@ -23,13 +23,11 @@ from common.evaluation.translation import (
 )
 from common.models.encoder_decoder import Batch, EncoderDecoder
 from common.models.evaluating import Evaluated, evaluate_written, with_teacher_forced, writing_task
-from common.models.vocabularies import subwords_of
 from common.progress import say, warn
 from common.runs.kept import Kept
 from common.runs.run import Run
 from common.text.embeddings import start_from_pretrained
 from common.text.language import Language
-from common.text.subword import SubwordTokenizer
 from common.text.suitability import (
     capitals_unused,
     references_reproduced,
@@ -43,9 +41,10 @@ from seq2seq.encoder import SentenceEncoder
 from seq2seq.evaluation import SCORES, evaluate, has_references, show_translations
 from seq2seq.examples import TranslationExamples
 from seq2seq.files import files_named, load_files, refuse_other_data
-from seq2seq.options import KIND, TextOptions, TrainOptions
-from seq2seq.prepare import Prepared, prepare
-from seq2seq.translator import MAX_READ, Translator, build_model
+from seq2seq.model import build_model
+from seq2seq.options import KIND, TrainOptions
+from seq2seq.prepare import Prepared, begun_from, kept_models, prepare
+from seq2seq.translator import MAX_READ, Translator
 
 LONGEST_SCORED = 1000  # tokens of a side; a teacher-forced pass holds scores of all words for each
 
@@ -220,28 +219,6 @@ def evaluate_run(
         Translator, TrainOptions, task, folder, split,
         changes=changes, changed=changed, replace_unknown=replace_unknown, recorded=recorded, **how,
     )  # fmt: skip
-
-
-def begun_from(options: TrainOptions) -> dict[str, SubwordTokenizer]:
-    """The subwords, by their side, of the run whose weights are taken; those that there are."""
-    parts, found = {"source": "encoder", "target": "decoder"}, dict[str, SubwordTokenizer]()
-    for side, part in parts.items():
-        if options.init_from is not None and options.takes(part):
-            subwords = subwords_of(options.init_from, options.text, f"{side}_")
-            found |= {} if subwords is None else {side: subwords}
-    return found
-
-
-def kept_models(
-    options: TextOptions, source: Language, target: Language
-) -> dict[str, SubwordTokenizer]:
-    """The SentencePiece models of a run that were given to it, by side: their files may be gone."""
-    tokenizers = {"source": source.tokenizer, "target": target.tokenizer}
-    return {
-        side: tokenizer
-        for side, tokenizer in tokenizers.items()
-        if isinstance(tokenizer, SubwordTokenizer) and options.of_side(side).names_model
-    }
 
 
 def load_data(options: TrainOptions) -> ParallelData:

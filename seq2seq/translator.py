@@ -19,32 +19,15 @@ from common.models.calls import Prefix, of_rows
 from common.models.encoder_decoder import EncoderDecoder
 from common.models.ensemble import EnsembleModel
 from common.models.likelihood import Likelihood, check_texts, likelihoods
-from common.models.writer import IN_CODE, Call, Sentence, Writer, writer_defaults
+from common.models.sentence import Sentence
+from common.models.writer import IN_CODE, Call, Writer, writer_defaults
 from common.runs.run import Run
 from common.text.language import Language
 from common.text.scripts import written_without_blanks
-from common.text.vocabulary import UNK, Vocabulary
-from seq2seq.encoder import SentenceEncoder
+from common.text.vocabulary import UNK
 from seq2seq.examples import source_batch
+from seq2seq.model import build_model
 from seq2seq.options import KIND, TrainOptions
-
-
-def build_model(options: TrainOptions, source: Vocabulary, target: Vocabulary) -> EncoderDecoder:
-    """The network of these options for two vocabularies."""
-    chosen = options.encoder
-    encoder = SentenceEncoder(
-        len(source), chosen.source_embedding_size, chosen.encoder_size,
-        cell=chosen.encoder_cell, num_layers=chosen.encoder_layers,
-        bidirectional=chosen.bidirectional, summary=chosen.summary,
-        attention=options.decoder.attention != "none", reverse=chosen.reverse_source,
-        embedding_dropout=chosen.source_dropout, layer_dropout=chosen.encoder_dropout,
-        output_dropout=chosen.encoder_dropout,
-    )  # fmt: skip
-    decoder = options.decoder.build(len(target), encoder.context_size, encoder.memory_size)
-    if chosen.share_embeddings:
-        encoder.embedding.weight = decoder.embedding.weight
-    return options.loss.make_model(encoder, decoder)
-
 
 MAX_SOURCE = 400  # tokens of a sentence: longer lines are translated in parts
 MAX_READ = 8_192  # tokens of a batch: of long sentences fewer are translated at a time

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import is_dataclass
 from functools import cache
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -109,7 +108,10 @@ def test_options_in_texts_exist(file: Path) -> None:
 
 
 def test_commands_that_are_named_exist() -> None:
-    commands = {name: set(import_module(f"{name}.commands").__all__) for name in PIPELINES}
+    commands = {
+        name: set(re.findall(r'"(\w+)": \w+Options', (ROOT / name / "__main__.py").read_text()))
+        for name in PIPELINES
+    }
     sources = [(file, text) for file in FILES for _, text in strings(file)]
     sources += [(file, file.read_text(encoding="utf-8")) for file in TEXTS]
     wrong = []

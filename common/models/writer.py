@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, fields
 from operator import add
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeAlias, TypedDict, Unpack
@@ -25,6 +25,7 @@ from common.models.calls import Prefix, check_room, each_prefix
 from common.models.describe import describe
 from common.models.encoder_decoder import EncoderDecoder, SearchCall, check_call
 from common.models.ensemble import EnsembleModel
+from common.models.sentence import Sentence
 from common.runs.run import Run
 from common.text.language import Language
 from common.text.vocabulary import UNK
@@ -32,30 +33,6 @@ from common.text.vocabulary import UNK
 PathLike: TypeAlias = str | os.PathLike[str]
 
 IN_CODE = "built_in_code"  # the setting of a run whose model no options describe
-
-
-@dataclass(frozen=True)
-class Sentence:
-    """A sentence that a model wrote.
-
-    Args:
-        text: the sentence.
-        tokens: its tokens, as the model wrote them.
-        score: the length-normalised log-probability by which sentences are ranked.
-        log_probability: of the whole sentence, in nats.
-        attention: (T, S) attention weights, float32 on the host, if they were requested; T counts the
-            tokens, and the end token if the sentence has one.
-    """
-
-    text: str
-    tokens: list[str]
-    score: float
-    log_probability: float
-    attention: Tensor | None = field(default=None, repr=False, compare=False)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Its fields that JSON can hold."""
-        return {name: each for name, each in vars(self).items() if name != "attention"}
 
 
 class Call(SearchCall, total=False):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from captioning.captioner import build_model
+from captioning.model import build_model
 from captioning.options import EncoderOptions, TrainOptions
 from common.compute.precision import Chosen
 from common.decoding import BeamSearch

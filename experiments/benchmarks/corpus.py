@@ -18,10 +18,10 @@ import torch
 
 from common.synthetic.phrases import write_phrases
 from common.training.trainer import Trainer
+from seq2seq.model import build_model
 from seq2seq.options import TextOptions, TrainOptions
 from seq2seq.prepare import prepare
 from seq2seq.train import load_data, training_examples
-from seq2seq.translator import build_model
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from common.text.vocabulary import SPECIALS, Vocabulary
 from experiments.benchmarks.harness import CPU, Comparison
 from experiments.benchmarks.precision import compare_precisions, training_epoch
 from seq2seq.examples import source_batch
+from seq2seq.model import build_model
 from seq2seq.options import TrainOptions
-from seq2seq.translator import build_model
 
 SOURCE_WORDS, TARGET_WORDS = 8_000, 6_000
 

@@ -17,10 +17,10 @@ from PIL import Image
 from torch import nn
 
 from captioning import Captioner
-from captioning.captioner import build_model
 from captioning.commands import caption
 from captioning.data import load
 from captioning.evaluation import overlaid
+from captioning.model import build_model
 from captioning.options import CaptionOptions, EncoderOptions, TrainOptions
 from captioning.train import evaluate_run, train
 from common.decoding import BeamSearch, Greedy, Sampling

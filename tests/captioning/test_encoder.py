@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from captioning.backbone import Backbone
-from captioning.captioner import build_model
 from captioning.encoder import ImageEncoder
+from captioning.model import build_model
 from captioning.options import EncoderOptions, TrainOptions
 from captioning.small_cnn import SmallCNN
 from captioning.transform import ImageTransform

@@ -27,7 +27,7 @@ from common.errors import UserError
 from common.evaluation.heat_map import heat_map
 from common.evaluation.sheet import MARGIN
 from common.models.encoder_decoder import Batch, EncoderDecoder
-from common.models.writer import Sentence
+from common.models.sentence import Sentence
 from common.synthetic.scenes import write_scenes
 from common.text.language import Language
 from common.text.tokenizer import WordTokenizer

@@ -16,7 +16,7 @@ from captioning.data import CaptionedImage
 from captioning.evaluation import captioned, overlaid, show_captions
 from captioning.transform import ImageTransform
 from common.evaluation.sheet import GREEN, RED
-from common.models.writer import Sentence
+from common.models.sentence import Sentence
 from common.synthetic.scenes import Scene, generate
 from common.training.tracking import Tracker
 

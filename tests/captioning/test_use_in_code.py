@@ -13,14 +13,14 @@ import torch
 from PIL import Image
 
 from captioning import Captioner
-from captioning.captioner import build_model, make_transform
 from captioning.data import load
 from captioning.features import FeatureFolder
 from captioning.image_files import list_images
 from captioning.images import ImageError, open_image
+from captioning.model import build_model, make_transform
 from common.decoding import BeamSearch, Sampling
 from common.errors import UserError
-from common.models.writer import Sentence
+from common.models.sentence import Sentence
 from common.synthetic.scenes import write_scenes
 from common.text import Language, Vocabulary, WordTokenizer
 from common.training import Evaluation

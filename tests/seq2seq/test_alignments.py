@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from common.models.writer import Sentence
+from common.models.sentence import Sentence
 from common.text import CharacterTokenizer, SubwordTokenizer, WhitespaceTokenizer, WordTokenizer
 from common.text.language import Language
 from common.text.vocabulary import Vocabulary

@@ -13,9 +13,9 @@ from common.decoding import Greedy
 from common.models.options import LossOptions
 from common.text.vocabulary import EOS
 from seq2seq import Translator
+from seq2seq.model import build_model
 from seq2seq.options import TextOptions, TrainOptions
 from seq2seq.train import evaluate_run, train
-from seq2seq.translator import build_model
 from tests.seq2seq.tiny import tiny_options
 
 NUMBERS = {

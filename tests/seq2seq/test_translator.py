@@ -18,9 +18,9 @@ from common.models.options import LossOptions
 from common.text.vocabulary import UNK, Vocabulary
 from seq2seq import Translator
 from seq2seq.evaluation import alignment
+from seq2seq.model import build_model
 from seq2seq.options import EncoderOptions, TextOptions, TrainOptions
 from seq2seq.train import train
-from seq2seq.translator import build_model
 from tests.seq2seq.tiny import SENTENCES, tiny_options, write_pairs
 from tests.tolerances import assert_same_sums, same_log_probability
 

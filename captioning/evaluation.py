@@ -166,7 +166,7 @@ def captioned(
     scenes = generated_scenes(images)
     return [
         Cell(
-            _seen(captioner, image.path), caption.text, image.captions[0],
+            _seen(captioner, image.path), caption.text, next(iter(image.captions), ""),
             scenes[image.id].is_true(caption.text) if image.id in scenes else None,
         )
         for image, caption in zip(images, captions, strict=True)

@@ -194,7 +194,9 @@ def _with_blind(files: Mapping[Path, Iterable[tuple[str, ...]]]) -> list[Path]:
         for file, each in names.items()
         if file not in found and _is_held_out(file) and any(_fields(one).image for one in each)
     ]
-    return best_named(found + blind if found else [])
+    if not found:  # alone, only what can be no mistake
+        blind = [f for f in blind if split_in(plain_stem(f)) == "test" and len(names[f][0]) == 1]
+    return best_named(found + blind)
 
 
 def _is_held_out(file: Path) -> bool:

@@ -29,6 +29,7 @@ OTHERS = {
         "--nproc-per-node",
         "--help",
         "--config",
+        "--preset",
         "--an-option",
         "--no-",
         "--upgrade",
@@ -44,7 +45,7 @@ def options(pipeline: str) -> frozenset[str]:
     for kind in vars(PIPELINES[pipeline]).values():
         if is_dataclass(kind) and isinstance(kind, type):
             for option in options_of(kind):
-                found |= {option.name, f"--no-{option.name[2:]}"}
+                found |= {option.name, option.alias, f"--no-{option.name[2:]}"}
     return frozenset(found)
 
 

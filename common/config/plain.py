@@ -64,7 +64,7 @@ def restored(options: type, values: Any, where: str) -> dict[str, Any]:
             continue
         found[name] = _restored(kinds[name], value)
         text = found[name]
-        if isinstance(text, str) and text.startswith("~") and _names_path(marked[name]):
+        if isinstance(text, str) and text.startswith("~") and _names_path(marked[name], text):
             found[name] = str(expanded(text))
         if not _fits(kinds[name], found[name]):
             named = f"{where}: {name}" if where else f"--{name.replace('_', '-')}"
@@ -83,9 +83,10 @@ def defaults(options: type) -> dict[str, Any]:
     }
 
 
-def _names_path(kind: Any) -> bool:
-    """Whether a text names a file or a folder where there is one."""
-    return any(mark.name in ("DIR", "FILE") for mark in marks(kind, Metavar))
+def _names_path(kind: Any, text: str) -> bool:
+    """Whether a text names a file or a folder where there is one, and is no name beside them."""
+    names = [name for mark in marks(kind, Metavar) for name in mark.name.split("|")]
+    return names[-1:] in (["DIR"], ["FILE"]) and text not in names
 
 
 def _fits(kind: Any, value: Any) -> bool:
@@ -139,7 +140,9 @@ def with_absolute_paths(options: Options) -> Options:
             changes[name] = with_absolute_paths(value)
         elif isinstance(value, Path):
             changes[name] = expanded(value).absolute()
-        elif isinstance(value, str) and _names_path(kind) and os.path.exists(expanded(value)):
+        elif (
+            isinstance(value, str) and _names_path(kind, value) and os.path.exists(expanded(value))
+        ):
             changes[name] = os.path.abspath(expanded(value))
     return cast(Options, dataclasses.replace(cast(Any, options), **changes))
 

@@ -14,4 +14,4 @@ class Quiet:
     """A command that shows progress; see `common.progress.quietly`."""
 
     quiet: Annotated[bool, BASIC, LOCAL, MayChange(text="")] = False
-    """Show no progress: print results, warnings and errors alone."""
+    """Print results, warnings and errors alone."""

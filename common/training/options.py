@@ -71,7 +71,7 @@ class TrainingOptions:
     device: Annotated[str, BASIC, MAY_CHANGE, Metavar("DEVICE")] = "auto"
     """cpu, cuda, cuda:1, mps, or any other device of PyTorch; auto takes a GPU if there is one."""
     seed: Annotated[Seed, BASIC] = 0
-    """Seed of the weights, dropout and the order of the data."""
+    """Seed of weights, dropout and data order."""
     threads: Annotated[Positive | None, MAY_CHANGE] = None
     """CPU threads of the arithmetic; PyTorch's choice by default."""
 

@@ -20,7 +20,8 @@ from captioning.encoder import ImageEncoder
 from captioning.evaluation import overlaid
 from captioning.features import FeatureFolder, cached_features
 from captioning.inputs import make_inputs, open_features
-from captioning.options import EncoderOptions
+from captioning.options import EncoderOptions, TrainOptions
+from captioning.train import train
 from captioning.transform import ImageTransform
 from common.decoding import BeamSearch, Context, Greedy, RecurrentDecoder
 from common.errors import UserError
@@ -107,7 +108,10 @@ def test_a_run_on_features_is_trained_resumed_evaluated_and_used(
     assert "no such folder of features" in refused("evaluate", run)
     command("evaluate", run, "--features", moved)
     command("train", *training, "--features", moved, "--resume", "--epochs", 2)
-    assert "trained on 5 features" in refused("train", *training, "--resume", "--epochs", 3)
+    command("train", "--run-dir", run, "--resume", "--epochs", 3)  # by its own features
+    again = TrainOptions.of_run(run)
+    with pytest.raises(UserError, match="trained on 5 features"):
+        train(replace(again, encoder=replace(again.encoder, features=None)))
     lines = (run / "captions-val.jsonl").read_text().splitlines()
     expected = {line["image"]: line["caption"] for line in map(json.loads, lines)}
     pictures = {image.id: image.path for image in load(scenes).split("val")}

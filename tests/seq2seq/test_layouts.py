@@ -90,9 +90,11 @@ def test_names_of_line_aligned_files(tmp_path: Path, names: tuple[str, str]) -> 
             put(tmp_path / name.format(split), lines(side, count))
     put(tmp_path / names[0].format("test"), lines(0))  # a blind test
     data = load(tmp_path)
-    assert data.format == "lines" and list(data.splits) == ["train", "val"]
+    assert data.format == "lines" and list(data.splits) == ["train", "val", "test"]
     assert pairs(data) == PAIRS and pairs(data, "val") == PAIRS[:3]
-    assert any("left out" in note and "test" in note for note in data.notes)
+    assert (
+        data.split("test").blind and "test: no sentence has a reference translation" in data.notes
+    )
 
 
 def test_tables_with_semicolons_and_headers_that_are_none(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ class Cell:
     Args:
         picture: of any size and 8-bit mode.
         caption: what a model wrote of it; any text.
-        reference: what a person wrote of it. It is shown unless the caption is true.
+        reference: its reference caption, which is shown unless the caption is true.
         true: whether the caption is true of the picture: a green frame with "right", a red one with
             "wrong". None where that is not known: no frame.
     """

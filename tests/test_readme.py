@@ -67,7 +67,9 @@ def anchor(heading: str) -> str:
 )
 def test_every_link_inside_the_project_leads_somewhere(name):
     page = README.parent / name
-    for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", page.read_text(encoding="utf-8")):
+    text = page.read_text(encoding="utf-8")
+    pictures = re.findall(r'src="([^"]+)"', text)
+    for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", text) + pictures:
         path, _, part = target.partition("#")
         file = page.parent / path if path else page
         assert file.exists(), target

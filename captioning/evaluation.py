@@ -18,7 +18,6 @@ from captioning.data import CaptionedImage
 from captioning.images import ImageError
 from captioning.score import generated_scenes, score_texts
 from common.decoding.search import Search
-from common.evaluation.charts import png
 from common.evaluation.heat_map import heat_map
 from common.evaluation.lettering import GREY
 from common.evaluation.overlay import attention_overlay
@@ -89,12 +88,12 @@ def evaluate(
         notes = ["no scores: these images have no reference captions"]
     metrics["tokens"] = float(np.mean([len(best[0].tokens) for best in captions.values()]))
     metrics["seconds"] = seconds
-    files: dict[str, str | bytes] = {
+    files: dict[str, str | bytes | Image.Image] = {
         "captions.jsonl": _lines(images, captions), "results.json": coco_results(images, captions),
     }  # fmt: skip
     if few := images[:shown]:
         cells = captioned(captioner, few, [captions[image.id][0] for image in few])
-        files["captions.png"] = png(_sheet(cells))
+        files["captions.png"] = _sheet(cells)
     return Evaluation(
         metrics, signatures, files=files, notes=notes,
         recorded=captioner.recorded(search, call), outputs=captions,

@@ -25,7 +25,7 @@ import torch
 from common.cli.experiment import experiment
 from common.config import BASIC, MAY_CHANGE, File, Folder, Positive, Size
 from common.data.texts import read_split, windows
-from common.evaluation.charts import line_chart, png
+from common.evaluation.charts import line_chart
 from common.models import LanguageModel, SideBySide, TextBatch
 from common.models.text_batches import text_batches
 from common.recurrent.names import CellName, Connections
@@ -135,7 +135,7 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
             tracker.images("loss by depth", picture)
 
         table = "\n".join("\t".join(row) for row in [columns, *rows])
-        return Evaluation(metrics, files={"depth.tsv": table, "depth.png": png(picture)}, show=show)
+        return Evaluation(metrics, files={"depth.tsv": table, "depth.png": picture}, show=show)
 
     optimizer = options.training.make_optimizer(model)
     model.clip_each(optimizer, dict.fromkeys(model.by_name, 1.0))

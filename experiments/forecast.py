@@ -27,7 +27,7 @@ from common.config import BASIC, MAY_CHANGE, Count, DropoutRate, File, Folder, P
 from common.data.batching import Batches, bucketed_batches
 from common.data.series import Scale, WindowedSeries, read_column
 from common.errors import UserError
-from common.evaluation.charts import line_chart, png
+from common.evaluation.charts import line_chart
 from common.models import Forecaster, Ridge, SeriesBatch, SideBySide
 from common.recurrent.names import CellName
 from common.runs import Kept
@@ -136,7 +136,7 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
         newest = {name: found[name].ravel()[-last:].tolist() for name in shown}
         picture = line_chart(newest, "the last steps of the backtest", "value")
         return Evaluation(
-            metrics, signatures, files={"forecast.png": png(picture)},
+            metrics, signatures, files={"forecast.png": picture},
             show=lambda tracker: tracker.images("forecast", picture),
         )  # fmt: skip
 

@@ -22,7 +22,6 @@ import torch
 from common.cli.experiment import experiment
 from common.config import BASIC, MAY_CHANGE, Folder, Size
 from common.errors import UserError
-from common.evaluation.charts import png
 from common.evaluation.heat_map import heat_map
 from common.models import LanguageModel, TextBatch, token_figures
 from common.recurrent.names import CellName
@@ -88,7 +87,7 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
         metrics = {
             "loss": found["loss"], "accuracy": found["token_accuracy"], "baseline": baseline
         }  # fmt: skip
-        return Evaluation(metrics, files={"probabilities.png": png(picture)}, show=show)
+        return Evaluation(metrics, files={"probabilities.png": picture}, show=show)
 
     return Task(
         model=model, optimizer=options.training.make_optimizer(model),

@@ -24,7 +24,7 @@ from common.cli.experiment import TrainedRun, experiment
 from common.config import BASIC, MAY_CHANGE, File, Folder, Positive, Seed
 from common.data.texts import TextTokens, read_split, windows
 from common.decoding import Sampling
-from common.evaluation.charts import line_chart, png
+from common.evaluation.charts import line_chart
 from common.evaluation.kneser_ney import KneserNey
 from common.models.language_model import LanguageModel, score
 from common.models.options import LanguageModelOptions
@@ -130,7 +130,7 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
             tracker.images("loss by position", chart)
             tracker.text("sample", "\n".join(f"    {line}" for line in text.splitlines()))
 
-        return Evaluation(metrics, files={"sample.txt": text, "loss.png": png(chart)}, show=show)
+        return Evaluation(metrics, files={"sample.txt": text, "loss.png": chart}, show=show)
 
     return Task(
         model=model.to(device), optimizer=training.make_optimizer(model), batches=batches,

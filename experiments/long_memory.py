@@ -26,7 +26,7 @@ from common.config import BASIC, MAY_CHANGE, Amount, Bounds, Count, Folder, Size
 from common.data.batching import Batches
 from common.data.splits import named_split
 from common.errors import UserError
-from common.evaluation.charts import line_chart, png
+from common.evaluation.charts import line_chart
 from common.models import Forecaster, SequenceTagger, SeriesBatch, SideBySide, TaggedBatch
 from common.recurrent import CoRNNCell, initialize_
 from common.recurrent.chrono import chrono_
@@ -130,7 +130,7 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
         below = "tenth of the sequences, by the first number's place" if adding else "symbol"
         picture = line_chart(lines, below, "error", logarithmic=adding)
         return Evaluation(
-            metrics, files={"memory.png": png(picture)},
+            metrics, files={"memory.png": picture},
             show=lambda tracker: tracker.images("what is forgotten", picture),
         )  # fmt: skip
 

@@ -30,7 +30,6 @@ from common.config import BASIC, MAY_CHANGE, DropoutRate, Folder, Size
 from common.data.batching import Batches, bucketed_batches
 from common.data.conllu import TaggedSentence, read_conllu
 from common.data.splits import named_split
-from common.evaluation.charts import png
 from common.evaluation.heat_map import heat_map
 from common.models import SequenceTagger, TaggedBatch
 from common.runs import Kept
@@ -138,7 +137,7 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
         metrics = {"accuracy": accuracy, "baseline": baseline(split)}
         metrics["by_place"] = float(np.mean(right))
         text = "\n".join(lines)
-        return Evaluation(metrics, files={"tagged.tsv": text, "tags.png": png(picture)}, show=show)
+        return Evaluation(metrics, files={"tagged.tsv": text, "tags.png": picture}, show=show)
 
     return Task(
         model=model, optimizer=options.training.make_optimizer(model), batches=batches,

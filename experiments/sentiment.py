@@ -28,7 +28,7 @@ from common.compute.device import to_host
 from common.config import BASIC, MAY_CHANGE, Bounds, DropoutRate, Folder, Size
 from common.data.batching import Batches, bucketed_batches
 from common.data.classes import ClassifiedTexts, read_classes
-from common.evaluation.charts import line_chart, png
+from common.evaluation.charts import line_chart
 from common.models import ClassifiedBatch, Fold, SequenceClassifier, SideBySide
 from common.runs import Kept
 from common.synthetic.opinions import opinions
@@ -115,7 +115,7 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
         return Evaluation(
             metrics | {"fit": fit},
             notes=["The network stays below naive Bayes on words and pairs."] if behind else [],
-            files={"mistaken.tsv": "\n".join(lines), "words.png": png(picture)},
+            files={"mistaken.tsv": "\n".join(lines), "words.png": picture},
             show=lambda tracker: tracker.images("probability by words read", picture),
         )
 

@@ -27,7 +27,7 @@ from PIL.Image import Image
 from common.cli.experiment import experiment
 from common.compute.device import map_tensors, to_host
 from common.config import BASIC, MAY_CHANGE, Amount, Bounds, Count, Folder, Size
-from common.evaluation.charts import line_chart, maps_over_training, png
+from common.evaluation.charts import line_chart, maps_over_training
 from common.evaluation.pages import stacked
 from common.models import Forecaster, SeriesBatch, SideBySide
 from common.recurrent import initialize_
@@ -136,7 +136,7 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
             shown = maps_over_training(maps, updates, "time step", "norm of the gradient")
             tracker.images("gradient norm over training", shown)
 
-        return Evaluation(metrics, files={"gradients.png": png(picture)}, show=show)
+        return Evaluation(metrics, files={"gradients.png": picture}, show=show)
 
     optimizer = torch.optim.SGD(model.parameters(), options.training.learning_rate)
     model.clip_each(optimizer, {n: options.clip * n.endswith("_clipped") for n in model.by_name})

@@ -28,7 +28,6 @@ from common.config import BASIC, MAY_CHANGE, Bounds, DropoutRate, Folder, Positi
 from common.data.batching import Batches, bucketed_batches
 from common.data.clips import Clip, View, read_clips
 from common.data.splits import named_split
-from common.evaluation.charts import png
 from common.evaluation.pages import stacked
 from common.evaluation.sheet import film_strip
 from common.models import ClipBatch, ClipModel, ClipNames, SideBySide
@@ -137,7 +136,7 @@ def make_task(options: Options, kept: Kept, device: torch.device) -> Task:
         picture = stacked([strip(*pair) for pair in pairs[:6]])
         lines = ["\t".join(" ".join(clip.caption) for clip in pair) for pair in pairs]
         return Evaluation(
-            metrics, files={"frames.png": png(picture), "captions.tsv": "\n".join(lines)},
+            metrics, files={"frames.png": picture, "captions.tsv": "\n".join(lines)},
             show=lambda tracker: tracker.images("frames", picture),
         )  # fmt: skip
 

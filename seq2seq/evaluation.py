@@ -10,7 +10,6 @@ import numpy as np
 from PIL import Image
 
 from common.decoding.search import Search
-from common.evaluation.charts import png
 from common.evaluation.heat_map import heat_map
 from common.evaluation.pages import pages
 from common.evaluation.translation import Tokenization, TranslationScores
@@ -83,10 +82,10 @@ def evaluate(
     tokens = float(np.mean([len(best[0].tokens) for best in found])) if found else 0.0
     metrics = scores.metrics | {"tokens": tokens, "seconds": seconds}
     lines = "".join(text.replace("\n", " ") + "\n" for text in written)
-    files: dict[str, str | bytes] = {"translations.txt": lines}
+    files: dict[str, str | bytes | Image.Image] = {"translations.txt": lines}
     drawn = (picture for _, picture in _alignments(translator, pairs[:shown], found))
     if (page := next(pages(drawn), None)) is not None:
-        files["alignments.png"] = png(page)
+        files["alignments.png"] = page
     more = {"replace_unknown": True} if replace_unknown else {}
     return Evaluation(
         metrics, scores.signatures, files=files, notes=notes,

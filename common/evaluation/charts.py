@@ -153,10 +153,3 @@ def drawn(figure: Figure, fonts: Fonts | None = None, spelt: Iterable[str] = ())
     figure.savefig(bytes_of, format="png")
     picture = Image.open(bytes_of).convert("RGB")
     return headed(picture, None, lacking, fonts) if lacking else picture
-
-
-def png(picture: Image.Image) -> bytes:
-    """A picture as the bytes of a PNG file."""
-    file = io.BytesIO()
-    picture.save(file, "PNG")
-    return file.getvalue()

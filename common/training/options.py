@@ -59,8 +59,10 @@ class TrainingOptions:
     """Decay of an exponential moving average of the weights, which is then what is validated and
     saved; 0 for none."""
     patience: Annotated[Count, MAY_CHANGE] = 5
-    """Epochs without a better validation score after which training ends, but not before 100 updates
-    without one; 0 for never."""
+    """Validations without a better score after which training ends, but not before 100 updates without
+    one; 0 for never."""
+    validate_every: Annotated[Positive | None, Group("validation")] = None
+    """Updates between validations; by default, one follows each epoch."""
     max_minutes: Annotated[Amount | None, MAY_CHANGE] = None
     """Minutes after which training ends; no limit by default."""
     precision: Annotated[Precision, BASIC, TAKES_THE_RUNS] = "auto"
@@ -180,7 +182,7 @@ class TrainingOptions:
         return Trainer(
             model, optimizer, batches,
             max_epochs=self.epochs, max_minutes=self.max_minutes, patience=self.patience or None,
-            patience_steps=FEWEST_UPDATES,
+            patience_steps=FEWEST_UPDATES, validate_every=self.validate_every,
             scheduler=self.make_scheduler(optimizer, steps, arguments.get("mode", "max")),
             clip_norm=self.clip_norm or None, accumulate=self.accumulate, precision=self.precision,
             compile=self.compile, average_decay=self.average_decay or None, seed=self.seed, **arguments,

@@ -231,9 +231,12 @@ def write_evaluation(run: Run, subject: Subject, evaluation: Evaluation) -> None
     write_json(run.file(f"evaluation-{subject.name}.json"), content)
     for name, written in evaluation.files.items():
         stem, dot, ending = name.rpartition(".")
-        mode = "wb" if isinstance(written, bytes) else "w"
+        mode = "w" if isinstance(written, str) else "wb"
         with atomic_write(run.file(f"{stem}-{subject.name}{dot}{ending}"), mode) as file:
-            file.write(written)
+            if isinstance(written, str | bytes):
+                file.write(written)
+            else:
+                written.save(file, format="PNG")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
+from PIL.Image import Image
 from torch import nn
 
 from common.runs.run import Run
@@ -23,8 +24,9 @@ class Evaluation:
     Args:
         metrics: by name; for a sum that stands for nothing alone, what the task makes of it.
         signatures: how a metric was computed, where its name does not say it.
-        files: texts, or bytes as of pictures, for the run folder by name, as "captions.jsonl"; the name
-            of what was evaluated is put in: captions-val.jsonl.
+        files: texts, bytes, or pictures (as PNG), for the run folder by name, as "captions.jsonl"; the
+            name of what was evaluated is put in: captions-val.jsonl. A picture is encoded when it is
+            written: not at every validation.
         recorded: how it was made, for its file in the run folder: the search, the precision.
         notes: what the metrics say of each other, as that a baseline is better: lines that are printed
             below them.
@@ -34,7 +36,7 @@ class Evaluation:
 
     metrics: dict[str, float]
     signatures: Mapping[str, str] = field(default_factory=dict)
-    files: Mapping[str, str | bytes] = field(default_factory=dict, repr=False)
+    files: Mapping[str, str | bytes | Image] = field(default_factory=dict, repr=False)
     recorded: Mapping[str, Any] = field(default_factory=dict)
     notes: Sequence[str] = ()
     show: Callable[[Tracker], None] | None = field(default=None, repr=False)

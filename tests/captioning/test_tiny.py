@@ -46,7 +46,7 @@ def test_the_preset_memorises_ten_pictures_exactly(
     data = write_pictures(tmp_path / "data", 10)
     arguments = ["--preset", "tiny", "--data", str(data), "--run-dir", str(tmp_path / "run")]
     options = parse_options(TrainOptions, arguments, prog="train", kind="captioner")
-    training = replace(options.training, epochs=60, precision="fp32", device="cpu")
+    training = replace(options.training, epochs=300, precision="fp32", device="cpu")
     encoder = replace(options.encoder, image_size=32)
     options = replace(options, training=training, encoder=encoder, shown_images=0)
     train(replace(options, cache_dir=tmp_path / "cache"))

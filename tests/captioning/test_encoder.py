@@ -133,7 +133,7 @@ def test_a_resumed_run_adapts_batch_norm_as_it_did_at_its_begin(weights: str) ->
 
 def test_the_network_normalises_pixels_by_the_transform_of_the_run(monkeypatch) -> None:
     odd = ImageTransform(SIZE, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
-    monkeypatch.setattr("captioning.captioner.make_transform", lambda options: odd)
+    monkeypatch.setattr("captioning.model.make_transform", lambda options: odd)
     options = TrainOptions(
         data="data", run_dir=Path("run"), encoder=EncoderOptions(encoder="small")
     )

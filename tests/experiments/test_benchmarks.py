@@ -141,6 +141,8 @@ def write_checkout(folder: Path, steps: int, items: int) -> Path:
     """A checkout whose benchmark has so much work and counts so many items."""
     benchmarks = folder / "experiments" / "benchmarks"
     benchmarks.mkdir(parents=True)
+    for package in (benchmarks.parent, benchmarks):  # without one, an installed package comes first
+        (package / "__init__.py").touch()
     (benchmarks / "harness.py").write_text(HARNESS)
     (benchmarks / "suite.py").write_text(SUITE.format(steps=steps, items=items))
     return folder

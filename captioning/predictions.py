@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import gzip
-import io
 import json
 import os
-import sys
-import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from common.data.damage import Damage, Tally
+from common.data.reading import text_lines
 from common.data.records import Table
 from common.errors import UserError
-from common.files import LONGEST_TEXT, decode_text, open_regular
+from common.files import LONGEST_TEXT
 
 Key: TypeAlias = str | int
 """How a file names an image: by its name or path, or by its number."""
@@ -52,7 +49,7 @@ def read_predictions(name: str) -> list[Prediction]:
     Raises:
         UserError: it is none of these, some of it cannot be read, or there is nothing in it.
     """
-    text = decode_text(_data_of(name), name)
+    text = "\n".join(text_lines(name, "score", longest=LONGEST_TEXT))
     if not text.strip():
         raise UserError(f"{name} is empty. It should hold {_LOOKS_LIKE}.")
     tally = Tally()
@@ -68,28 +65,6 @@ def read_predictions(name: str) -> list[Prediction]:
     if not found:
         raise UserError(f"{name}: no caption in it. It should hold {_LOOKS_LIKE}.")
     return found
-
-
-def _data_of(name: str) -> bytes:
-    """What is in a file, plain or compressed by gzip, in a pipe or in standard input."""
-    if name == "-" and sys.stdin is None:
-        raise UserError("standard input is closed: name a file of captions.")
-    if name == "-":
-        data = sys.stdin.buffer.read(LONGEST_TEXT + 1)
-    else:
-        is_pipe = os.path.exists(name) and not (os.path.isfile(name) or os.path.isdir(name))
-        with open(name, "rb") if is_pipe else open_regular(name, links=True) as file:
-            data = file.read(LONGEST_TEXT + 1)
-    if data.startswith(b"\x1f\x8b"):
-        try:
-            data = gzip.GzipFile(fileobj=io.BytesIO(data)).read(LONGEST_TEXT + 1)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise UserError(
-                f"{name}: a damaged or incomplete gzip file ({error}). Fetch it again."
-            ) from None
-    if len(data) > LONGEST_TEXT:
-        raise UserError(f"{name} has more than {LONGEST_TEXT >> 20:,} MB: too much for one text.")
-    return data
 
 
 def _read_json(text: str, name: str, tally: Tally) -> list[Prediction]:

@@ -11,6 +11,7 @@ from captioning.matching import matched
 from captioning.options import ScoreOptions
 from captioning.predictions import read_predictions
 from common.cli.scores import check_items, give_scores
+from common.data.encodings import text_encoding
 from common.errors import UserError
 from common.evaluation.captions import caption_words, score_captions, score_each
 from common.synthetic.scenes import Scene, true_fraction
@@ -19,8 +20,12 @@ from common.synthetic.scenes import Scene, true_fraction
 def score(options: ScoreOptions) -> None:
     """Print the scores of a file of captions; see `ScoreOptions`."""
     check_items(options.items, [options.captions])
-    predictions = read_predictions(options.captions)
-    data = load(options.data, options.format, max_problems=options.max_problems, names_only=True)
+    with text_encoding(options.encoding):
+        predictions = read_predictions(options.captions)
+    data = load(
+        options.data, options.format, max_problems=options.max_problems, names_only=True,
+        encoding=options.encoding,
+    )  # fmt: skip
     print(data.summary(), file=sys.stderr)
     images = data.captioned(options.split)
     captions = matched(

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from common.cli.scores import check_items, give_scores
-from common.data.damage import Damage
+from common.data.encodings import text_encoding
 from common.data.formats import plain_name
-from common.data.reading import decode_line, lines_of
+from common.data.reading import text_lines
 from common.errors import UserError
 from common.evaluation.translation import (
     Tokenization,
@@ -26,7 +26,10 @@ def score(options: ScoreOptions) -> None:
     check_items(options.items, names)
     if names.count("-") > 1:
         raise UserError("standard input can be read once: name files for the others.")
-    written, *references = map(read_sentences, names)
+    with text_encoding(options.encoding):
+        written, *references = (text_lines(name, "score") for name in names)
+    if not written:
+        raise UserError(f"{options.file} has no line.")
     for name, lines in zip(options.references, references, strict=True):
         if len(lines) != len(written):
             raise UserError(
@@ -78,22 +81,3 @@ def cased(
     writes capitals in AT&T."""
     case = str.lower if lowercase else str
     return [case(text) for text in written], [[case(text) for text in each] for each in references]
-
-
-def read_sentences(name: str) -> list[str]:
-    """The lines of a file, or of standard input if it is called -, blank ones among them.
-
-    Raises:
-        UserError: it cannot be read, or a line is not UTF-8.
-    """
-    sentences = []
-    for number, line in enumerate(lines_of(name, "score"), 1):
-        try:
-            sentences.append(decode_line(line))
-        except Damage as damage:
-            raise UserError(
-                f"{name}:{number}: {damage}. Convert the file to UTF-8 and try again."
-            ) from None
-    if not sentences:
-        raise UserError(f"{name} has no line.")
-    return sentences

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from common.cli.command_line import print_scores
-from common.config.marks import BASIC, File
+from common.config.marks import BASIC, File, Metavar
 from common.errors import UserError, printable
 from common.files import atomic_write
 
@@ -24,6 +24,9 @@ class ScoringOptions:
     input."""
     json: Annotated[bool, BASIC] = False
     """Print one JSON object: the scores, their signatures, and notes."""
+    encoding: Annotated[str | None, Metavar("NAME")] = None
+    """Encoding of the text files: cp949, euc-kr, latin-1, utf-16, or any other of Python. By default
+    UTF-8, or UTF-16 where a file is in it."""
 
 
 def check_items(path: Path | None, inputs: Iterable[str]) -> None:

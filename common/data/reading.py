@@ -25,7 +25,7 @@ from common.data.encodings import (
     text_encoding,
 )
 from common.errors import UserError
-from common.files import open_regular
+from common.files import LONGEST_TEXT, open_regular
 
 _GZIP = b"\x1f\x8b"
 _FIRST_LINES = 100  # by which a format is recognised
@@ -81,7 +81,7 @@ def _byte_lines(
             ) from None
 
 
-def lines_of(name: str, what: str) -> Iterator[bytes]:
+def lines_of(name: str, what: str, *, longest: int = LONGEST_LINE) -> Iterator[bytes]:
     r"""The lines of what a command line names, as `byte_lines`: a file, or standard input, called -.
 
     A pipe that is named is read too, as the shell has it for <(...): each line is needed once.
@@ -89,6 +89,7 @@ def lines_of(name: str, what: str) -> Iterator[bytes]:
     Args:
         name: of it.
         what: to do with it, for the message: "translate".
+        longest: the most bytes of a line.
 
     Raises:
         UserError: there is no such file, or as `byte_lines`.
@@ -102,7 +103,30 @@ def lines_of(name: str, what: str) -> Iterator[bytes]:
     stream = cast(io.BufferedReader, sys.stdin.buffer) if name == "-" else None
     if stream is None and not (os.path.isfile(name) or os.path.isdir(name)):
         stream = open(name, "rb")  # noqa: SIM115 (`byte_lines` closes it)
-    return byte_lines(Path(name), stream)
+    return byte_lines(Path(name), stream, longest=longest)
+
+
+def text_lines(name: str, what: str, *, longest: int = LONGEST_LINE) -> list[str]:
+    """The lines of what a command line names, without their ends; the arguments are those of `lines_of`.
+
+    Raises:
+        UserError: as `lines_of`; they are more than a gigabyte; or one is not text in the
+            encoding that it is read in, with advice which would fit.
+    """
+    lines, size = [], 0
+    for number, line in enumerate(lines_of(name, what, longest=longest), 1):
+        size += len(line)
+        if size > LONGEST_TEXT:
+            raise UserError(
+                f"{name} has more than {LONGEST_TEXT >> 20:,} MB: too much for one text."
+            )
+        try:
+            lines.append(decode_line(line))
+        except Damage as damage:
+            is_file = os.path.isfile(name)
+            advice = encoding_advice(Path(name)) if is_file else "Convert the text to UTF-8."
+            raise UserError(f"{name}:{number}: {damage}. {advice}") from None
+    return lines
 
 
 def _as_utf8(lines: Iterator[bytes], encoding: str | None) -> Iterator[bytes]:

@@ -77,9 +77,11 @@ def test_what_caption_prints_is_scored(run, scenes, tmp_path, monkeypatch):
         again = run_here("captioning", "score", tmp_path / f"{number}", "--data", scenes, "--json")
         assert again.returncode == 0, again.stderr
         assert json.loads(again.stdout)["cider_d"] == evaluation["cider_d"]
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO((tmp_path / "0").read_bytes())))
+    given = io.BufferedReader(io.BytesIO((tmp_path / "0").read_bytes()))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(given))
     assert len(read_predictions("-")) == 5
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b'{"1": "\xff"}')))
+    given = io.BufferedReader(io.BytesIO(b'{"1": "\xff"}'))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(given))
     with pytest.raises(UserError, match="-:1: not UTF-8 text"):
         read_predictions("-")
 
@@ -240,7 +242,7 @@ def test_what_cannot_be_scored_is_refused_in_one_line(data, tmp_path, captions, 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("nowhere", "--data", "DATA"), "nowhere does not exist"),
+        (("nowhere", "--data", "DATA"), "nowhere: there is no such file"),
         (("FILE", "--data", "nowhere"), "nowhere: there is no such folder"),
         (("FILE", "--data", "DATA", "--split", "tset"), "no images in a split 'tset'; it has train"),
         (("FILE", "--data", "DATA", "--items", "nowhere/items"), "there is no folder nowhere"),
@@ -326,3 +328,12 @@ def test_a_packed_file_and_a_named_pipe_are_read(data, tmp_path, capsys):
     assert "a damaged or incomplete gzip file" in refused(
         "score", tmp_path / "mine.gz", "--data", data
     )
+
+
+def test_a_table_in_another_encoding_is_scored(scenes, tmp_path):
+    name = sorted((scenes / "val").glob("*.png"))[0].name
+    (tmp_path / "written.csv").write_bytes(f"image,caption\nval/{name},café\n".encode("latin-1"))
+    where = (tmp_path / "written.csv", "--data", scenes, "--subset")
+    assert "add --encoding" in refused("score", *where)
+    done = run_here("captioning", "score", *where, "--encoding", "latin-1")
+    assert done.returncode == 0 and "bleu1" in done.stdout

@@ -123,7 +123,7 @@ def test_a_pipe_that_is_named_is_scored(files, tmp_path):
         (("SHORT", "BLANK"), "blank: no reference in it, only blank lines"),
         (("WRITTEN", "nowhere"), "nowhere: there is no such file"),
         (("-", "-"), "standard input can be read once"),
-        (("WRITTEN", "LATIN"), "latin:2: not UTF-8 text (byte 0xe9). Convert the file to UTF-8"),
+        (("WRITTEN", "LATIN"), "latin:2: not UTF-8 text (byte 0xe9). All of it can be read as cp1252"),
         (("WRITTEN", "FIRST", "--items", "nowhere/items"), "there is no folder nowhere"),
         (("WRITTEN", "FIRST", "--items", "FIRST"), "is a file that is scored: name another"),
     ],
@@ -163,3 +163,13 @@ def test_in_code_an_empty_file_is_refused_too(tmp_path):
     (tmp_path / "empty").touch()
     with pytest.raises(UserError, match="has no line"):
         score(ScoreOptions(file=str(tmp_path / "empty"), references=(str(tmp_path / "empty"),)))
+
+
+def test_files_in_another_encoding_are_scored(tmp_path):
+    written, reference = tmp_path / "written.txt", tmp_path / "reference.txt"
+    for file in (written, reference):
+        file.write_bytes("ein schönes großes haus am see\n".encode("latin-1"))
+    done = run_here("seq2seq", "score", written, reference)
+    assert done.returncode == 1 and "add --encoding" in done.stderr
+    done = run_here("seq2seq", "score", written, reference, "--encoding", "latin-1")
+    assert done.returncode == 0 and done.stdout.splitlines()[0].startswith("bleu                100.0")

@@ -46,7 +46,9 @@ def caption(options: CaptionOptions) -> None:
         options.run, *options.ensemble, device=options.device, features=options.features
     )
     if options.attention and not captioner.has_attention:
-        raise UserError("--attention: this captioner has none to show, it was trained without.")
+        raise UserError(
+            "--attention: this captioner was trained without (--attention none), and has none to show."
+        )
     paths = list_images(options.images)
     described = _described(captioner, paths, options)
     if options.picture is None:

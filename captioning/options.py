@@ -178,6 +178,8 @@ class ScoreOptions(ScoringOptions):
     """Score the images that have a caption in the file, where others of the split have none."""
     tokens: bool = False
     """The captions are tokens already, with blanks between them: compare them as they are."""
+    val_fraction: Fraction | None = None
+    """As in the training, where it had one: the split was drawn by it."""
     format: Format | None = None
     """Format of the data, if it is not recognised."""
     max_problems: Fraction = 0.01

@@ -14,6 +14,7 @@ from common.cli.scores import check_items, give_scores
 from common.data.encodings import text_encoding
 from common.errors import UserError
 from common.evaluation.captions import caption_words, score_captions, score_each
+from common.models.load_options import LoadOptions
 from common.synthetic.scenes import Scene, true_fraction
 
 
@@ -22,10 +23,12 @@ def score(options: ScoreOptions) -> None:
     check_items(options.items, [options.captions])
     with text_encoding(options.encoding):
         predictions = read_predictions(options.captions)
+    how = LoadOptions(val_fraction=options.val_fraction, encoding=options.encoding).how_to_load()
     data = load(
-        options.data, options.format, max_problems=options.max_problems, names_only=True,
-        encoding=options.encoding,
-    )  # fmt: skip
+        options.data, options.format, max_problems=options.max_problems, names_only=True, **how
+    )
+    if options.val_fraction == 0:
+        data.validate_on_training()
     print(data.summary(), file=sys.stderr)
     images = data.captioned(options.split)
     captions = matched(

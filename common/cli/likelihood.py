@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 
+from common.errors import UserError
 from common.models.likelihood import Likelihood
 from common.models.tokens import perplexity
 from common.text.vocabulary import SPECIALS, UNK
@@ -27,6 +28,8 @@ def print_likelihoods(found: Iterable[Sequence[Likelihood]]) -> None:
             unknown += each.tokens.count(SPECIALS[UNK])
         sentences += len(some)
         sys.stdout.flush()
+    if not sentences:
+        raise UserError("there is no sentence to score: the text is empty.")
     ends = tokens + sentences  # with the end tokens, which are predicted too
     print(
         f"{sentences:,} sentences, {tokens:,} tokens: log-probability {total:.4f}, perplexity "

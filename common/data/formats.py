@@ -109,7 +109,7 @@ def find_format(
                 f". {packed[0].name} is not read: unpack it, or save a table (.csv) or JSON lines"
             )
         raise UserError(
-            f"{path}: no {what} in a known format here (found: {seen}). Looked for {known}."
+            f"{path}: no {what} in a known format here (found: {seen}). Looked for {known.rstrip('.')}."
         )
     best, its_files = found[0]
     others = [each.name for each, other_files in found[1:] if other_files != its_files]

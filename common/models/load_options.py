@@ -53,8 +53,9 @@ class LoadOptions:
         if count >= FEW or self.val_fraction == 0:
             return
         updates = training.epochs * -(-count // (training.batch_size * training.accumulate))
+        epochs = f"{training.epochs} epoch{'s' * (training.epochs != 1)}"
         yield (
-            f"{count} training {items}: {training.epochs} epochs are {updates:,} updates of the "
+            f"{count} training {items}: {epochs} give {updates:,} update{'s' * (updates != 1)} of the "
             "weights, from which little is learnt; --preset tiny memorises so few, --epochs trains for "
             "longer"
         )

@@ -112,8 +112,8 @@ class Writer:
         for run in runs:
             if model is None and run.config.get(IN_CODE):
                 raise UserError(
-                    f"{run.path} holds weights of a model that was built in code: build it again, "
-                    "and name it: from_run(folder, model=mine)."
+                    f"{run.path} was saved from code, without a description of its model, which was "
+                    "built in code: build it again, and name it: from_run(folder, model=mine)."
                 )
             member = cls._of_run(run, model)
             run.load_model(member.model)

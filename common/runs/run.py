@@ -14,14 +14,14 @@ from typing import Any
 from torch import Tensor, nn
 
 from common.config.changes import refuse_changes
-from common.config.plain import Options, from_dict, of_today, plain
+from common.config.plain import Options, dotted, from_dict, of_today, plain
 from common.errors import UserError
 from common.files import expanded, make_folder, open_regular, write_json
 from common.progress import warn
 from common.runs import contents
 from common.runs.contents import FORMAT
 from common.runs.lock import NAME as LOCK, Lock
-from common.runs.origin import what_makes_it
+from common.runs.origin import command_line, what_makes_it
 from common.runs.weights import (
     Model,
     build_to_fit,
@@ -99,6 +99,7 @@ class Run:
             for name, write in keep.items():  # first: where they differ, nothing is changed
                 run.keep(name, write)
             if config != run.config:
+                run._note_changes(config)
                 run.config = config
                 run._write_config()
             for unfinished in filter(contents.is_unfinished, path.iterdir()):  # by a killed process
@@ -290,6 +291,13 @@ class Run:
             UserError: the file is damaged.
         """
         return read_state(self.path / "training.pt") if self.has_training_state() else None
+
+    def _note_changes(self, config: Mapping[str, Any]) -> None:
+        """Record the command that goes on with other settings: the first does not make the run again."""
+        before, now = dict(dotted(self.config)), dict(dotted(dict(config)))
+        differing = {name for name in before | now if before.get(name) != now.get(name)}
+        if differing - {"resume", "overwrite", "run_dir"} and self.made_by:
+            self.made_by["resumed by"] = command_line()
 
     def _make_again(self) -> None:
         warn(

@@ -14,6 +14,7 @@ from statistics import fmean
 from threading import Thread
 
 import pytest
+from PIL import Image
 
 from captioning.options import ScoreOptions
 from captioning.predictions import read_predictions
@@ -337,3 +338,15 @@ def test_a_table_in_another_encoding_is_scored(scenes, tmp_path):
     assert "add --encoding" in refused("score", *where)
     done = run_here("captioning", "score", *where, "--encoding", "latin-1")
     assert done.returncode == 0 and "bleu1" in done.stdout
+
+
+def test_a_split_of_the_training_is_scored(tmp_path):
+    """That of `--val-fraction 0` is the training data."""
+    for number in range(3):
+        Image.new("RGB", (8, 8)).save(tmp_path / f"{number}.png")
+    rows = "".join(f"{number}.png,a cat\n" for number in range(3))
+    (tmp_path / "captions.csv").write_text(f"image,caption\n{rows}")
+    where = (tmp_path / "captions.csv", "--data", tmp_path)
+    assert "of the split" in refused("score", *where)
+    done = run_here("captioning", "score", *where, "--val-fraction", 0)
+    assert done.returncode == 0 and "bleu1                 1.0000" in done.stdout

@@ -77,7 +77,7 @@ def test_few_pictures_without_splits(tmp_path: Path, count: int) -> None:
         TrainOptions(data="", run_dir=folder).training, count, "images"
     )
     assert (
-        note.startswith(f"{count} training images: 30 epochs are 30 updates")
+        note.startswith(f"{count} training images: 30 epochs give 30 updates")
         and "--preset tiny" in note
     )
 

@@ -12,6 +12,7 @@ import captioning.options
 import seq2seq.options
 from common.cli.command_line import parse_options
 from common.errors import UserError
+from common.runs import Run
 from common.runs.origin import what_makes_it
 from experiments import reproduce
 from experiments.reproduce import lines
@@ -96,3 +97,17 @@ def test_what_is_no_run_is_refused():
         list(lines({"format": 2, "kind": "os.system", "config": {}}, "config.json"))
     with pytest.raises(UserError, match=r"unknown TrainOptions \['warp'\]"):
         list(lines({"format": 1, "kind": "captioner", "config": {"warp": 1}}, "config.json"))
+
+
+def test_a_run_that_was_resumed_with_other_options_says_by_which_command(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["train", "--epochs", "2"])
+    Run.create(tmp_path / "run", "toy", {"epochs": 2, "resume": False}).release()
+    run = Run.open(tmp_path / "run")
+    run.save_training_state({})
+    again = {"resume": True, "may_change": ("epochs", "resume")}
+    monkeypatch.setattr("sys.argv", ["train", "--resume"])
+    Run.create(tmp_path / "run", "toy", {"epochs": 2, "resume": True}, **again).release()
+    assert "resumed by" not in Run.open(tmp_path / "run").made_by
+    monkeypatch.setattr("sys.argv", ["train", "--resume", "--epochs", "3"])
+    Run.create(tmp_path / "run", "toy", {"epochs": 3, "resume": True}, **again).release()
+    assert Run.open(tmp_path / "run").made_by["resumed by"].endswith(" --resume --epochs 3")

@@ -123,7 +123,10 @@ def test_a_pipe_that_is_named_is_scored(files, tmp_path):
         (("SHORT", "BLANK"), "blank: no reference in it, only blank lines"),
         (("WRITTEN", "nowhere"), "nowhere: there is no such file"),
         (("-", "-"), "standard input can be read once"),
-        (("WRITTEN", "LATIN"), "latin:2: not UTF-8 text (byte 0xe9). All of it can be read as cp1252"),
+        (
+            ("WRITTEN", "LATIN"),
+            "latin:2: not UTF-8 text (byte 0xe9). All of it can be read as cp1252",
+        ),
         (("WRITTEN", "FIRST", "--items", "nowhere/items"), "there is no folder nowhere"),
         (("WRITTEN", "FIRST", "--items", "FIRST"), "is a file that is scored: name another"),
     ],
@@ -172,4 +175,6 @@ def test_files_in_another_encoding_are_scored(tmp_path):
     done = run_here("seq2seq", "score", written, reference)
     assert done.returncode == 1 and "add --encoding" in done.stderr
     done = run_here("seq2seq", "score", written, reference, "--encoding", "latin-1")
-    assert done.returncode == 0 and done.stdout.splitlines()[0].startswith("bleu                100.0")
+    assert done.returncode == 0 and done.stdout.splitlines()[0].startswith(
+        "bleu                100.0"
+    )

@@ -51,7 +51,7 @@ def test_a_usual_training_of_few_pairs_says_why_it_learns_little(
     options = tiny_options(data, tmp_path / "run", source=None, target=None)
     train(options)
     said = capsys.readouterr().err
-    assert "9 training pairs: 2 epochs are 2 updates" in said or "8 training pairs: 2" in said
+    assert "9 training pairs: 2 epochs give 2 updates" in said or "8 training pairs: 2" in said
     assert "--preset tiny memorises so few" in said
     train(replace(options, run_dir=tmp_path / "other", val_fraction=0.0))
     assert "--preset tiny" not in capsys.readouterr().err

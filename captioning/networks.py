@@ -59,13 +59,7 @@ def headless_network(name: str, weights: str | os.PathLike[str]) -> nn.Module:
     Raises:
         UserError: unknown network or weights; a failed download; weights of another network.
     """
-    if name not in backbone_names():
-        close = difflib.get_close_matches(name, backbone_names(), n=3)
-        hint = f"Did you mean {' or '.join(close)}?" if close else "resnet50, for example, is."
-        raise UserError(
-            f"{name!r} is no classification network of torchvision with a grid of features (vit_* are "
-            f"transformers with a class token). {hint}"
-        )
+    check_network(name)
     known = torchvision.models.get_model_weights(name).__members__
     if weights == "imagenet" or weights in known:
         network = _downloaded(name, "DEFAULT" if weights == "imagenet" else str(weights))
@@ -82,6 +76,17 @@ def headless_network(name: str, weights: str | os.PathLike[str]) -> nn.Module:
     if weights not in ("imagenet", "none", *known):
         _load(name, network, children, expanded(weights))
     return network
+
+
+def check_network(name: str) -> None:
+    """Refuse the name of a network that cannot be used, by a `UserError`."""
+    if name not in backbone_names():
+        close = difflib.get_close_matches(name, backbone_names(), n=3)
+        hint = f"Did you mean {' or '.join(close)}?" if close else "resnet50, for example, is."
+        raise UserError(
+            f"{name!r} is no classification network of torchvision with a grid of features (vit_* are "
+            f"transformers with a class token). {hint}"
+        )
 
 
 def _downloaded(name: str, weights: str) -> nn.Module:

@@ -19,6 +19,7 @@ from captioning.evaluation import SCORES, evaluate, show_captions
 from captioning.examples import CaptionExamples
 from captioning.inputs import make_inputs, open_features
 from captioning.model import build_model, make_transform
+from captioning.networks import check_network
 from captioning.options import KIND, TrainOptions
 from captioning.score import generated_scenes
 from common.cli.command_line import check_file
@@ -62,6 +63,8 @@ def make_task(options: TrainOptions, kept: Kept, device: torch.device) -> Task:
     if kept.new:  # before pictures are read, which takes long
         options.text.check_files()
         check_file(options.word_embeddings, "--word-embeddings")
+        if options.encoder.features is None and options.encoder.encoder != "small":
+            check_network(options.encoder.encoder)
 
     @cache
     def data() -> CaptionData:

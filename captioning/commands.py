@@ -23,7 +23,7 @@ from common.evaluation.pages import named, pages, write_pages
 from common.evaluation.sheet import Cell, contact_sheets, grid_for
 from common.models.likelihood import Likelihood
 from common.models.sentence import Sentence
-from common.progress import warn
+from common.progress import say, warn
 
 
 def train(options: TrainOptions) -> None:
@@ -65,7 +65,7 @@ def caption(options: CaptionOptions) -> None:
     except OSError:
         deque(described, maxlen=0)  # what cannot be shown is still captioned
         raise
-    print(printable(f"--picture: {named(files)}"), file=sys.stderr)
+    say(printable(f"--picture: {named(files)}"))
 
 
 def _described(

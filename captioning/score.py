@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from itertools import chain
 
@@ -29,7 +28,7 @@ def score(options: ScoreOptions) -> None:
     )
     if options.val_fraction == 0:
         data.validate_on_training()
-    print(data.summary(), file=sys.stderr)
+    data.report()
     images = data.captioned(options.split)
     captions = matched(
         predictions, data.splits, options.split, options.captions, subset=options.subset

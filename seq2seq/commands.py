@@ -71,7 +71,7 @@ def translate(options: TranslateOptions) -> None:
         warn("--alignments: no line that could be shown; nothing is written")
     elif options.alignments is not None:
         files = write_pages(options.alignments, pages(shown))
-        print(printable(f"--alignments: {named(files)}"), file=sys.stderr)
+        say(printable(f"--alignments: {named(files)}"))
 
 
 def check_outputs(options: TranslateOptions) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from common.decoding import Sampling
+
 SEARCHES = {
     "--search sampling --num-samples 3 --max-length 9": {
         "search": "Sampling", "num_samples": 3, "temperature": 1.0, "max_length": 9,
@@ -55,3 +57,13 @@ def assert_obeyed(search: dict, sentences: list[list[str]]) -> None:
 def assert_recorded(search: dict, evaluation: dict) -> None:
     """An evaluation says by which search it was made."""
     assert {name: evaluation["search"][name] for name in search} == search
+
+
+# What is given to a call in the place of a search, and what is said of it.
+MISTAKES: list[tuple[dict, str]] = [
+    ({"search": "sampling"}, "search is a strategy with its values, as BeamSearch"),
+    ({"search": Sampling}, "search is a strategy with its values, as BeamSearch"),
+    ({"beam_size": 5}, r"beam_size is a value of a search: search=BeamSearch\(beam_size=5\)"),
+    ({"temperature": 0.5}, r"search=Sampling\(temperature=0.5\)"),
+    ({"forbidden": [5]}, "forbidden is no argument of a search; they are constraints, gen"),
+]

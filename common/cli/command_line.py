@@ -18,7 +18,7 @@ from common.decoding.search import BeamSearch, Greedy, Sampling
 from common.errors import UserError, printable, run_command
 from common.files import expanded, read_json
 from common.models.options import WritingOptions
-from common.progress import quietly
+from common.progress import quietly, warn
 from common.runs.contents import describes_run
 from common.training.options import RunOptions
 
@@ -274,7 +274,7 @@ def note_unknown(language: Language, texts: Iterable[str], option: str) -> None:
             f"{option}: {', '.join(map(repr, words[:5]))}{more}: not in the vocabulary of this run"
         )
         what = "written as it stands, and the model reads its unknown word"
-        print(printable(f"{line}; {what}"), file=sys.stderr)
+        warn(printable(f"{line}; {what}"))
 
 
 def check_file(path: Path | None, option: str) -> None:

@@ -31,7 +31,7 @@ from common.synthetic.scenes import write_scenes
 from common.text.vocabulary import Vocabulary
 from common.training.options import TrainingOptions
 from tests.commands import assert_refused_at_once, replace_words, run_here, run_module
-from tests.searches import OF_ANOTHER, SEARCHES, answers, assert_obeyed, assert_recorded
+from tests.searches import MISTAKES, OF_ANOTHER, SEARCHES, answers, assert_obeyed, assert_recorded
 from tests.tolerances import assert_same_sums, rounding, same_log_probability
 
 
@@ -136,13 +136,7 @@ def test_samples_constraints_and_bounds_are_of_a_call(run, scenes):
 
 @pytest.mark.parametrize(
     ("how", "message"),
-    [
-        ({"search": "sampling"}, "search is a strategy with its values, as BeamSearch"),
-        ({"search": Sampling}, "search is a strategy with its values, as BeamSearch"),
-        ({"beam_size": 5}, r"beam_size is a value of a search: search=BeamSearch\(beam_size=5\)"),
-        ({"temperature": 0.5}, r"search=Sampling\(temperature=0.5\)"),
-        ({"forbidden": [5]}, "forbidden is no argument of a search; they are constraints, gen"),
-    ],
+    MISTAKES,
     ids=str,
 )
 def test_how_a_search_is_chosen_is_said(run, scenes, how, message):

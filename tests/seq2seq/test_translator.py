@@ -21,6 +21,7 @@ from seq2seq.evaluation import alignment
 from seq2seq.model import build_model
 from seq2seq.options import EncoderOptions, TextOptions, TrainOptions
 from seq2seq.train import train
+from tests.searches import MISTAKES
 from tests.seq2seq.tiny import SENTENCES, tiny_options, write_pairs
 from tests.tolerances import assert_same_sums, same_log_probability
 
@@ -84,13 +85,7 @@ def test_samples_constraints_and_bounds_are_of_a_call(run):
 
 @pytest.mark.parametrize(
     ("how", "message"),
-    [
-        ({"search": "sampling"}, "search is a strategy with its values, as BeamSearch"),
-        ({"search": Sampling}, "search is a strategy with its values, as BeamSearch"),
-        ({"beam_size": 5}, r"beam_size is a value of a search: search=BeamSearch\(beam_size=5\)"),
-        ({"temperature": 0.5}, r"search=Sampling\(temperature=0.5\)"),
-        ({"forbidden": [5]}, "forbidden is no argument of a search; they are constraints, gen"),
-    ],
+    MISTAKES,
     ids=str,
 )
 def test_how_a_search_is_chosen_is_said(run, how, message):
